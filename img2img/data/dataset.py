@@ -1,0 +1,146 @@
+"""From a source to training samples: sample number n is a pure function of (seed, n), so nothing has to be saved to resume."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from pydantic import ConfigDict, Field, field_validator
+from torch.utils.data import Dataset
+
+from img2img.data.folder import Cache, Source, pair_source, photo_source, split
+from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.errors import UserError
+from img2img.pixels.augment import Augment
+from img2img.resources import samples_dir
+
+log = logging.getLogger("img2img")
+
+SAMPLES = "data/samples"
+TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
+
+
+class DataConfig(Augment):
+    """Where photos lie and how crops are cut from them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: tuple[str, ...] = Field((SAMPLES,), description="folder of photos, or several")
+    terms: str = Field("unknown", description="the photos' terms of use; written into the model file")
+    validation_share: float = Field(0.05, ge=0, le=0.5, description="part held out by path hash; never trained on")
+    validation_max: int = Field(16, ge=1, description="photos of it that are looked at each time")
+    repeat_large: int = Field(1, ge=1, le=64, description="a photo many crops large counts up to so many times an epoch")
+    cache_mb: int = Field(2048, ge=0, description="memory for decoded photos")
+    workers: int = Field(0, ge=0, description="loader processes; 0 is best where the CPU also trains")
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class PairMaker(Protocol):
+    """The part of a task that data needs."""
+
+    @property
+    def reads(self) -> str: ...
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch: ...
+
+
+@dataclass
+class Photos:
+    """Both sides of the split."""
+
+    train: TrainingSet
+    validation: list[Batch]
+    count: int
+
+
+class TrainingSet(Dataset[Batch]):
+    """Map-style and endless: any number is a sample. Each epoch is a seeded permutation of the training items."""
+
+    def __init__(self, source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int) -> None:
+        self.source, self.task, self.config, self.seed = source, task, config, seed
+        self.items = np.repeat(items, [self._repeats(i) for i in items])
+        self.order = lru_cache(maxsize=4)(self._order)
+        self.broken: set[int] = set()
+
+    def __len__(self) -> int:
+        return 2**62  # a Dataset must have a length; the trainer decides how far to go
+
+    def __getitem__(self, number: int) -> Batch:
+        rng = sample_rng(self.seed, TRAINING, number)
+        sample = self._read(number)
+        return self.task.make_pair(_mapped(sample, lambda pictures: self.config(pictures, rng)), rng)
+
+    def batch(self, first: int, count: int) -> Batch:
+        """Samples `first` to `first + count - 1`."""
+        return collate([self[n] for n in range(first, first + count)])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, 2, epoch)).permutation(self.items)
+
+    def _read(self, number: int) -> Sample:
+        """The photo whose turn it is, or the next that can be read: one broken file must not end a night's run."""
+        for attempt in range(len(self.items)):
+            epoch, place = divmod(number + attempt, len(self.items))
+            index = int(self.order(epoch)[place])
+            if index in self.broken:
+                continue
+            try:
+                return self.source.read(index, number)
+            except UserError as error:
+                self.broken.add(index)
+                log.warning("left out: %s", error)
+        raise UserError("data.path: none of the photos can be read")
+
+    def _repeats(self, index: int) -> int:
+        if self.config.repeat_large == 1:
+            return 1
+        photo = self.source.read(index, 0).photo
+        assert photo is not None
+        crops = photo.shape[0] * photo.shape[1] / self.config.crop_px**2
+        return int(np.clip(crops / 8, 1, self.config.repeat_large))
+
+
+def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
+    """Open the data of a recipe. Raises UserError for what a user can mend: no folder, no photo, pairs without partner."""
+    build = pair_source if task.reads == "pair" else photo_source
+    source = build([resolve_folder(p) for p in config.path], Cache(config.cache_mb))
+    train, held_out = split(source, config.validation_share)
+    if not train:
+        raise UserError(f"data.path: {len(source)} photos leave none to train on: add photos")
+    validation = list(_validation(source, held_out[: config.validation_max], task, config, seed))
+    return Photos(TrainingSet(source, train, task, config, seed), validation, len(source))
+
+
+def resolve_folder(path: str) -> Path:
+    """The folder a recipe names; `data/samples` means the shipped photos wherever the package is installed."""
+    if path == SAMPLES and not Path(path).is_dir():
+        return samples_dir()
+    return Path(path).expanduser().resolve()
+
+
+def _validation(source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int) -> Iterator[Batch]:
+    """Middle crops of held-out photos with frozen damage and masks, the same at every validation and every run."""
+    for place, index in enumerate(items):
+        try:
+            sample = _mapped(source.read(index, place), config.centre)
+        except UserError as error:
+            log.warning("left out of validation: %s", error)
+            continue
+        yield task.make_pair(sample, sample_rng(seed, VALIDATION, place))
+
+
+def _mapped(sample: Sample, change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> Sample:
+    pictures = [p for p in (sample.photo, sample.other) if p is not None]
+    changed = change(pictures)
+    return replace(sample, photo=changed[0], other=changed[1] if len(changed) > 1 else None)
+
+

@@ -1,0 +1,170 @@
+"""Photos from folders, and pairs of photos: sources of samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from img2img.data.sample import Sample
+from img2img.errors import UserError
+from img2img.pixels.images import decode_rgb8, photo_suffixes
+
+
+class Source(Protocol):
+    """Anything with photos in it: `len`, and the sample at a place."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, number: int) -> Sample:
+        """The `index`-th item as sample `number`; raises UserError when its file is broken."""
+
+    def key(self, index: int) -> str:
+        """A stable name of the item, by which training and validation are told apart."""
+
+
+def find_photos(folders: Sequence[Path]) -> list[Path]:
+    """All photos under the folders, sorted, whatever the case of their suffix; hidden files and folders are passed over.
+
+    Raises UserError for a folder that is not there or holds no photo.
+    """
+    suffixes = photo_suffixes()
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            what = "is a file, not a folder" if folder.exists() else "does not exist"
+            raise UserError(f"data.path: '{folder}' {what}: give a folder of photos")
+        inside = [p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
+        visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+        if not visible:
+            raise UserError(f"data.path: no photo in '{folder}': put JPEG, PNG, TIFF or WebP files there")
+        found += sorted(visible)
+    return found
+
+
+class Cache:
+    """Decoded pictures in memory until a budget is used up; later ones are decoded each time."""
+
+    def __init__(self, budget_mb: int) -> None:
+        self.left = budget_mb * 2**20
+        self.kept: dict[Path, np.ndarray] = {}
+
+    def read(self, path: Path) -> np.ndarray:
+        """The photo as (H,W,3) uint8."""
+        if path in self.kept:
+            return self.kept[path]
+        picture = decode_rgb8(path)
+        if picture.nbytes <= self.left:
+            self.left -= picture.nbytes
+            self.kept[path] = picture
+        return picture
+
+
+@dataclass
+class PhotoSource:
+    """Single photos."""
+
+    paths: list[Path]
+    cache: Cache
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def key(self, index: int) -> str:
+        return _key(self.paths[index])
+
+    def read(self, index: int, number: int) -> Sample:
+        return Sample(number, photo=self.cache.read(self.paths[index]))
+
+
+@dataclass
+class SideBySideSource:
+    """Pairs in one file, A left and B right, as pix2pix data sets come."""
+
+    paths: list[Path]
+    cache: Cache
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def key(self, index: int) -> str:
+        return _key(self.paths[index])
+
+    def read(self, index: int, number: int) -> Sample:
+        both = self.cache.read(self.paths[index])
+        width = both.shape[1]
+        if width < 32 or width % 2:
+            raise UserError(f"data.path: '{self.paths[index]}' is {width} px wide: side-by-side pairs need an even width")
+        return Sample(number, photo=both[:, width // 2 :], other=both[:, : width // 2])
+
+
+@dataclass
+class FolderPairSource:
+    """Pairs in folders `A` and `B`, matched by file name without suffix."""
+
+    pairs: list[tuple[Path, Path]]
+    cache: Cache
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def key(self, index: int) -> str:
+        return _key(self.pairs[index][1])
+
+    def read(self, index: int, number: int) -> Sample:
+        first, second = self.pairs[index]
+        a, b = self.cache.read(first), self.cache.read(second)
+        if a.shape != b.shape:
+            sizes = " and ".join(f"{p.shape[1]}×{p.shape[0]}" for p in (a, b))
+            raise UserError(f"data.path: '{first}' and '{second}' are not of one size ({sizes}): a pair must match pixel by pixel")
+        return Sample(number, photo=b, other=a)
+
+
+def pair_source(folders: Sequence[Path], cache: Cache) -> Source:
+    """`A/` and `B/` sub-folders when they are there, else side-by-side files. Raises UserError naming unmatched files."""
+    pairs: list[tuple[Path, Path]] = []
+    singles: list[Path] = []
+    for folder in folders:
+        if (folder / "A").is_dir() and (folder / "B").is_dir():
+            pairs += _matched(folder)
+        else:
+            singles += find_photos([folder])
+    if pairs and singles:
+        raise UserError("data.path: some folders have A/ and B/ and some have not: use one layout")
+    return FolderPairSource(pairs, cache) if pairs else SideBySideSource(singles, cache)
+
+
+def _matched(folder: Path) -> list[tuple[Path, Path]]:
+    sides = [{p.relative_to(folder / side).with_suffix("").as_posix(): p for p in find_photos([folder / side])} for side in "AB"]
+    lonely = sorted(sides[0].keys() ^ sides[1].keys())
+    if lonely:
+        side = "B" if lonely[0] in sides[0] else "A"
+        raise UserError(f"data.path: {len(lonely)} files in '{folder}' have no partner, first '{lonely[0]}': missing in {side}/")
+    return [(sides[0][name], sides[1][name]) for name in sorted(sides[0])]
+
+
+def split(source: Source, validation_share: float) -> tuple[list[int], list[int]]:
+    """Indices for training and for validation, by a hash of each item's name: the same file is on the same side always.
+
+    With more than one item, at least one validates.
+    """
+    order = sorted(range(len(source)), key=lambda i: hashlib.sha256(source.key(i).encode()).digest())
+    held_out = 0 if len(order) < 2 or validation_share == 0 else max(1, round(validation_share * len(order)))
+    return sorted(order[held_out:]), sorted(order[:held_out])
+
+
+def _key(path: Path) -> str:
+    """Folder and file name: the same wherever the data set lies."""
+    return f"{path.parent.name}/{path.name}"
+
+
+SourceBuilder = Callable[[Sequence[Path], Cache], Source]
+
+
+def photo_source(folders: Sequence[Path], cache: Cache) -> Source:
+    """Every photo under the folders."""
+    return PhotoSource(find_photos(folders), cache)

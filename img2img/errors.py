@@ -1,0 +1,17 @@
+"""The one exception users meet: a single line that names the field or file and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the person at the keyboard can mend. The command line prints it as one line and exits with code 2."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`", did you mean 'denoise'?"` when a known word is close, else the list of known words."""
+    names = list(known)
+    close = get_close_matches(word, names, n=1, cutoff=0.5)
+    return f", did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(names))}"

@@ -1,0 +1,184 @@
+"""A model ready for use: pictures in, pictures out, any size, any depth. Command line, app and evaluation stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from img2img.devices import Precision, pick_device, precision_for
+from img2img.errors import UserError
+from img2img.modelfile import Card, load_generator
+from img2img.pixels.colour import resize
+from img2img.pixels.images import Photo, from_array, from_pil, quantise, to_array, to_float, to_pil
+from img2img.pixels.tiling import tiled
+from img2img.recipe import Recipe
+from img2img.tasks.base import View
+from img2img.tasks.forward import forward
+from img2img.zoo import model_path
+
+Picture = TypeVar("Picture", Image.Image, np.ndarray)
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may ask of one application of a model."""
+
+    strength: float = 1.0  # 0: the task's trivial baseline, 1: the network's full say
+    seed: int = 0
+    from_photo: bool = False  # make the condition (a sketch) from the photo first
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UserError(f"--strength: {self.strength} is not between 0 and 1")
+
+
+class Model:
+    """A trained network with its task.
+
+    `model(image)` takes and returns PIL or numpy; `predict_tensor` does the same work on float tensors.
+    """
+
+    def __init__(self, name: str, recipe: Recipe, card: Card, generator: nn.Module, device: torch.device, precision: Precision) -> None:
+        self.name, self.recipe, self.card, self.task = name, recipe, card, recipe.task
+        self.device, self.dtype = device, precision_for(device, precision)
+        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
+        self.on_tile: Progress | None = None  # called with the number of tiles done; raising in it cancels the work
+
+    def __call__(self, image: Picture, mask: Any = None, **options: Any) -> Picture:
+        """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or float in [0,1].
+
+        The result is of the same type and depth, RGB (with alpha where there was one). `mask`: PIL or array of the photo's
+        size, white (>127, or True) = fill. Options are those of `Options`. Raises UserError.
+        """
+        is_pil = isinstance(image, Image.Image)
+        photo = from_pil(image) if is_pil else from_array(image)
+        done = self.run(photo, as_mask(mask, photo.size), Options(**options))
+        return to_pil(done) if is_pil else to_array(done)
+
+    @torch.inference_mode()
+    def predict_tensor(self, x: Tensor, mask: Tensor | None = None, *, strength: float = 1.0) -> Tensor:
+        """Prepare, generator (tiled), decode and finish on (B,1|3,H,W) floats in [0,1]: RGB (B,3,H·scale,W·scale).
+
+        Values beyond [0,1] (noise) are neither rejected nor clamped. `mask` (B,1,H,W), > 0.5 = to be filled.
+        """
+        options = Options(strength=strength)
+        pictures = x.float().expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.float()
+        holes = [None] * len(x) if mask is None else [m for m in mask]
+        made = [self._apply(p[None], None if m is None else m[None], options) for p, m in zip(pictures, holes, strict=True)]
+        return torch.cat(made).to(x.device)
+
+    @torch.inference_mode()
+    def run(self, photo: Photo, mask: np.ndarray | None = None, options: Options = Options(), dtype: Any = None) -> Photo:  # noqa: B008 - frozen
+        """The photo after this model, at `dtype` (the photo's own depth by default); alpha and metadata are kept."""
+        self._check(photo, mask)
+        wanted = np.dtype(dtype or photo.rgb.dtype)
+        x = torch.from_numpy(np.ascontiguousarray(photo.rgb.transpose(2, 0, 1)))[None]
+        holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
+        made = self._apply(x, holes, options, wanted)
+        rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
+        return replace(photo, rgb=rgb, alpha=self._alpha(photo, wanted))
+
+    def _check(self, photo: Photo, mask: np.ndarray | None) -> None:
+        if self.task.needs_mask and mask is None:
+            raise UserError(f"model '{self.name}' fills masks: give one with --mask (white = fill)")
+        if mask is not None and mask.shape != photo.rgb.shape[:2]:
+            raise UserError(f"mask is {mask.shape[1]}x{mask.shape[0]}, photo is {photo.size[0]}x{photo.size[1]}: make them equal")
+
+    def _apply(self, x: Tensor, mask: Tensor | None, options: Options, dtype: Any = np.float32) -> Tensor:
+        """One picture (1,3,H,W) of any depth to the result at numpy `dtype`; only a tile or view is ever in float at once."""
+        grey = self.task.keeps_grey and bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
+        done = 0
+
+        def piece(part: Tensor, hole: Tensor | None = None, view: View | None = None) -> Tensor:
+            nonlocal done
+            floats = _as_float(part).to(self.device)
+            if options.from_photo:
+                floats = self.task.from_photo(floats)
+            rgb = self._forward(floats, hole, view.size if view else None, options, grey)
+            done += 1
+            if self.on_tile:
+                self.on_tile(done)
+            return _as_depth(rgb.cpu(), dtype)
+
+        if self.task.tiles:
+            return tiled(piece, x, self.task.scale, self.card.tile_overlap_px, self.recipe.generator.multiple_of)
+        return self._views(piece, x, mask, dtype)
+
+    def _views(self, piece: Callable[..., Tensor], x: Tensor, mask: Tensor | None, dtype: Any) -> Tensor:
+        """Work view by view; what one view filled is known to the next."""
+        size = (x.shape[-2], x.shape[-1])
+        hole = None if mask is None else (mask > 0.5).float()
+        views = self.task.views(size, None if hole is None else hole[0, 0].bool().cpu().numpy())
+        if len(views) == 1 and views[0].cut(x).shape == x.shape:
+            return piece(x, None if hole is None else hole.to(self.device), views[0])
+        out = _as_depth(_as_float(x), dtype) if _depth(x) != dtype else x.clone()
+        for view in views:
+            inside = None if hole is None else view.cut(hole)
+            view.cut(out).copy_(piece(view.cut(out), None if inside is None else inside.to(self.device), view))
+            if inside is not None:
+                inside.zero_()
+        return out
+
+    def _forward(self, x: Tensor, mask: Tensor | None, size: tuple[int, int] | None, options: Options, grey: bool) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            return forward(self.task, self._network, self.recipe.generator.multiple_of, x, mask, size, options.strength, grey)
+
+    def _network(self, condition: Tensor) -> Tensor:
+        condition = condition.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.generator(condition)
+
+    def _alpha(self, photo: Photo, dtype: np.dtype[Any]) -> np.ndarray | None:
+        if photo.alpha is None:
+            return None
+        if self.task.scale == 1:
+            return photo.alpha if photo.alpha.dtype == dtype else quantise(to_float(photo.alpha), dtype)
+        alpha = torch.from_numpy(to_float(photo.alpha))[None, None]
+        larger = resize(alpha, tuple(n * self.task.scale for n in alpha.shape[-2:]))[0, 0].numpy()  # type: ignore[arg-type]  # two numbers
+        return quantise(larger, dtype)
+
+
+def load(name: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Model:
+    """A model by zoo name, model file or run folder, ready on a device. Loading never runs code from the file.
+
+    Raises UserError for an unknown name, a file that is not ours, or a device that is not here.
+    """
+    path = model_path(name)
+    header, generator = load_generator(path)
+    title = path.parent.name if path.name == "model.safetensors" else path.stem
+    return Model(title, header.recipe, header.card, generator, pick_device(device), precision)
+
+
+def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:
+    """A PIL or numpy mask as boolean (H,W), white (>127) = fill. Raises UserError when its size is not the photo's."""
+    if mask is None:
+        return None
+    array = np.asarray(mask.convert("L")) if isinstance(mask, Image.Image) else np.asarray(mask)
+    array = array[..., :3].mean(2) if array.ndim == 3 else array
+    middle = 127 if array.dtype == np.uint8 or array.max(initial=0) > 1 else 0.5
+    if array.shape != (size[1], size[0]):
+        raise UserError(f"mask is {array.shape[1]}x{array.shape[0]}, photo is {size[0]}x{size[1]}: make them equal")
+    return array > middle
+
+
+def _as_float(x: Tensor) -> Tensor:
+    if x.dtype.is_floating_point:
+        return x.float()
+    return x.float() / (255 if x.dtype == torch.uint8 else 65535)
+
+
+def _as_depth(x: Tensor, dtype: Any) -> Tensor:
+    return x if np.dtype(dtype) == np.float32 else torch.from_numpy(quantise(x.numpy(), dtype))
+
+
+def _depth(x: Tensor) -> Any:
+    return x.numpy().dtype

@@ -1,0 +1,141 @@
+"""Perceptual distances: ST-LPIPS (Kettunen et al. 2019 weights refitted by Ghildyal & Liu, ECCV 2022) and LPIPS (Zhang et al. 2018).
+
+ST-LPIPS weights are read as data (`weights_only=True`) from the wheel `stlpips-pytorch`; its own modules are not imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from img2img.environment import declare_torchvision_ops
+from img2img.errors import UserError
+
+PerceptualNetwork = Literal["stlpips_vgg", "stlpips_alex", "lpips_vgg", "lpips_alex"]
+NETWORKS: tuple[PerceptualNetwork, ...] = ("stlpips_vgg", "stlpips_alex", "lpips_vgg", "lpips_alex")
+_TORCHVISION_FILES = {"lpips_vgg": "vgg16-397923af.pth", "lpips_alex": "alexnet-owt-7be5be79.pth"}
+
+
+class BlurDown(nn.Module):
+    """Anti-aliased stride-2 subsampling (Zhang 2019): reflection pad of 2 on all sides, 3x3 binomial filter."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("filt", torch.zeros(channels, 1, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.get_buffer("filt").to(x.dtype)
+        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), weight, stride=2, groups=x.shape[1])
+
+
+def _alexnet() -> tuple[list[nn.Module], list[int]]:
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, 64, 11, padding=2), BlurDown(64), nn.ReLU(),
+        nn.MaxPool2d(3, stride=1), BlurDown(64), nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(),
+        nn.MaxPool2d(3, stride=1), BlurDown(192), nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(),
+    ]  # fmt: skip
+    return layers, [3, 7, 11, 13, 15]
+
+
+def _vgg16() -> tuple[list[nn.Module], list[int]]:
+    layers: list[nn.Module] = []
+    cuts: list[int] = []
+    channels = 3
+    for widths in ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3):
+        if layers:
+            layers += [nn.MaxPool2d(2, stride=1), BlurDown(channels)]
+        for width in widths:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        cuts.append(len(layers))
+    return layers, cuts
+
+
+class STLPIPS(nn.Module):
+    """Shift-tolerant LPIPS. Calling it on RGB in [0,1], (B,3,H,W) each, gives the distance per picture, (B,).
+
+    Gradients reach the pictures, never the weights. Features follow the caller's autocast, distances are fp32.
+    """
+
+    def __init__(self, trunk: Literal["vgg", "alex"]) -> None:
+        super().__init__()
+        layers, self.cuts = _vgg16() if trunk == "vgg" else _alexnet()
+        self.layers = nn.ModuleList(layers)
+        state = torch.load(_stlpips_file(trunk), map_location="cpu", weights_only=True)
+        own = {f"layers.{name.split('.', 2)[2]}": v for name, v in state.items() if name.startswith("net.")}
+        self.load_state_dict(own, strict=True)
+        self.heads = nn.ParameterList([state[f"lin{i}.model.1.weight"] for i in range(5)])
+        self.register_buffer("shift", state["scaling_layer.shift"], persistent=False)
+        self.register_buffer("scale", state["scaling_layer.scale"], persistent=False)
+        self.eval().requires_grad_(False)
+
+    def features(self, rgb: Tensor) -> list[Tensor]:
+        """The five feature maps of RGB in [0,1], (B,3,H,W), before normalisation."""
+        x = (rgb * 2 - 1 - self.get_buffer("shift")) / self.get_buffer("scale")
+        maps = []
+        for index, layer in enumerate(self.layers, start=1):
+            x = layer(x)
+            if index in self.cuts:
+                maps.append(x)
+        return maps
+
+    def forward(self, rgb: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = [_unit(f) for f in self.features(target)]
+        pairs = zip(self.features(rgb), wanted, self.heads, strict=True)
+        distances = [((_unit(f) - w).square() * head).sum(1).mean((1, 2)) for f, w, head in pairs]
+        return torch.stack(distances).sum(0)
+
+
+class LPIPS(nn.Module):
+    """LPIPS of the `lpips` package on RGB in [0,1]; its backbone must already lie in torch's hub folder."""
+
+    def __init__(self, trunk: Literal["vgg", "alex"]) -> None:
+        super().__init__()
+        declare_torchvision_ops()
+        import lpips
+
+        self.net = lpips.LPIPS(net=trunk, verbose=False).eval().requires_grad_(False)
+
+    def forward(self, rgb: Tensor, target: Tensor) -> Tensor:
+        return self.net(rgb, target, normalize=True).flatten()
+
+
+def _unit(features: Tensor) -> Tensor:
+    features = features.float()
+    # The square root's slope is infinite at 0: an all-zero pixel would turn the gradient into NaN.
+    return features / (features.square().sum(1, keepdim=True) + 1e-20).sqrt()
+
+
+def missing(network: PerceptualNetwork) -> str | None:
+    """None when `network` can be used here, else what is missing and how to get it."""
+    if network.startswith("stlpips"):
+        found = importlib.util.find_spec("stlpips_pytorch") is not None
+        return None if found else "its weights are in the wheel stlpips-pytorch: pip install stlpips-pytorch"
+    file = Path(torch.hub.get_dir()) / "checkpoints" / _TORCHVISION_FILES[network]
+    return None if file.is_file() else f"torchvision's backbone is not on this machine: put it at {file}"
+
+
+@cache
+def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
+    """The network by name, loaded once. Raises UserError when its weights are not here: never a silent substitute."""
+    reason = missing(network)
+    if reason:
+        raise UserError(f"perceptual network '{network}' is not available: {reason}")
+    kind, _, trunk = network.partition("_")
+    build = STLPIPS if kind == "stlpips" else LPIPS
+    return build("vgg" if trunk == "vgg" else "alex").to(memory_format=torch.channels_last)
+
+
+def _stlpips_file(trunk: str) -> Path:
+    spec = importlib.util.find_spec("stlpips_pytorch")
+    assert spec is not None and spec.origin is not None, "checked by missing()"
+    return Path(spec.origin).parent / "weights" / "vST0.0" / f"{trunk}_shift_tolerant.pth"

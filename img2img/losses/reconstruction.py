@@ -1,0 +1,84 @@
+"""Pixel losses between RGB pictures in [0,1]; each gives a scalar and can look at the hole or the known part alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
+from img2img.models.global_local import local_crop
+
+Region = Literal["all", "hole", "known"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(1.0, ge=0)
+
+
+class PixelLoss(_Config):
+    """Mean of |d| (l1), d² (l2) or sqrt(d² + ε²) (charbonnier, Lai et al. 2017) over the region."""
+
+    kind: Literal["l1", "l2", "charbonnier"]
+    region: Region = "all"
+    epsilon: float = Field(1e-3, gt=0, description="charbonnier's rounding at zero")
+
+    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+        difference = rgb.float() - target.float()
+        if self.kind == "l1":
+            values = difference.abs()
+        else:
+            values = difference.square()
+            if self.kind == "charbonnier":
+                values = (values + self.epsilon**2).sqrt()
+        return masked_mean(values, mask, self.region)
+
+
+class PerceptualLoss(_Config):
+    """Mean perceptual distance, optionally on a crop (round the hole where there is one) to save time."""
+
+    kind: Literal["perceptual"]
+    network: PerceptualNetwork = "stlpips_vgg"
+    crop_px: int | None = Field(None, ge=32)
+
+    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+        network = perceptual_distance(self.network).to(rgb.device)
+        if self.crop_px is not None:
+            middle = torch.tensor([n // 2 for n in rgb.shape[-2:]], device=rgb.device).expand(len(rgb), 2)
+            where = middle if centre is None else centre
+            rgb, target = (local_crop(x, where, self.crop_px) for x in (rgb, target))
+        return network(rgb, target).mean()
+
+
+class ColourfulnessLoss(_Config):
+    """1 - chroma of the picture over that of the target, where too grey (after DDColor, Kang et al. 2023)."""
+
+    kind: Literal["colourfulness"]
+
+    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+        ratio = _opponent_spread(rgb.float()) / (_opponent_spread(target.float()) + 0.01)
+        return F.relu(1 - ratio).mean()
+
+
+Loss = Annotated[PixelLoss | PerceptualLoss | ColourfulnessLoss, Field(discriminator="kind")]
+
+
+def masked_mean(values: Tensor, mask: Tensor | None, region: Region) -> Tensor:
+    """Mean of (B,C,H,W) over all pixels, the missing ones (mask 1) or the known ones; 0 where the region is empty."""
+    if region == "all":
+        return values.mean()
+    if mask is None:
+        raise ValueError(f"region '{region}' needs a mask")
+    weight = (mask if region == "hole" else 1 - mask).float()
+    return (values * weight).sum() / (weight.sum() * values.shape[1]).clamp_min(1)
+
+
+def _opponent_spread(rgb: Tensor) -> Tensor:
+    red, green, blue = rgb.unbind(1)
+    yellow_blue, red_green = (red + green) / 2 - blue, red - green
+    return (red_green.square() + yellow_blue.square() + 1e-8).mean((1, 2)).sqrt()

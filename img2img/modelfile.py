@@ -1,0 +1,100 @@
+"""The self-describing model file: one safetensors file, weights plus a header that rebuilds the network and tells its story.
+
+Nothing in it can run code: the header is JSON, the recipe in it is validated, and its task must be installed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from img2img.errors import UserError
+from img2img.files import atomic_path
+from img2img.recipe import Recipe
+
+FORMAT = "img2img/1"
+
+
+class Card(BaseModel):
+    """What a model file says of itself beside its recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # later versions may say more
+
+    photos: int = 0
+    data: str = ""
+    data_terms: str = "unknown"
+    steps: int = 0
+    images: int = 0
+    minutes: float = 0.0
+    machine: str = ""
+    metrics: dict[str, Any] = {}
+    tile_overlap_px: int = 64
+    notes: str = ""
+    version: str = ""
+
+
+class Header(BaseModel):
+    """Format, recipe and card of a model file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recipe: Recipe
+    card: Card
+
+
+def save_model(path: Path, generator: nn.Module, recipe: Recipe, card: Card, *, half: bool = False) -> None:
+    """Write a model file atomically; `half` stores weights in fp16 (they are loaded as fp32 again)."""
+    header = {"format": FORMAT, "recipe": json.dumps(recipe.fields()), "card": card.model_dump_json()}
+    with atomic_path(path) as temporary:
+        save_file({name: _stored(value, half) for name, value in generator.state_dict().items()}, temporary, header)
+
+
+def read_header(path: Path) -> Header:
+    """Recipe and card, without reading the weights. Raises UserError for anything that is not our model file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"'{path}' is not a model file (safetensors with our header): {error}") from error
+    if not metadata.get("format", "").startswith("img2img/"):
+        raise UserError(f"'{path}' holds weights but no img2img header: it was written by another program")
+    if metadata["format"] != FORMAT:
+        raise UserError(f"'{path}' is of format {metadata['format']}, this version reads {FORMAT}: update img2img")
+    try:
+        recipe = Recipe.parse(json.loads(metadata["recipe"]), where=f"header of '{path}'", trusted=False)
+        return Header(recipe=recipe, card=Card.model_validate_json(metadata["card"]))
+    except (KeyError, json.JSONDecodeError, ValidationError) as error:
+        raise UserError(f"'{path}' has a broken header: {error}") from error
+
+
+def load_generator(path: Path) -> tuple[Header, nn.Module]:
+    """The network of a model file, fp32, in evaluation mode, on the CPU. Raises UserError when weights do not fit."""
+    header = read_header(path)
+    generator = header.recipe.generator.build(header.recipe.task)
+    try:
+        generator.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise UserError(f"'{path}': weights do not fit the recipe in its header: {str(error).splitlines()[0]}") from error
+    return header, generator.eval()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a model file, half precision widened to fp32."""
+    with safe_open(path, framework="pt") as file:
+        return {name: _widened(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()  # safetensors refuses channels-last
+    return value.half() if half and value.dtype == torch.float32 else value
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value

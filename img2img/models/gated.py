@@ -1,0 +1,81 @@
+"""A gated-convolution completion network for free-form masks (Yu et al. 2019, "Free-Form Image Inpainting with Gated
+Convolution"), in one stage, because the task starts it from a classical fill instead of from a coarse network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from img2img.models.blocks import NetworkConfig, Shapes
+
+
+class GatedConfig(NetworkConfig):
+    """Gated U-Net; works at half size and below, because full-resolution layers cost most and add least."""
+
+    kind: Literal["gated"] = "gated"
+    width: int = Field(48, ge=8, description="channels at half size; 2× at a quarter, 3× at an eighth")
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1)
+
+    @property
+    def multiple_of(self) -> int:
+        return 8
+
+    def refusal(self, shapes: Shapes) -> str | None:
+        return super().refusal(shapes) or (None if shapes.needs_mask else "it completes holes and the task has no mask")
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return Gated(self, shapes.condition_channels, shapes.prediction_channels)
+
+
+class GatedConv(nn.Module):
+    """φ(features) ⊙ σ(gate): the network learns per pixel and channel what is known (equation 3 of the paper)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        padding = dilation * (kernel // 2)
+        self.conv = nn.Conv2d(in_channels, 2 * out_channels, kernel, stride, padding, dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features, gate = self.conv(x).chunk(2, 1)
+        return F.elu(features) * torch.sigmoid(gate)
+
+
+class Gated(nn.Module):
+    """(B,4,H,W) filled picture and mask to the (B,3,H,W) residual; H and W multiples of 8. Starts at residual zero."""
+
+    def __init__(self, config: GatedConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        w = config.width
+        self.stem = nn.Sequential(nn.PixelUnshuffle(2), GatedConv(4 * in_channels, w), GatedConv(w, w))
+        self.quarter = nn.Sequential(GatedConv(w, 2 * w, stride=2), GatedConv(2 * w, 2 * w), GatedConv(2 * w, 2 * w))
+        self.eighth = nn.Sequential(GatedConv(2 * w, 3 * w, stride=2), GatedConv(3 * w, 3 * w))
+        self.dilated = nn.ModuleList(GatedConv(3 * w, 3 * w, dilation=d) for d in config.dilations)
+        self.to_quarter = nn.Sequential(_Up(), GatedConv(3 * w, 2 * w))
+        self.join_quarter = nn.Sequential(GatedConv(4 * w, 2 * w), GatedConv(2 * w, 2 * w))
+        self.to_half = nn.Sequential(_Up(), GatedConv(2 * w, w))
+        self.join_half = nn.Sequential(GatedConv(2 * w, w), GatedConv(w, w))
+        last = nn.Conv2d(w, 4 * out_channels, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # torch types bias as optional
+        self.tail = nn.Sequential(last, nn.PixelShuffle(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = self.stem(x)
+        quarter = self.quarter(half)
+        y = self.eighth(quarter)
+        for layer in self.dilated:
+            y = y + layer(y)
+        y = self.join_quarter(torch.cat([self.to_quarter(y), quarter], 1))
+        y = self.join_half(torch.cat([self.to_half(y), half], 1))
+        return self.tail(y)
+
+
+class _Up(nn.Upsample):
+    """Bilinear ×2: resize-convolution, no checkerboard."""
+
+    def __init__(self) -> None:
+        super().__init__(scale_factor=2, mode="bilinear", align_corners=False)

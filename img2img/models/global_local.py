@@ -1,0 +1,72 @@
+"""Global and local discriminators joined by a linear layer (Iizuka et al. 2017, table 2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from img2img.models.blocks import NetworkConfig, Norm, SignedInput, init_normal, norm_layer
+from img2img.models.patchgan import spectral
+
+
+class GlobalLocalConfig(NetworkConfig):
+    """Two towers of 5x5 stride-2 convolutions; the local one sees a crop round a hole pixel."""
+
+    kind: Literal["global_local"] = "global_local"
+    width: int = Field(64, ge=4, description="channels of the first layer; doubled up to 8×")
+    local_px: int = Field(128, ge=32, description="side of the local crop")
+    features: int = Field(1024, ge=8, description="what each tower hands to the linear layer that joins them")
+    norm: Norm = "batch"
+    spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
+
+    def build(self, in_channels: int) -> nn.Module:
+        return GlobalLocal(self, in_channels)
+
+
+class GlobalLocal(nn.Module):
+    """(B,C,H,W) in [0,1] and centres (B,2) as (row, column) to one logit a picture, (B,1)."""
+
+    def __init__(self, config: GlobalLocalConfig, in_channels: int) -> None:
+        super().__init__()
+        self.local_px = config.local_px
+        self.signed = SignedInput()
+        self.whole = _tower(config, in_channels, depth=6)
+        self.local = _tower(config, in_channels, depth=5)
+        self.join = nn.Linear(2 * config.features, 1)
+        init_normal(self)
+        if config.spectral:
+            spectral(self)
+
+    def forward(self, x: Tensor, local_centre: Tensor | None = None) -> Tensor:
+        if local_centre is None:
+            raise ValueError("a global-and-local discriminator needs the centre of the local crop")
+        x = self.signed(x)
+        crop = local_crop(x, local_centre, self.local_px)
+        return self.join(torch.cat([self.whole(x), self.local(crop)], 1))
+
+
+def local_crop(x: Tensor, centre: Tensor, side_px: int) -> Tensor:
+    """Squares of `side_px` round `centre` (B,2), moved inside the picture where they would leave it."""
+    height, width = x.shape[-2:]
+    tall, wide = min(side_px, height), min(side_px, width)
+    top = (centre[:, 0] - tall // 2).clamp(0, height - tall).tolist()
+    left = (centre[:, 1] - wide // 2).clamp(0, width - wide).tolist()
+    crops = [picture[:, t : t + tall, s : s + wide] for picture, t, s in zip(x, top, left, strict=True)]
+    return torch.stack(crops)
+
+
+def _tower(config: GlobalLocalConfig, in_channels: int, depth: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    channels = in_channels
+    for index in range(depth):
+        width = config.width * min(2**index, 8)
+        layers += [nn.Conv2d(channels, width, 5, stride=2, padding=2)]
+        layers += [norm_layer(config.norm if index else "none", width), nn.ReLU()]
+        channels = width
+    # 256² and 128² crops both end at 4x4, as in the paper; pooling lets other sizes train too.
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(channels * 16, config.features), nn.ReLU()
+    )

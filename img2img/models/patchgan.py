@@ -1,0 +1,53 @@
+"""PatchGAN (Isola et al. 2017): one logit for every overlapping patch; 70x70 px with three strided layers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from img2img.models.blocks import NetworkConfig, Norm, SignedInput, init_normal, norm_layer
+
+
+class PatchGanConfig(NetworkConfig):
+    """Patch discriminator."""
+
+    kind: Literal["patchgan"] = "patchgan"
+    width: int = Field(64, ge=4, description="channels of the first layer; doubled up to 8×")
+    layers: int = Field(3, ge=1, le=5, description="strided layers: 3 makes the 70x70 patch")
+    norm: Norm = "batch"
+    spectral: bool = Field(False, description="spectral normalisation of every convolution (Miyato et al. 2018)")
+
+    def build(self, in_channels: int) -> nn.Module:
+        return PatchGan(self, in_channels)
+
+
+class PatchGan(nn.Module):
+    """(B,C,H,W) in [0,1] to logits (B,1,h,w): 30x30 at 256²."""
+
+    def __init__(self, config: PatchGanConfig, in_channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [SignedInput()]
+        channels = in_channels
+        for index in range(config.layers + 1):
+            width = config.width * min(2**index, 8)
+            stride = 2 if index < config.layers else 1
+            normed = config.norm if index > 0 else "none"
+            layers += [nn.Conv2d(channels, width, 4, stride, padding=1, bias=normed != "batch")]
+            layers += [norm_layer(normed, width), nn.LeakyReLU(0.2)]
+            channels = width
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, padding=1))
+        init_normal(self)
+        if config.spectral:
+            spectral(self)
+
+    def forward(self, x: Tensor, local_centre: Tensor | None = None) -> Tensor:
+        return self.layers(x)
+
+
+def spectral(module: nn.Module) -> None:
+    """Put torch's own spectral normalisation on every convolution and linear layer of `module`."""
+    for layer in list(module.modules()):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.utils.parametrizations.spectral_norm(layer)

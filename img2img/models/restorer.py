@@ -1,0 +1,88 @@
+"""A lean residual U-Net without normalisation, for denoising and super-resolution (after DRUNet, Zhang et al. 2021, and EDSR,
+Lim et al. 2017). With one level and no unshuffling it is EDSR; convolutional throughout, so tiles equal the whole."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from img2img.models.blocks import NetworkConfig, Shapes
+
+
+class RestorerConfig(NetworkConfig):
+    """Residual U-Net; `widths` and `blocks` have one entry a level, the last one being the bottom."""
+
+    kind: Literal["restorer"] = "restorer"
+    widths: tuple[int, ...] = (64, 128, 192)
+    blocks: tuple[int, ...] = (2, 2, 3)
+    unshuffle: int = Field(2, ge=1, le=4, description="pixels a side folded into channels before the first convolution")
+
+    @model_validator(mode="after")
+    def _one_entry_a_level(self) -> RestorerConfig:
+        if len(self.widths) != len(self.blocks) or not self.widths:
+            raise ValueError(f"widths has {len(self.widths)} entries and blocks {len(self.blocks)}: give one a level")
+        return self
+
+    @property
+    def multiple_of(self) -> int:
+        return self.unshuffle * 2 ** (len(self.widths) - 1)
+
+    def refusal(self, shapes: Shapes) -> str | None:
+        return None if 1 in shapes.prediction_strides else "it predicts at full size"
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return Restorer(self, shapes)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))); the second convolution starts small, so that deep stacks start near the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        nn.init.kaiming_normal_(self.body[0].weight, nonlinearity="relu")
+        nn.init.normal_(self.body[2].weight, 0.0, 0.1 * (2 / (9 * width)) ** 0.5)
+        nn.init.zeros_(self.body[0].bias)
+        nn.init.zeros_(self.body[2].bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Restorer(nn.Module):
+    """(B,Cin,H,W) to (B,Cout,H·scale,W·scale), unbounded; the last layer starts at zero, so training starts at the task's baseline."""
+
+    def __init__(self, config: RestorerConfig, shapes: Shapes) -> None:
+        super().__init__()
+        widths, blocks, fold = config.widths, config.blocks, config.unshuffle
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(fold), nn.Conv2d(shapes.condition_channels * fold**2, widths[0], 3, padding=1)
+        )
+        self.encoder = nn.ModuleList(_stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.bottom = _stack(widths[-1], blocks[-1])
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.decoder = nn.ModuleList(_stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
+        grow = fold * shapes.scale
+        last = nn.Conv2d(widths[0], shapes.prediction_channels * grow**2, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # torch types bias as optional
+        self.tail = nn.Sequential(last, nn.PixelShuffle(grow))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x = self.stem(x)
+        skips = []
+        for body, down in zip(self.encoder, self.down, strict=True):
+            x = body(x)
+            skips.append(x)
+            x = down(x)
+        x = self.bottom(x)
+        for body, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
+            x = body(up(x) + skips.pop())
+        return self.tail(x + first)
+
+
+def _stack(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))

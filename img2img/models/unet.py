@@ -1,0 +1,102 @@
+"""The pix2pix U-Net (Isola et al. 2017, section 6.1.1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from img2img.models.blocks import NetworkConfig, Norm, Shapes, SignedInput, Upsampling, init_normal, norm_layer, upsample
+
+
+class UNetConfig(NetworkConfig):
+    """U-Net with skip connections between mirrored levels."""
+
+    kind: Literal["unet"] = "unet"
+    width: int = Field(64, ge=4, description="channels of the first level; doubled up to 8×")
+    levels: int = Field(8, ge=3, le=9, description="halvings; 8 suits 256² crops, 7 suits 128²")
+    norm: Norm = "batch"
+    at_test: Literal["running", "picture"] = Field(
+        "running", description="batch norm when used: statistics of training, or of the picture itself (the paper's way)"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="on the three inner up-blocks, while training")
+    upsampling: Upsampling = "transposed"
+    output: Literal["tanh", "linear"] = "tanh"
+
+    @property
+    def multiple_of(self) -> int:
+        return 2**self.levels
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return UNet(self, shapes.condition_channels, shapes.prediction_channels)
+
+
+class UNet(nn.Module):
+    """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 2^levels. Output in [-1,1] with tanh."""
+
+    def __init__(self, config: UNetConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        widths = [config.width * min(2**i, 8) for i in range(config.levels)]
+        last = config.levels - 1
+        block: SkipBlock | None = None
+        for level in range(last, -1, -1):
+            channels_in = in_channels if level == 0 else widths[level - 1]
+            channels_out = out_channels if level == 0 else widths[level - 1]
+            # Of the up-blocks of full width, the innermost has no dropout and the next three have it.
+            dropout = config.dropout if last - 4 < level < last and level > 0 else 0.0
+            block = SkipBlock(config, channels_in, widths[level], channels_out, block, level == 0, dropout)
+        assert block is not None
+        self.signed = SignedInput()
+        self.model = block
+        self.output = nn.Tanh() if config.output == "tanh" else nn.Identity()
+        self.at_test = config.at_test
+        init_normal(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.model(self.signed(x)))
+
+    def train(self, mode: bool = True) -> UNet:
+        super().train(mode)
+        if self.at_test == "picture":
+            for layer in self.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.train()  # statistics of the picture at hand; buffers are not used then
+                    layer.momentum = 0.1 if mode else 0.0
+        return self
+
+
+class SkipBlock(nn.Module):
+    """Down, whatever lies deeper, up; the block's input is joined to its output (except for the outermost)."""
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        in_channels: int,
+        width: int,
+        out_channels: int,
+        inner: SkipBlock | None,
+        outermost: bool,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        bias = config.norm != "batch"  # batch norm has its own shift
+        down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
+        down += [nn.Conv2d(in_channels, width, 4, stride=2, padding=1, bias=bias)]
+        if not outermost and inner is not None:
+            down += [norm_layer(config.norm, width)]
+        up: list[nn.Module] = [nn.ReLU()]
+        from_below = width if inner is None else 2 * width
+        up += [upsample(config.upsampling, from_below, out_channels, bias=bias or outermost)]
+        if not outermost:
+            up += [norm_layer(config.norm, out_channels)]
+        if dropout:
+            up += [nn.Dropout(dropout)]
+        self.down, self.up = nn.Sequential(*down), nn.Sequential(*up)
+        self.inner = inner if inner is not None else nn.Identity()
+        self.outermost = outermost
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(self.inner(self.down(x)))
+        return y if self.outermost else torch.cat([x, y], 1)

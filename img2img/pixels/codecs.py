@@ -1,0 +1,341 @@
+"""Between files and arrays: which decoder reads which depth, how Pillow modes become RGB, how files are written."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from img2img.errors import UserError
+from img2img.pixels.metadata import Metadata, icc_space, tiff_directory
+
+MAX_PIXELS = 178_956_970
+"""Pictures with more pixels are refused as decompression bombs; raise it for files you trust."""
+
+_LOCK = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a loader worker forked while another thread decodes must not inherit a held lock
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+_GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
+_HIGHEST_FLOAT = 16.0
+_STRIP_BYTES = 1 << 20
+_CMYK_NOTE = "CMYK colours were converted to sRGB through the file's profile"
+
+
+class Decoded(NamedTuple):
+    """RGB pixels (H,W,3), alpha (H,W) or None of the same dtype, whether the file was grey, notes for the user."""
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    is_grey: bool
+    icc: bytes | None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def strict_pillow() -> Iterator[None]:
+    """Pillow without warnings, with our bomb limit, and refusing truncated files whatever the host program has set.
+
+    All three are process-wide switches, hence the lock.
+    """
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns at this number and raises at twice it
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def is_deep(image: Image.Image, path: Path) -> bool:
+    """Whether the file declares samples Pillow would cut to 8 bits: 16-bit PNG, 16-bit or floating-point TIFF."""
+    if image.format == "PNG":
+        return _png_bits(path) == 16
+    if image.format != "TIFF" or image.mode in ("CMYK", "LAB"):
+        return False
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return max(_as_tuple(tags.get(258, 1))) >= 16 or 3 in _as_tuple(tags.get(339, 1))
+
+
+def decode_deep(image: Image.Image, path: Path) -> Decoded:
+    """Pixels of a file for which `is_deep` holds, at the depth it declares, not yet turned upright."""
+    image.load()  # Pillow refuses damaged files, which OpenCV would return half grey
+    return _from_samples(_read_png16(path) if image.format == "PNG" else _read_tiff(image, path), image)
+
+
+def _png_bits(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
+def decode_image(image: Image.Image) -> Decoded:
+    """RGB and alpha of a Pillow image of any mode; profiles of grey and CMYK pictures are applied."""
+    mode, profile = image.mode, image.info.get("icc_profile")
+    if mode in ("CMYK", "LAB"):
+        return _through_lcms(image)
+    if mode in ("I", "F") or mode.startswith("I;16"):
+        return _from_samples(_numbers(image), image)
+    if mode in ("La", "PA"):
+        image = image.convert("LA" if mode == "La" else "RGBA")
+    wanted = "RGBA" if image.has_transparency_data else "RGB"
+    rgb, alpha = split_channels(np.array(image.convert(wanted)))  # a copy, because Pillow's own memory is read-only
+    return _with_profile(rgb, alpha, mode in _GREY_MODES, profile)
+
+
+def split_channels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H,W), (H,W,1|2|3|4) as (rgb, alpha): grey is repeated, a second or fourth channel is alpha."""
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    count = samples.shape[2]
+    colour = samples[..., :3] if count >= 3 else np.repeat(samples[..., :1], 3, axis=2)
+    alpha = samples[..., count - 1] if count in (2, 4) else None
+    return np.ascontiguousarray(colour), None if alpha is None else np.ascontiguousarray(alpha)
+
+
+def checked_float(values: np.ndarray) -> np.ndarray:
+    """`values` as float32 where 1 is white; UserError for NaN, or for a range that is plainly not 0..1."""
+    values = values.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise UserError("holds values that are not finite: replace NaN and infinity first")
+    if values.size and float(np.abs(values).max()) > _HIGHEST_FLOAT:
+        raise UserError(f"holds floating-point values up to {float(values.max()):g}: scale them so that 1.0 is white")
+    return values
+
+
+def _from_samples(samples: np.ndarray, image: Image.Image) -> Decoded:
+    """Deep samples as they came from a decoder, RGB order, to a picture."""
+    rgb, alpha = split_channels(samples)
+    key = image.info.get("transparency")
+    if alpha is None and isinstance(key, int) and rgb.dtype == np.uint16:
+        alpha = np.where(rgb[..., 0] == key, 0, 65535).astype(np.uint16)
+    is_grey = samples.ndim == 2 or samples.shape[2] < 3 or image.mode in _GREY_MODES
+    return _with_profile(rgb, alpha, is_grey, image.info.get("icc_profile"))
+
+
+def _with_profile(rgb: np.ndarray, alpha: np.ndarray | None, is_grey: bool, profile: bytes | None) -> Decoded:
+    """Keep an RGB profile, apply a grey one, drop any other."""
+    space = icc_space(profile)
+    if space == "RGB" or not profile:
+        return Decoded(rgb, alpha, is_grey, profile or None)
+    if space == "GRAY" and is_grey:
+        with suppress(UserError):
+            return Decoded(_grey_to_srgb(rgb, profile), alpha, True, None)
+    return Decoded(rgb, alpha, is_grey, None, ("its colour profile does not fit the picture and was ignored",))
+
+
+def _grey_to_srgb(rgb: np.ndarray, profile: bytes) -> np.ndarray:
+    """Grey pixels through their profile's tone curve, sampled at 256 levels, whatever their depth."""
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    curve = np.asarray(_to_srgb(ramp, profile))[0, :, 1]
+    if rgb.dtype == np.uint8:
+        return curve[rgb]
+    top = 65535.0 if rgb.dtype == np.uint16 else 1.0
+    mapped = np.interp(rgb[..., 0], np.linspace(0, top, 256), curve * (top / 255.0))
+    mapped = np.rint(mapped) if rgb.dtype == np.uint16 else mapped
+    return np.repeat(mapped.astype(rgb.dtype)[..., None], 3, axis=2)
+
+
+def _through_lcms(image: Image.Image) -> Decoded:
+    """CMYK and Lab pictures as sRGB: through the embedded profile, else Lab by definition and CMYK by Pillow's rule."""
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    if image.mode == "LAB":
+        rgb = _to_srgb(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+        return Decoded(np.array(rgb), None, False, None, ("Lab colours were converted to sRGB",))
+    if icc_space(profile) == "CMYK":
+        with suppress(UserError):
+            return Decoded(np.array(_to_srgb(image, profile)), None, False, None, (_CMYK_NOTE,))
+    notes = ("CMYK colours were converted to sRGB without a profile: they may look too bright",)
+    return Decoded(np.array(image.convert("RGB")), None, False, None, notes)
+
+
+def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
+    from PIL import ImageCms
+
+    source = io.BytesIO(profile) if isinstance(profile, bytes) else profile
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    try:
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB", intent, flags)
+    except Exception as error:  # PyCMSError, OSError or TypeError, as the profile is damaged
+        raise UserError("has a damaged colour profile") from error
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None
+    return converted
+
+
+def _numbers(image: Image.Image) -> np.ndarray:
+    """Modes I;16*, I and F as uint16 or float32 (H,W); UserError when the numbers fit neither."""
+    values = np.asarray(image)
+    if image.mode == "F":
+        return checked_float(values)
+    if image.mode == "I" and values.size and (values.min() < 0 or values.max() > 65535):
+        raise UserError("holds whole numbers outside 0..65535: save it as 8 or 16 bits a channel")
+    return values.astype(np.uint16)
+
+
+def _read_png16(path: Path) -> np.ndarray:
+    """(H,W), (H,W,3) or (H,W,4) uint16, RGB order; OpenCV gives grey with alpha as four channels."""
+    import cv2
+
+    samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype != np.uint16:
+        raise UserError("is a 16-bit PNG that could not be decoded: save it again from an image editor")
+    return _bgr_to_rgb(samples)
+
+
+def _read_tiff(image: Image.Image, path: Path) -> np.ndarray:
+    """The first page of a 16-bit or floating-point TIFF, RGB order; planes, polarity and premultiplied alpha undone."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # Pillow has vetted the file: the rest is remarks on tags
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        try:
+            samples = page.asarray()
+        except ValueError:  # a compression tifffile has no decoder for, such as LZW
+            samples = _read_tiff_cv2(path, page)
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and samples.ndim == 3:
+        samples = np.moveaxis(samples, 0, -1)
+    return _tiff_meaning(samples, image)
+
+
+def _read_tiff_cv2(path: Path, page: Any) -> np.ndarray:
+    """Through OpenCV's libtiff; the orientation is blanked first, because OpenCV's versions differ in applying it."""
+    import cv2
+
+    coded = np.fromfile(path, np.uint8)
+    if tag := page.tags.get("Orientation"):
+        coded[tag.valueoffset : tag.valueoffset + 2] = (1, 0) if page.parent.byteorder == "<" else (0, 1)
+    samples = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype not in (np.uint16, np.float32):
+        raise UserError("is a deep TIFF in a compression that cannot be read: save it with deflate")
+    return _bgr_to_rgb(samples)
+
+
+def _tiff_meaning(samples: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Samples as white-is-high, straight alpha, at most one extra channel."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    if samples.dtype.kind == "f":
+        samples = checked_float(samples)
+    elif samples.dtype != np.uint16:
+        raise UserError(f"holds {samples.dtype} samples: save it as 8 or 16 bits a channel")
+    if tags.get(262) == 0:
+        samples = (65535 if samples.dtype == np.uint16 else 1) - samples
+    extras = _as_tuple(tags.get(338, ()))
+    if samples.ndim == 3:
+        colours = samples.shape[2] - len(extras) if extras else (1 if samples.shape[2] < 3 else 3)
+        samples = samples[..., : colours + (bool(extras) and extras[0] in (1, 2))]
+    return _unpremultiplied(samples) if extras[:1] == (1,) else samples
+
+
+def _unpremultiplied(samples: np.ndarray) -> np.ndarray:
+    """Colour divided by the last channel (associated alpha)."""
+    top = 65535.0 if samples.dtype == np.uint16 else 1.0
+    alpha = samples[..., -1:].astype(np.float64) / top
+    colour = np.divide(samples[..., :-1], alpha, out=np.zeros(samples[..., :-1].shape), where=alpha > 0)
+    colour = np.rint(np.clip(colour, 0, top)) if samples.dtype == np.uint16 else colour
+    return np.concatenate([colour.astype(samples.dtype), samples[..., -1:]], axis=2)
+
+
+def _bgr_to_rgb(samples: np.ndarray) -> np.ndarray:
+    if samples.ndim == 3 and samples.shape[2] >= 3:
+        return samples[..., [2, 1, 0, *range(3, samples.shape[2])]]
+    return samples
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def encode(samples: np.ndarray, kind: str, path: Path, meta: Metadata, options: dict[str, Any]) -> None:
+    """Write (H,W,3|4) uint8 (uint16 for PNG and TIFF) to `path` in Pillow's format `kind`."""
+    writers: dict[str, Callable[[np.ndarray, Path, Metadata], None]] = {"PNG": _write_png, "TIFF": _write_tiff}
+    if kind in writers:
+        writers[kind](samples, path, meta)
+    else:
+        known = {"exif": meta.exif, "icc_profile": meta.icc, "dpi": meta.dpi, "xmp": meta.xmp}
+        with strict_pillow():
+            image = Image.fromarray(samples)
+            image.save(path, format=kind, **options, **{name: value for name, value in known.items() if value})
+
+
+def _write_png(samples: np.ndarray, path: Path, meta: Metadata) -> None:
+    """Pillow writes 8 bits; at 16 OpenCV writes the pixels, and a 1-pixel Pillow PNG lends its metadata chunks."""
+    if samples.dtype == np.uint8:
+        path.write_bytes(_pillow_png(Image.fromarray(samples), meta))
+        return
+    import cv2
+
+    order = [2, 1, 0, 3][: samples.shape[2]]
+    done, coded = cv2.imencode(".png", samples[..., order], [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    if not done:
+        raise UserError("could not be encoded as a 16-bit PNG")
+    content = coded.tobytes()
+    chunks = [c for c in _png_chunks(_pillow_png(Image.new("RGB", (1, 1)), meta)) if c[4:8] in _METADATA_CHUNKS]
+    path.write_bytes(content[:33] + b"".join(chunks) + content[33:])
+
+
+_METADATA_CHUNKS = (b"iCCP", b"pHYs", b"eXIf", b"iTXt")
+
+
+def _pillow_png(image: Image.Image, meta: Metadata) -> bytes:
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    if meta.xmp:
+        text.add_itxt("XML:com.adobe.xmp", meta.xmp.decode("utf-8", "replace"))
+    buffer = io.BytesIO()
+    with strict_pillow():
+        image.save(buffer, "PNG", pnginfo=text, exif=meta.exif, icc_profile=meta.icc, dpi=meta.dpi)
+    return buffer.getvalue()
+
+
+def _png_chunks(content: bytes) -> Iterator[bytes]:
+    """Whole chunks: length, name, data, checksum."""
+    at = 8
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        yield content[at:end]
+        at = end
+
+
+def _write_tiff(samples: np.ndarray, path: Path, meta: Metadata) -> None:
+    """Deflated strips with the horizontal predictor after a directory by Pillow, which knows the EXIF sub-IFDs."""
+    height, width, channels = samples.shape
+    rows = max(1, min(height, _STRIP_BYTES // (width * channels * samples.itemsize)))
+    strips = [zlib.compress(_predicted(samples[y : y + rows]), 6) for y in range(0, height, rows)]
+    offsets = np.cumsum([0] + [len(strip) for strip in strips])[:-1]
+    with strict_pillow():
+        directory = tiff_directory(meta)
+        directory[256], directory[257], directory[258] = width, height, (8 * samples.itemsize,) * channels
+        directory[259], directory[262], directory[277], directory[317] = 8, 2, channels, 2
+        directory[278], directory[284], directory[339] = rows, 1, (1,) * channels
+        directory[273], directory[279] = tuple(map(int, offsets)), tuple(map(len, strips))
+        if channels == 4:
+            directory[338] = 2
+        with path.open("wb") as file:
+            directory.save(file)
+            file.writelines(strips)
+
+
+def _predicted(strip: np.ndarray) -> bytes:
+    """TIFF predictor 2: each sample minus its left neighbour, wrapping, little-endian."""
+    little = strip.astype(strip.dtype.newbyteorder("<"))
+    little[:, 1:] -= strip[:, :-1]
+    return little.tobytes()

@@ -1,0 +1,70 @@
+"""Colour spaces and the filters that tie sizes together; everything works on (B,3,H,W) tensors and is differentiable."""
+
+from __future__ import annotations
+
+import torch
+from kornia.color import lab_to_rgb, rgb_to_lab
+from torch import Tensor
+from torch.nn import functional as F
+
+AB_SCALE = 110.0  # a and b of sRGB colours stay within ±110
+
+
+def to_lab(rgb: Tensor) -> Tensor:
+    """RGB in [0,1] to CIE Lab (D65): L in [0,100], a and b about ±110."""
+    return rgb_to_lab(rgb)
+
+
+def from_lab(lab: Tensor, clip: bool = True) -> Tensor:
+    """CIE Lab to RGB, clipped to [0,1] unless told otherwise."""
+    return lab_to_rgb(lab, clip=clip)
+
+
+def luminance(rgb: Tensor) -> Tensor:
+    """L* / 100, (B,1,H,W) in [0,1]. Values outside [0,1] are clipped first: Lab is not defined there."""
+    return to_lab(rgb.clamp(0, 1))[:, :1] / 100
+
+
+def fit_gamut(lab: Tensor, rounds: int = 12) -> Tensor:
+    """RGB in [0,1] of the same L*, chroma shrunk towards grey pixel by pixel just as far as the gamut demands.
+
+    Bisection on the chroma factor: clipping RGB instead would change L*, the one thing colorization promises to keep.
+    """
+    low = torch.zeros_like(lab[:, :1])
+    high = torch.ones_like(low)
+    luma, chroma = lab[:, :1], lab[:, 1:]
+    inside = _in_gamut(lab)
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        fits = _in_gamut(torch.cat((luma, chroma * middle), 1))
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    factor = torch.where(inside, torch.ones_like(low), low)
+    return from_lab(torch.cat((luma, chroma * factor), 1))
+
+
+def _in_gamut(lab: Tensor) -> Tensor:
+    rgb = from_lab(lab, clip=False)
+    return ((rgb >= -1e-4) & (rgb <= 1 + 1e-4)).all(1, keepdim=True)
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Antialiased bicubic (a = -0.5, as Pillow and the published baselines) to (height, width), in fp32, not clipped."""
+    if x.shape[-2:] == torch.Size(size):
+        return x
+    return F.interpolate(x.float(), size=size, mode="bicubic", antialias=True, align_corners=False)
+
+
+def upscale(x: Tensor, scale: int) -> Tensor:
+    """Bicubic enlargement by a whole factor."""
+    return resize(x, (x.shape[-2] * scale, x.shape[-1] * scale))
+
+
+def downscale(x: Tensor, scale: int) -> Tensor:
+    """Antialiased bicubic reduction by a whole factor; height and width must be multiples of it."""
+    return resize(x, (x.shape[-2] // scale, x.shape[-1] // scale))
+
+
+def y_channel(rgb: Tensor) -> Tensor:
+    """BT.601 studio-range luma of RGB in [0,1], (B,1,H,W) in [16/255, 235/255]: what super-resolution is scored on."""
+    weights = torch.tensor([65.481, 128.553, 24.966], dtype=rgb.dtype, device=rgb.device).view(1, 3, 1, 1)
+    return ((rgb * weights).sum(1, keepdim=True) + 16) / 255

@@ -1,0 +1,49 @@
+"""How photos go bad: noise, JPEG, blur, the camera chain. Float RGB (H,W,3) in [0,1] in; out is not clipped unless said."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+Picture = np.ndarray
+
+
+def gaussian_noise(rgb: Picture, sigma_255: float, rng: np.random.Generator) -> Picture:
+    """White Gaussian noise, σ on the 0-255 scale; not clipped, as in the denoising literature."""
+    return rgb + rng.standard_normal(rgb.shape, dtype=np.float32) * np.float32(sigma_255 / 255)
+
+
+def correlated_noise(rgb: Picture, sigma_255: float, rng: np.random.Generator, blur_px: float = 0.7) -> Picture:
+    """Gaussian noise smoothed by a Gaussian of `blur_px` and scaled back to σ: what demosaicking and resizing leave."""
+    noise = cv2.GaussianBlur(rng.standard_normal(rgb.shape, dtype=np.float32), (0, 0), blur_px)
+    return rgb + noise * np.float32(sigma_255 / 255 / max(float(noise.std()), 1e-6))
+
+
+def poisson_noise(rgb: Picture, photons: float, rng: np.random.Generator) -> Picture:
+    """Shot noise of a sensor that counts `photons` at white."""
+    return (rng.poisson(np.clip(rgb, 0, 1) * photons) / photons).astype(np.float32)
+
+
+def jpeg(rgb: Picture, quality: int) -> Picture:
+    """The picture after one JPEG encoding at `quality` (1-100); clipped and quantised on the way, as a file is."""
+    coded = cv2.imencode(".jpg", _bgr8(rgb), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
+    return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+
+
+def blur(rgb: Picture, sigma_px: float) -> Picture:
+    """Gaussian blur."""
+    return cv2.GaussianBlur(np.ascontiguousarray(rgb), (0, 0), sigma_px)
+
+
+def camera(rgb: Picture, rng: np.random.Generator, strength: float = 1.0) -> Picture:
+    """A cheap camera or scan: slight blur, shot and correlated noise, one JPEG encoding; `strength` scales the damage."""
+    if rng.random() < 0.5:
+        rgb = blur(rgb, rng.uniform(0.2, 0.8) * max(strength, 1e-3))
+    if rng.random() < 0.7:
+        rgb = poisson_noise(rgb, rng.uniform(60, 600) / max(strength, 1e-3), rng)
+    rgb = correlated_noise(rgb, rng.uniform(2, 25) * strength, rng, rng.uniform(0.4, 1.2))
+    return jpeg(rgb, int(rng.integers(40, 96))) if rng.random() < 0.8 else rgb
+
+
+def _bgr8(rgb: Picture) -> np.ndarray:
+    return np.ascontiguousarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)[..., ::-1])

@@ -1,0 +1,374 @@
+"""The one door for pixels: the only module that knows 255, channel order, EXIF orientation and colour profiles.
+
+Everything inside the toolkit sees upright RGB. `read_photo` and `write_photo` are for files, `from_pil`, `from_array`,
+`to_pil` and `to_array` for the Python API, `decode_rgb8` for training data, `to_float` and `quantise` for depth.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from img2img.errors import UserError
+from img2img.files import atomic_path
+from img2img.pixels import codecs
+from img2img.pixels.metadata import Metadata, orientation_of, read_metadata, resized_exif, rewritable_exif
+
+PathLike = str | os.PathLike[str]
+
+# Stubs without a decoder, and EPS, which Pillow hands to Ghostscript, a program that runs the file.
+_NOT_PHOTOS = frozenset(("EPS", "PDF", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MCIDAS", "SPIDER"))
+_LOSSY = frozenset(("JPEG", "MPO", "AVIF", "HEIF", "JPEG2000", "GIF"))
+_CARRIES_ALPHA = frozenset(("PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "ICO", "QOI"))
+_DEEP = frozenset(("PNG", "TIFF"))
+_WRITABLE = frozenset(("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "PPM", "TGA", "ICO", "QOI"))
+_ADVICE = {
+    ".svg": "drawings have no pixels: convert it to PNG first",
+    ".svgz": "drawings have no pixels: convert it to PNG first",
+    ".pdf": "export the page as PNG first",
+    ".eps": "export it as PNG first",
+    ".heic": "convert it to JPEG or PNG first",
+    ".heif": "convert it to JPEG or PNG first",
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf"), "export the raw as 16-bit TIFF first"),
+}
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An upright picture and what its file carried.
+
+    `rgb` is (H,W,3) uint8, uint16 or float32 where 1 is white; `alpha` is (H,W) of the same dtype or None.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    format: str = "PNG"
+    exif: bytes | None = None
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    is_grey: bool = False
+    lossy: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.dtype not in (np.uint8, np.uint16, np.float32):
+            raise ValueError(f"rgb is {self.rgb.shape} {self.rgb.dtype}: want (H,W,3) uint8, uint16 or float32")
+        if self.alpha is not None and self.alpha.shape != self.rgb.shape[:2]:
+            raise ValueError(f"alpha is {self.alpha.shape}, rgb is {self.rgb.shape}: the sizes differ")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+    def with_pixels(self, rgb: np.ndarray, alpha: np.ndarray | None = None) -> Photo:
+        """The same file data around other pixels; the alpha is the one given, so None removes it."""
+        return replace(self, rgb=rgb, alpha=alpha)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def read_photo(path: PathLike) -> Photo:
+    """Read any photo file upright, at its own depth. UserError names the file and the fix."""
+    with _opened(path) as image:
+        kind = image.format or "PNG"
+        pages, turn = _page_count(image), orientation_of(image)
+        meta = read_metadata(image, turn)
+        decoded, turn = _decode(image, Path(path), turn)
+        lossy = _is_lossy(image, Path(path))
+    photo = _assembled(decoded, turn, meta, kind)
+    return replace(photo, lossy=lossy, notes=photo.notes + _page_note(kind, pages))
+
+
+def decode_rgb8(path: PathLike) -> np.ndarray:
+    """Only the upright pixels, (H,W,3) uint8, for training data: no alpha, no metadata. Same UserErrors."""
+    with _opened(path) as image:
+        turn = orientation_of(image)
+        decoded, turn = _decode(image, Path(path), turn)
+    return quantise(_upright(decoded.rgb, turn), np.uint8)
+
+
+def read_mask(path: PathLike, size: tuple[int, int]) -> np.ndarray:
+    """A mask as (H,W) bool, True = fill: white (brighter than half) and not transparent.
+
+    `size` is the upright photo's (width, height); a mask of another size is a UserError.
+    """
+    photo = read_photo(path)
+    if photo.size != size:
+        (w, h), (pw, ph) = photo.size, size
+        raise UserError(f"{path}: mask is {w}x{h}, photo is {pw}x{ph}: draw it on the photo or resize it to match")
+    brightness = to_float(photo.rgb) @ _LUMA
+    if photo.alpha is not None:
+        brightness = brightness * to_float(photo.alpha)
+    return brightness > 0.5
+
+
+def write_photo(path: PathLike, photo: Photo, *, quality: int = 95, bits: Literal[8, 16] | None = None) -> None:
+    """Write `photo` whole or not at all, in the format of the suffix, with its EXIF, ICC profile, dpi and XMP.
+
+    uint16 stays 16 bits in PNG and TIFF and is rounded to 8 elsewhere; float32 becomes 8 bits; `bits` overrides both.
+    Transparency in a format without alpha is flattened on white. JPEG keeps full colour resolution (4:4:4).
+    WebP is lossless when the photo came from a lossless WebP or `quality` is 100.
+    """
+    kind = output_format(path)
+    samples = _samples_for(kind, photo, bits)
+    exif = resized_exif(photo.exif, photo.size)
+    meta = _fitting(kind, Metadata(exif, photo.icc, photo.dpi, photo.xmp))
+    try:
+        with atomic_path(path) as temporary:
+            codecs.encode(samples, kind, temporary, meta, _options(kind, photo, quality))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (OSError, ValueError, SystemError, struct.error) as error:
+        raise UserError(f"{path}: cannot be written as {kind} ({_one_line(error)})") from error
+
+
+def output_format(path: PathLike) -> str:
+    """Pillow's name of the format `path` would be written in; UserError for a suffix that cannot hold a photo."""
+    suffix = Path(path).suffix.lower()
+    kind = Image.registered_extensions().get(suffix, "").replace("MPO", "JPEG")
+    if kind not in _WRITABLE:
+        found = f"'{suffix}' is not a format photos are written in" if suffix else "it has no suffix"
+        raise UserError(f"{path}: {found}: use .png, .jpg, .tif or .webp")
+    return kind
+
+
+def photo_suffixes() -> frozenset[str]:
+    """Every lower-case suffix that can be read as a photo, with its dot."""
+    readable = {*_readable_formats(), "MPO"}  # Pillow opens MPO through its JPEG plugin
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in readable)
+
+
+# --- arrays and Pillow images ----------------------------------------------------------------------------------------
+
+
+def to_float(pixels: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 as float32 in [0,1]; floats pass as float32."""
+    if pixels.dtype.kind == "f":
+        return pixels.astype(np.float32, copy=False)
+    return pixels.astype(np.float32) / np.float32(_top(pixels.dtype))
+
+
+def quantise(pixels: np.ndarray, dtype: Any) -> np.ndarray:
+    """Any pixels as `dtype` (uint8, uint16 or float32): clipped to [0,1] and rounded to nearest for whole numbers."""
+    dtype = np.dtype(dtype)
+    if pixels.dtype == dtype:
+        return pixels
+    if dtype.kind == "f":
+        return to_float(pixels).astype(dtype, copy=False)
+    return np.rint(np.clip(to_float(pixels), 0.0, 1.0) * np.float32(_top(dtype))).astype(dtype)
+
+
+def from_pil(image: Image.Image) -> Photo:
+    """A Pillow image of any mode, turned upright as its EXIF says. UserError when it cannot be decoded."""
+    try:
+        with codecs.strict_pillow():
+            image.load()
+            turn = orientation_of(image)
+            meta, decoded = read_metadata(image, turn), codecs.decode_image(image)
+    except UserError as error:
+        raise UserError(f"the image {error}") from None
+    except Exception as error:
+        raise UserError(f"the image cannot be decoded ({_one_line(error)})") from error
+    return _assembled(decoded, turn, meta, image.format or "PNG")
+
+
+def to_pil(photo: Photo) -> Image.Image:
+    """An 8-bit RGB or RGBA Pillow image with EXIF, ICC profile and dpi in `info`, where Pillow's savers look."""
+    image = Image.fromarray(_samples_for("PNG", photo, 8))
+    known = {"exif": resized_exif(photo.exif, photo.size), "icc_profile": photo.icc, "dpi": photo.dpi}
+    image.info.update({name: value for name, value in known.items() if value})
+    return image
+
+
+def from_array(array: np.ndarray) -> Photo:
+    """(H,W), (H,W,1), (H,W,3) RGB or (H,W,4) RGBA; bool, uint8, uint16 or floats where 1 is white."""
+    array = np.asarray(array)
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise UserError(f"an image array is (H,W), (H,W,1), (H,W,3) or (H,W,4); this one is {array.shape}")
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif array.dtype.kind == "f":
+        array = _named("the array", codecs.checked_float, array)
+    elif array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"an image array is uint8, uint16 or float in [0,1]; this one is {array.dtype}")
+    rgb, alpha = codecs.split_channels(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return Photo(rgb, alpha, is_grey=array.ndim == 2 or array.shape[2] == 1)
+
+
+def to_array(photo: Photo, dtype: Any = None) -> np.ndarray:
+    """(H,W,3), or (H,W,4) when there is alpha, in `dtype` or the photo's own."""
+    dtype = np.dtype(dtype or photo.rgb.dtype)
+    rgb = quantise(photo.rgb, dtype)
+    return rgb if photo.alpha is None else np.dstack([rgb, quantise(photo.alpha, dtype)])
+
+
+# --- inside ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: PathLike) -> Iterator[Image.Image]:
+    """An opened Pillow image, every failure inside the block turned into a one-line UserError."""
+    _check_file(Path(path))
+    limit = f"{codecs.MAX_PIXELS / 1e6:.0f} megapixels"
+    try:
+        with codecs.strict_pillow(), Image.open(path, formats=_readable_formats()) as image:
+            if min(image.size) < 1:
+                raise UserError("has no pixels")
+            if image.format != "TIFF":  # metadata may follow the pixels; a TIFF forgets its orientation when loaded
+                image.load()
+            yield image
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: not an image that can be read{_advice(Path(path))}") from None
+    except Image.DecompressionBombError:
+        raise UserError(f"{path}: more than {limit}: crop it, or raise img2img.pixels.codecs.MAX_PIXELS") from None
+    except MemoryError:
+        raise UserError(f"{path}: not enough memory to open it: make it smaller first") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
+        raise UserError(f"{path}: damaged or cut short ({_one_line(error)}): copy or export it again") from error
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder: name a picture file")
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if not path.is_file():
+        raise UserError(f"{path}: is not a regular file")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: is empty (0 bytes): copy it again")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path}: may not be read: check its permissions")
+
+
+def _advice(path: Path) -> str:
+    """What to do about a file Pillow does not know, by suffix or, for drawings, by content."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    suffix = ".svg" if b"<svg" in head else path.suffix.lower()
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return ": this kind of TIFF is not supported: save it with 8 or 16 bits a channel, grey, RGB or RGBA"
+    return f"; {_ADVICE[suffix]}" if suffix in _ADVICE else ": save it as PNG, JPEG, TIFF or WebP"
+
+
+def _decode(image: Image.Image, path: Path, turn: int) -> tuple[codecs.Decoded, int]:
+    """Pixels and the turn they still need: Pillow turns TIFF upright itself, the readers for deep files do not."""
+    if codecs.is_deep(image, path):
+        return codecs.decode_deep(image, path), turn
+    return codecs.decode_image(image), 1 if image.format == "TIFF" else turn
+
+
+def _assembled(decoded: codecs.Decoded, turn: int, meta: Metadata, kind: str) -> Photo:
+    return Photo(
+        rgb=_upright(decoded.rgb, turn),
+        alpha=None if decoded.alpha is None else _upright(decoded.alpha, turn),
+        format=kind,
+        exif=meta.exif,
+        icc=decoded.icc,
+        dpi=meta.dpi,
+        xmp=meta.xmp,
+        is_grey=decoded.is_grey,
+        lossy=kind in _LOSSY,
+        notes=meta.notes + decoded.notes,
+    )
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation 1..8 on (H,W) or (H,W,C)."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _page_count(image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # counting walks the whole file, whose later frames may be damaged
+        return 1
+
+
+def _page_note(kind: str, pages: int) -> tuple[str, ...]:
+    if pages < 2 or kind == "PSD":  # Photoshop's "frames" are layers of the one picture
+        return ()
+    if kind in ("TIFF", "MPO", "ICO"):
+        return (f"holds {pages} pictures: only the first is used",)
+    return (f"animated: only the first of {pages} frames is used",)
+
+
+def _is_lossy(image: Image.Image, path: Path) -> bool:
+    """Whether the file's pixels went through a lossy codec, so that writing the same kind again would change them."""
+    if image.format == "WEBP":  # a lossless picture is a chunk named VP8L, behind at most a few headers
+        with path.open("rb") as file:
+            return b"VP8L" not in file.read(1 << 16)
+    return image.format in _LOSSY or image.info.get("compression") in ("jpeg", "tiff_jpeg")
+
+
+def _samples_for(kind: str, photo: Photo, bits: int | None) -> np.ndarray:
+    """(H,W,3|4) in the depth and with the channels that `kind` can hold."""
+    wanted = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), None: photo.rgb.dtype}[bits]
+    dtype = np.dtype(np.uint16 if wanted == np.uint16 and kind in _DEEP else np.uint8)
+    if photo.alpha is None:
+        return quantise(photo.rgb, dtype)
+    if kind in _CARRIES_ALPHA:
+        return to_array(photo, dtype)
+    cover = to_float(photo.alpha)[..., None]
+    return quantise(to_float(photo.rgb) * cover + (1 - cover), dtype)
+
+
+def _options(kind: str, photo: Photo, quality: int) -> dict[str, Any]:
+    lossless = quality >= 100 or (photo.format == "WEBP" and not photo.lossy)
+    return {
+        "JPEG": {"quality": quality, "subsampling": 0},
+        "WEBP": {"lossless": True, "exact": True} if lossless else {"quality": quality},
+        "AVIF": {"quality": quality, "subsampling": "4:4:4"},
+    }.get(kind, {})
+
+
+def _fitting(kind: str, meta: Metadata) -> Metadata:
+    """Without what the format cannot hold: JPEG segments end at 64 kB, AVIF needs EXIF tags Pillow can write anew."""
+    if kind == "AVIF":
+        return replace(meta, exif=rewritable_exif(meta.exif))
+    if kind != "JPEG":
+        return meta
+    exif = meta.exif if meta.exif and len(meta.exif) <= 65533 else None
+    return replace(meta, exif=exif, xmp=meta.xmp if meta.xmp and len(meta.xmp) <= 65502 else None)
+
+
+def _named(subject: str, check: Any, *args: Any) -> Any:
+    """Run a check whose message starts with a verb, and put its subject before it."""
+    try:
+        return check(*args)
+    except UserError as error:
+        raise UserError(f"{subject} {error}") from None
+
+
+def _readable_formats() -> list[str]:
+    """Pillow's decoders fit for photos, the frequent ones first, because they are tried in this order."""
+    Image.init()
+    frequent = ["JPEG", "PNG", "WEBP", "TIFF"]
+    return frequent + sorted(set(Image.OPEN) - _NOT_PHOTOS - set(frequent))
+
+
+def _top(dtype: np.dtype[Any]) -> int:
+    return int(np.iinfo(dtype).max)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

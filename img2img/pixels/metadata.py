@@ -1,0 +1,216 @@
+"""What a picture file carries beside its pixels: EXIF, ICC, resolution, XMP.
+
+EXIF blocks are patched in place rather than rebuilt, so that maker notes, which point at absolute offsets, survive.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
+
+_PREFIX = b"Exif\0\0"
+_ORIENTATION, _THUMB_OFFSET, _THUMB_LENGTH, _EXIF_IFD = 0x0112, 0x0201, 0x0202, 0x8769
+_WIDTH_TAGS, _HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)
+_LONG, _SHORT = 4, 3
+# How a TIFF stores its pixels, and what travels beside EXIF: never carried into another file as EXIF.
+_TIFF_LAYOUT = frozenset(
+    (*range(254, 260), *range(262, 267), 269, 273, 274, *range(277, 282), *range(284, 294), 297, 301, *range(317, 326))
+) | frozenset((330, *range(332, 352), *range(512, 533), 700, 33723, 34377, 34675, 37724))
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Metadata of an upright RGB picture; `notes` say in plain words what could not be kept."""
+
+    exif: bytes | None = None
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF (else XMP) orientation 1..8 of an opened, not yet loaded image; 1 when it is missing or nonsense."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow raises anything from struct.error to RecursionError on hostile EXIF
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def read_metadata(image: Image.Image, orientation: int) -> Metadata:
+    """Metadata of an opened image as it applies to its upright pixels. Never raises: broken parts become notes."""
+    notes: list[str] = []
+    try:
+        exif = _exif_of(image)
+    except Exception:  # see orientation_of
+        exif = None
+        notes.append("its EXIF data is damaged and was ignored")
+    dpi = _dpi_of(image)
+    if dpi and orientation >= 5:
+        dpi = dpi[::-1]
+    return Metadata(exif, image.info.get("icc_profile"), dpi, _xmp_of(image), tuple(notes))
+
+
+def icc_space(profile: object) -> str:
+    """Colour space an ICC profile describes ("RGB", "GRAY", "CMYK", ...), or "" when it is not a profile."""
+    if not isinstance(profile, bytes) or len(profile) < 132 or profile[36:40] != b"acsp":
+        return ""
+    if int.from_bytes(profile[:4], "big") > len(profile):
+        return ""
+    return profile[16:20].decode("latin-1").strip()
+
+
+def resized_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
+    """The block with any width and height tags it has set to `size`; unreadable blocks give None."""
+    if not exif:
+        return None
+    try:
+        tiff, order = _open_block(exif)
+        _patch_sizes(tiff, order, size)
+    except (struct.error, ValueError):
+        return None
+    return _PREFIX + bytes(tiff)
+
+
+def rewritable_exif(exif: bytes | None) -> bytes | None:
+    """The block if Pillow could write its tags anew, as its AVIF writer does; else None."""
+    block = Image.Exif()
+    try:
+        block.load(exif or b"")
+        block.tobytes()
+    except Exception:  # tags whose values contradict their types: Pillow reads them, but cannot write them again
+        return None
+    return exif
+
+
+def tiff_directory(meta: Metadata) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """A TIFF directory holding the EXIF tags and their sub-directories, ICC, resolution and XMP; no pixel tags yet."""
+    try:
+        directory = _exif_directory(meta.exif)
+    except Exception:  # see rewritable_exif
+        directory = TiffImagePlugin.ImageFileDirectory_v2()
+    if meta.icc:
+        directory[34675] = meta.icc
+    if meta.xmp:
+        directory[700] = meta.xmp
+    if meta.dpi:
+        directory[296], directory[282], directory[283] = 2, *meta.dpi
+    return directory
+
+
+def _exif_directory(exif: bytes | None) -> TiffImagePlugin.ImageFileDirectory_v2:
+    directory, block = TiffImagePlugin.ImageFileDirectory_v2(), Image.Exif()
+    block.load(exif or b"")
+    for tag in set(block) - _TIFF_LAYOUT:
+        directory[tag] = block.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else block[tag]
+    directory.tobytes()  # raises now rather than in the middle of a file
+    return directory
+
+
+def _exif_of(image: Image.Image) -> bytes | None:
+    """The picture's EXIF block with orientation 1 and no thumbnail; ValueError or worse when it is damaged."""
+    raw = image.info.get("exif")
+    block = upright_exif(raw) if isinstance(raw, bytes) else _rebuilt_exif(image)
+    if block:
+        _check_block(block)
+    return block
+
+
+def _rebuilt_exif(image: Image.Image) -> bytes | None:
+    """For files without a raw block (TIFF tags, PNG text): collect the tags, leave out how pixels are stored."""
+    source = image.getexif()
+    kept = Image.Exif()
+    for tag in set(source) - _TIFF_LAYOUT:
+        kept[tag] = source.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else source[tag]
+    return kept.tobytes() if set(kept) - {282, 283, 296} else None
+
+
+def upright_exif(raw: bytes) -> bytes:
+    """A copy of an EXIF block saying "orientation 1" and without its (now stale) embedded thumbnail."""
+    tiff, order = _open_block(raw)
+    end = 0
+    for tag, at in _entries(tiff, order, _first_directory(tiff, order)):
+        end = at + 12
+        if tag == _ORIENTATION:
+            struct.pack_into(order + "HHIHH", tiff, at, tag, _SHORT, 1, 1, 0)
+    if end and end + 4 <= len(tiff):
+        _drop_thumbnail(tiff, order, end)
+    return _PREFIX + bytes(tiff)
+
+
+def _drop_thumbnail(tiff: bytearray, order: str, link: int) -> None:
+    """Unlink the directory `link` points to and blank its picture, which would show what the user edited away."""
+    (second,) = struct.unpack_from(order + "I", tiff, link)
+    struct.pack_into(order + "I", tiff, link, 0)
+    if not 8 <= second < len(tiff):
+        return
+    values = {tag: struct.unpack_from(order + "I", tiff, at + 8)[0] for tag, at in _entries(tiff, order, second)}
+    start, length = values.get(_THUMB_OFFSET, 0), values.get(_THUMB_LENGTH, 0)
+    if 8 <= start < start + length <= len(tiff):
+        tiff[start : start + length] = bytes(length)
+        if start + length >= len(tiff) - 1:
+            del tiff[start:]
+
+
+def _patch_sizes(tiff: bytearray, order: str, size: tuple[int, int]) -> None:
+    """Set the width and height tags of the first and the Exif directory to `size`."""
+    entries = list(_entries(tiff, order, _first_directory(tiff, order)))
+    for pointer in [at for tag, at in entries if tag == _EXIF_IFD]:
+        entries += _entries(tiff, order, struct.unpack_from(order + "I", tiff, pointer + 8)[0])
+    for tag, at in entries:
+        if tag in _WIDTH_TAGS + _HEIGHT_TAGS:
+            struct.pack_into(order + "HHII", tiff, at, tag, _LONG, 1, size[tag in _HEIGHT_TAGS])
+
+
+def _open_block(raw: bytes) -> tuple[bytearray, str]:
+    """The TIFF structure inside an EXIF block and its struct byte order."""
+    tiff = bytearray(raw.removeprefix(_PREFIX))
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(tiff[:4]))
+    if order is None:
+        raise ValueError("not an EXIF block")
+    return tiff, order
+
+
+def _first_directory(tiff: bytearray, order: str) -> int:
+    return int(struct.unpack_from(order + "I", tiff, 4)[0])
+
+
+def _entries(tiff: bytearray, order: str, directory: int) -> Iterator[tuple[int, int]]:
+    """(tag, position of its 12-byte entry) of one directory; struct.error when it leaves the block."""
+    (count,) = struct.unpack_from(order + "H", tiff, directory)
+    for at in range(directory + 2, directory + 2 + 12 * count, 12):
+        yield struct.unpack_from(order + "HHII", tiff, at)[0], at
+
+
+def _check_block(block: bytes) -> None:
+    """Raise unless Pillow can read every tag, as other programs, and its own writers, will want to."""
+    if resized_exif(block, (1, 1)) is None:
+        raise ValueError("EXIF directories are damaged")
+    exif = Image.Exif()
+    exif.load(block)
+    for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
+        exif.get_ifd(tag)
+
+
+def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    try:
+        x, y = (float(value) for value in image.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if all(math.isfinite(v) and 0.5 <= v <= 30000 for v in (x, y)) else None
+
+
+def _xmp_of(image: Image.Image) -> bytes | None:
+    """The XMP packet without an orientation of its own."""
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if isinstance(packet, str):
+        packet = packet.encode()
+    if not isinstance(packet, bytes) or not packet:
+        return None
+    return re.sub(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>', b"", packet)

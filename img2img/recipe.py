@@ -1,0 +1,246 @@
+"""A recipe is the whole experiment: one YAML, validated before data, weights or a device are touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
+
+from img2img.data.dataset import DataConfig
+from img2img.errors import UserError, did_you_mean
+from img2img.losses.adversarial import Adversarial
+from img2img.losses.reconstruction import Loss, PixelLoss
+from img2img.models import Discriminator, Generator
+from img2img.resources import recipes_dir
+from img2img.tasks import build_task
+from img2img.tasks.base import Task
+
+
+class TrainConfig(BaseModel):
+    """How the generator is trained; the discriminator's own settings are under `adversarial`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(1000, ge=1, description="optimizer steps")
+    batch_size: int = Field(16, ge=1, description="samples a step and process")
+    accumulate: int = Field(1, ge=1, description="batches summed up to one step")
+    lr: float = Field(2e-4, gt=0)
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's; the pix2pix family uses 0.5 for the first")
+    schedule: Literal["constant", "linear", "cosine"] = Field("cosine", description="linear: constant, then to zero (pix2pix)")
+    warmup_steps: int = Field(0, ge=0)
+    decay_from: float = Field(0.5, ge=0, le=1, description="linear schedule: part of the run after which the rate falls")
+    final_lr_ratio: float = Field(0.0, ge=0, le=1, description="cosine schedule: last rate over first")
+    clip_norm: float | None = Field(None, gt=0, description="gradients are clipped to this norm")
+    ema_halflife_images: float = Field(2000, ge=0, description="averaging of the shipped weights; 0 switches it off")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    init: str | None = Field(None, description="zoo name, model file or run to start from (fine-tuning)")
+    log_every: int = Field(20, ge=1, description="steps between lines of log.jsonl")
+    validate_every: int = Field(500, ge=1, description="steps between validations and sample grids")
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
+    checkpoint_minutes: float = Field(10, gt=0, description="a checkpoint is written at least so often")
+
+
+class Recipe(BaseModel):
+    """Everything a run depends on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(0, ge=0)
+    task: Task
+    data: DataConfig = DataConfig()
+    generator: Generator
+    discriminator: Discriminator | None = None
+    adversarial: Adversarial | None = None
+    losses: tuple[Loss, ...] = (PixelLoss(kind="l1"),)
+    train: TrainConfig = TrainConfig()
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task(cls, value: Any) -> Task:
+        return build_task(value)
+
+    @field_serializer("task")
+    def _task_fields(self, task: Task) -> dict[str, Any]:
+        return task.model_dump(mode="json")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Recipe:
+        reason = refusal(self)
+        if reason:
+            raise ValueError(reason)
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Read a YAML file, or a shipped recipe by name, and apply `key.path=value` overrides. Raises UserError."""
+        path = recipe_path(source)
+        try:
+            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(fields, dict):
+            raise UserError(f"{path}: a recipe is a mapping with the keys {', '.join(cls.model_fields)}")
+        for override in overrides:
+            _override(fields, override)
+        return cls.parse(fields, where=str(path))
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any], where: str = "recipe", *, trusted: bool = True) -> Recipe:
+        """Validate fields; with `trusted` off (a model file's header) `task.kind` cannot name code to import."""
+        try:
+            return cls.model_validate({**fields, "task": build_task(fields.get("task"), trusted=trusted)})
+        except ValidationError as error:
+            raise UserError(f"{where}: {explain(error)}") from error
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+
+    def fields(self) -> dict[str, Any]:
+        """Plain data that `parse` takes back."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The resolved recipe, every default written out."""
+        return yaml.safe_dump(self.fields(), sort_keys=False, allow_unicode=True)
+
+
+def refusal(recipe: Recipe) -> str | None:
+    """Why the parts of a recipe cannot work together, or None. Each reason names the field to change."""
+    task, generator = recipe.task, recipe.generator
+    reason = generator.refusal(task)
+    if reason:
+        return f"generator.kind '{generator.kind}' does not fit task '{task.kind}': {reason}"
+    crop = recipe.data.crop_px // (task.scale if recipe.data.crop_px % task.scale == 0 else 1)
+    if recipe.data.crop_px % task.scale or crop % generator.multiple_of:
+        needed = generator.multiple_of * task.scale
+        return f"data.crop_px is {recipe.data.crop_px}: generator '{generator.kind}' needs a multiple of {needed}"
+    for index, loss in enumerate(recipe.losses):
+        if getattr(loss, "region", "all") != "all" and not task.needs_mask:
+            return f"losses.{index}.region '{loss.region}' needs a mask, and task '{task.kind}' has none"  # type: ignore[union-attr]  # only pixel losses have a region
+        if getattr(loss, "crop_px", None) and loss.crop_px > recipe.data.crop_px:  # type: ignore[union-attr]
+            return f"losses.{index}.crop_px is larger than data.crop_px ({recipe.data.crop_px})"
+    return _adversarial_refusal(recipe)
+
+
+def _adversarial_refusal(recipe: Recipe) -> str | None:
+    adversarial, discriminator, task = recipe.adversarial, recipe.discriminator, recipe.task
+    if (adversarial is None) != (discriminator is None):
+        missing = "adversarial" if adversarial is None else "discriminator"
+        return f"{missing} is missing: an adversarial loss and a discriminator come together"
+    if adversarial is None or discriminator is None:
+        return None if recipe.losses else "losses is empty: without an adversarial part there is nothing to learn from"
+    if "mask" in adversarial.sees and not task.needs_mask:
+        return f"adversarial.sees 'mask', and task '{task.kind}' has none"
+    if discriminator.kind == "global_local":
+        if not task.needs_mask:
+            return f"discriminator.kind 'global_local' looks at the hole, and task '{task.kind}' has no mask; use patchgan"
+        if discriminator.local_px > recipe.data.crop_px:
+            return f"discriminator.local_px is larger than data.crop_px ({recipe.data.crop_px})"
+    least = 32 if discriminator.kind == "patchgan" else 64
+    if recipe.data.crop_px < least:
+        return f"data.crop_px is {recipe.data.crop_px}: a {discriminator.kind} discriminator needs at least {least}"
+    if adversarial.start_step + adversarial.d_alone_steps > recipe.train.steps:
+        return f"adversarial.start_step and d_alone_steps end after train.steps ({recipe.train.steps}): the joint phase would never come"
+    return None
+
+
+def recipe_path(source: str | Path) -> Path:
+    """A recipe's file: the path itself, or a shipped recipe by its name with or without folder and suffix."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    shipped = recipes_dir() / path.with_suffix(".yaml").name
+    if path.parent.name in ("", "recipes") and shipped.is_file():
+        return shipped
+    names = [p.stem for p in recipes_dir().glob("*.yaml")]
+    raise UserError(f"no recipe '{source}'{did_you_mean(path.stem, names)}")
+
+
+def _override(fields: dict[str, Any], text: str) -> None:
+    """Apply one `key.path=value`; the value is read as YAML, so numbers, lists and null work."""
+    key, found, value = text.partition("=")
+    if not found or not key:
+        raise UserError(f"'{text}' is not an override: write key.path=value, for example train.steps=500")
+    *parents, last = key.split(".")
+    place: Any = fields
+    for part in parents:
+        place = _step_into(place, part, key)
+    parsed = yaml.safe_load(value) if value else None
+    if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as a word
+        try:
+            parsed = float(parsed)
+        except ValueError:
+            pass
+    if isinstance(place, list):
+        if not last.isdigit() or int(last) >= len(place):
+            raise UserError(f"'{key}': the list has {len(place)} entries, counted from 0")
+        place[int(last)] = parsed
+    else:
+        place[last] = parsed
+
+
+def _step_into(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        if part.isdigit() and int(part) < len(place):
+            return place[int(part)]
+        raise UserError(f"'{key}': the list has {len(place)} entries, counted from 0")
+    inner = place.get(part)
+    if isinstance(inner, str) and part == "task":
+        inner = {"kind": inner}
+    if inner is None:
+        inner = {}
+    if not isinstance(inner, dict | list):
+        raise UserError(f"'{key}': {part} is a single value, it has no fields")
+    place[part] = inner
+    return inner
+
+
+def explain(error: ValidationError) -> str:
+    """The first of pydantic's complaints as one line: field, what is wrong, what was probably meant."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        known = _siblings(first["loc"])
+        message = f"unknown key{did_you_mean(str(first['loc'][-1]), known)}" if known else "unknown key"
+    elif first["type"] == "missing":
+        message = "is missing"
+    elif "input" in first and not isinstance(first["input"], dict | list):
+        message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{place}: {message}{more}" if place else f"{message}{more}"
+
+
+def _siblings(location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields that may stand where the unknown key stands, as far as the schema tells."""
+    schema = Recipe.model_json_schema()
+    node: Any = schema
+    for part in location[:-1]:
+        options = [node, *node.get("anyOf", []), *node.get("oneOf", [])]
+        options = [_resolved(schema, option) for option in options]
+        found = [o["properties"][part] for o in options if part in o.get("properties", {})]
+        tagged = [o for o in options if o.get("properties", {}).get("kind", {}).get("const") == part]
+        items = [o["items"] for o in options if "items" in o and isinstance(part, int)]
+        if not (found or tagged or items):
+            return []
+        node = _resolved(schema, (found or tagged or items)[0])
+        mapping = node.get("discriminator", {}).get("mapping")
+        if mapping and len(location) > 2:
+            node = {"oneOf": [_resolved(schema, {"$ref": ref}) for ref in mapping.values()]}
+    options = [_resolved(schema, o) for o in [node, *node.get("anyOf", []), *node.get("oneOf", [])]]
+    return sorted({name for o in options for name in o.get("properties", {})})
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+def schema_json() -> str:
+    """JSON Schema of a recipe, for editors."""
+    return json.dumps(Recipe.model_json_schema(), indent=2)

@@ -1,0 +1,32 @@
+"""Where the folders shipped beside the code lie: at the top of a checkout, in `img2img/_shipped` of an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_SHIPPED = _PACKAGE / "_shipped"
+_ROOT = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent
+
+# A module with a __path__ is a package: this makes `img2img.resources.apps` importable from either place.
+__path__ = [str(_ROOT)]
+
+
+def recipes_dir() -> Path:
+    """The shipped recipes, one YAML each."""
+    return _ROOT / "recipes"
+
+
+def samples_dir() -> Path:
+    """The small photos that recipes train on by default."""
+    return _ROOT / "data" / "samples"
+
+
+def inputs_dir() -> Path:
+    """Degraded pictures to try the commands on."""
+    return _ROOT / "data" / "inputs"
+
+
+def zoo_dir() -> Path:
+    """The shipped models."""
+    return _PACKAGE / "zoo"

@@ -1,0 +1,60 @@
+"""Tasks, found rather than registered: every module of this package, then entry points, then an import path."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from img2img.errors import UserError, did_you_mean
+from img2img.tasks.base import Task
+
+__all__ = ["Task", "build_task", "task_class", "task_kinds"]
+
+
+@cache
+def built_in() -> dict[str, type[Task]]:
+    """Tasks of this package by kind."""
+    found: dict[str, type[Task]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for _, member in inspect.getmembers(importlib.import_module(f"{__name__}.{module.name}"), inspect.isclass):
+            if issubclass(member, Task) and member is not Task and isinstance(member.model_fields["kind"].default, str):
+                found[member.model_fields["kind"].default] = member
+    return found
+
+
+def task_kinds() -> list[str]:
+    """Names a recipe or `--task` may use, in the order in which an automatic plan applies them."""
+    classes = {**built_in(), **{point.name: point.load() for point in entry_points(group="img2img.tasks")}}
+    return sorted(classes, key=lambda kind: (classes[kind].plan_order, kind))
+
+
+def task_class(kind: str, *, trusted: bool) -> type[Task]:
+    """The class behind `kind`: built-in, entry point, or `package.module:Class`.
+
+    An import path runs code, so it is taken from a recipe the user wrote (`trusted`), never from a model file's header.
+    """
+    if kind in built_in():
+        return built_in()[kind]
+    for point in entry_points(group="img2img.tasks", name=kind):
+        return point.load()
+    if ":" in kind and not trusted:
+        raise UserError(f"task.kind: '{kind}' is code, and a model file may not choose code to run: install it as an entry point")
+    if ":" in kind:
+        module, _, name = kind.partition(":")
+        return getattr(importlib.import_module(module), name)
+    raise UserError(f"unknown task '{kind}'{did_you_mean(kind, task_kinds())}")
+
+
+def build_task(value: Any, *, trusted: bool = True) -> Task:
+    """A task from a recipe's `task:`, given as a name or as fields with a `kind`."""
+    if isinstance(value, Task):
+        return value
+    fields = {"kind": value} if isinstance(value, str) else dict(value or {})
+    kind = fields.get("kind")
+    if not isinstance(kind, str):
+        raise UserError(f"task.kind is missing: name one of {', '.join(task_kinds())}")
+    return task_class(kind, trusted=trusted).model_validate(fields)

@@ -1,0 +1,126 @@
+"""The contract of a task: the one place that knows what its pixels mean.
+
+Trainer, pipeline, evaluation and app call a task through this class and never look at its name. A new task is one file
+in this folder (found by itself) or an entry point in the group `img2img.tasks`, plus a recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from kornia.metrics import psnr
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from img2img.data.sample import Batch, Sample
+from img2img.pixels.colour import resize
+
+Reads = Literal["photo", "pair", "label", "none"]
+
+
+@dataclass(frozen=True)
+class PhotoStatistics:
+    """What the automatic plan knows of a photo."""
+
+    width: int
+    height: int
+    has_mask: bool
+    tints: int  # 0: no colour at all; 1: one tint throughout (sepia); 2: colours
+    noise_sigma_255: float  # estimated Gaussian σ on the 0-255 scale
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of a photo as the network is to see it: a box in pixels, and the (height, width) to work at."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    size: tuple[int, int]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The box of (B,C,H,W) at its own size."""
+        return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+class Task(BaseModel):
+    """Fields are the task's settings in a recipe; properties and methods say what its pixels mean.
+
+    Pictures are float tensors (B,C,H,W) in [0,1]; masks (B,1,H,W), 1 = to be filled.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+
+    reads_what: ClassVar[Reads] = "photo"
+    needs_mask: ClassVar[bool] = False
+    tiles: ClassVar[bool] = False  # the result at a pixel depends on its neighbourhood alone
+    keeps_grey: ClassVar[bool] = True  # a grey photo stays grey
+    minimum_px: ClassVar[int] = 16
+    plan_order: ClassVar[int] = 50  # steps of an automatic plan run from low to high
+    prediction_strides: ClassVar[tuple[int, ...]] = (1,)
+    verb: ClassVar[str] = "change"  # "denoise it", in the sentence of the automatic plan
+
+    @property
+    def reads(self) -> Reads:
+        """What a sample must hold."""
+        return self.reads_what
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels the network sees."""
+        return 3
+
+    @property
+    def prediction_channels(self) -> int:
+        """Channels the network predicts."""
+        return 3
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return 1
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        """A training pair as a batch of one; a pure function of its arguments."""
+        raise NotImplementedError
+
+    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the network sees of a photo (B,3,H,W): (B,Cc,H,W). Neither rejects nor clamps values beyond [0,1]."""
+        return photo
+
+    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+        """RGB of a prediction, differentiable; a prediction of zeros is the task's trivial baseline."""
+        raise NotImplementedError
+
+    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The final RGB for the photo, where the task's guarantee is made exact; `rgb` may be at working size."""
+        return resize(rgb, (photo.shape[-2] * self.scale, photo.shape[-1] * self.scale)).clamp(0, 1)
+
+    def from_photo(self, photo: Tensor) -> Tensor:
+        """The condition picture made from a finished photo (`--from-photo`), for tasks that know how."""
+        return photo
+
+    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
+        """The parts of an (H,W) photo to work on, in order; the whole at its own size unless the task knows better."""
+        return [View(0, 0, *size, size)]
+
+    def applies(self, photo: PhotoStatistics) -> str | None:
+        """Why an untouched photo wants this task, in words that complete "because …"; None if it does not."""
+        return None
+
+    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+        """Validation numbers of a batch, RGB in [0,1]."""
+        return {"psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0))}
+
+
+def working_view(size: tuple[int, int], longest_px: int) -> View:
+    """The whole photo, shrunk so that its longer side is at most `longest_px`; never enlarged."""
+    factor = min(1.0, longest_px / max(size))
+    height, width = (max(1, round(n * factor)) for n in size)
+    return View(0, 0, *size, (height, width))

@@ -1,0 +1,73 @@
+"""Colorization: luminance in, chroma out, in CIE Lab. The input's luminance is the output's, whatever the network says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from kornia.metrics import psnr
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.pixels.colour import AB_SCALE, fit_gamut, from_lab, luminance, to_lab
+from img2img.tasks.base import PhotoStatistics, Task, View, working_view
+
+_STRIP_ROWS = 256  # full-size Lab work goes in strips, so that memory does not grow with the photo
+
+
+class Colorize(Task):
+    """Grey (or faded, or sepia) photo in, colour photo of the same luminance out."""
+
+    kind: Literal["colorize"] = "colorize"
+    working_px: int = Field(320, ge=64, description="longer side at which chroma is predicted; luminance stays full size")
+
+    keeps_grey: ClassVar[bool] = False
+    plan_order: ClassVar[int] = 30
+    prediction_strides: ClassVar[tuple[int, ...]] = (1, 2, 4)
+    verb: ClassVar[str] = "colorize"
+
+    @property
+    def condition_channels(self) -> int:
+        return 1
+
+    @property
+    def prediction_channels(self) -> int:
+        return 2
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        assert sample.photo is not None
+        target = as_tensor(sample.photo)
+        return Batch(condition=self.prepare(target), target=target)
+
+    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+        return luminance(photo)
+
+    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+        chroma = _enlarge(prediction.float(), condition.shape[-2:]) * AB_SCALE
+        return from_lab(torch.cat([condition[:, :1].float() * 100, chroma], 1))
+
+    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+        chroma = _enlarge(to_lab(rgb)[:, 1:], photo.shape[-2:])
+        strips = zip(photo.split(_STRIP_ROWS, -2), chroma.split(_STRIP_ROWS, -2), strict=True)
+        return torch.cat([fit_gamut(torch.cat([luminance(p) * 100, c], 1)) for p, c in strips], -2)
+
+    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
+        return [working_view(size, self.working_px)]
+
+    def applies(self, photo: PhotoStatistics) -> str | None:
+        return {0: "it has no colour", 1: "it has a single tint"}.get(photo.tints)
+
+    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+        made, true = to_lab(rgb.float())[:, 1:], to_lab(target.float())[:, 1:]
+        return {
+            "psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)),
+            "chroma_ratio": float(made.norm(dim=1).mean() / true.norm(dim=1).mean().clamp_min(1e-3)),
+        }
+
+
+def _enlarge(chroma: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+    return F.interpolate(chroma, size=tuple(size), mode="bilinear", align_corners=False)

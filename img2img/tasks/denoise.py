@@ -1,0 +1,57 @@
+"""Blind denoising: one network for every noise level, predicting the noise to take away (Zhang et al. 2017, DnCNN)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.pixels import degrade
+from img2img.tasks.base import PhotoStatistics, Task
+
+
+class Denoise(Task):
+    """Noisy photo in, clean photo out, at the same size."""
+
+    kind: Literal["denoise"] = "denoise"
+    sigma_255: tuple[float, float] = Field((0.0, 50.0), description="range of Gaussian σ, uniform, 0-255 scale")
+    camera_share: float = Field(0.0, ge=0, le=1, description="share of samples damaged by blur, shot noise and JPEG instead")
+    correlated_share: float = Field(0.0, ge=0, le=1, description="share with correlated Gaussian noise")
+    jpeg_share: float = Field(0.0, ge=0, le=1, description="share with JPEG damage alone, quality 10-90")
+    poisson_share: float = Field(0.0, ge=0, le=1, description="share with shot noise alone, 30-1000 photons at white")
+    grey_share: float = Field(0.0, ge=0, le=1, description="share of photos made grey first")
+
+    tiles: ClassVar[bool] = True
+    plan_order: ClassVar[int] = 20
+    verb: ClassVar[str] = "denoise"
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        assert sample.photo is not None
+        clean = sample.photo.astype(np.float32) / 255
+        if rng.random() < self.grey_share:
+            clean = np.repeat(clean.mean(2, keepdims=True), 3, 2)
+        return Batch(condition=as_tensor(self._damage(clean, rng)), target=as_tensor(clean))
+
+    def _damage(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """One kind of damage a sample; shares that are left over are white Gaussian noise."""
+        sigma, draw = rng.uniform(*self.sigma_255), rng.random()
+        if (draw := draw - self.camera_share) < 0:
+            return degrade.camera(clean, rng)
+        if (draw := draw - self.correlated_share) < 0:
+            return degrade.correlated_noise(clean, sigma, rng, rng.uniform(0.4, 1.2))
+        if (draw := draw - self.jpeg_share) < 0:
+            return degrade.jpeg(clean, int(rng.integers(10, 91)))
+        if draw - self.poisson_share < 0:
+            return degrade.poisson_noise(clean, float(np.exp(rng.uniform(np.log(30), np.log(1000)))), rng)
+        return degrade.gaussian_noise(clean, sigma, rng)
+
+    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+        return condition + prediction
+
+    def applies(self, photo: PhotoStatistics) -> str | None:
+        if photo.noise_sigma_255 < 6:
+            return None
+        return f"it is noisy (σ about {photo.noise_sigma_255:.0f} of 255)"

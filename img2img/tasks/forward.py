@@ -1,0 +1,45 @@
+"""The one way from a photo to its result: prepare, network, decode, finish. Validation, export and pipeline share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from img2img.models.blocks import pad_to_multiple
+from img2img.pixels.colour import resize
+from img2img.tasks.base import Task
+
+Network = Callable[[Tensor], Tensor]
+
+
+def predict_rgb(task: Task, network: Network, multiple_of: int, condition: Tensor, strength: float = 1.0) -> Tensor:
+    """RGB that the task decodes from the network's prediction for a condition of any size.
+
+    `strength` scales the prediction: 0 is the task's trivial baseline, 1 the network's full say.
+    """
+    height, width = condition.shape[-2:]
+    padded = pad_to_multiple(condition, multiple_of)
+    prediction = network(padded).float() * strength
+    return task.decode(padded, prediction)[..., : height * task.scale, : width * task.scale]
+
+
+def forward(
+    task: Task,
+    network: Network,
+    multiple_of: int,
+    photo: Tensor,
+    mask: Tensor | None = None,
+    working_size: tuple[int, int] | None = None,
+    strength: float = 1.0,
+    grey: bool = False,
+) -> Tensor:
+    """The finished RGB (B,3,H·scale,W·scale) of a photo (B,3,H,W), the network working at `working_size`.
+
+    With `grey`, what the network made has its colour taken out before the task makes its guarantee exact.
+    """
+    size = working_size or (photo.shape[-2], photo.shape[-1])
+    small_mask = None if mask is None else (resize(mask, size) > 0.01).to(photo.dtype)
+    condition = task.prepare(resize(photo, size), small_mask)
+    rgb = predict_rgb(task, network, multiple_of, condition, strength)
+    return task.finish(photo, rgb.mean(1, keepdim=True).expand_as(rgb) if grey else rgb, mask)

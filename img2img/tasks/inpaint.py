@@ -1,0 +1,140 @@
+"""Masked inpainting: the network corrects a classical fill inside the hole; known pixels are pasted back bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import cv2
+import numpy as np
+import torch
+from kornia.metrics import psnr
+from pydantic import Field
+from torch import Tensor
+
+from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.losses.reconstruction import masked_mean
+from img2img.pixels import masks
+from img2img.pixels.colour import resize
+from img2img.tasks.base import PhotoStatistics, Task, View
+
+Fill = Literal["telea", "navier_stokes", "mean"]
+
+
+class Inpaint(Task):
+    """Photo and mask in, photo with the masked part made up out. The network sees the filled photo and the mask."""
+
+    kind: Literal["inpaint"] = "inpaint"
+    fill: Fill = Field("telea", description="what lies in the hole before the network works (mean: the picture's mean pixel)")
+    free_form_share: float = Field(0.7, ge=0, le=1, description="share of free-form masks while training")
+    outpaint_share: float = Field(0.1, ge=0, le=1, description="share of missing borders; the rest are boxes")
+    hole_share: tuple[float, float] = Field((0.05, 0.4), description="missing part of the picture, free-form masks")
+    box_share: tuple[float, float] = Field((0.25, 0.5), description="a box's sides as parts of the picture's")
+    working_px: int = Field(768, ge=128, description="a hole and its surroundings are shrunk to this for the network")
+
+    needs_mask: ClassVar[bool] = True
+    plan_order: ClassVar[int] = 10
+    verb: ClassVar[str] = "fill the masked part"
+
+    @property
+    def condition_channels(self) -> int:
+        return 4
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        assert sample.photo is not None
+        hole = self.draw_mask(sample.photo.shape[:2], rng)
+        target, mask = as_tensor(sample.photo), as_tensor(hole.astype(np.float32))
+        rows, columns = np.nonzero(hole)
+        pick = int(rng.integers(len(rows)))
+        centre = torch.tensor([[int(rows[pick]), int(columns[pick])]])
+        return Batch(condition=self.prepare(target, mask), target=target, mask=mask, local_centre=centre)
+
+    def draw_mask(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """A training mask, boolean (H,W), never empty."""
+        draw = rng.random()
+        if draw < self.free_form_share:
+            return masks.free_form((size[0], size[1]), rng, self.hole_share)
+        if draw < self.free_form_share + self.outpaint_share:
+            return masks.outpaint((size[0], size[1]), rng)
+        return masks.box((size[0], size[1]), rng, self.box_share)
+
+    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+        assert mask is not None, "inpaint needs a mask"
+        filled = [_filled(p, m, self.fill) for p, m in zip(photo, mask, strict=True)]
+        return torch.cat([torch.stack(filled), mask.to(photo.dtype)], 1)
+
+    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+        return condition[:, :3] + prediction * condition[:, 3:4]
+
+    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+        assert mask is not None, "inpaint needs a mask"
+        return torch.where(mask > 0.5, resize(rgb, (photo.shape[-2], photo.shape[-1])).clamp(0, 1), photo)
+
+    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
+        assert mask is not None, "inpaint needs a mask"
+        return [_view(box, size, mask, self.working_px) for box in hole_boxes(mask, self.working_px)]
+
+    def applies(self, photo: PhotoStatistics) -> str | None:
+        return "a mask was given" if photo.has_mask else None
+
+    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+        hole_l1 = masked_mean((rgb.float() - target.float()).abs(), mask, "hole")
+        return {"psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)), "hole_l1": float(hole_l1)}
+
+
+def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
+    """(3,H,W) with the hole filled classically; OpenCV works on 8 bits, so known pixels are put back as they were."""
+    hole = mask[0] > 0.5
+    if not hole.any() or hole.all():
+        return torch.where(hole, torch.full_like(photo, 0.5), photo)
+    if fill == "mean":
+        mean = photo[:, ~hole].mean(1)
+        return torch.where(hole, mean[:, None, None], photo)
+    rgb8 = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().contiguous().numpy()
+    made = classical_fill(rgb8, hole.cpu().numpy(), fill)
+    return torch.where(hole, as_tensor(made)[0].to(photo), photo)
+
+
+def classical_fill(rgb8: np.ndarray, hole: np.ndarray, fill: Literal["telea", "navier_stokes"]) -> np.ndarray:
+    """OpenCV's inpainting of an 8-bit (H,W,3) picture, radius 3: Telea 2004 or Bertalmio et al. 2001."""
+    method = cv2.INPAINT_TELEA if fill == "telea" else cv2.INPAINT_NS
+    return cv2.inpaint(np.ascontiguousarray(rgb8), hole.astype(np.uint8), 3, method)
+
+
+def hole_boxes(mask: np.ndarray, working_px: int) -> list[tuple[int, int, int, int]]:
+    """Boxes (top, left, bottom, right) that cover every hole, none overlapping another, at most about `working_px` a side
+    unless a single hole is larger."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    parts = [(int(y), int(x), int(y + h), int(x + w)) for x, y, w, h, _ in stats[1:count]]
+    del labels
+    return _merge(sorted(parts), working_px // 2)
+
+
+def _merge(boxes: list[tuple[int, int, int, int]], most_px: int) -> list[tuple[int, int, int, int]]:
+    """Join boxes that overlap, and neighbours as long as the joint box stays under `most_px` a side."""
+    merged: list[tuple[int, int, int, int]] = []
+    for box in boxes:
+        while True:
+            for index, other in enumerate(merged):
+                joint = (min(box[0], other[0]), min(box[1], other[1]), max(box[2], other[2]), max(box[3], other[3]))
+                small = max(joint[2] - joint[0], joint[3] - joint[1]) <= most_px
+                overlap = box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+                if small or overlap:
+                    box = joint
+                    del merged[index]
+                    break
+            else:
+                break
+        merged.append(box)
+    return merged
+
+
+def _view(box: tuple[int, int, int, int], size: tuple[int, int], mask: np.ndarray, working_px: int) -> View:
+    """The box with surroundings as wide as the hole is (at least 64 px), shrunk to at most `working_px`."""
+    top, left, bottom, right = box
+    margin = max(64, max(bottom - top, right - left) // 2)
+    top, left = max(0, top - margin), max(0, left - margin)
+    bottom, right = min(size[0], bottom + margin), min(size[1], right + margin)
+    factor = min(1.0, working_px / max(bottom - top, right - left))
+    height, width = (max(1, round(n * factor)) for n in (bottom - top, right - left))
+    return View(top, left, bottom - top, right - left, (height, width))

@@ -1,0 +1,78 @@
+"""Picture-to-picture translation (pix2pix, Isola et al. 2017) from pairs, or from pairs made of single photos."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from kornia.color import rgb_to_grayscale
+from kornia.filters import canny, gaussian_blur2d
+from pydantic import Field
+from torch import Tensor
+
+from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.pixels.colour import resize
+from img2img.tasks.base import Reads, Task, View, working_view
+
+
+class Translate(Task):
+    """Condition picture in (a sketch, a label map), photo out."""
+
+    kind: Literal["translate"] = "translate"
+    source: Literal["pairs", "edges", "grey", "blur", "downscale"] = Field(
+        "pairs", description="pairs from files, or conditions made from single photos"
+    )
+    direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="for pairs: which side is the condition")
+    edge_sigma_px: float = Field(2.0, gt=0, description="blur before Canny: larger gives fewer, longer lines")
+    working_px: int = Field(1024, ge=64, description="larger photos are shrunk to this for the network")
+
+    keeps_grey: ClassVar[bool] = False
+    verb: ClassVar[str] = "translate"
+
+    @property
+    def reads(self) -> Reads:
+        return "pair" if self.source == "pairs" else "photo"
+
+    @property
+    def condition_channels(self) -> int:
+        return 1 if self.source in ("edges", "grey") else 3
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        assert sample.photo is not None
+        target = as_tensor(sample.photo)
+        if self.source != "pairs":
+            return Batch(condition=self.prepare(self.from_photo(target)), target=target)
+        assert sample.other is not None
+        other = as_tensor(sample.other)
+        condition, target = (other, target) if self.direction == "AtoB" else (target, other)
+        return Batch(condition=self.prepare(condition), target=target)
+
+    def from_photo(self, photo: Tensor) -> Tensor:
+        """The condition as a picture (B,3,H,W): black lines on white, grey, blurred, or shrunk to a quarter and back."""
+        photo = photo.clamp(0, 1)
+        if self.source == "edges":
+            return (1 - _edges(photo, self.edge_sigma_px)).expand(-1, 3, -1, -1)
+        if self.source == "grey":
+            return rgb_to_grayscale(photo).expand(-1, 3, -1, -1)
+        if self.source == "blur":
+            return gaussian_blur2d(photo, (13, 13), (3.0, 3.0))
+        if self.source == "downscale":
+            height, width = photo.shape[-2:]
+            return resize(resize(photo, (-(-height // 4), -(-width // 4))), (height, width))
+        return photo
+
+    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+        return photo if self.condition_channels == 3 else photo.mean(1, keepdim=True)
+
+    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+        return (prediction + 1) / 2
+
+    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
+        return [working_view(size, self.working_px)]
+
+
+def _edges(photo: Tensor, sigma_px: float) -> Tensor:
+    side = 2 * round(2 * sigma_px) + 1
+    with torch.no_grad():
+        return canny(photo, 0.08, 0.2, (side, side), (sigma_px, sigma_px))[1]

@@ -1,0 +1,82 @@
+"""Checkpoints: whole or not at all, checksummed, the last two kept. Safetensors and JSON only: nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from img2img.files import atomic_path, write_text
+
+log = logging.getLogger("img2img")
+
+KEPT = 2
+
+
+@dataclass
+class Checkpoint:
+    """Tensors by name, and plain facts: step, images, seconds trained, recipe."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write weights first, then the facts with their checksum: a checkpoint without facts does not exist."""
+    path = folder / f"step_{checkpoint.facts['step']:08d}.safetensors"
+    with atomic_path(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}, temporary)
+        checksum = _sha256(temporary)
+    write_text(path.with_suffix(".json"), json.dumps({**checkpoint.facts, "sha256": checksum}))
+    for old in sorted(folder.glob("step_*.json"))[:-KEPT]:
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+        old.unlink()
+    return path
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; damaged ones are named and passed over. None when there is none."""
+    for facts_file in sorted(folder.glob("step_*.json"), reverse=True):
+        weights = facts_file.with_suffix(".safetensors")
+        try:
+            facts = json.loads(facts_file.read_text())
+            if _sha256(weights) == facts["sha256"]:
+                return Checkpoint(load_file(weights), facts)
+            log.warning("checkpoint %s is damaged (checksum), trying the one before", weights.name)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("checkpoint %s cannot be read (%s), trying the one before", weights.name, error)
+    return None
+
+
+def optimizer_tensors(optimizer: Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The optimizer's state as named tensors, by position of the parameter."""
+    state = optimizer.state_dict()["state"]
+    return {f"{prefix}{index}.{key}": value for index, entry in state.items() for key, value in entry.items()}
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
+    """Put back what `optimizer_tensors` gave, in the memory layout of each parameter: fused kernels rely on it."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, parameter in enumerate(parameters):
+        entry = {name.rsplit(".", 1)[1]: v for name, v in tensors.items() if name.startswith(f"{prefix}{index}.")}
+        if entry:
+            optimizer.state[parameter] = {key: _like(value, parameter) for key, value in entry.items()}
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    if value.shape != parameter.shape:
+        return value.clone()
+    return torch.empty_like(parameter).copy_(value)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,291 @@
+"""The run: data in order, step, log, validation, checkpoint, model file; exact resume from any interruption."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.state import AcceleratorState
+from torch.utils.data import DataLoader
+
+from img2img import __version__
+from img2img.data.dataset import Photos, load_photos, resolve_folder
+from img2img.data.sample import Batch, collate, sample_rng
+from img2img.devices import precision_for
+from img2img.errors import UserError
+from img2img.files import write_text
+from img2img.modelfile import Card, read_header, read_weights, save_model
+from img2img.pixels.tiling import measured_overlap
+from img2img.recipe import Recipe
+from img2img.resources import samples_dir
+from img2img.tasks.forward import forward, predict_rgb
+from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from img2img.training.runlog import Averages, Bar, RunLog, write_sheet
+from img2img.training.steps import PairedStep, TrainingError
+
+log = logging.getLogger("img2img")
+
+SHEET_ROWS = 6
+
+
+class Interrupted(Exception):
+    """Ctrl-C or a polite kill: the run was saved at this step."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped at step {step}, everything is saved")
+        self.step = step
+
+
+class Trainer:
+    """One run of a recipe in one folder."""
+
+    def __init__(self, recipe: Recipe, out: Path, *, resume: bool = False, device: str = "auto") -> None:
+        self.recipe, self.out = recipe, out
+        self.accelerator = _accelerator(recipe, device, out)
+        self.main = self.accelerator.is_main_process
+        checkpoint = self._prepare_folder(resume)
+        self.photos = self._open_data()
+        torch.manual_seed(recipe.seed)
+        self.step = PairedStep(recipe, self.accelerator)
+        self.done, self.seconds, averages = 0, 0.0, None
+        if checkpoint is None:
+            self.step.start_from(_init_weights(recipe))
+        else:
+            self.step.load_state(checkpoint.tensors)
+            self.done, self.seconds = int(checkpoint.facts["step"]), float(checkpoint.facts["seconds"])
+            averages = checkpoint.facts["averages"]
+        self.averages = Averages(averages)
+        self.log = RunLog(out / "log.jsonl", self.done if resume else None) if self.main else None
+        if resume:
+            self._say(resumed_from_step=self.done, step=self.done)
+            log.warning("resumed from step %d", self.done) if checkpoint else log.warning("no checkpoint in %s: starting at 0", out)
+        self.stop_wanted = False
+
+    def run(self) -> dict[str, Any]:
+        """Train to `train.steps`; returns the summary that also closes log.jsonl. Raises Interrupted, TrainingError."""
+        train = self.recipe.train
+        bar = Bar(train.steps, self.done, self.main)
+        self._watch_signals()
+        self.saved_at = self.started_at = time.monotonic()
+        try:
+            for micro_batches in self._batches():
+                self._one_step(micro_batches, bar)
+                if self.stop_wanted:
+                    self._save()
+                    raise Interrupted(self.done)
+            return self._finish()
+        except TrainingError as error:
+            self._say(step=self.done, error=str(error))
+            raise TrainingError(f"step {self.done + 1}: {error}; the last good checkpoint in {self.out}/checkpoints is kept. "
+                                "Lower train.lr, or set train.clip_norm=1, and --resume") from error  # fmt: skip
+        finally:
+            bar.close()
+            self.accelerator.end_training()
+
+    def _one_step(self, micro_batches: list[Batch], bar: Bar) -> None:
+        train, before = self.recipe.train, time.monotonic()
+        torch.manual_seed(_mixed(self.recipe.seed, self.done, self.accelerator.process_index))
+        values = self.step.step(micro_batches, self.done)
+        self.done += 1
+        spent = time.monotonic() - before
+        self.seconds += spent
+        speed = self._images_per_step() / max(spent, 1e-9)
+        self.averages.add({**values, "images_per_second": speed})
+        bar.advance(speed, {k: v for k, v in values.items() if not k.endswith("norm")})
+        last = self.done == train.steps
+        if self.done % train.log_every == 0 or last:
+            means = self.averages.take()
+            self._say(step=self.done, images=self.done * self._images_per_step(), seconds=round(self.seconds, 2), **means)
+            self.accelerator.log(means, step=self.done)
+        if self.done % train.validate_every == 0 and not last:
+            self._validate()
+        overdue = time.monotonic() - self.saved_at > train.checkpoint_minutes * 60
+        if (self.done % train.checkpoint_every == 0 or overdue) and not last:
+            self._save()
+
+    def _finish(self) -> dict[str, Any]:
+        validation = self._validate()
+        self._save(overlap=True, metrics=validation)
+        summary = {
+            "summary": True,
+            "step": self.done,
+            "images": self.done * self._images_per_step(),
+            "minutes": round(self.seconds / 60, 2),
+            "photos": self.photos.count,
+            **validation,
+            "model": str(self.out / "model.safetensors"),
+        }
+        self._say(**summary)
+        return summary
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        """The batches of every step to come, by sample number: no sampler state, so nothing to resume."""
+        accumulate = self.recipe.train.accumulate
+        numbers = [
+            list(self._sample_numbers(step, micro)) for step in range(self.done, self.recipe.train.steps) for micro in range(accumulate)
+        ]
+        workers = self.recipe.data.workers
+        loader = DataLoader(
+            self.photos.train, batch_sampler=numbers, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0
+        )
+        gathered: list[Batch] = []
+        for batch in loader:
+            gathered.append(batch.to(self.accelerator.device))
+            if len(gathered) == accumulate:
+                yield gathered
+                gathered = []
+
+    def _sample_numbers(self, step: int, micro: int) -> range:
+        size, world = self.recipe.train.batch_size, self.accelerator.num_processes
+        first = ((step * self.recipe.train.accumulate + micro) * world + self.accelerator.process_index) * size
+        return range(first, first + size)
+
+    def _images_per_step(self) -> int:
+        train = self.recipe.train
+        return train.batch_size * train.accumulate * self.accelerator.num_processes
+
+    def _validate(self) -> dict[str, dict[str, float]]:
+        """Metrics of the averaged weights and of the trivial baseline on the frozen validation crops, and a sample sheet."""
+        if not self.main or not self.photos.validation:
+            return {"validation": {}, "baseline": {}}
+        made: list[dict[str, float]] = []
+        plain: list[dict[str, float]] = []
+        rows = []
+        with torch.inference_mode(), self.accelerator.autocast():
+            for batch in self.photos.validation:
+                batch = batch.to(self.accelerator.device)
+                rgb, baseline = (self._predict(batch, strength) for strength in (1.0, 0.0))
+                made.append(dict(self.recipe.task.metrics(rgb, batch.target, batch.mask)))
+                plain.append(dict(self.recipe.task.metrics(baseline, batch.target, batch.mask)))
+                if len(rows) < SHEET_ROWS:
+                    rows.append((batch, baseline, rgb))
+        write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", rows)
+        numbers = {"validation": _means(made), "baseline": _means(plain)}
+        self._say(step=self.done, **numbers)
+        self.accelerator.log({f"validation/{k}": v for k, v in numbers["validation"].items()}, step=self.done)
+        return numbers
+
+    def _predict(self, batch: Batch, strength: float) -> torch.Tensor:
+        return predict_rgb(self.recipe.task, self.step.ema, self.recipe.generator.multiple_of, batch.condition, strength)
+
+    def _save(self, overlap: bool = False, metrics: dict[str, Any] | None = None) -> None:
+        self.saved_at = time.monotonic()
+        if not self.main:
+            return
+        facts = {"step": self.done, "seconds": self.seconds, "averages": self.averages.sums, "recipe": self.recipe.fields()}
+        save_checkpoint(self.out / "checkpoints", Checkpoint(self.step.state(), facts))
+        save_model(self.out / "model.safetensors", self.step.ema, self.recipe, self._card(overlap, metrics))
+
+    def _card(self, overlap: bool, metrics: dict[str, Any] | None) -> Card:
+        data = self.recipe.data
+        return Card(
+            photos=self.photos.count,
+            data=", ".join(data.path),
+            data_terms=data.terms,
+            steps=self.done,
+            images=self.done * self._images_per_step(),
+            minutes=round(self.seconds / 60, 1),
+            machine=f"{self.accelerator.num_processes} × {self.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
+            metrics=metrics or {},
+            tile_overlap_px=self._tile_overlap() if overlap else Card().tile_overlap_px,
+            version=__version__,
+        )
+
+    def _tile_overlap(self) -> int:
+        """Measured on a large training photo, damaged as the task does it; a tiling task's condition is the photo itself."""
+        task, generator = self.recipe.task, self.recipe.generator
+        if not task.tiles:
+            return Card().tile_overlap_px
+        dataset = self.photos.train
+        samples = [dataset.source.read(int(i), 0) for i in dataset.items[:20] if int(i) not in dataset.broken]
+        largest = max(samples, key=lambda s: 0 if s.photo is None else min(s.photo.shape[:2]))
+        condition = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0)).condition[..., :384, :384]
+        ema = self.step.ema
+        return measured_overlap(
+            lambda x: forward(task, ema, generator.multiple_of, x), condition.to(self.accelerator.device), task.scale, generator.multiple_of
+        )
+
+    def _prepare_folder(self, resume: bool) -> Checkpoint | None:
+        started = (self.out / "log.jsonl").exists()
+        if started and not resume:
+            raise UserError(f"--out: '{self.out}' already holds a run: add --resume to go on, or choose another folder")
+        checkpoint = latest_checkpoint(self.out / "checkpoints") if resume else None
+        if checkpoint is not None:
+            _check_same_run(checkpoint.facts["recipe"], self.recipe.fields())
+        if self.main:
+            write_text(self.out / "recipe.yaml", self.recipe.to_yaml())
+            (self.out / "samples").mkdir(exist_ok=True)
+        self.accelerator.init_trackers("tensorboard")
+        return checkpoint
+
+    def _open_data(self) -> Photos:
+        photos = load_photos(self.recipe.task, self.recipe.data, self.recipe.seed)
+        if samples_dir() in map(resolve_folder, self.recipe.data.path):
+            log.warning("%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count)
+        return photos
+
+    def _say(self, **values: Any) -> None:
+        if self.log is not None:
+            self.log.write(**values)
+
+    def _watch_signals(self) -> None:
+        """Ctrl-C and SIGTERM end the run after the step at hand; the second Ctrl-C is the terminal's own."""
+
+        def ask(number: int, frame: Any) -> None:
+            self.stop_wanted = True
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+        try:
+            signal.signal(signal.SIGINT, ask)
+            signal.signal(signal.SIGTERM, ask)
+        except ValueError:  # not the main thread (the app): there the caller sets stop_wanted
+            pass
+
+
+def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
+    AcceleratorState._reset_state(reset_partial_state=True)  # a process may train one recipe after another
+    on_cpu = device == "cpu"
+    precision = precision_for(PartialState(cpu=on_cpu).device, recipe.train.precision)
+    return Accelerator(
+        cpu=on_cpu,
+        mixed_precision="bf16" if precision == torch.bfloat16 else "no",
+        log_with="tensorboard",
+        project_dir=out,
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+
+
+def _init_weights(recipe: Recipe) -> dict[str, torch.Tensor] | None:
+    """Weights to fine-tune from. Raises UserError when the file's network is not the recipe's."""
+    if recipe.train.init is None:
+        return None
+    from img2img.zoo import model_path
+
+    path = model_path(recipe.train.init)
+    theirs = read_header(path).recipe
+    if theirs.generator != recipe.generator:
+        raise UserError(f"train.init: '{recipe.train.init}' has generator {theirs.generator!r}; copy it into the recipe's generator")
+    return read_weights(path)
+
+
+def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for part in ("task", "generator", "discriminator", "adversarial", "seed"):
+        if json.dumps(saved.get(part)) != json.dumps(wanted[part]):
+            raise UserError(f"--resume: the run was started with another {part}; undo the change, or start a new --out")
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
+
+
+def _mixed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
