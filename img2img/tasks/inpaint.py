@@ -16,9 +16,11 @@ from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.losses.reconstruction import masked_mean
 from img2img.pixels import masks
 from img2img.pixels.colour import resize
+from img2img.pixels.masks import thickness_px
 from img2img.tasks.base import PhotoStatistics, Task, View
 
 Fill = Literal["telea", "navier_stokes", "mean"]
+Box = tuple[int, int, int, int]  # top, left, bottom, right
 
 
 class Inpaint(Task):
@@ -101,18 +103,29 @@ def classical_fill(rgb8: np.ndarray, hole: np.ndarray, fill: Literal["telea", "n
     return cv2.inpaint(np.ascontiguousarray(rgb8), hole.astype(np.uint8), 3, method)
 
 
-def hole_boxes(mask: np.ndarray, working_px: int) -> list[tuple[int, int, int, int]]:
-    """Boxes (top, left, bottom, right) that cover every hole, none overlapping another, at most about `working_px` a side
-    unless a single hole is larger."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+def hole_boxes(mask: np.ndarray, working_px: int) -> list[Box]:
+    """Boxes (top, left, bottom, right) that cover every hole: holes close together share one, and a wide net of thin holes
+    (scratches) is cut into squares that need no shrinking."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     parts = [(int(y), int(x), int(y + h), int(x + w)) for x, y, w, h, _ in stats[1:count]]
-    del labels
-    return _merge(sorted(parts), working_px // 2)
+    boxes: list[Box] = []
+    for box in _merge(sorted(parts), working_px // 2):
+        inside = mask[box[0] : box[2], box[1] : box[3]]
+        wide = max(inside.shape) > working_px
+        boxes += _squares(box, mask, working_px // 2) if wide and thickness_px(inside) < working_px / 6 else [box]
+    return boxes
 
 
-def _merge(boxes: list[tuple[int, int, int, int]], most_px: int) -> list[tuple[int, int, int, int]]:
+def _squares(box: Box, mask: np.ndarray, side_px: int) -> list[Box]:
+    """The box cut into squares, those without a hole left out."""
+    corners = [(y, x) for y in range(box[0], box[2], side_px) for x in range(box[1], box[3], side_px)]
+    cells = [(y, x, min(y + side_px, box[2]), min(x + side_px, box[3])) for y, x in corners]
+    return [cell for cell in cells if mask[cell[0] : cell[2], cell[1] : cell[3]].any()]
+
+
+def _merge(boxes: list[Box], most_px: int) -> list[Box]:
     """Join boxes that overlap, and neighbours as long as the joint box stays under `most_px` a side."""
-    merged: list[tuple[int, int, int, int]] = []
+    merged: list[Box] = []
     for box in boxes:
         while True:
             for index, other in enumerate(merged):
@@ -129,7 +142,7 @@ def _merge(boxes: list[tuple[int, int, int, int]], most_px: int) -> list[tuple[i
     return merged
 
 
-def _view(box: tuple[int, int, int, int], size: tuple[int, int], mask: np.ndarray, working_px: int) -> View:
+def _view(box: Box, size: tuple[int, int], mask: np.ndarray, working_px: int) -> View:
     """The box with surroundings as wide as the hole is (at least 64 px), shrunk to at most `working_px`."""
     top, left, bottom, right = box
     margin = max(64, max(bottom - top, right - left) // 2)

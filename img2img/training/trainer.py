@@ -90,6 +90,8 @@ class Trainer:
         finally:
             bar.close()
             self.accelerator.end_training()
+            if self.log is not None:
+                self.log.close()
 
     def _one_step(self, micro_batches: list[Batch], bar: Bar) -> None:
         train, before = self.recipe.train, time.monotonic()

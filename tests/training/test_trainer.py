@@ -1,0 +1,218 @@
+"""The run: logs, resume bit for bit after a stop and after `kill -9`, checkpoints whole or not at all, NaN, fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from img2img.errors import UserError
+from img2img.modelfile import read_header
+from img2img.recipe import Recipe
+from img2img.resources import samples_dir
+from img2img.training import train
+from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from img2img.training.steps import TrainingError
+from img2img.training.trainer import Interrupted, Trainer
+
+
+def small(name: str = "inpaint_tiny", **train_fields: Any) -> Recipe:
+    """A shipped tiny recipe, adversarial part included, cut to a few steps."""
+    fields = Recipe.load(name).fields()
+    fields["train"] |= {"steps": 8, "batch_size": 2, "log_every": 1, "validate_every": 100, "checkpoint_every": 100, **train_fields}
+    if fields["adversarial"]:
+        fields["adversarial"]["start_step"] = 2
+    return Recipe.parse(fields)
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    checkpoint = latest_checkpoint(out / "checkpoints")
+    assert checkpoint is not None
+    return checkpoint.tensors
+
+
+def stopped_at(recipe: Recipe, out: Path, step: int) -> None:
+    """Run until `step`, then stop as Ctrl-C does."""
+    trainer = Trainer(recipe, out, device="cpu")
+    take = trainer._one_step
+
+    def one_step(*args: Any) -> None:
+        take(*args)
+        trainer.stop_wanted = trainer.done == step
+
+    trainer._one_step = one_step  # type: ignore[method-assign]  # the test's stand-in for a finger on Ctrl-C
+    with pytest.raises(Interrupted) as stop:
+        trainer.run()
+    assert stop.value.step == step
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different, different
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["inpaint_tiny", "translate_tiny"])
+def test_stopped_and_resumed_run_ends_with_the_same_bits(name: str, precision: str, tmp_path: Path) -> None:
+    recipe = small(name, precision=precision)
+    train(recipe, tmp_path / "whole", device="cpu")
+    stopped_at(recipe, tmp_path / "cut", 5)
+    train(recipe, tmp_path / "cut", resume=True, device="cpu")
+    same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert (tmp_path / "whole/model.safetensors").exists()
+    same(load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "cut/model.safetensors"))
+    timeless = [{k: v for k, v in line.items() if k not in ("seconds", "minutes", "images_per_second", "model")} for line in lines(tmp_path / "cut")]
+    assert {"resumed_from_step": 5, "step": 5} in timeless
+    expected = [{k: v for k, v in line.items() if k not in ("seconds", "minutes", "images_per_second", "model")} for line in lines(tmp_path / "whole")]
+    assert [line for line in timeless if "resumed_from_step" not in line] == expected
+
+
+def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
+    recipe = small("denoise_tiny", steps=60, checkpoint_every=5, batch_size=8)
+    yaml = tmp_path / "r.yaml"
+    yaml.write_text(recipe.to_yaml())
+    code = f"from img2img.training import train; train({str(yaml)!r}, {str(tmp_path / 'cut')!r}, device='cpu')"
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())})
+    deadline = time.monotonic() + 120
+    while latest_checkpoint(tmp_path / "cut/checkpoints") is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    reached = latest_checkpoint(tmp_path / "cut/checkpoints")
+    assert reached is not None and 0 < reached.facts["step"] < 60
+    train(recipe, tmp_path / "cut", resume=True, device="cpu")
+    train(recipe, tmp_path / "whole", device="cpu")
+    same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    steps = [line["step"] for line in lines(tmp_path / "cut") if "g_loss" in line]
+    assert steps == list(range(1, 61))
+
+
+def test_log_has_one_line_a_step_and_ends_with_the_summary(tmp_path: Path) -> None:
+    summary = train(small("denoise_tiny", validate_every=4), tmp_path / "run", device="cpu")
+    written = lines(tmp_path / "run")
+    assert [line["step"] for line in written if "g_loss" in line] == list(range(1, 9))
+    assert written[-1] == summary and summary["summary"] is True
+    assert set(summary["validation"]) == set(summary["baseline"]) == {"psnr_db"}
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "checkpoints", "log.jsonl", "model.safetensors", "recipe.yaml", "samples", "tensorboard",
+    ]  # fmt: skip
+    assert any((tmp_path / "run/tensorboard").rglob("events*")) and any((tmp_path / "run/samples").iterdir())
+    assert Recipe.load(tmp_path / "run/recipe.yaml") == small("denoise_tiny", validate_every=4)
+
+
+def test_resume_without_checkpoint_starts_at_zero_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(small("denoise_tiny", steps=2), tmp_path / "run", resume=True, device="cpu")
+    assert "starting at 0" in caplog.text
+    assert lines(tmp_path / "run")[0] == {"resumed_from_step": 0, "step": 0}
+
+
+def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+    train(small("denoise_tiny", steps=1), tmp_path / "run", device="cpu")
+    with pytest.raises(UserError, match="already holds a run: add --resume"):
+        train(small("denoise_tiny", steps=1), tmp_path / "run", device="cpu")
+
+
+def test_resume_with_another_network_is_refused(tmp_path: Path) -> None:
+    train(small("denoise_tiny", steps=1), tmp_path / "run", device="cpu")
+    other = small("denoise_tiny", steps=1).fields()
+    other["generator"]["widths"] = [8, 16]
+    with pytest.raises(UserError, match="another generator"):
+        train(Recipe.parse(other), tmp_path / "run", resume=True, device="cpu")
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, Checkpoint({"w": torch.full((3,), float(step))}, {"step": step}))
+    assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == ["step_00000002.safetensors", "step_00000003.safetensors"]
+    newest = tmp_path / "step_00000003.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1] + b"\xff")
+    found = latest_checkpoint(tmp_path)
+    assert found is not None and found.facts["step"] == 2 and float(found.tensors["w"][0]) == 2
+    assert "damaged" in caplog.text
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    recipe = small("denoise_tiny", steps=6, checkpoint_every=2)
+    trainer = Trainer(recipe, tmp_path / "run", device="cpu")
+    take = trainer._one_step
+
+    def poisoned(batches: Any, bar: Any) -> None:
+        if trainer.done == 3:
+            batches[0].target.fill_(float("nan"))
+        take(batches, bar)
+
+    trainer._one_step = poisoned  # type: ignore[method-assign]  # poison the fourth batch
+    with pytest.raises(TrainingError, match="step 4: .*NaN.*checkpoint"):
+        trainer.run()
+    kept = latest_checkpoint(tmp_path / "run/checkpoints")
+    assert kept is not None and kept.facts["step"] == 2
+    assert all(torch.isfinite(value).all() for value in kept.tensors.values())
+    assert "NaN" in lines(tmp_path / "run")[-1]["error"]
+
+
+def test_fine_tuning_starts_from_the_given_model(tmp_path: Path) -> None:
+    train(small("denoise_tiny", steps=3), tmp_path / "first", device="cpu")
+    recipe = small("denoise_tiny", steps=1, lr=1e-12, init=str(tmp_path / "first"))
+    train(recipe, tmp_path / "second", device="cpu")
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], atol=1e-6, rtol=0)
+
+
+def test_fine_tuning_another_network_is_refused(tmp_path: Path) -> None:
+    train(small("denoise_tiny", steps=1), tmp_path / "first", device="cpu")
+    with pytest.raises(UserError, match=r"train\.init"):
+        train(small("super_resolve_tiny", steps=1, init=str(tmp_path / "first")), tmp_path / "second", device="cpu")
+
+
+def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
+    plain = {"precision": "fp32", "steps": 2, "clip_norm": None}
+    train(small("denoise_tiny", batch_size=4, **plain), tmp_path / "large", device="cpu")
+    train(small("denoise_tiny", batch_size=2, accumulate=2, **plain), tmp_path / "small", device="cpu")
+    large, summed = (load_file(tmp_path / name / "model.safetensors") for name in ("large", "small"))
+    for name in large:
+        torch.testing.assert_close(large[name], summed[name], atol=2e-4, rtol=1e-3)
+
+
+def test_card_tells_what_the_model_was_trained_on(tmp_path: Path) -> None:
+    recipe = Recipe.parse(small("denoise_tiny", steps=2).fields() | {"data": {"path": str(samples_dir()), "terms": "CC0", "crop_px": 64}})
+    train(recipe, tmp_path / "run", device="cpu")
+    header = read_header(tmp_path / "run/model.safetensors")
+    assert header.recipe == recipe
+    assert (header.card.steps, header.card.images, header.card.data_terms) == (2, 4, "CC0")
+    assert header.card.photos == len(list(samples_dir().glob("*.jpg"))) and header.card.tile_overlap_px in (8, 16, 24, 32, 48, 64, 96, 128)
+
+
+def test_phases_of_glcic(tmp_path: Path) -> None:
+    """Completion alone, discriminator alone, both: who has losses tells who learned (Iizuka et al. 2017, section 3.4)."""
+    fields = small("inpaint_tiny").fields()
+    fields["adversarial"] |= {"start_step": 3, "d_alone_steps": 2}
+    train(Recipe.parse(fields), tmp_path / "run", device="cpu")
+    who = [("g_loss" in line, "d_loss" in line, "adversarial" in line) for line in lines(tmp_path / "run") if "seconds" in line]
+    assert who == [(True, False, False)] * 3 + [(False, True, False)] * 2 + [(True, True, True)] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["denoise_tiny", "super_resolve_tiny", "colorize_tiny", "inpaint_tiny", "translate_tiny"])
+def test_tiny_recipes_learn_on_photos_held_out(name: str, tmp_path: Path) -> None:
+    """At least 1 dB better than the trivial baseline, or 10 % of the loss."""
+    summary = train(Recipe.load(name), tmp_path / "run", device="cpu")
+    assert len(lines(tmp_path / "run")) >= 50
+    made, plain = summary["validation"], summary["baseline"]
+    gains = [made[key] - plain[key] for key in made if key.endswith("_db")]
+    less_error = [1 - 10 ** (-gain / 20) for gain in gains]  # of the root mean square error
+    assert max(gains) >= 1 or max(less_error) >= 0.1, summary
