@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
-from img2img.errors import UserError
+from img2img.errors import UserError, did_you_mean
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -21,7 +21,9 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device: '{name}' is not available here ({str(error).splitlines()[0]}); try auto or cpu") from error
+        raise UserError(
+            f"--device: '{name}' is not available here ({str(error).splitlines()[0]}); try auto or cpu"
+        ) from error
     return device
 
 
@@ -36,7 +38,9 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def precision_for(device: torch.device, wanted: Precision) -> torch.dtype:
-    """The autocast type: `auto` takes bf16 where the hardware has it."""
+    """The autocast type: `auto` takes bf16 where the hardware has it. Raises UserError for an unknown word."""
+    if wanted not in get_args(Precision):
+        raise UserError(f"--precision: unknown '{wanted}'{did_you_mean(wanted, get_args(Precision))}")
     if wanted == "fp32" or (wanted == "auto" and not has_fast_bf16(device)):
         return torch.float32
     return torch.bfloat16

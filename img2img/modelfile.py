@@ -1,4 +1,4 @@
-"""The self-describing model file: one safetensors file, weights plus a header that rebuilds the network and tells its story.
+"""The self-describing model file: safetensors, weights plus a header that rebuilds the network and tells its story.
 
 Nothing in it can run code: the header is JSON, the recipe in it is validated, and its task must be installed.
 """
@@ -81,7 +81,9 @@ def load_generator(path: Path) -> tuple[Header, nn.Module]:
     try:
         generator.load_state_dict(read_weights(path))
     except RuntimeError as error:
-        raise UserError(f"'{path}': weights do not fit the recipe in its header: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"'{path}': weights do not fit the recipe in its header: {str(error).splitlines()[0]}"
+        ) from error
     return header, generator.eval()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +31,13 @@ class TrainConfig(BaseModel):
     accumulate: int = Field(1, ge=1, description="batches summed up to one step")
     lr: float = Field(2e-4, gt=0)
     betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's; the pix2pix family uses 0.5 for the first")
-    schedule: Literal["constant", "linear", "cosine"] = Field("cosine", description="linear: constant, then to zero (pix2pix)")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "cosine", description="linear: constant, then to zero (pix2pix)"
+    )
     warmup_steps: int = Field(0, ge=0)
-    decay_from: float = Field(0.5, ge=0, le=1, description="linear schedule: part of the run after which the rate falls")
+    decay_from: float = Field(
+        0.5, ge=0, le=1, description="linear schedule: part of the run after which the rate falls"
+    )
     final_lr_ratio: float = Field(0.0, ge=0, le=1, description="cosine schedule: last rate over first")
     clip_norm: float | None = Field(None, gt=0, description="gradients are clipped to this norm")
     ema_halflife_images: float = Field(2000, ge=0, description="averaging of the shipped weights; 0 switches it off")
@@ -119,10 +124,9 @@ def refusal(recipe: Recipe) -> str | None:
         needed = generator.multiple_of * task.scale
         return f"data.crop_px is {recipe.data.crop_px}: generator '{generator.kind}' needs a multiple of {needed}"
     for index, loss in enumerate(recipe.losses):
-        if getattr(loss, "region", "all") != "all" and not task.needs_mask:
-            return f"losses.{index}.region '{loss.region}' needs a mask, and task '{task.kind}' has none"  # type: ignore[union-attr]  # only pixel losses have a region
-        if getattr(loss, "crop_px", None) and loss.crop_px > recipe.data.crop_px:  # type: ignore[union-attr]
-            return f"losses.{index}.crop_px is larger than data.crop_px ({recipe.data.crop_px})"
+        reason = loss.refusal(has_mask=task.needs_mask, crop_px=recipe.data.crop_px)
+        if reason:
+            return f"losses.{index}.{reason}"
     return _adversarial_refusal(recipe)
 
 
@@ -137,14 +141,16 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
         return f"adversarial.sees 'mask', and task '{task.kind}' has none"
     if discriminator.kind == "global_local":
         if not task.needs_mask:
-            return f"discriminator.kind 'global_local' looks at the hole, and task '{task.kind}' has no mask; use patchgan"
+            return (
+                f"discriminator.kind 'global_local' looks at the hole, and task '{task.kind}' has no mask; use patchgan"
+            )
         if discriminator.local_px > recipe.data.crop_px:
             return f"discriminator.local_px is larger than data.crop_px ({recipe.data.crop_px})"
     least = 32 if discriminator.kind == "patchgan" else 64
     if recipe.data.crop_px < least:
         return f"data.crop_px is {recipe.data.crop_px}: a {discriminator.kind} discriminator needs at least {least}"
     if adversarial.start_step + adversarial.d_alone_steps > recipe.train.steps:
-        return f"adversarial.start_step and d_alone_steps end after train.steps ({recipe.train.steps}): the joint phase would never come"
+        return f"adversarial.start_step + d_alone_steps exceed train.steps ({recipe.train.steps}): G would never meet D"
     return None
 
 
@@ -171,10 +177,8 @@ def _override(fields: dict[str, Any], text: str) -> None:
         place = _step_into(place, part, key)
     parsed = yaml.safe_load(value) if value else None
     if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as a word
-        try:
+        with suppress(ValueError):
             parsed = float(parsed)
-        except ValueError:
-            pass
     if isinstance(place, list):
         if not last.isdigit() or int(last) >= len(place):
             raise UserError(f"'{key}': the list has {len(place)} entries, counted from 0")

@@ -1,4 +1,4 @@
-"""Where the folders shipped beside the code lie: at the top of a checkout, in `img2img/_shipped` of an installed wheel."""
+"""Where the folders shipped beside the code lie: at the top of a checkout, or in `img2img/_shipped` of a wheel."""
 
 from __future__ import annotations
 

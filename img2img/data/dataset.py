@@ -1,4 +1,4 @@
-"""From a source to training samples: sample number n is a pure function of (seed, n), so nothing has to be saved to resume."""
+"""From a source to training samples: sample n is a pure function of (seed, n), so nothing has to be saved to resume."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class DataConfig(Augment):
     terms: str = Field("unknown", description="the photos' terms of use; written into the model file")
     validation_share: float = Field(0.05, ge=0, le=0.5, description="part held out by path hash; never trained on")
     validation_max: int = Field(16, ge=1, description="photos of it that are looked at each time")
-    repeat_large: int = Field(1, ge=1, le=64, description="a photo many crops large counts up to so many times an epoch")
+    repeat_large: int = Field(
+        1, ge=1, le=64, description="a photo many crops large counts up to so many times an epoch"
+    )
     cache_mb: int = Field(2048, ge=0, description="memory for decoded photos")
     workers: int = Field(0, ge=0, description="loader processes; 0 is best where the CPU also trains")
 
@@ -110,7 +112,7 @@ class TrainingSet(Dataset[Batch]):
 
 
 def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
-    """Open the data of a recipe. Raises UserError for what a user can mend: no folder, no photo, pairs without partner."""
+    """Open a recipe's data. Raises UserError for what a user can mend: no folder or photo, pairs without partner."""
     build = pair_source if task.reads == "pair" else photo_source
     source = build([resolve_folder(p) for p in config.path], Cache(config.cache_mb))
     train, held_out = split(source, config.validation_share)
@@ -142,5 +144,3 @@ def _mapped(sample: Sample, change: Callable[[list[np.ndarray]], list[np.ndarray
     pictures = [p for p in (sample.photo, sample.other) if p is not None]
     changed = change(pictures)
     return replace(sample, photo=changed[0], other=changed[1] if len(changed) > 1 else None)
-
-

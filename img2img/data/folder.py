@@ -27,22 +27,24 @@ class Source(Protocol):
         """A stable name of the item, by which training and validation are told apart."""
 
 
-def find_photos(folders: Sequence[Path]) -> list[Path]:
-    """All photos under the folders, sorted, whatever the case of their suffix; hidden files and folders are passed over.
-
-    Raises UserError for a folder that is not there or holds no photo.
-    """
+def photos_in(folder: Path) -> list[Path]:
+    """All photos under a folder, sorted, suffixes in any case; hidden files and folders are passed over."""
     suffixes = photo_suffixes()
+    inside = [p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
+    return sorted(p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def find_photos(folders: Sequence[Path]) -> list[Path]:
+    """All photos under the folders. Raises UserError for a folder that is not there or holds no photo."""
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
             what = "is a file, not a folder" if folder.exists() else "does not exist"
             raise UserError(f"data.path: '{folder}' {what}: give a folder of photos")
-        inside = [p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
-        visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
-        if not visible:
+        inside = photos_in(folder)
+        if not inside:
             raise UserError(f"data.path: no photo in '{folder}': put JPEG, PNG, TIFF or WebP files there")
-        found += sorted(visible)
+        found += inside
     return found
 
 
@@ -98,7 +100,9 @@ class SideBySideSource:
         both = self.cache.read(self.paths[index])
         width = both.shape[1]
         if width < 32 or width % 2:
-            raise UserError(f"data.path: '{self.paths[index]}' is {width} px wide: side-by-side pairs need an even width")
+            raise UserError(
+                f"data.path: '{self.paths[index]}' is {width} px wide: side-by-side pairs need an even width"
+            )
         return Sample(number, photo=both[:, width // 2 :], other=both[:, : width // 2])
 
 
@@ -120,12 +124,14 @@ class FolderPairSource:
         a, b = self.cache.read(first), self.cache.read(second)
         if a.shape != b.shape:
             sizes = " and ".join(f"{p.shape[1]}×{p.shape[0]}" for p in (a, b))
-            raise UserError(f"data.path: '{first}' and '{second}' are not of one size ({sizes}): a pair must match pixel by pixel")
+            raise UserError(
+                f"data.path: '{first}' and '{second}' are not of one size ({sizes}): a pair must match pixel by pixel"
+            )
         return Sample(number, photo=b, other=a)
 
 
 def pair_source(folders: Sequence[Path], cache: Cache) -> Source:
-    """`A/` and `B/` sub-folders when they are there, else side-by-side files. Raises UserError naming unmatched files."""
+    """`A/` and `B/` sub-folders if there are any, else side-by-side files. Raises UserError naming unmatched files."""
     pairs: list[tuple[Path, Path]] = []
     singles: list[Path] = []
     for folder in folders:
@@ -139,11 +145,16 @@ def pair_source(folders: Sequence[Path], cache: Cache) -> Source:
 
 
 def _matched(folder: Path) -> list[tuple[Path, Path]]:
-    sides = [{p.relative_to(folder / side).with_suffix("").as_posix(): p for p in find_photos([folder / side])} for side in "AB"]
+    sides = [
+        {p.relative_to(folder / side).with_suffix("").as_posix(): p for p in find_photos([folder / side])}
+        for side in "AB"
+    ]
     lonely = sorted(sides[0].keys() ^ sides[1].keys())
     if lonely:
         side = "B" if lonely[0] in sides[0] else "A"
-        raise UserError(f"data.path: {len(lonely)} files in '{folder}' have no partner, first '{lonely[0]}': missing in {side}/")
+        raise UserError(
+            f"data.path: {len(lonely)} files in '{folder}' have no partner, first '{lonely[0]}': missing in {side}/"
+        )
     return [(sides[0][name], sides[1][name]) for name in sorted(sides[0])]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, pictures channels-last."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:
@@ -47,7 +48,7 @@ class Batch:
 
 def collate(items: Sequence[Batch]) -> Batch:
     """Join batches of one along the first axis."""
-    joined = {}
+    joined: dict[str, Any] = {}
     for field in fields(Batch):
         values = [getattr(item, field.name) for item in items]
         joined[field.name] = None if values[0] is None else torch.cat(values)

@@ -1,0 +1,6 @@
+"""Measuring: published protocols, baselines on the same pixels, one report. `evaluate` is the door."""
+
+from img2img.evaluation.report import Report
+from img2img.evaluation.run import evaluate
+
+__all__ = ["Report", "evaluate"]

@@ -1,4 +1,4 @@
-"""A model ready for use: pictures in, pictures out, any size, any depth. Command line, app and evaluation stand on it."""
+"""A model ready for use: pictures in, pictures out, any size and depth. Command line, app and evaluation use it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Model:
     `model(image)` takes and returns PIL or numpy; `predict_tensor` does the same work on float tensors.
     """
 
-    def __init__(self, name: str, recipe: Recipe, card: Card, generator: nn.Module, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self, name: str, recipe: Recipe, card: Card, generator: nn.Module, device: torch.device, precision: Precision
+    ) -> None:
         self.name, self.recipe, self.card, self.task = name, recipe, card, recipe.task
         self.device, self.dtype = device, precision_for(device, precision)
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
@@ -55,13 +57,12 @@ class Model:
     def __call__(self, image: Picture, mask: Any = None, **options: Any) -> Picture:
         """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or float in [0,1].
 
-        The result is of the same type and depth, RGB (with alpha where there was one). `mask`: PIL or array of the photo's
-        size, white (>127, or True) = fill. Options are those of `Options`. Raises UserError.
+        The result is of the same type and depth, RGB (with alpha where there was one). `mask`: PIL or array of the
+        photo's size, white (>127, or True) = fill. Options are those of `Options`. Raises UserError.
         """
-        is_pil = isinstance(image, Image.Image)
-        photo = from_pil(image) if is_pil else from_array(image)
+        photo = from_pil(image) if isinstance(image, Image.Image) else from_array(image)
         done = self.run(photo, as_mask(mask, photo.size), Options(**options))
-        return to_pil(done) if is_pil else to_array(done)
+        return to_pil(done) if isinstance(image, Image.Image) else to_array(done)
 
     @torch.inference_mode()
     def predict_tensor(self, x: Tensor, mask: Tensor | None = None, *, strength: float = 1.0) -> Tensor:
@@ -71,12 +72,16 @@ class Model:
         """
         options = Options(strength=strength)
         pictures = x.float().expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.float()
-        holes = [None] * len(x) if mask is None else [m for m in mask]
-        made = [self._apply(p[None], None if m is None else m[None], options) for p, m in zip(pictures, holes, strict=True)]
+        holes = [None] * len(x) if mask is None else list(mask)
+        made = [
+            self._apply(p[None], None if m is None else m[None], options) for p, m in zip(pictures, holes, strict=True)
+        ]
         return torch.cat(made).to(x.device)
 
     @torch.inference_mode()
-    def run(self, photo: Photo, mask: np.ndarray | None = None, options: Options = Options(), dtype: Any = None) -> Photo:  # noqa: B008 - frozen
+    def run(
+        self, photo: Photo, mask: np.ndarray | None = None, options: Options = Options(), dtype: Any = None
+    ) -> Photo:
         """The photo after this model, at `dtype` (the photo's own depth by default); alpha and metadata are kept."""
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
@@ -90,10 +95,12 @@ class Model:
         if self.task.needs_mask and mask is None:
             raise UserError(f"model '{self.name}' fills masks: give one with --mask (white = fill)")
         if mask is not None and mask.shape != photo.rgb.shape[:2]:
-            raise UserError(f"mask is {mask.shape[1]}x{mask.shape[0]}, photo is {photo.size[0]}x{photo.size[1]}: make them equal")
+            raise UserError(
+                f"mask is {mask.shape[1]}x{mask.shape[0]}, photo is {photo.size[0]}x{photo.size[1]}: make them equal"
+            )
 
     def _apply(self, x: Tensor, mask: Tensor | None, options: Options, dtype: Any = np.float32) -> Tensor:
-        """One picture (1,3,H,W) of any depth to the result at numpy `dtype`; only a tile or view is ever in float at once."""
+        """One picture (1,3,H,W) of any depth to the result at `dtype`; only one tile or view is in float at a time."""
         grey = self.task.keeps_grey and bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
         done = 0
 
@@ -127,10 +134,14 @@ class Model:
                 inside.zero_()
         return out
 
-    def _forward(self, x: Tensor, mask: Tensor | None, size: tuple[int, int] | None, options: Options, grey: bool) -> Tensor:
+    def _forward(
+        self, x: Tensor, mask: Tensor | None, size: tuple[int, int] | None, options: Options, grey: bool
+    ) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            return forward(self.task, self._network, self.recipe.generator.multiple_of, x, mask, size, options.strength, grey)
+            return forward(
+                self.task, self._network, self.recipe.generator.multiple_of, x, mask, size, options.strength, grey
+            )
 
     def _network(self, condition: Tensor) -> Tensor:
         condition = condition.contiguous(memory_format=torch.channels_last)

@@ -32,7 +32,7 @@ class Objective:
 
 
 class NonSaturating(Objective):
-    """Goodfellow et al. 2014: D by cross-entropy, G maximises log D(G(z)). Softplus form: no log of a sigmoid to overflow."""
+    """Goodfellow et al. 2014: D by cross-entropy, G maximises log D(G(z)); as softplus, no logarithm overflows."""
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(-real).mean() + F.softplus(fake).mean()
@@ -65,7 +65,7 @@ _OBJECTIVES: dict[str, type[Objective]] = {"ns": NonSaturating, "lsgan": LeastSq
 
 
 class Adversarial(BaseModel):
-    """The adversarial part of a recipe: objective, what D sees beside the picture, when it starts, its learning rate."""
+    """The adversarial part of a recipe: the objective, what D sees beside the picture, when it starts, its rate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,6 +1,6 @@
-"""Perceptual distances: ST-LPIPS (Kettunen et al. 2019 weights refitted by Ghildyal & Liu, ECCV 2022) and LPIPS (Zhang et al. 2018).
+"""Perceptual distances: ST-LPIPS (Ghildyal & Liu, ECCV 2022) and LPIPS (Zhang et al. 2018).
 
-ST-LPIPS weights are read as data (`weights_only=True`) from the wheel `stlpips-pytorch`; its own modules are not imported.
+ST-LPIPS weights are read as data (`weights_only=True`) from the wheel `stlpips-pytorch`; its modules are not imported.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
+from img2img.models.blocks import channels_last
 
 PerceptualNetwork = Literal["stlpips_vgg", "stlpips_alex", "lpips_vgg", "lpips_alex"]
 NETWORKS: tuple[PerceptualNetwork, ...] = ("stlpips_vgg", "stlpips_alex", "lpips_vgg", "lpips_alex")
@@ -132,7 +133,7 @@ def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
         raise UserError(f"perceptual network '{network}' is not available: {reason}")
     kind, _, trunk = network.partition("_")
     build = STLPIPS if kind == "stlpips" else LPIPS
-    return build("vgg" if trunk == "vgg" else "alex").to(memory_format=torch.channels_last)
+    return channels_last(build("vgg" if trunk == "vgg" else "alex"))
 
 
 def _stlpips_file(trunk: str) -> Path:

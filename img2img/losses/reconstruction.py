@@ -20,6 +20,10 @@ class _Config(BaseModel):
 
     weight: float = Field(1.0, ge=0)
 
+    def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
+        """Why this loss cannot work on training crops of `crop_px`, starting with its field; None if it can."""
+        return None
+
 
 class PixelLoss(_Config):
     """Mean of |d| (l1), d² (l2) or sqrt(d² + ε²) (charbonnier, Lai et al. 2017) over the region."""
@@ -27,6 +31,9 @@ class PixelLoss(_Config):
     kind: Literal["l1", "l2", "charbonnier"]
     region: Region = "all"
     epsilon: float = Field(1e-3, gt=0, description="charbonnier's rounding at zero")
+
+    def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
+        return None if has_mask or self.region == "all" else f"region '{self.region}' needs a mask, and the task has none"
 
     def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
         difference = rgb.float() - target.float()
@@ -45,6 +52,10 @@ class PerceptualLoss(_Config):
     kind: Literal["perceptual"]
     network: PerceptualNetwork = "stlpips_vgg"
     crop_px: int | None = Field(None, ge=32)
+
+    def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
+        too_large = self.crop_px is not None and self.crop_px > crop_px
+        return f"crop_px is larger than data.crop_px ({crop_px})" if too_large else None
 
     def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
         network = perceptual_distance(self.network).to(rgb.device)

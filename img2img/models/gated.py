@@ -34,7 +34,9 @@ class GatedConfig(NetworkConfig):
 class GatedConv(nn.Module):
     """φ(features) ⊙ σ(gate): the network learns per pixel and channel what is known (equation 3 of the paper)."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, dilation: int = 1
+    ) -> None:
         super().__init__()
         padding = dilation * (kernel // 2)
         self.conv = nn.Conv2d(in_channels, 2 * out_channels, kernel, stride, padding, dilation)

@@ -1,4 +1,4 @@
-"""The completion network of Iizuka, Simo-Serra & Ishikawa 2017, "Globally and Locally Consistent Image Completion", table 1."""
+"""The completion network of "Globally and Locally Consistent Image Completion" (Iizuka et al. 2017), table 1."""
 
 from __future__ import annotations
 

@@ -22,6 +22,11 @@ class GlobalLocalConfig(NetworkConfig):
     norm: Norm = "batch"
     spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
 
+    @property
+    def minimum_px(self) -> int:
+        """Smallest picture to judge."""
+        return 64
+
     def build(self, in_channels: int) -> nn.Module:
         return GlobalLocal(self, in_channels)
 

@@ -19,6 +19,11 @@ class PatchGanConfig(NetworkConfig):
     norm: Norm = "batch"
     spectral: bool = Field(False, description="spectral normalisation of every convolution (Miyato et al. 2018)")
 
+    @property
+    def minimum_px(self) -> int:
+        """Smallest picture that gives a logit: the strided layers must leave 3x3 for the two that follow."""
+        return max(32, 3 * 2**self.layers)
+
     def build(self, in_channels: int) -> nn.Module:
         return PatchGan(self, in_channels)
 

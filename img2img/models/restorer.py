@@ -1,8 +1,11 @@
-"""A lean residual U-Net without normalisation, for denoising and super-resolution (after DRUNet, Zhang et al. 2021, and EDSR,
-Lim et al. 2017). With one level and no unshuffling it is EDSR; convolutional throughout, so tiles equal the whole."""
+"""A lean residual U-Net without normalisation, for denoising and super-resolution.
+
+After DRUNet (Zhang et al. 2021) and EDSR (Lim et al. 2017); with one level and no unshuffling it is EDSR. It is
+convolutional throughout, so tiles equal the whole."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -41,18 +44,22 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
-        nn.init.kaiming_normal_(self.body[0].weight, nonlinearity="relu")
-        nn.init.normal_(self.body[2].weight, 0.0, 0.1 * (2 / (9 * width)) ** 0.5)
-        nn.init.zeros_(self.body[0].bias)
-        nn.init.zeros_(self.body[2].bias)
+        first, second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        nn.init.kaiming_normal_(first.weight, nonlinearity="relu")
+        nn.init.normal_(second.weight, 0.0, 0.1 * (2 / (9 * width)) ** 0.5)
+        for conv in (first, second):
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # torch types bias as optional
+        self.body = nn.Sequential(first, nn.ReLU(), second)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
 class Restorer(nn.Module):
-    """(B,Cin,H,W) to (B,Cout,H·scale,W·scale), unbounded; the last layer starts at zero, so training starts at the task's baseline."""
+    """(B,Cin,H,W) to (B,Cout,H·scale,W·scale), unbounded.
+
+    The last layer starts at zero, so training starts at the task's trivial baseline.
+    """
 
     def __init__(self, config: RestorerConfig, shapes: Shapes) -> None:
         super().__init__()
@@ -61,9 +68,9 @@ class Restorer(nn.Module):
             nn.PixelUnshuffle(fold), nn.Conv2d(shapes.condition_channels * fold**2, widths[0], 3, padding=1)
         )
         self.encoder = nn.ModuleList(_stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.bottom = _stack(widths[-1], blocks[-1])
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(_stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
         grow = fold * shapes.scale
         last = nn.Conv2d(widths[0], shapes.prediction_channels * grow**2, 3, padding=1)

@@ -8,7 +8,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import NetworkConfig, Norm, Shapes, SignedInput, Upsampling, init_normal, norm_layer, upsample
+from img2img.models.blocks import (
+    NetworkConfig,
+    Norm,
+    Shapes,
+    SignedInput,
+    Upsampling,
+    init_normal,
+    norm_layer,
+    upsample,
+)
 
 
 class UNetConfig(NetworkConfig):
@@ -19,7 +28,8 @@ class UNetConfig(NetworkConfig):
     levels: int = Field(8, ge=3, le=9, description="halvings; 8 suits 256² crops, 7 suits 128²")
     norm: Norm = "batch"
     at_test: Literal["running", "picture"] = Field(
-        "running", description="batch norm when used: statistics of training, or of the picture itself (the paper's way)"
+        "running",
+        description="batch norm when used: statistics of training, or of the picture itself (the paper's way)",
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="on the three inner up-blocks, while training")
     upsampling: Upsampling = "transposed"
@@ -62,8 +72,8 @@ class UNet(nn.Module):
         if self.at_test == "picture":
             for layer in self.modules():
                 if isinstance(layer, nn.BatchNorm2d):
-                    layer.train()  # statistics of the picture at hand; buffers are not used then
-                    layer.momentum = 0.1 if mode else 0.0
+                    layer.train()  # statistics of the picture at hand
+                    layer.track_running_stats = mode  # and using the network leaves the buffers alone
         return self
 
 

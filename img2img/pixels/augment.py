@@ -20,12 +20,17 @@ class Augment(BaseModel):
 
     crop_px: int = Field(128, ge=16, description="side of the square crop")
     resize_px: tuple[int, int] | None = Field(
-        None, description="shorter side is first resized to a random length in this range; [286, 286] is pix2pix's jitter"
+        None,
+        description="shorter side is first resized to a random length in this range; [286, 286] is pix2pix's jitter",
     )
-    crop_tries: int = Field(1, ge=1, le=16, description="keep the most detailed of so many crops (flat patches teach little)")
+    crop_tries: int = Field(
+        1, ge=1, le=16, description="keep the most detailed of so many crops (flat patches teach little)"
+    )
     flip: bool = Field(True, description="mirror left-right, half of the time")
     rotate: bool = Field(False, description="quarter turns and up-down flips too: for textures, not for scenes")
-    colour_jitter: float = Field(0.0, ge=0, le=0.5, description="brightness, contrast and saturation change by up to this")
+    colour_jitter: float = Field(
+        0.0, ge=0, le=0.5, description="brightness, contrast and saturation change by up to this"
+    )
 
     def __call__(self, pictures: Sequence[Picture], rng: np.random.Generator) -> list[Picture]:
         """Cut, flip and jitter pictures of one size alike."""
@@ -83,7 +88,11 @@ def _pipeline(config: Augment, count: int) -> Any:
         steps.append(A.HorizontalFlip(p=0.5))
     if config.colour_jitter:
         j = config.colour_jitter
-        steps.append(A.ColorJitter(brightness=(1 - j, 1 + j), contrast=(1 - j, 1 + j), saturation=(1 - j, 1 + j), hue=(0, 0), p=1.0))
+        steps.append(
+            A.ColorJitter(
+                brightness=(1 - j, 1 + j), contrast=(1 - j, 1 + j), saturation=(1 - j, 1 + j), hue=(0, 0), p=1.0
+            )
+        )
     if not steps:
         return None
     return A.Compose(steps, additional_targets={f"image{i}": "image" for i in range(1, count)})

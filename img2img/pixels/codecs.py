@@ -70,7 +70,7 @@ def is_deep(image: Image.Image, path: Path) -> bool:
 
 def decode_deep(image: Image.Image, path: Path) -> Decoded:
     """Pixels of a file for which `is_deep` holds, at the depth it declares, not yet turned upright."""
-    image.load()  # Pillow refuses damaged files, which OpenCV would return half grey
+    image.load()  # refuses damaged files, whatever OpenCV and tifffile would make of them
     return _from_samples(_read_png16(path) if image.format == "PNG" else _read_tiff(image, path), image)
 
 

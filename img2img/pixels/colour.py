@@ -1,4 +1,4 @@
-"""Colour spaces and the filters that tie sizes together; everything works on (B,3,H,W) tensors and is differentiable."""
+"""Colour spaces and the filters that tie sizes together, on (B,3,H,W) tensors, differentiable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def luminance(rgb: Tensor) -> Tensor:
 
 
 def fit_gamut(lab: Tensor, rounds: int = 12) -> Tensor:
-    """RGB in [0,1] of the same L*, chroma shrunk towards grey pixel by pixel just as far as the gamut demands.
+    """RGB in [0,1] of the same L*, chroma shrunk pixel by pixel towards grey as far as the gamut demands.
 
     Bisection on the chroma factor: clipping RGB instead would change L*, the one thing colorization promises to keep.
     """
@@ -48,7 +48,7 @@ def _in_gamut(lab: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Antialiased bicubic (a = -0.5, as Pillow and the published baselines) to (height, width), in fp32, not clipped."""
+    """Antialiased bicubic (a = -0.5, as Pillow and the published baselines) to (height, width); fp32, not clipped."""
     if x.shape[-2:] == torch.Size(size):
         return x
     return F.interpolate(x.float(), size=size, mode="bicubic", antialias=True, align_corners=False)

@@ -1,4 +1,4 @@
-"""How photos go bad: noise, JPEG, blur, the camera chain. Float RGB (H,W,3) in [0,1] in; out is not clipped unless said."""
+"""How photos go bad: noise, JPEG, blur, a camera. Float RGB (H,W,3) in [0,1] in; out is not clipped unless said."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def poisson_noise(rgb: Picture, photons: float, rng: np.random.Generator) -> Pic
 def jpeg(rgb: Picture, quality: int) -> Picture:
     """The picture after one JPEG encoding at `quality` (1-100); clipped and quantised on the way, as a file is."""
     coded = cv2.imencode(".jpg", _bgr8(rgb), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
-    return cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+    return cv2.cvtColor(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(np.float32) / 255
 
 
 def blur(rgb: Picture, sigma_px: float) -> Picture:
@@ -36,7 +36,7 @@ def blur(rgb: Picture, sigma_px: float) -> Picture:
 
 
 def camera(rgb: Picture, rng: np.random.Generator, strength: float = 1.0) -> Picture:
-    """A cheap camera or scan: slight blur, shot and correlated noise, one JPEG encoding; `strength` scales the damage."""
+    """A cheap camera or scan: slight blur, shot and correlated noise, a JPEG encoding; `strength` scales the damage."""
     if rng.random() < 0.5:
         rgb = blur(rgb, rng.uniform(0.2, 0.8) * max(strength, 1e-3))
     if rng.random() < 0.7:

@@ -11,9 +11,10 @@ Mask = np.ndarray
 
 
 def free_form(size: tuple[int, int], rng: np.random.Generator, share: tuple[float, float] = (0.1, 0.4)) -> Mask:
-    """Brush strokes (Yu et al. 2019, algorithm 1) until between share[0] and share[1] of the (H,W) pixels are missing.
+    """Brush strokes (Yu et al. 2019, algorithm 1) until from share[0] to share[1] of the (H,W) pixels are missing.
 
-    4-12 vertices a stroke, turning angle 2π/5 ± 2π/15, length N(r, r/2) with r = sqrt(H²+W²)/8, width 12-40 px at 256 px.
+    4-12 vertices a stroke, turning angle 2π/5 ± 2π/15, length N(r, r/2) with r = sqrt(H²+W²)/8, width 12-40 px at
+    256 px.
     """
     wanted = rng.uniform(*share)
     mask = np.zeros(size, np.uint8)

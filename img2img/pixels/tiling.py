@@ -1,4 +1,4 @@
-"""Work on large pictures in overlapping tiles whose results are cut, not blended: each output pixel comes from one tile."""
+"""Large pictures in overlapping tiles whose results are cut, not blended: each output pixel comes from one tile."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ OVERLAPS_PX = (8, 16, 24, 32, 48, 64, 96, 128)
 
 @dataclass(frozen=True)
 class Tile:
-    """One axis-aligned piece: `core` is written, `seen` (core and overlap) is what the network gets; half-open ranges."""
+    """One piece: `core` is written, `seen` (core and overlap) is what the network gets; half-open ranges."""
 
     core: tuple[int, int, int, int]  # top, bottom, left, right
     seen: tuple[int, int, int, int]
 
 
 def tiles(size: tuple[int, int], overlap_px: int, align: int = 1, tile_px: int = TILE_PX) -> Iterator[Tile]:
-    """Cover an (H,W) picture; starts of `seen` fall on multiples of `align`, so that strided layers see the same grid."""
+    """Cover an (H,W) picture; `seen` starts on multiples of `align`, so that strided layers see the same grid."""
     overlap = -(-overlap_px // align) * align
     step = max(align, (tile_px - 2 * overlap) // align * align)
     for top, bottom in _spans(size[0], step):
         for left, right in _spans(size[1], step):
-            seen = (max(0, top - overlap), min(size[0], bottom + overlap), max(0, left - overlap), min(size[1], right + overlap))
+            seen = (
+                max(0, top - overlap),
+                min(size[0], bottom + overlap),
+                max(0, left - overlap),
+                min(size[1], right + overlap),
+            )
             yield Tile((top, bottom, left, right), seen)
 
 
@@ -56,7 +61,7 @@ def cut_core(made: Tensor, tile: Tile, scale: int) -> Tensor:
 
 
 def measured_overlap(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, align: int = 1) -> int:
-    """The smallest overlap at which tiles equal the whole within 1/255, measured on (1,C,H,W); at least 256 px a side helps.
+    """The smallest overlap at which tiles equal the whole within 1/255, measured on (1,C,H,W) above 256 px.
 
     A theoretical receptive field of some 350 px would cost five times as much for nothing that can be seen.
     """

@@ -42,7 +42,9 @@ def task_class(kind: str, *, trusted: bool) -> type[Task]:
     for point in entry_points(group="img2img.tasks", name=kind):
         return point.load()
     if ":" in kind and not trusted:
-        raise UserError(f"task.kind: '{kind}' is code, and a model file may not choose code to run: install it as an entry point")
+        raise UserError(
+            f"task.kind: '{kind}' is code, and a model file may not choose code to run: install it as an entry point"
+        )
     if ":" in kind:
         module, _, name = kind.partition(":")
         return getattr(importlib.import_module(module), name)

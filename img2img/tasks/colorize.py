@@ -1,4 +1,4 @@
-"""Colorization: luminance in, chroma out, in CIE Lab. The input's luminance is the output's, whatever the network says."""
+"""Colorization: luminance in, chroma out, in CIE Lab; the input's luminance is kept, whatever the network says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Colorize(Task):
     """Grey (or faded, or sepia) photo in, colour photo of the same luminance out."""
 
     kind: Literal["colorize"] = "colorize"
-    working_px: int = Field(320, ge=64, description="longer side at which chroma is predicted; luminance stays full size")
+    working_px: int = Field(
+        256, ge=64, description="longer side at which chroma is predicted; luminance stays full size"
+    )
 
     keeps_grey: ClassVar[bool] = False
     plan_order: ClassVar[int] = 30

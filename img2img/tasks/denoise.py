@@ -18,7 +18,9 @@ class Denoise(Task):
 
     kind: Literal["denoise"] = "denoise"
     sigma_255: tuple[float, float] = Field((0.0, 50.0), description="range of Gaussian σ, uniform, 0-255 scale")
-    camera_share: float = Field(0.0, ge=0, le=1, description="share of samples damaged by blur, shot noise and JPEG instead")
+    camera_share: float = Field(
+        0.0, ge=0, le=1, description="share of samples damaged by blur, shot noise and JPEG instead"
+    )
     correlated_share: float = Field(0.0, ge=0, le=1, description="share with correlated Gaussian noise")
     jpeg_share: float = Field(0.0, ge=0, le=1, description="share with JPEG damage alone, quality 10-90")
     poisson_share: float = Field(0.0, ge=0, le=1, description="share with shot noise alone, 30-1000 photons at white")

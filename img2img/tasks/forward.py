@@ -1,4 +1,4 @@
-"""The one way from a photo to its result: prepare, network, decode, finish. Validation, export and pipeline share it."""
+"""The one way from a photo to its result: prepare, network, decode, finish. Validation and pipeline share it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masked inpainting: the network corrects a classical fill inside the hole; known pixels are pasted back bit for bit."""
+"""Masked inpainting: the network corrects a classical fill inside the hole; known pixels come back bit for bit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Inpaint(Task):
     """Photo and mask in, photo with the masked part made up out. The network sees the filled photo and the mask."""
 
     kind: Literal["inpaint"] = "inpaint"
-    fill: Fill = Field("telea", description="what lies in the hole before the network works (mean: the picture's mean pixel)")
+    fill: Fill = Field(
+        "telea", description="what lies in the hole before the network works (mean: the picture's mean pixel)"
+    )
     free_form_share: float = Field(0.7, ge=0, le=1, description="share of free-form masks while training")
     outpaint_share: float = Field(0.1, ge=0, le=1, description="share of missing borders; the rest are boxes")
     hole_share: tuple[float, float] = Field((0.05, 0.4), description="missing part of the picture, free-form masks")
@@ -104,8 +106,10 @@ def classical_fill(rgb8: np.ndarray, hole: np.ndarray, fill: Literal["telea", "n
 
 
 def hole_boxes(mask: np.ndarray, working_px: int) -> list[Box]:
-    """Boxes (top, left, bottom, right) that cover every hole: holes close together share one, and a wide net of thin holes
-    (scratches) is cut into squares that need no shrinking."""
+    """Boxes that cover every hole.
+
+    Holes close together share one; a wide net of thin holes (scratches) is cut into squares that need no shrinking.
+    """
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     parts = [(int(y), int(x), int(y + h), int(x + w)) for x, y, w, h, _ in stats[1:count]]
     boxes: list[Box] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
@@ -42,8 +43,8 @@ class SuperResolve(Task):
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
         """Iterative back-projection (Irani & Peleg 1991): reduced again, the result agrees with its input."""
-        for _ in range(self.back_projections):
-            rgb = rgb + upscale(photo - downscale(rgb, self.factor), self.factor)
+        for step_size in _step_sizes(self.back_projections):
+            rgb = rgb + step_size * upscale(photo - downscale(rgb, self.factor), self.factor)
         return rgb.clamp(0, 1)
 
     def applies(self, photo: PhotoStatistics) -> str | None:
@@ -53,3 +54,13 @@ class SuperResolve(Task):
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         return {"psnr_y_db": float(psnr(y_channel(rgb.float().clamp(0, 1)), y_channel(target.float()), 1.0))}
+
+
+def _step_sizes(rounds: int) -> list[float]:
+    """Chebyshev's: they shrink whatever a network got wrong 90-fold in five rounds, steps of 1 only 4-fold.
+
+    "Enlarge, then reduce" has real eigenvalues between 0.23 and 1, at every factor; its weakest patterns need long steps.
+    """
+    low, high = 0.23, 1.0
+    nodes = [math.cos(math.pi * (2 * k + 1) / (2 * rounds)) for k in range(rounds)]
+    return [2 / (high + low - (high - low) * node) for node in nodes]

@@ -49,7 +49,7 @@ class Translate(Task):
         return Batch(condition=self.prepare(condition), target=target)
 
     def from_photo(self, photo: Tensor) -> Tensor:
-        """The condition as a picture (B,3,H,W): black lines on white, grey, blurred, or shrunk to a quarter and back."""
+        """The condition as a picture (B,3,H,W): black lines on white, grey, blurred, or shrunk to a quarter."""
         photo = photo.clamp(0, 1)
         if self.source == "edges":
             return (1 - _edges(photo, self.edge_sigma_px)).expand(-1, 3, -1, -1)

@@ -46,7 +46,7 @@ def _belongs(line: str, last_step: int) -> bool:
 
 
 class Averages:
-    """Running means of logged values between two lines; saved with the checkpoint, so that resumed lines are the same."""
+    """Running means of logged values between two lines; saved with the checkpoint, so resumed lines are the same."""
 
     def __init__(self, state: dict[str, list[float]] | None = None) -> None:
         self.sums = {name: list(pair) for name, pair in (state or {}).items()}
@@ -69,8 +69,15 @@ class Bar:
     """Progress on stderr with images/s, time left and losses; silent where stderr is no terminal."""
 
     def __init__(self, steps: int, done: int, shown: bool) -> None:
-        columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-        self.progress = Progress(*columns, console=Console(file=sys.stderr), disable=not (shown and sys.stderr.isatty()))
+        columns = (
+            TextColumn("{task.completed}/{task.total}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        self.progress = Progress(
+            *columns, console=Console(file=sys.stderr), disable=not (shown and sys.stderr.isatty())
+        )
         self.task = self.progress.add_task("", total=steps, completed=done)
         self.progress.start()
 
@@ -86,7 +93,9 @@ class Bar:
 
 def write_sheet(path: Path, rows: list[tuple[Batch, Any, Any]], most_px: int = 192) -> None:
     """A picture with one row a validation photo: what the network sees, the trivial baseline, its output, the truth."""
-    cells = [[_cell(x, most_px) for x in (batch.condition, baseline, made, batch.target)] for batch, baseline, made in rows]
+    cells = [
+        [_cell(x, most_px) for x in (batch.condition, baseline, made, batch.target)] for batch, baseline, made in rows
+    ]
     sheet = np.concatenate([np.concatenate(row, 1) for row in cells], 0)
     write_photo(path, from_array(np.rint(sheet.clip(0, 1) * 255).astype(np.uint8)))
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from img2img.data.sample import Batch
+from img2img.models.blocks import channels_last
 from img2img.pixels.colour import resize
 from img2img.recipe import Recipe
 from img2img.training.checkpoint import optimizer_tensors, restore_optimizer
@@ -32,7 +33,7 @@ class PairedStep:
         self.ema = copy.deepcopy(generator).eval().requires_grad_(False)
         self.objective = recipe.adversarial.build() if recipe.adversarial else None
         self.generator, self.g_optimizer = self._ready(generator, recipe.train.lr, recipe.train.betas)
-        self.ema = self.ema.to(accelerator.device, memory_format=torch.channels_last)
+        self.ema = channels_last(self.ema.to(accelerator.device))
         self.discriminator: nn.Module | None = None
         if recipe.discriminator and recipe.adversarial:
             a = recipe.adversarial
@@ -169,8 +170,10 @@ class PairedStep:
             _set_rate(self.d_optimizer, (a.lr or train.lr) * factor)
 
     def _ready(self, network: nn.Module, lr: float, betas: tuple[float, float]) -> tuple[nn.Module, Optimizer]:
-        network = network.to(self.accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        optimizer = Adam(network.parameters(), lr=lr, betas=betas, fused=self.accelerator.device.type in ("cpu", "cuda"))
+        network = channels_last(network.to(self.accelerator.device))
+        optimizer = Adam(
+            network.parameters(), lr=lr, betas=betas, fused=self.accelerator.device.type in ("cpu", "cuda")
+        )
         return self.accelerator.prepare(network, optimizer)
 
     @contextmanager

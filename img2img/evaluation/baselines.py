@@ -1,0 +1,65 @@
+"""What a model has to beat: classical methods on exactly the pixels the model is given."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from skimage.restoration import inpaint_biharmonic
+from torch import Tensor
+
+from img2img.data.sample import as_picture, as_tensor
+from img2img.evaluation.case import Case
+from img2img.pixels.images import quantise
+from img2img.tasks.inpaint import classical_fill
+
+
+def unchanged(case: Case) -> Tensor:
+    """What was given, as it is: the noisy photo, the grey one, the sketch."""
+    return case.given
+
+
+def bicubic(case: Case) -> Tensor:
+    """Pillow's bicubic enlargement (a = -0.5), as in the published figures; in float, rounded only at the end."""
+    size = (case.given.shape[-1] * case.scale, case.given.shape[-2] * case.scale)
+    channels = [Image.fromarray(c).resize(size, Image.Resampling.BICUBIC) for c in case.given[0].numpy()]
+    return torch.from_numpy(np.stack([np.asarray(c) for c in channels]))[None]
+
+
+def non_local_means(case: Case) -> Tensor:
+    """OpenCV's colour non-local means (Buades et al. 2011), told σ; strengths are the best on five training photos."""
+    luma, colour = (0.6, 1.0) if case.sigma_255 < 40 else (0.5, 0.5)
+    bgr = np.ascontiguousarray(_rgb8(case.given)[..., ::-1])
+    made = cv2.fastNlMeansDenoisingColored(bgr, None, luma * case.sigma_255, colour * case.sigma_255, 7, 21)
+    return as_tensor(made[..., ::-1])
+
+
+def telea(case: Case) -> Tensor:
+    """OpenCV's fast marching fill (Telea 2004), radius 3."""
+    return _classical(case, "telea")
+
+
+def navier_stokes(case: Case) -> Tensor:
+    """OpenCV's Navier–Stokes fill (Bertalmio et al. 2001), radius 3."""
+    return _classical(case, "navier_stokes")
+
+
+def biharmonic(case: Case) -> Tensor:
+    """scikit-image's biharmonic fill (Damelin & Hoang 2018)."""
+    return as_tensor(inpaint_biharmonic(as_picture(case.given), _hole(case), channel_axis=-1).astype(np.float32))
+
+
+def _classical(case: Case, fill: Literal["telea", "navier_stokes"]) -> Tensor:
+    return as_tensor(classical_fill(_rgb8(case.given), _hole(case), fill))
+
+
+def _hole(case: Case) -> np.ndarray:
+    assert case.mask is not None
+    return case.mask[0, 0].numpy() > 0.5
+
+
+def _rgb8(rgb: Tensor) -> np.ndarray:
+    return quantise(as_picture(rgb), np.uint8)

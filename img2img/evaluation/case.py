@@ -1,0 +1,37 @@
+"""One photo made ready for measuring: what every method is given, and the truth its result is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from img2img.data.sample import as_picture, as_tensor
+from img2img.pixels.images import quantise
+
+
+@dataclass(frozen=True)
+class Case:
+    """Pictures are (1,3,H,W) floats; `truth` and results hold values an 8-bit file could hold, `given` need not."""
+
+    photo: str
+    setting: str  # "σ 25", "×4", "10–20 %"; empty where a protocol has only one
+    given: Tensor
+    truth: Tensor
+    mask: Tensor | None = None  # (1,1,H,W), 1 = to be filled
+    sigma_255: float = 0.0  # of the noise in `given`, for classical methods that must be told
+
+    @property
+    def scale(self) -> int:
+        """Size of the truth over that of what is given."""
+        return self.truth.shape[-1] // self.given.shape[-1]
+
+
+Method = Callable[[Case], Tensor]
+
+
+def as_8_bit(rgb: Tensor) -> Tensor:
+    """Clipped and rounded as a file would hold it, still floats in [0,1], on the CPU."""
+    return as_tensor(quantise(as_picture(rgb), np.uint8))

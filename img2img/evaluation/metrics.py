@@ -1,0 +1,144 @@
+"""Numbers for pictures: plain functions on RGB tensors (1,3,H,W) in [0,1], each with its paper and its range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import kornia.metrics
+import numpy as np
+import torch
+from skimage.color import deltaE_ciede2000, rgb2lab
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img.data.sample import as_picture
+from img2img.losses.perceptual import STLPIPS, PerceptualNetwork, missing, perceptual_distance
+from img2img.losses.reconstruction import masked_mean
+from img2img.pixels.colour import resize, y_channel
+
+MOST_DB = 100.0  # of equal pictures; infinity would swallow the mean of a whole folder
+JUDGES: dict[PerceptualNetwork, str] = {
+    "stlpips_alex": "ST-LPIPS AlexNet",
+    "stlpips_vgg": "ST-LPIPS VGG",
+    "lpips_alex": "LPIPS AlexNet",
+}
+_OPTIONAL: tuple[PerceptualNetwork, ...] = ("lpips_alex",)
+_KID_NETWORK: PerceptualNetwork = "stlpips_alex"
+_JUDGED_PX = 768
+_STRIP_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number's name in tables, the direction in which it is better, and its digits after the point."""
+
+    name: str
+    better: Literal["higher", "lower"] | None
+    digits: int
+
+    @property
+    def title(self) -> str:
+        """The name with an arrow."""
+        return self.name + {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
+
+    def text(self, value: float | None) -> str:
+        """The value as a table shows it; a dash where there is none."""
+        return "–" if value is None else f"{value:.{self.digits}f}"
+
+
+def psnr_db(rgb: Tensor, truth: Tensor) -> float:
+    """Peak signal-to-noise ratio over all pixels and channels in dB: 0 for black against white, at most 100 (equal)."""
+    return min(MOST_DB, float(kornia.metrics.psnr(rgb.double(), truth.double(), 1.0)))
+
+
+def ssim(rgb: Tensor, truth: Tensor) -> float:
+    """Structural similarity (Wang et al. 2004), -1 to 1: Gaussian window of 11 px, σ 1.5, inside; mean of channels."""
+    return float(kornia.metrics.ssim(rgb, truth, 11, padding="valid").mean())
+
+
+def y_psnr_ssim(rgb: Tensor, truth: Tensor, border: int) -> tuple[float, float]:
+    """PSNR and SSIM as super-resolution reports them: BT.601 studio-range luma, `border` pixels cut from every side."""
+    inside = (..., slice(border, rgb.shape[-2] - border), slice(border, rgb.shape[-1] - border))
+    made, wanted = (y_channel(x.double())[inside].contiguous() for x in (rgb, truth))
+    return psnr_db(made, wanted), ssim(made, wanted)
+
+
+def hole_l1(rgb: Tensor, truth: Tensor, mask: Tensor) -> float:
+    """Mean |d| over channels and missing pixels (mask 1); 0 to 1."""
+    return float(masked_mean((rgb - truth).abs(), mask, "hole"))
+
+
+def ciede2000(rgb: Tensor, truth: Tensor) -> float:
+    """Mean CIEDE2000 colour difference (Sharma et al. 2005): 0 equal, about 1 just visible, 100 black against white."""
+    first, second = as_picture(rgb), as_picture(truth)
+    total = 0.0
+    for top in range(0, len(first), _STRIP_ROWS):  # its many temporaries would not fit for a large photo
+        rows = slice(top, top + _STRIP_ROWS)
+        total += float(deltaE_ciede2000(rgb2lab(first[rows]), rgb2lab(second[rows])).sum(dtype=np.float64))
+    return total / (first.shape[0] * first.shape[1])
+
+
+def colourfulness(rgb: Tensor) -> float:
+    """Hasler & Süsstrunk 2003 on the 0-255 scale: 0 grey, 15 slightly, 45 averagely, 82 highly colourful."""
+    red, green, blue = (rgb[0].double() * 255).unbind(0)
+    red_green, yellow_blue = red - green, (red + green) / 2 - blue
+    spread = (red_green.var(correction=0) + yellow_blue.var(correction=0)).sqrt()
+    return float(spread + 0.3 * (red_green.mean().square() + yellow_blue.mean().square()).sqrt())
+
+
+def judges() -> dict[PerceptualNetwork, str | None]:
+    """The perceptual networks to report, each with why it is not available, or None; optional ones only if they are."""
+    reasons = {network: missing(network) for network in JUDGES}
+    return {network: reason for network, reason in reasons.items() if network not in _OPTIONAL or reason is None}
+
+
+@torch.inference_mode()
+def perceptual(network: PerceptualNetwork, rgb: Tensor, truth: Tensor) -> list[float]:
+    """Distances of pictures (B,3,H,W), at least 24 px a side, to one truth (1,3,H,W): 0 equal, about 1 unrelated.
+
+    Pictures beyond 768 px are shrunk: the networks were fitted to patches, and their memory would grow with the photo.
+    Raises UserError when the network's weights are not here.
+    """
+    judge = perceptual_distance(network).to(rgb.device)
+    return [float(d) for d in judge(_at_most(rgb, _JUDGED_PX), _at_most(truth, _JUDGED_PX))]
+
+
+@torch.inference_mode()
+def kid_features(rgb: Tensor) -> Tensor | None:
+    """What KID compares of pictures (B,3,H,W): the judge's five maps, unit length a pixel, mean over pixels; (B,1152).
+
+    Scaled so that the kernel's dot product over d is a mean cosine, 0 to 1. None when the weights are not here.
+    """
+    if missing(_KID_NETWORK):
+        return None
+    network = perceptual_distance(_KID_NETWORK).to(rgb.device)
+    assert isinstance(network, STLPIPS)
+    maps = network.features(_at_most(rgb, _JUDGED_PX))
+    means = torch.cat([F.normalize(m, dim=1).mean((2, 3)) for m in maps], 1)
+    return means.double().cpu() * (means.shape[1] / len(maps)) ** 0.5
+
+
+def kid(made: Tensor, truth: Tensor) -> float:
+    """Kernel distance of two sets of features, (n,d) and (m,d), n, m ≥ 2 (Bińkowski et al. 2018).
+
+    Unbiased squared MMD with the kernel (x·y/d + 1)³: 0 expected for equal distributions (it can be slightly negative).
+    """
+    within = _mean_off_diagonal(_kernel(made, made)) + _mean_off_diagonal(_kernel(truth, truth))
+    return float(within - 2 * _kernel(made, truth).mean())
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _mean_off_diagonal(k: Tensor) -> Tensor:
+    return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
+
+
+def _at_most(rgb: Tensor, px: int) -> Tensor:
+    height, width = rgb.shape[-2:]
+    factor = px / max(height, width)
+    if factor >= 1:
+        return rgb
+    return resize(rgb, (max(24, round(height * factor)), max(24, round(width * factor)))).clamp(0, 1)

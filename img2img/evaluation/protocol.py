@@ -1,0 +1,80 @@
+"""What a protocol is: it makes cases of a photo, names baselines, scores results, and is stated with every number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from img2img.data.sample import Sample
+from img2img.evaluation import metrics
+from img2img.evaluation.case import Case, Method
+from img2img.evaluation.metrics import JUDGES, Column
+from img2img.pixels.augment import Augment
+from img2img.tasks.base import Task
+
+Scores = dict[str, float | None]
+LEAST_PX = 32  # perceptual networks and the window of SSIM need so much
+
+
+class Protocol(ABC):
+    """One measurement of one model's task; a fresh instance for each run. `crop` is how the recipe cuts photos."""
+
+    statement: ClassVar[str]
+    own_columns: ClassVar[tuple[Column, ...]]
+    judged: ClassVar[bool] = False  # perceptual distances are reported too
+    ranked_by: ClassVar[Column]  # decides the worst cases
+
+    def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
+        self.task, self.crop, self.device = task, crop, torch.device(device)
+        self.judges = metrics.judges() if self.judged else {}
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The numbers of a row of the table."""
+        return *self.own_columns, *(Column(JUDGES[network], "lower", 4) for network in self.judges)
+
+    @property
+    def least_px(self) -> int:
+        """The shorter side a photo must have."""
+        return max(LEAST_PX, self.task.minimum_px * self.task.scale)
+
+    @abstractmethod
+    def baselines(self) -> dict[str, Method]:
+        """Methods that need no training, by the name the table gives them."""
+
+    @abstractmethod
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        """What every method is given of a photo, one case a setting; `sample.number` is its place in the folder."""
+
+    @abstractmethod
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        """The numbers of one result but perceptual distances."""
+
+    def score(self, case: Case, made: Mapping[str, Tensor]) -> dict[str, Scores]:
+        """All numbers of the results of all methods on one case."""
+        scores = {name: self.measure(case, rgb) for name, rgb in made.items()}
+        pictures = torch.cat(list(made.values())).to(self.device)
+        for network, reason in self.judges.items():
+            found = None if reason else metrics.perceptual(network, pictures, case.truth.to(self.device))
+            for index, values in enumerate(scores.values()):
+                values[JUDGES[network]] = found[index] if found else None
+        return scores
+
+    def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
+        """A row of the table from the numbers of all photos: their means, unless a number says otherwise."""
+        return {column.name: mean(scores, column.name) for column in self.columns}
+
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know beside the statement."""
+        return [f"{JUDGES[network]} is not available: {reason}" for network, reason in self.judges.items() if reason]
+
+
+def mean(scores: Sequence[Scores], name: str) -> float | None:
+    """Mean of one number over the photos; None when it was measured on none."""
+    values = [value for s in scores if (value := s.get(name)) is not None]
+    return float(np.mean(values)) if values else None

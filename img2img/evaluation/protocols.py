@@ -1,0 +1,227 @@
+"""The protocols of the five tasks: what is made of a photo, which baselines stand beside, which numbers count.
+
+Randomness is frozen per photo (its place in the folder) and setting, so all models meet the same noise and holes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from img2img.data.sample import Sample, as_picture, as_tensor, sample_rng
+from img2img.errors import UserError
+from img2img.evaluation import baselines, metrics
+from img2img.evaluation.case import Case, Method, as_8_bit
+from img2img.evaluation.metrics import JUDGES, Column
+from img2img.evaluation.protocol import Protocol, Scores, mean
+from img2img.pixels import degrade, masks
+from img2img.pixels.augment import Augment
+from img2img.pixels.colour import downscale, from_lab, luminance
+from img2img.tasks.base import Task
+
+SEED = 0
+
+_PSNR = Column("PSNR dB", "higher", 2)
+_Y_PSNR, _Y_SSIM = Column("Y-PSNR dB", "higher", 2), Column("Y-SSIM", "higher", 4)
+_SSIM = Column("SSIM", "higher", 4)
+_HOLE_L1 = Column("hole L1", "lower", 4)
+_CIEDE = Column("CIEDE2000", "lower", 2)
+_RATIO = Column("colour ratio", None, 2)
+_KID = Column("KID", "lower", 3)
+
+
+class DenoiseProtocol(Protocol):
+    """σ 15, 25 and 50, the levels of the literature."""
+
+    statement = (
+        "additive Gaussian noise, σ on the 0–255 scale, one draw per photo from a fixed seed, not clipped; "
+        "results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told σ"
+    )
+    own_columns = (_PSNR,)
+    ranked_by = _PSNR
+    sigmas_255: ClassVar[tuple[int, ...]] = (15, 25, 50)
+
+    def baselines(self) -> dict[str, Method]:
+        return {"noisy": baselines.unchanged, "non-local means": baselines.non_local_means}
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        truth = _photo(sample)
+        for sigma in self.sigmas_255:
+            noisy = degrade.gaussian_noise(as_picture(truth), sigma, sample_rng(SEED, 0, sample.number))
+            yield Case(photo, f"σ {sigma}", as_tensor(noisy), truth, sigma_255=sigma)
+
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        return {_PSNR.name: metrics.psnr_db(rgb, case.truth)}
+
+
+class SuperResolveProtocol(Protocol):
+    """Bicubic reduction, luma PSNR and SSIM."""
+
+    statement = (
+        "photos cut to a multiple of the scale, reduced by antialiased bicubic and rounded to 8 bits; results "
+        "rounded to 8 bits; PSNR and SSIM on Y (BT.601 studio range) without a border of `scale` pixels; "
+        "grey photos as 3 channels"
+    )
+    own_columns = (_Y_PSNR, _Y_SSIM)
+    ranked_by = _Y_PSNR
+
+    def baselines(self) -> dict[str, Method]:
+        return {"bicubic": baselines.bicubic}
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        truth, scale = _photo(sample), self.task.scale
+        height, width = (n - n % scale for n in truth.shape[-2:])
+        truth = truth[..., :height, :width].contiguous()
+        yield Case(photo, f"×{scale}", as_8_bit(downscale(truth, scale)), truth)
+
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        psnr, ssim = metrics.y_psnr_ssim(rgb, case.truth, case.scale)
+        return {_Y_PSNR.name: psnr, _Y_SSIM.name: ssim}
+
+
+class InpaintProtocol(Protocol):
+    """Free-form holes of three sizes."""
+
+    statement = (
+        "256×256 centre crops (smaller photos as far as they reach); free-form masks from a fixed seed per photo and "
+        "range, 10–20, 20–30 and 30–40 % of the pixels missing and given to nobody; results rounded to 8 bits; L1 in "
+        "the hole (0–1), the rest over the whole crop; Telea and Navier–Stokes by OpenCV, biharmonic by scikit-image"
+    )
+    own_columns = (_HOLE_L1, _PSNR, _SSIM)
+    ranked_by = _PSNR
+    judged = True
+    crop_px: ClassVar[int] = 256
+    hole_shares: ClassVar[tuple[tuple[float, float], ...]] = ((0.1, 0.2), (0.2, 0.3), (0.3, 0.4))
+
+    def baselines(self) -> dict[str, Method]:
+        return {
+            "Telea": baselines.telea,
+            "Navier–Stokes": baselines.navier_stokes,
+            "biharmonic": baselines.biharmonic,
+        }
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        truth = _centre(_photo(sample), self.crop_px)
+        for index, share in enumerate(self.hole_shares):
+            rng = sample_rng(SEED, 1 + index, sample.number)
+            hole = masks.free_form((truth.shape[-2], truth.shape[-1]), rng, share)
+            mask = as_tensor(hole.astype(np.float32))
+            yield Case(photo, f"{100 * share[0]:.0f}–{100 * share[1]:.0f} %", truth * (1 - mask), truth, mask)
+
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        assert case.mask is not None
+        return {
+            _HOLE_L1.name: metrics.hole_l1(rgb, case.truth, case.mask),
+            _PSNR.name: metrics.psnr_db(rgb, case.truth),
+            _SSIM.name: metrics.ssim(rgb, case.truth),
+        }
+
+
+class ColorizeProtocol(Protocol):
+    """Grey in, colour out."""
+
+    statement = (
+        "input is the photo's luminance (the grey picture of the same L*); results rounded to 8 bits; PSNR over RGB, "
+        "mean CIEDE2000; colour ratio: mean colourfulness (Hasler–Süsstrunk) over the truth's"
+    )
+    own_columns = (_PSNR, _CIEDE, _RATIO)
+    ranked_by = _CIEDE
+    judged = True
+
+    def baselines(self) -> dict[str, Method]:
+        return {"grey": baselines.unchanged}
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        truth = _photo(sample)
+        luma = luminance(truth) * 100
+        yield Case(photo, "", from_lab(torch.cat([luma, torch.zeros_like(luma).expand(-1, 2, -1, -1)], 1)), truth)
+
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        return {
+            _PSNR.name: metrics.psnr_db(rgb, case.truth),
+            _CIEDE.name: metrics.ciede2000(rgb, case.truth),
+            "colourfulness": metrics.colourfulness(rgb),
+            "colourfulness of the truth": metrics.colourfulness(case.truth),
+        }
+
+    def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
+        made, true = (mean(scores, name) for name in ("colourfulness", "colourfulness of the truth"))
+        ratio = made / true if made is not None and true else None  # a folder of grey photos has no ratio
+        return {**super().summary(setting, method, scores), _RATIO.name: ratio}
+
+
+class TranslateProtocol(Protocol):
+    """A condition in, a photo out; judged by perception alone, since many photos fit one sketch."""
+
+    statement = (
+        "the recipe's middle crop of each photo; the condition is made from the photo or is its pair; results rounded "
+        "to 8 bits; perceptual distance to the truth, and KID on the features of ST-LPIPS AlexNet"
+    )
+    own_columns = (_KID,)
+    judged = True
+    ranked_by = Column(JUDGES["stlpips_alex"], "lower", 4)
+
+    def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
+        super().__init__(task, crop, device)
+        self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
+
+    def baselines(self) -> dict[str, Method]:
+        return {"the condition itself": baselines.unchanged}
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        pictures = self.crop.centre([p for p in (sample.photo, sample.other) if p is not None])
+        sample = Sample(sample.number, pictures[0], pictures[1] if len(pictures) > 1 else None)
+        if self.task.reads == "pair":
+            pair = self.task.make_pair(sample, sample_rng(SEED, 0, sample.number))
+            yield Case(photo, "", pair.condition, pair.target)
+        else:
+            truth = _photo(sample)
+            yield Case(photo, "", self.task.from_photo(truth).contiguous(), truth)
+
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        return {}
+
+    def score(self, case: Case, made: Mapping[str, Tensor]) -> dict[str, Scores]:
+        for name, rgb in {**made, "": case.truth}.items():
+            features = metrics.kid_features(rgb.to(self.device))
+            if features is not None:
+                self.features[case.setting, name].append(features)
+        return super().score(case, made)
+
+    def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
+        made, true = self.features[setting, method], self.features[setting, ""]
+        enough = min(len(made), len(true)) >= 2
+        distance = metrics.kid(torch.cat(made), torch.cat(true)) if enough else None
+        return {**super().summary(setting, method, scores), _KID.name: distance}
+
+
+PROTOCOLS: dict[str, type[Protocol]] = {
+    "denoise": DenoiseProtocol,
+    "super-resolve": SuperResolveProtocol,
+    "inpaint": InpaintProtocol,
+    "colorize": ColorizeProtocol,
+    "translate": TranslateProtocol,
+}
+
+
+def protocol_for(task: Task, crop: Augment, device: torch.device | str = "cpu") -> Protocol:
+    """The protocol of a task, its recipe's `crop` given. Raises UserError for a task that has none."""
+    if task.kind not in PROTOCOLS:
+        raise UserError(f"task '{task.kind}' has no protocol to measure it by; there is one for {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[task.kind](task, crop, device)
+
+
+def _photo(sample: Sample) -> Tensor:
+    assert sample.photo is not None
+    return as_tensor(sample.photo)
+
+
+def _centre(x: Tensor, most_px: int) -> Tensor:
+    height, width = (min(n, most_px) for n in x.shape[-2:])
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width].contiguous()

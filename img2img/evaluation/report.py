@@ -1,0 +1,150 @@
+"""What an evaluation found: a table for terminal and Markdown, numbers per photo, JSON, and a picture of the worst."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from img2img.errors import UserError
+from img2img.evaluation.metrics import Column
+from img2img.evaluation.worst import Worst, drawn
+from img2img.files import write_text
+from img2img.pixels.images import Photo, write_photo
+
+Values = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one setting, over all photos. A value that could not be measured is None."""
+
+    setting: str
+    method: str
+    kind: Literal["model", "baseline", "published"]
+    values: Values
+
+
+@dataclass(frozen=True)
+class PhotoScore:
+    """One method on one photo at one setting."""
+
+    photo: str
+    setting: str
+    method: str
+    values: Values
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything `img2img eval` says. `notes` hold what a reader of the numbers must know."""
+
+    task: str
+    data: str
+    protocol: str
+    columns: tuple[Column, ...]
+    photo_count: int
+    rows: list[Row]
+    photos: list[PhotoScore]
+    models: list[dict[str, Any]] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)  # photo: reason
+    notes: list[str] = field(default_factory=list)
+    worst: list[Worst] = field(default_factory=list)
+
+    def __add__(self, other: Report) -> Report:
+        """Two models of one task on the same photos, such as ×2 and ×4, as one report."""
+        return Report(
+            **{name: getattr(self, name) for name in ("task", "data", "protocol", "columns")},
+            photo_count=max(self.photo_count, other.photo_count),
+            rows=self.rows + other.rows,
+            photos=self.photos + other.photos,
+            models=self.models + other.models,
+            skipped={**self.skipped, **other.skipped},
+            notes=list(dict.fromkeys(self.notes + other.notes)),
+            worst=self.worst + other.worst,
+        )
+
+    def to_json(self) -> str:
+        """The whole report but pictures and single photos, as one JSON object."""
+        plain = ("task", "data", "protocol", "photo_count", "models", "skipped", "notes")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in plain}
+        fields["columns"] = [asdict(column) for column in self.columns]
+        fields["rows"] = [asdict(row) for row in self.rows]
+        return json.dumps(fields, ensure_ascii=False, indent=2)
+
+    def to_markdown(self) -> str:
+        """A heading line with the protocol, the table, and the notes; the model's name is bold."""
+        titles = self._titles()
+        rule = _markdown("---" for _ in titles)
+        lines = [f"{self._heading()}. Protocol: {self.protocol}.", "", _markdown(titles), rule]
+        for row in self.rows:
+            cells = self._cells(row)
+            cells[-len(self.columns) - 1] = f"**{row.method}**" if row.kind == "model" else row.method
+            lines.append(_markdown(cells))
+        return "\n".join([*lines, *(f"\n{note}" for note in self._remarks())]) + "\n"
+
+    def to_csv(self) -> str:
+        """Every number of every photo, setting and method, one line each."""
+        names = list(dict.fromkeys(name for score in self.photos for name in score.values))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["photo", "setting", "method", *names])
+        for score in self.photos:
+            numbers = ["" if (n := score.values.get(name)) is None else f"{n:.6g}" for name in names]
+            writer.writerow([score.photo, score.setting, score.method, *numbers])
+        return text.getvalue()
+
+    def print(self, console: Console | None = None) -> None:
+        """The table on the terminal."""
+        console = console or Console()
+        table = Table(title=self._heading(), title_justify="left", title_style="bold")
+        for index, title in enumerate(self._titles()):
+            numeric = index >= len(self._titles()) - len(self.columns)
+            table.add_column(title, justify="right" if numeric else "left", overflow="fold")
+        styles = {"model": "bold", "baseline": "", "published": "dim"}
+        for index, row in enumerate(self.rows):
+            ends = index + 1 < len(self.rows) and self.rows[index + 1].setting != row.setting
+            table.add_row(*self._cells(row), style=styles[row.kind], end_section=ends)
+        console.print(table)
+        for line in (f"Protocol: {self.protocol}.", *self._remarks()):
+            console.print(line, markup=False, highlight=False)
+
+    def write(self, out: Path) -> None:
+        """`report.json`, `report.md`, `photos.csv` and, when a model was measured, `worst.png` in the folder `out`."""
+        if out.exists() and not out.is_dir():
+            raise UserError(f"--out: '{out}' is a file, not a folder")
+        write_text(out / "report.json", self.to_json() + "\n")
+        write_text(out / "report.md", self.to_markdown())
+        write_text(out / "photos.csv", self.to_csv())
+        if self.worst:
+            write_photo(out / "worst.png", Photo(np.ascontiguousarray(drawn(self.worst))))
+
+    def _heading(self) -> str:
+        photos = "1 photo" if self.photo_count == 1 else f"{self.photo_count} photos"
+        return f"{self.task} on {photos} of {Path(self.data).resolve().name}"
+
+    def _titles(self) -> list[str]:
+        return [*(["setting"] if self._has_settings() else []), "method", *(column.title for column in self.columns)]
+
+    def _cells(self, row: Row) -> list[str]:
+        numbers = [column.text(row.values.get(column.name)) for column in self.columns]
+        return [*([row.setting] if self._has_settings() else []), row.method, *numbers]
+
+    def _has_settings(self) -> bool:
+        return any(row.setting for row in self.rows)
+
+    def _remarks(self) -> list[str]:
+        skipped = [f"Left out: {photo}: {reason}." for photo, reason in self.skipped.items()]
+        return [*(f"Note: {note}." for note in self.notes), *skipped]
+
+
+def _markdown(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

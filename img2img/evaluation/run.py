@@ -1,0 +1,186 @@
+"""`img2img eval`: a model beside baselines by its task's protocol, one photo in memory at a time."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from img2img.data.folder import Cache, Source, pair_source, photo_source
+from img2img.data.sample import Sample
+from img2img.devices import Precision
+from img2img.errors import UserError, did_you_mean
+from img2img.evaluation.case import Case, Method, as_8_bit
+from img2img.evaluation.metrics import JUDGES
+from img2img.evaluation.protocol import Protocol, Scores
+from img2img.evaluation.protocols import protocol_for
+from img2img.evaluation.published import published_rows
+from img2img.evaluation.report import PhotoScore, Report, Row
+from img2img.evaluation.worst import WorstCases
+from img2img.inference.pipeline import Model, load
+from img2img.tasks import task_kinds
+from img2img.zoo import default_models
+
+log = logging.getLogger("img2img")
+
+
+def evaluate(
+    task: str,
+    data: Path | str,
+    model: str | Path | None = None,
+    out: Path | str | None = None,
+    baseline: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    limit: int | None = None,
+) -> Report:
+    """Measure a model on a folder of photos beside its baselines, all on the same pixels, seeds and masks.
+
+    `model`: zoo name, model file or run; by default the shipped ones, for every scale there is. `baseline`: another
+    model to set beside, such as one trained with L1 alone. `limit`: only the first photos. `out`: folder for the files.
+    Raises UserError for what a user can mend; photos that cannot be read or are too small are left out and reported.
+    """
+    if task not in task_kinds():
+        raise UserError(f"unknown task '{task}'{did_you_mean(task, task_kinds())}")
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit: {limit} leaves nothing to measure: give 1 or more")
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise UserError(f"--out: '{out}' is a file, not a folder")
+    names = default_models(task) if model is None else [model]
+    models = (load(name, device=device, precision=precision) for name in names)
+    report = reduce(add, [_one_model(task, Path(data), model, baseline, limit) for model in models])
+    if out is not None:
+        report.write(Path(out))
+    return report
+
+
+def _one_model(task: str, data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
+    if model.task.kind != task:
+        raise UserError(f"--model: '{model.name}' is made for {model.task.kind}, not for {task}")
+    protocol = protocol_for(model.task, model.recipe.data, model.device)
+    rivals = protocol.baselines()
+    if baseline is not None:
+        other = load(baseline, device=str(model.device), precision=_precision(model))
+        rivals[_rival_name(model, other)] = method_of(other)
+    report = measure(protocol, data, rivals, (model.name, method_of(model)), limit)
+    card = model.card.model_dump(include={"steps", "images", "photos", "data", "version"})
+    report.models.append({"name": model.name, "recipe": model.recipe.name, "scale": model.task.scale, **card})
+    report.notes.extend(_trained_on(model))
+    return report
+
+
+def method_of(model: Model) -> Method:
+    """A model as a method: it sees the same pixels as every baseline."""
+    return lambda case: model.predict_tensor(case.given, case.mask)
+
+
+def measure(
+    protocol: Protocol,
+    data: Path,
+    rivals: dict[str, Method],
+    ours: tuple[str, Method] | None = None,
+    limit: int | None = None,
+) -> Report:
+    """Run a protocol over the photos of a folder; without `ours` only the rivals are measured.
+
+    Raises UserError when the folder holds no photo that can be measured.
+    """
+    methods = {**rivals, **(dict([ours]) if ours else {})}
+    skipped: dict[str, str] = {}
+    scores: list[PhotoScore] = []
+    worst = WorstCases(protocol.ranked_by)
+    for case in _cases(protocol, _source(protocol, data), limit, skipped):
+        made = {name: _result(method, case) for name, method in methods.items()}
+        found = protocol.score(case, made)
+        scores += [PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()]
+        if ours:
+            worst.offer(case, made, found, ours[0])
+    if not scores:
+        raise UserError(f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}")
+    rows, photos = _rows(protocol, scores, ours[0] if ours else None), len({score.photo for score in scores})
+    rows += published_rows(protocol.task.kind, data, photos, {row.setting for row in rows})
+    return Report(
+        task=protocol.task.kind,
+        data=str(data),
+        protocol=protocol.statement,
+        columns=protocol.columns,
+        photo_count=photos,
+        rows=sorted(rows, key=lambda row: [r.setting for r in rows].index(row.setting)),
+        photos=scores,
+        skipped=skipped,
+        notes=protocol.notes(),
+        worst=worst.lines(),
+    )
+
+
+def _source(protocol: Protocol, data: Path) -> Source:
+    build = pair_source if protocol.task.reads == "pair" else photo_source
+    try:
+        return build([data], Cache(0))
+    except UserError as error:
+        raise UserError(str(error).replace("data.path", "--data")) from None
+
+
+def _cases(protocol: Protocol, source: Source, limit: int | None, skipped: dict[str, str]) -> Iterator[Case]:
+    """Cases photo by photo; what cannot be read or is too small goes into `skipped` with its reason."""
+    count = len(source) if limit is None else min(limit, len(source))
+    quiet = not sys.stderr.isatty()
+    for index in track(range(count), "measuring", console=Console(stderr=True), transient=True, disable=quiet):
+        photo = source.key(index)
+        try:
+            sample = source.read(index, index)
+            _check_size(sample, protocol.least_px)
+        except UserError as error:
+            skipped[photo] = str(error).removesuffix(".")
+            log.warning("left out: %s: %s", photo, error)
+            continue
+        yield from protocol.cases(photo, sample)
+
+
+def _check_size(sample: Sample, least_px: int) -> None:
+    assert sample.photo is not None
+    height, width = sample.photo.shape[:2]
+    if min(height, width) < least_px:
+        raise UserError(f"{width}×{height} is too small to measure: at least {least_px} px a side are needed")
+
+
+def _result(method: Method, case: Case) -> torch.Tensor:
+    made = as_8_bit(method(case))
+    if made.shape != case.truth.shape:
+        raise RuntimeError(f"a method made {tuple(made.shape)} for a truth of {tuple(case.truth.shape)}")
+    return made
+
+
+def _rows(protocol: Protocol, scores: list[PhotoScore], ours: str | None) -> list[Row]:
+    groups: dict[tuple[str, str], list[Scores]] = {}
+    for score in scores:
+        groups.setdefault((score.setting, score.method), []).append(score.values)
+    return [
+        Row(setting, method, "model" if method == ours else "baseline", protocol.summary(setting, method, values))
+        for (setting, method), values in groups.items()
+    ]
+
+
+def _rival_name(model: Model, other: Model) -> str:
+    ours, theirs = model.task, other.task
+    if (theirs.kind, theirs.scale, theirs.reads) != (ours.kind, ours.scale, ours.reads):
+        wanted = f"{ours.kind} ×{ours.scale}" if ours.scale > 1 else ours.kind
+        raise UserError(f"--baseline: '{other.name}' does something else than '{model.name}' ({wanted})")
+    return other.name if other.name != model.name else f"{other.name} (baseline)"
+
+
+def _precision(model: Model) -> Precision:
+    return "fp32" if model.dtype == torch.float32 else "bf16"
+
+
+def _trained_on(model: Model) -> list[str]:
+    networks = {getattr(loss, "network", None) for loss in model.recipe.losses}
+    names = [name for network, name in JUDGES.items() if network in networks]
+    return [f"{model.name} was trained on {name}: that figure is no judge of it" for name in names]

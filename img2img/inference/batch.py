@@ -1,0 +1,271 @@
+"""Many files through one request: which photos are meant, what the results are called, what is reported of each.
+
+Names: `photo.<task>.<ext>` beside the input, or in the same sub-folder under an output folder. `<task>` is the one task
+that was asked for by name or by model, else `auto`. JPEG stays JPEG and TIFF stays TIFF (`.jpeg` and `.tiff` keep their
+spelling), the rest becomes PNG, and so does a lossy photo whose known pixels are to be kept exactly. Photos that would
+share a name keep their old suffix in it: `photo.jpg.denoise.jpg`.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from img2img.devices import Precision, pick_device, precision_for
+from img2img.errors import UserError
+from img2img.files import atomic_path
+from img2img.inference.canvas import Canvas
+from img2img.inference.inputs import Job, find_jobs, has_photo_suffix, is_photo, is_plain_file, named_like_result
+from img2img.inference.pipeline import Options
+from img2img.inference.plan import OnTile, Plan, asked_steps, plan, run_plan
+from img2img.pixels.images import Photo, output_format, read_mask, read_photo, write_photo
+from img2img.tasks import task_class, task_kinds
+
+log = logging.getLogger("img2img")
+
+AUTO = "auto"
+_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
+_PNG = (".png",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person wants of photos; the flags of `img2img infer` and the app's widgets fill it in."""
+
+    tasks: tuple[str, ...] = ()  # none: the automatic plan
+    model: str | None = None
+    scale: int | None = None
+    options: Options = field(default_factory=Options)
+    canvas: Canvas = field(default_factory=Canvas)
+    device: str = AUTO
+    precision: Precision = "auto"
+
+    @property
+    def tag(self) -> str:
+        """What stands in a result's name: the task asked for, `auto` where the plan or a chain decides."""
+        steps = asked_steps(self.tasks, self.scale, self.model)
+        return steps[0].task if steps and len(steps) == 1 else AUTO
+
+    def check(self) -> None:
+        """Raise UserError for whatever would fail on every photo."""
+        precision_for(pick_device(self.device), self.precision)
+        asked_steps(self.tasks, self.scale, self.model)
+
+    def apply(self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnTile | None = None) -> tuple[Plan, Photo]:
+        """The plan for a photo and what came of it; `mask` is boolean (H,W), True = to be filled."""
+        photo, mask = self.canvas.prepared(photo, mask)
+        chosen = plan(photo, mask, self.tasks, self.scale, self.model)
+        made = run_plan(
+            chosen,
+            photo,
+            mask,
+            self.options,
+            feather_px=self.canvas.feather_px,
+            device=self.device,
+            precision=self.precision,
+            on_tile=on_tile,
+        )
+        return chosen, made
+
+
+def parse_tasks(text: str) -> tuple[str, ...]:
+    """`auto`, or task names separated by commas; `auto` is the empty tuple. Raises UserError for unknown names."""
+    names = tuple(part.strip() for part in text.split(","))
+    if names == (AUTO,):
+        return ()
+    for name in names:
+        if name == AUTO:
+            raise UserError(f"--task: '{text}': auto stands alone, it chooses the tasks itself")
+        if name not in task_kinds():
+            task_class(name, trusted=False)  # raises with what was probably meant
+    return names
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input; with `error`, there is no output."""
+
+    input: Path
+    output: Path | None = None
+    task: str | None = None
+    model: str | None = None
+    size_in: tuple[int, int] | None = None
+    size_out: tuple[int, int] | None = None
+    seconds: float = 0.0
+    reason: str | None = None
+    error: str | None = None
+    mendable: bool = True  # the person can mend the error; otherwise it is ours
+
+    def fields(self) -> dict[str, object]:
+        """Plain data for `--json`; `error` is there only where there is one."""
+        names = ("task", "model", "size_in", "size_out", "seconds", "reason")
+        known: dict[str, object] = {
+            "input": str(self.input),
+            "output": None if self.output is None else str(self.output),
+        }
+        known |= {name: getattr(self, name) for name in names}
+        return known if self.error is None else known | {"error": self.error}
+
+
+@dataclass
+class Batch:
+    """Inputs and where their results go. Raises UserError on construction for what would fail on every photo."""
+
+    inputs: Sequence[str]
+    request: Request = field(default_factory=Request)
+    output: str | None = None
+    mask: str | None = None
+    overwrite: bool = False
+    taken: set[Path] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.request.check()
+        self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
+        self.jobs = [job for text in self.inputs for job in self._jobs(text)]
+        self._check_output()
+        if self.mask and not Path(self.mask).exists():
+            raise UserError(f"--mask: '{self.mask}': no such file or folder")
+        self.tag = self.request.tag
+        self.names = Counter(self._name(job, _guessed_suffix(job.input)) for job in self.jobs)
+
+    def run(self, on_tile: OnTile | None = None) -> Iterator[Result]:
+        """One result an input, in order; bad files are reported and passed over."""
+        for job in self.jobs:
+            started = time.monotonic()
+            try:
+                yield self._one(job, started, on_tile)
+            except UserError as error:
+                yield Result(job.input, seconds=_since(started), error=str(error))
+            except Exception as error:
+                if not self.several:
+                    raise
+                log.debug("%s", job.input, exc_info=True)
+                yield Result(
+                    job.input, seconds=_since(started), error=f"{type(error).__name__}: {error}", mendable=False
+                )
+
+    def _one(self, job: Job, started: float, on_tile: OnTile | None) -> Result:
+        photo = read_photo(job.input)
+        for note in photo.notes:
+            log.warning("%s: %s", job.input, note)
+        output = self._output(job, photo)
+        self._check_free(job, output)
+        chosen, made = self.request.apply(photo, self._mask(job, photo), on_tile)
+        if chosen.steps or output_format(output) != photo.format.replace("MPO", "JPEG"):
+            write_photo(output, made)
+        else:
+            _copy(job.input, output)
+        self.taken.add(output)
+        sizes = photo.size, made.size
+        return Result(job.input, output, chosen.tasks, chosen.models, *sizes, _since(started), chosen.sentence)
+
+    # --- which photos ------------------------------------------------------------------------------------------------
+
+    def _jobs(self, text: str) -> list[Job]:
+        """What an input stands for; in folders and patterns, results of earlier runs are passed over."""
+        jobs = find_jobs(text)
+        if is_plain_file(text):
+            return jobs
+        fresh = [job for job in jobs if not self._is_result(job)]
+        if not fresh:
+            left = ", only results of earlier runs: name files, or give --output" if jobs else ""
+            raise UserError(f"--input: no photo in '{text}'{left}")
+        if len(fresh) < len(jobs):
+            log.warning("%d results of earlier runs passed over", len(jobs) - len(fresh))
+        return fresh
+
+    def _is_result(self, job: Job) -> bool:
+        if self.output is None:
+            return named_like_result(job.input, (AUTO, *task_kinds()))
+        root = job.input.resolve().parents[len(job.relative.parts) - 1]
+        return any(
+            place == Path(self.output).resolve() for place in job.input.resolve().parents if root in place.parents
+        )
+
+    # --- where results go --------------------------------------------------------------------------------------------
+
+    def _output(self, job: Job, photo: Photo) -> Path:
+        if self.output is not None and not self._into_folder():
+            return Path(self.output)
+        fills = self.mask is not None or self.request.canvas.extends
+        output = self._name(job, _suffix(photo, job.input, fills))
+        if self.names[self._name(job, _guessed_suffix(job.input))] > 1 or output in self.taken:
+            return output.with_name(f"{job.input.name}.{self.tag}{output.suffix}")
+        return output
+
+    def _name(self, job: Job, suffix: str) -> Path:
+        folder = job.input.parent if self.output is None else Path(self.output) / job.relative.parent
+        return folder / f"{job.input.stem}.{self.tag}{suffix}"
+
+    def _into_folder(self) -> bool:
+        assert self.output is not None
+        return self.several or Path(self.output).is_dir() or self.output.endswith("/")
+
+    def _check_output(self) -> None:
+        if self.output is None:
+            return
+        if not self._into_folder():
+            output_format(self.output)
+        elif Path(self.output).is_file() or (has_photo_suffix(self.output) and not Path(self.output).is_dir()):
+            raise UserError(f"--output: '{self.output}' is one file, and there may be several photos: name a folder")
+
+    def _check_free(self, job: Job, output: Path) -> None:
+        if output in self.taken:
+            raise UserError(
+                f"{job.input}: {output} was just made from another photo of that name: give the folder above both"
+            )
+        if output.exists() and output.samefile(job.input):
+            raise UserError(f"{job.input}: --output is the photo itself: choose another name")
+        if output.exists() and not self.overwrite:
+            raise UserError(f"{job.input}: {output} exists: add --overwrite, or choose another --output")
+
+    # --- masks -------------------------------------------------------------------------------------------------------
+
+    def _mask(self, job: Job, photo: Photo) -> np.ndarray | None:
+        if self.mask is None:
+            return None
+        path = Path(self.mask)
+        return read_mask(self._mask_in(path, job) if path.is_dir() else path, photo.size)
+
+    def _mask_in(self, folder: Path, job: Job) -> Path:
+        """The mask of the photo's name, whatever its suffix, in the same sub-folder or at the top."""
+        for place in (folder / job.relative.parent, folder):
+            for path in sorted(place.glob(f"{glob.escape(job.input.stem)}.*")):
+                if is_photo(path) and path.stem == job.input.stem and not path.samefile(job.input):
+                    return path
+        raise UserError(f"{job.input}: no mask named {job.input.stem}.* in {folder}")
+
+
+# --- suffixes --------------------------------------------------------------------------------------------------------
+
+
+def _suffix(photo: Photo, path: Path, fills: bool) -> str:
+    """The suffix for a result, by the photo's content; one that fills must not go through a lossy codec again."""
+    fitting = _PNG if fills and photo.lossy else _SUFFIXES.get(photo.format, _PNG)
+    return path.suffix.lower() if path.suffix.lower() in fitting else fitting[0]
+
+
+def _guessed_suffix(path: Path) -> str:
+    """The same before the file is opened, to see which names would be shared."""
+    fitting = next((f for f in _SUFFIXES.values() if path.suffix.lower() in f), _PNG)
+    return path.suffix.lower() if path.suffix.lower() in fitting else fitting[0]
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror})") from error
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

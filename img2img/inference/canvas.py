@@ -1,0 +1,77 @@
+"""What is done to a mask before the network and to its fill afterwards: grow, extend the canvas, feather the seam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from img2img.errors import UserError
+from img2img.pixels.images import Photo, quantise, to_float
+from img2img.pixels.masks import grow
+
+Mask = np.ndarray
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """`--mask-grow`, `--feather` and `--extend`, all in pixels; `extend` is left, top, right, bottom."""
+
+    grow_px: int = 0
+    feather_px: int = 0
+    extend: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        for flag, px in (("--mask-grow", self.grow_px), ("--feather", self.feather_px), ("--extend", min(self.extend))):
+            if px < 0:
+                raise UserError(f"{flag}: {px} is less than 0: give whole pixels from 0 up")
+
+    @property
+    def extends(self) -> bool:
+        """Whether there is a new border to fill."""
+        return any(self.extend)
+
+    def prepared(self, photo: Photo, mask: Mask | None = None) -> tuple[Photo, Mask | None]:
+        """The photo on its larger canvas, and the mask (H,W), True = fill, joined with the new border and grown."""
+        if self.extends:
+            photo, mask = extended(photo, mask, self.extend)
+        if mask is None:
+            if self.grow_px or self.feather_px:
+                raise UserError("--mask-grow and --feather need something to fill: give --mask or --extend")
+            return photo, None
+        return photo, grow(mask, self.grow_px)
+
+
+def parse_extend(text: str) -> tuple[int, int, int, int]:
+    """`"L,T,R,B"` as four whole numbers of pixels. Raises UserError."""
+    try:
+        left, top, right, bottom = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--extend: '{text}' is not L,T,R,B: give four whole pixel counts, such as 0,0,200,0") from None
+    return left, top, right, bottom
+
+
+def extended(photo: Photo, mask: Mask | None, sides: tuple[int, int, int, int]) -> tuple[Photo, Mask]:
+    """A canvas larger by `sides` (left, top, right, bottom), edges replicated, opaque; the mask has the new border."""
+    left, top, right, bottom = sides
+    border = ((top, bottom), (left, right))
+    rgb = np.pad(photo.rgb, (*border, (0, 0)), mode="edge")
+    alpha = photo.alpha
+    if alpha is not None:
+        alpha = np.pad(alpha, border, constant_values=quantise(np.ones(1, np.float32), alpha.dtype)[0])
+    known = np.zeros(photo.rgb.shape[:2], bool) if mask is None else mask
+    return photo.with_pixels(rgb, alpha), np.pad(known, border, constant_values=True)
+
+
+def feathered(photo: Photo, filled: Photo, mask: Mask, feather_px: int) -> Photo:
+    """`filled` under the mask, fading into `photo` within `feather_px` around it, at `filled`'s depth.
+
+    `filled` should come from a mask grown by `feather_px`. Beyond the ring the photo's pixels are bit for bit its own.
+    """
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    weight = np.clip(1 - distance / (feather_px + 1), 0, 1)[..., None]
+    before = to_float(photo.rgb)
+    mixed = before + (to_float(filled.rgb) - before) * weight
+    depth = filled.rgb.dtype
+    return filled.with_pixels(np.where(weight > 0, quantise(mixed, depth), quantise(photo.rgb, depth)), filled.alpha)

@@ -1,0 +1,196 @@
+"""What to do with a photo, chosen or asked for, and doing it: the one road of command line and app from photo to photo.
+
+Which task applies is each task's own knowledge; none is named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from img2img.devices import Precision
+from img2img.errors import UserError
+from img2img.inference.canvas import feathered
+from img2img.inference.pipeline import Model, Options, load
+from img2img.inference.statistics import statistics
+from img2img.modelfile import read_header
+from img2img.pixels.images import Photo
+from img2img.pixels.masks import grow
+from img2img.tasks import Task, task_class, task_kinds
+from img2img.zoo import default_model, model_path
+
+OnTile = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model applied to the photo; `reason` completes "because …", and is empty for what was asked for."""
+
+    task: str
+    model: str
+    verb: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order; `skipped` are sentences on what would have helped, but has no model here."""
+
+    steps: tuple[Step, ...]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> str:
+        """Task names, separated by commas."""
+        return ",".join(step.task for step in self.steps)
+
+    @property
+    def models(self) -> str:
+        """Model names, separated by commas."""
+        return ",".join(step.model for step in self.steps)
+
+    @property
+    def sentence(self) -> str:
+        """One line for people: what will be done, and why."""
+        if not self.steps and not self.skipped:
+            kinds = "|".join(task_kinds())
+            return f"copied unchanged, nothing needs doing; what may be asked: --task {kinds}"
+        done = _listed([step.verb for step in self.steps], ", then ") or "copied unchanged"
+        reasons = [step.reason for step in self.steps if step.reason]
+        why = f", because {_listed(reasons, ' and ')}" if reasons else ", as asked" if self.steps else ""
+        return "; ".join([done + why, *self.skipped])
+
+
+def plan(
+    photo: Photo,
+    mask: np.ndarray | None = None,
+    tasks: Sequence[str] | None = None,
+    scale: int | None = None,
+    model: str | None = None,
+) -> Plan:
+    """Steps for a photo: those asked for by task or model, else those whose tasks say that they apply.
+
+    `scale` chooses the enlargement. Raises UserError for unknown names, an asked step without a model, a mask nobody
+    uses, or a photo too small.
+    """
+    asked = asked_steps(tasks, scale, model)
+    made = _automatic(photo, mask, scale) if asked is None else Plan(asked)
+    least = max((_defaults(step.task).minimum_px for step in made.steps), default=0)
+    if min(photo.size) < least:
+        raise UserError(f"the photo is {photo.size[0]}x{photo.size[1]}: at least {least}x{least} pixels are needed")
+    if mask is not None and not any(_defaults(step.task).needs_mask for step in made.steps):
+        fills = ", ".join(kind for kind in task_kinds() if _defaults(kind).needs_mask)
+        raise UserError(f"--mask: '{made.tasks}' fills nothing: leave the mask out, or ask for --task {fills}")
+    return made
+
+
+def asked_steps(tasks: Sequence[str] | None, scale: int | None, model: str | None) -> tuple[Step, ...] | None:
+    """The steps a person named, None when the choice is left to the plan. Raises UserError as `plan` does."""
+    if model is not None:
+        return (_step_of_model(model, tasks, scale),)
+    if not tasks:
+        return None
+    if scale is not None and not any(_enlarges(kind) for kind in tasks):
+        able = ", ".join(kind for kind in task_kinds() if _enlarges(kind))
+        raise UserError(f"--scale: '{','.join(tasks)}' does not enlarge: leave --scale out, or use --task {able}")
+    return tuple(_step(kind, scale) for kind in tasks)
+
+
+def run_plan(
+    plan: Plan,
+    photo: Photo,
+    mask: np.ndarray | None = None,
+    options: Options = Options(),  # noqa: B008 - frozen
+    *,
+    feather_px: int = 0,
+    device: str = "auto",
+    precision: Precision = "auto",
+    on_tile: OnTile | None = None,
+) -> Photo:
+    """The photo after every step, in float between them and at its own depth at the end.
+
+    `on_tile(step, tiles done)` is called as work goes on, steps counted from 0; raising in it cancels.
+    """
+    depth = photo.rgb.dtype
+    for number, step in enumerate(plan.steps):
+        path = model_path(step.model)
+        model = copy(_loaded(path, path.stat().st_mtime_ns, device, precision))  # shares weights, but not the callback
+        model.on_tile = None if on_tile is None else (lambda done, n=number: on_tile(n, done))
+        dtype = depth if number == len(plan.steps) - 1 else np.dtype(np.float32)
+        photo = _applied(model, photo, mask, options, feather_px, dtype)
+        if mask is not None and model.task.scale > 1:
+            mask = mask.repeat(model.task.scale, 0).repeat(model.task.scale, 1)
+    return photo
+
+
+def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan:
+    """Every task that applies to the photo, in plan order; one without a model is left out and said so."""
+    seen, steps, skipped = statistics(photo, mask), [], []
+    for kind in task_kinds():
+        task = _defaults(kind)
+        wanted = scale is not None and task.scale > 1
+        reason = f"×{scale} was asked for" if wanted else task.applies(seen)
+        if not reason:
+            continue
+        try:
+            steps.append(_step(kind, scale, reason))
+        except UserError as error:
+            if wanted or task.needs_mask:
+                raise
+            skipped.append(f"not done: {task.verb}, though {reason} ({error})")
+    return Plan(tuple(steps), tuple(skipped))
+
+
+def _step(kind: str, scale: int | None, reason: str = "") -> Step:
+    """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge alone."""
+    task = _defaults(kind)
+    factor = (scale or task.scale) if task.scale > 1 else None
+    return Step(kind, default_model(kind, factor), _verb(task, factor or 1), reason)
+
+
+def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> Step:
+    task = read_header(model_path(name)).recipe.task
+    if tasks and list(tasks) != [task.kind]:
+        raise UserError(f"--model: '{name}' is for --task {task.kind}, not '{','.join(tasks)}': leave one of them out")
+    if scale not in (None, task.scale):
+        raise UserError(f"--scale: model '{name}' is for ×{task.scale}, not ×{scale}: leave --scale out")
+    return Step(task.kind, name, _verb(task, task.scale))
+
+
+def _applied(
+    model: Model, photo: Photo, mask: np.ndarray | None, options: Options, feather_px: int, dtype: np.dtype[Any]
+) -> Photo:
+    if options.from_photo and type(model.task).from_photo is Task.from_photo:
+        raise UserError(f"--from-photo: '{model.task.kind}' takes the photo as it is: leave --from-photo out")
+    if not model.task.needs_mask or mask is None or not feather_px:
+        return model.run(photo, mask, options, dtype)
+    return feathered(photo, model.run(photo, grow(mask, feather_px), options, dtype), mask, feather_px)
+
+
+@lru_cache(maxsize=4)
+def _loaded(path: Path, changed: int, device: str, precision: Precision) -> Model:
+    """A model kept ready; `changed`, the file's time stamp, makes a retrained file a new one."""
+    return load(path, device=device, precision=precision)
+
+
+def _defaults(kind: str) -> Task:
+    return task_class(kind, trusted=False)(kind=kind)
+
+
+def _enlarges(kind: str) -> bool:
+    return _defaults(kind).scale > 1
+
+
+def _verb(task: Task, scale: int) -> str:
+    return f"{task.verb} ×{scale}" if scale > 1 else task.verb
+
+
+def _listed(words: list[str], last: str) -> str:
+    """`a, b and c`, the last joined by `last`."""
+    return last.join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

@@ -1,0 +1,95 @@
+"""What can be seen of a photo without a network: its size, how many colours it has, how noisy it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from img2img.pixels.images import Photo, to_float
+from img2img.tasks.base import PhotoStatistics
+
+_WINDOW_PX, _WINDOWS = 256, 4  # a large photo is judged by 4 × 4 windows, so that memory and time do not grow with it
+_BLOCK_PX = 12
+_FLATTEST = 5  # percentile of blocks: texture looks like noise everywhere but in the flattest ones
+_BLOCK_BIAS = 0.86  # the flattest 5 % of blocks of pure noise show this much of its σ
+_LOOK_PX, _LOOK_BLUR_PX = 128, 3.0
+_TINT_DELTA = 2.0  # Lab units around a tint that compression and rounding explain
+_DELTA_PER_NOISE = 2.0  # and further ones for each 1/255 of noise that is left in the blurred look
+
+
+def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
+    """What the automatic plan asks about; pixels under the mask (H,W), True = to be filled, do not count."""
+    width, height = photo.size
+    noise = noise_sigma_255(photo.rgb, mask)
+    return PhotoStatistics(width, height, mask is not None, count_tints(photo.rgb, noise, mask), noise)
+
+
+def noise_sigma_255(rgb: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Gaussian σ on the 0-255 scale: median absolute response of Immerkær's (1996) operator in the flattest blocks."""
+    found = [_block_sigmas(rgb[part], None if mask is None else mask[part]) for part in _windows(rgb.shape[:2])]
+    sigmas = np.concatenate(found)
+    return 0.0 if sigmas.size == 0 else float(np.percentile(sigmas, _FLATTEST, axis=0).mean() / _BLOCK_BIAS)
+
+
+def _windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    if max(size) <= _WINDOW_PX * _WINDOWS:
+        yield slice(None), slice(None)
+        return
+    rows, columns = (np.linspace(0, max(0, n - _WINDOW_PX), _WINDOWS).astype(int) for n in size)
+    for top in sorted(set(rows)):
+        for left in sorted(set(columns)):
+            yield slice(top, top + _WINDOW_PX), slice(left, left + _WINDOW_PX)
+
+
+def _block_sigmas(rgb: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """(blocks, 3) noise σ of every block that is neither masked nor clipped, which would hide its noise."""
+    values = to_float(np.ascontiguousarray(rgb)) * 255
+    operator = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # σ in, σ out; straight edges vanish
+    response = cv2.filter2D(values, -1, operator, borderType=cv2.BORDER_REFLECT)
+    unusable: np.ndarray = ((values <= 1) | (values >= 254)).any(2, keepdims=True)
+    if mask is not None:
+        unusable = unusable | mask[..., None]
+    usable = _blocks(unusable)[..., 0].mean(1) <= 0.05
+    return np.median(np.abs(_blocks(response)[usable]), 1) / 0.6745
+
+
+def _blocks(x: np.ndarray) -> np.ndarray:
+    """(H,W,C) as (blocks, pixels, C), leaving out what does not fill a block at the right and below."""
+    rows, columns = (n // _BLOCK_PX for n in x.shape[:2])
+    whole = x[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
+    parts = whole.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX, x.shape[2]).swapaxes(1, 2)
+    return parts.reshape(rows * columns, _BLOCK_PX**2, x.shape[2])
+
+
+def count_tints(rgb: np.ndarray, noise_sigma_255: float, mask: np.ndarray | None = None) -> int:
+    """0: no colour; 1: one tint, that is, chroma follows from lightness alone (sepia, toned prints); 2: colours.
+
+    Seen small and blurred, which takes most colour noise away; what is left of it widens the tolerance.
+    """
+    look, factor = _look(rgb)
+    shown = np.ones(look.shape[:2], bool) if mask is None else _untouched(mask, look.shape[1::-1])
+    lab = cv2.cvtColor(look, cv2.COLOR_RGB2LAB)[shown]
+    if lab.size == 0:
+        return 2
+    noise_left = noise_sigma_255 * factor / (2 * np.sqrt(np.pi) * _LOOK_BLUR_PX)
+    tolerance = _TINT_DELTA + _DELTA_PER_NOISE * noise_left
+    if np.percentile(np.hypot(lab[:, 1], lab[:, 2]), 95) < tolerance:
+        return 0
+    by_lightness = np.array_split(lab[np.argsort(lab[:, 0]), 1:], 16)
+    off = np.concatenate([np.hypot(*(ab - np.median(ab, 0)).T) for ab in by_lightness if len(ab)])
+    return 1 if np.percentile(off, 95) < tolerance else 2
+
+
+def _look(rgb: np.ndarray) -> tuple[np.ndarray, float]:
+    """The photo at most 128 px a side, blurred, float RGB; and the factor by which it was shrunk."""
+    height, width = rgb.shape[:2]
+    factor = min(1.0, _LOOK_PX / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    return cv2.GaussianBlur(small.clip(0, 1), (0, 0), _LOOK_BLUR_PX), factor
+
+
+def _untouched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) == 0

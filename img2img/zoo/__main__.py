@@ -1,0 +1,39 @@
+"""Ship a run: `python -m img2img.zoo RUN NAME [--notes TEXT]` writes its weights, in half precision, into the zoo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from img2img.modelfile import load_generator, save_model
+from img2img.resources import zoo_dir
+from img2img.zoo import model_path
+
+MOST_BYTES = 12_500_000
+
+
+def main() -> None:
+    """Read a run's model file, add what was learned and measured to its card, and store it small."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--notes", default="", help="limits seen and lessons learned, for the card")
+    parser.add_argument("--data", default="", help="what it was trained on, in words")
+    parser.add_argument("--metrics", type=Path, help="JSON file written by img2img eval")
+    options = parser.parse_args()
+    header, generator = load_generator(model_path(options.run))
+    more = {key: value for key, value in (("notes", options.notes), ("data", options.data)) if value}
+    if options.metrics:
+        more["metrics"] = {**header.card.metrics, "eval": json.loads(options.metrics.read_text())}
+    target = zoo_dir() / f"{options.name}.safetensors"
+    recipe = header.recipe.model_copy(
+        update={"data": header.recipe.data.model_copy(update={"path": ("data/samples",)})}
+    )
+    save_model(target, generator, recipe, header.card.model_copy(update=more), half=True)
+    size = target.stat().st_size
+    print(f"{target.name}: {size / 1e6:.1f} MB" + ("  TOO LARGE to ship" if size > MOST_BYTES else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Fixtures shared by all tests: small photos, cut from the shipped samples, and fixed randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from img2img.modelfile import Card, save_model
+from img2img.recipe import Recipe
+from img2img.resources import samples_dir
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Every test starts from the same torch seed, whatever ran before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A numpy generator that is the same in every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[np.ndarray]:
+    """Six real photos, (96,96,3) uint8, shrunk middle squares of the first shipped samples. Copy before writing into one."""
+    return [_small(path) for path in sorted(samples_dir().glob("*.jpg"))[:6]]
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path, photos: list[np.ndarray]) -> Path:
+    """A folder of six 96 px PNG files, photo_0.png to photo_5.png."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index, photo in enumerate(photos):
+        Image.fromarray(photo).save(folder / f"photo_{index}.png")
+    return folder
+
+
+_RESTORER = {"kind": "restorer", "widths": [8, 12], "blocks": [1, 1], "unshuffle": 2}
+_UNET = {"kind": "unet", "width": 4, "levels": 3, "norm": "none", "dropout": 0.0}
+TINY = {
+    "denoise": ({"kind": "denoise"}, _RESTORER),
+    "super_resolve_x2": ({"kind": "super-resolve", "factor": 2}, _RESTORER),
+    "super_resolve_x4": ({"kind": "super-resolve", "factor": 4}, _RESTORER),
+    "colorize": ({"kind": "colorize"}, _UNET),
+    "inpaint": ({"kind": "inpaint"}, _UNET),
+    "edges2clothes": ({"kind": "translate", "source": "edges"}, _UNET),
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of untrained models under the zoo's names, all of whose weights are random, so that each does something."""
+    folder = tmp_path_factory.mktemp("zoo")
+    for name, (task, generator) in TINY.items():
+        save_tiny(folder / f"{name}.safetensors", task, generator)
+    return folder
+
+
+@pytest.fixture
+def zoo(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`tiny_zoo` in the place of the shipped models."""
+    monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: tiny_zoo)
+    return tiny_zoo
+
+
+def save_tiny(path: Path, task: dict[str, Any], generator: dict[str, Any]) -> Path:
+    """A model file with random weights."""
+    recipe = Recipe.parse({"name": path.stem, "task": task, "generator": generator, "data": {"crop_px": 64}})
+    network = recipe.generator.build(recipe.task)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for weights in network.parameters():
+            torch.nn.init.normal_(weights, 0.0, 0.05)
+    save_model(path, network, recipe, Card(tile_overlap_px=24))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_zoo: Path) -> Callable[[str], Path]:
+    """The file of an untrained model by zoo name."""
+    return lambda name: tiny_zoo / f"{name}.safetensors"
+
+
+def _small(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        side = min(image.size)
+        left, top = ((n - side) // 2 for n in image.size)
+        square = image.convert("RGB").crop((left, top, left + side, top + side))
+        photo = np.asarray(square.resize((96, 96), Image.Resampling.LANCZOS))
+    photo.flags.writeable = False
+    return photo

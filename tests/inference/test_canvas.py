@@ -1,0 +1,86 @@
+"""Grow, feather, extend: what they change, and above all what they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from img2img.errors import UserError
+from img2img.inference.batch import Request
+from img2img.inference.canvas import Canvas, extended, feathered, parse_extend
+from img2img.pixels.images import Photo
+from img2img.pixels.masks import grow
+
+DEPTHS = [np.uint8, np.uint16]
+
+
+def photo(dtype: type, size: tuple[int, int] = (40, 56), alpha: bool = False) -> Photo:
+    rng = np.random.default_rng(0)
+    top = np.iinfo(dtype).max
+    rgb = rng.integers(0, top + 1, (*size, 3), dtype)
+    return Photo(rgb, rng.integers(0, top + 1, size, dtype) if alpha else None)
+
+
+def hole(size: tuple[int, int] = (40, 56)) -> np.ndarray:
+    mask = np.zeros(size, bool)
+    mask[15:25, 20:36] = True
+    return mask
+
+
+@pytest.mark.usefixtures("zoo")
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("feather_px", [0, 1, 6])
+def test_known_pixels_beyond_the_ring_come_back_bit_for_bit(dtype: type, feather_px: int) -> None:
+    before, mask = photo(dtype, alpha=True), hole()
+    canvas = Canvas(grow_px=2, feather_px=feather_px)
+    _, after = Request(canvas=canvas, tasks=("inpaint",)).apply(before, mask)
+    changed = (after.rgb != before.rgb).any(2)
+    assert not changed[~grow(grow(mask, 2), feather_px)].any()
+    assert changed[grow(mask, 2)].mean() > 0.9
+    assert after.rgb.dtype == dtype
+    np.testing.assert_array_equal(after.alpha, before.alpha)
+
+
+def test_feathering_fades_from_fill_to_photo() -> None:
+    before, filled = Photo(np.zeros((21, 21, 3), np.uint8)), Photo(np.full((21, 21, 3), 200, np.uint8))
+    mask = np.zeros((21, 21), bool)
+    mask[:, :8] = True
+    row = feathered(before, filled, mask, 4).rgb[10, :, 0]
+    assert row.tolist() == [200] * 8 + [160, 120, 80, 40] + [0] * 9
+
+
+@pytest.mark.usefixtures("zoo")
+@pytest.mark.parametrize("dtype", DEPTHS)
+def test_extension_keeps_the_photo_and_fills_the_border(dtype: type) -> None:
+    before = photo(dtype, alpha=True)
+    chosen, after = Request(canvas=Canvas(extend=(8, 0, 5, 11))).apply(before)
+    assert "inpaint" in chosen.tasks
+    alone = Request(canvas=Canvas(extend=(8, 0, 5, 11)), tasks=("inpaint",)).apply(before)[1]
+    assert alone.size == (56 + 13, 40 + 11)
+    np.testing.assert_array_equal(alone.rgb[:40, 8:64], before.rgb)
+    assert alone.alpha is not None
+    np.testing.assert_array_equal(alone.alpha[:40, 8:64], before.alpha)
+    assert (alone.alpha[40:] == np.iinfo(dtype).max).all()
+    assert after.rgb.dtype == dtype
+
+
+def test_an_extended_canvas_replicates_edges_and_joins_masks() -> None:
+    before = photo(np.uint8)
+    larger, mask = extended(before, hole(), (1, 2, 3, 4))
+    assert larger.size == (60, 46)
+    np.testing.assert_array_equal(larger.rgb[2:42, 0], before.rgb[:, 0])
+    np.testing.assert_array_equal(mask[2:42, 1:57], hole())
+    assert mask.sum() == hole().sum() + 60 * 46 - 56 * 40
+
+
+def test_what_cannot_be_done_is_refused() -> None:
+    assert parse_extend("1, 2,3,4") == (1, 2, 3, 4)
+    for text in ("", "1", "1,2,3", "1,2,3,x", "1.5,0,0,0"):
+        with pytest.raises(UserError, match="--extend"):
+            parse_extend(text)
+    with pytest.raises(UserError, match="--extend: -1 is less than 0"):
+        Canvas(extend=(0, -1, 0, 0))
+    with pytest.raises(UserError, match="--feather: -2"):
+        Canvas(feather_px=-2)
+    with pytest.raises(UserError, match="give --mask or --extend"):
+        Canvas(grow_px=3).prepared(photo(np.uint8))

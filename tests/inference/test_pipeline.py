@@ -1,0 +1,206 @@
+"""What every model promises, whatever its weights are: these ones are random."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from img2img.errors import UserError
+from img2img.inference.pipeline import Model, Options, load
+from img2img.pixels.colour import downscale, luminance
+from img2img.pixels.images import Photo, quantise, to_float
+from img2img.pixels.masks import grow
+from img2img.pixels.tiling import TILE_PX
+
+NAMES = ["denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"]
+CPU = torch.device("cpu")
+SIZES = [(16, 16), (17, 16), (16, 33), (45, 61), (64, 64)]
+
+
+@pytest.fixture(scope="session")
+def models(tiny_zoo: Path) -> dict[str, Model]:
+    return {name: load(tiny_zoo / f"{name}.safetensors", precision="fp32") for name in NAMES}
+
+
+@cache
+def picture(size: tuple[int, int], dtype: type = np.uint8) -> np.ndarray:
+    """Smooth colours with some noise on them."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[: size[0], : size[1]] / max(size)
+    smooth = np.stack([x, y, 0.5 + 0.4 * np.sin(7 * x + 5 * y)], -1)
+    return quantise((smooth * 0.8 + 0.1 + rng.normal(0, 0.02, smooth.shape)).astype(np.float32), dtype)
+
+
+def mask_for(model: Model, size: tuple[int, int]) -> np.ndarray | None:
+    if not model.task.needs_mask:
+        return None
+    mask = np.zeros(size, bool)
+    mask[size[0] // 3 : size[0] // 2 + 1, size[1] // 4 : size[1] // 2] = True
+    return mask
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_size_depth_alpha_and_metadata_are_the_inputs(
+    models: dict[str, Model], name: str, size: tuple[int, int], dtype: type
+) -> None:
+    model = models[name]
+    rgb = picture(size, dtype)
+    photo = Photo(rgb, rgb[..., 0].copy(), format="TIFF", exif=b"Exif\0\0x", icc=b"profile", dpi=(300, 300))
+    made = model.run(photo, mask_for(model, size))
+    scale = model.task.scale
+    assert made.size == (size[1] * scale, size[0] * scale)
+    assert made.rgb.dtype == dtype
+    assert made.alpha is not None
+    assert (made.alpha.dtype, made.alpha.shape) == (dtype, made.rgb.shape[:2])
+    if scale == 1:
+        np.testing.assert_array_equal(made.alpha, photo.alpha)
+    assert (made.exif, made.icc, made.dpi, made.format) == (photo.exif, photo.icc, photo.dpi, photo.format)
+    assert (made.rgb[:: model.task.scale, :: model.task.scale] != rgb).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_inpainting_returns_known_pixels_bit_for_bit(models: dict[str, Model], size: tuple[int, int], dtype: type) -> None:
+    photo, mask = Photo(picture(size, dtype)), mask_for(models["inpaint"], size)
+    assert mask is not None
+    made = models["inpaint"].run(photo, mask)
+    np.testing.assert_array_equal(made.rgb[~mask], photo.rgb[~mask])
+    assert (made.rgb[mask] != photo.rgb[mask]).any()
+
+
+def test_far_apart_holes_of_a_large_photo_leave_the_rest_alone(models: dict[str, Model]) -> None:
+    photo = Photo(picture((1100, 1300), np.uint16))
+    mask = np.zeros((1100, 1300), bool)
+    mask[20:60, 20:80] = mask[1000:1090, 1200:1290] = True
+    made = models["inpaint"].run(photo, mask)
+    np.testing.assert_array_equal(made.rgb[~mask], photo.rgb[~mask])
+    for part in (np.s_[20:60, 20:80], np.s_[1000:1090, 1200:1290]):
+        assert (made.rgb[part] != photo.rgb[part]).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_colorizing_keeps_luminance(models: dict[str, Model], size: tuple[int, int]) -> None:
+    photo = Photo(picture(size))
+    made = models["colorize"].run(photo)
+    before, after = (luminance(torch.from_numpy(to_float(p.rgb)).permute(2, 0, 1)[None]) * 100 for p in (photo, made))
+    assert (after - before).abs().max() <= 0.5
+
+
+@pytest.mark.parametrize("name", ["super_resolve_x2", "super_resolve_x4"])
+def test_an_enlarged_photo_scaled_down_agrees_with_its_input(models: dict[str, Model], name: str) -> None:
+    model, photo = models[name], Photo(picture((40, 52)))
+    scale, gentle = model.task.scale, Options(strength=0.02)  # random weights at full strength clip everywhere
+    made = model.run(photo, options=gentle).rgb
+    clipped = ((made == 0) | (made == 255)).any(2).reshape(40, scale, 52, scale).any((1, 3))
+    assert clipped.mean() < 0.1
+    away = ~grow(clipped, 4)
+    assert off_by(made, photo.rgb, scale)[away].max() <= 2
+    careless = model.task.model_copy(update={"back_projections": 0})
+    model = Model(name, model.recipe.model_copy(update={"task": careless}), model.card, model.generator, CPU, "fp32")
+    assert off_by(model.run(photo, options=gentle).rgb, photo.rgb, scale)[away].max() > 4
+
+
+def off_by(large: np.ndarray, small: np.ndarray, scale: int) -> np.ndarray:
+    """How far `large` scaled down is from `small`, in 1/255, by pixel."""
+    back = downscale(torch.from_numpy(to_float(large)).permute(2, 0, 1)[None], scale)[0].permute(1, 2, 0)
+    return np.abs(back.numpy() - to_float(small)).max(2) * 255
+
+
+@pytest.mark.parametrize("name", ["denoise", "super_resolve_x2"])
+def test_tiles_equal_the_whole(models: dict[str, Model], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, photo = models[name], Photo(picture((150, TILE_PX + 90)))
+    tiles: list[int] = []
+    model.on_tile = tiles.append
+    tiled = model.run(photo, dtype=np.float32).rgb
+    assert tiles == [1, 2]
+    monkeypatch.setattr("img2img.inference.pipeline.tiled", lambda run, x, *_: run(x))
+    whole = model.run(photo, dtype=np.float32).rgb
+    model.on_tile = None
+    assert np.abs(tiled - whole).max() <= 1 / 255
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_beyond_the_range_are_neither_rejected_nor_clamped_first(models: dict[str, Model], name: str) -> None:
+    model = models[name]
+    x = torch.from_numpy(picture((32, 48), np.float32)).permute(2, 0, 1)[None] * 3 - 1
+    mask = mask_for(model, (32, 48))
+    holes = None if mask is None else torch.from_numpy(mask).float()[None, None].expand(2, -1, -1, -1)
+    made = model.predict_tensor(torch.cat([x, x.clamp(0, 1)]), holes)
+    assert made.shape == (2, 3, 32 * model.task.scale, 48 * model.task.scale)
+    assert (made[0] != made[1]).any()
+
+
+def test_predict_tensor_is_what_run_does(models: dict[str, Model]) -> None:
+    for model in models.values():
+        rgb, mask = picture((33, 45)), mask_for(model, (33, 45))
+        x = torch.from_numpy(to_float(rgb)).permute(2, 0, 1)[None]
+        made = model.predict_tensor(x, None if mask is None else torch.from_numpy(mask)[None, None].float())
+        expected = model.run(Photo(rgb), mask, dtype=np.float32).rgb
+        np.testing.assert_array_equal(made[0].permute(1, 2, 0).numpy(), expected)
+
+
+def test_pil_and_numpy_come_back_as_they_went_in(models: dict[str, Model]) -> None:
+    model, rgb = models["denoise"], picture((30, 41))
+    from_array = model(rgb)
+    assert from_array.dtype == np.uint8
+    from_pil = model(Image.fromarray(rgb))
+    assert (from_pil.mode, from_pil.size) == ("RGB", (41, 30))
+    np.testing.assert_array_equal(np.asarray(from_pil), from_array)
+    assert model(rgb[..., 0]).shape == (30, 41, 3)
+    assert model(picture((30, 41), np.uint16)).dtype == np.uint16
+    assert model(picture((30, 41), np.float32)).dtype == np.float32
+    assert model(np.dstack([rgb, rgb[..., :1]])).shape == (30, 41, 4)
+
+
+@pytest.mark.parametrize("kind", ["pil", "bool", "uint8", "rgb"])
+def test_masks_are_white_for_fill_in_any_form(models: dict[str, Model], kind: str) -> None:
+    rgb, mask = picture((40, 40)), mask_for(models["inpaint"], (40, 40))
+    assert mask is not None
+    grey = mask.astype(np.uint8) * 128
+    forms = {"pil": Image.fromarray(grey), "bool": mask, "uint8": grey, "rgb": grey[..., None].repeat(3, 2)}
+    made = models["inpaint"](rgb, forms[kind])
+    np.testing.assert_array_equal((made != rgb).any(2) & ~mask, np.zeros((40, 40), bool))
+    np.testing.assert_array_equal(made, models["inpaint"](rgb, mask))
+
+
+def test_grey_stays_grey_where_the_task_says_so(models: dict[str, Model]) -> None:
+    grey = picture((40, 40))[..., :1].repeat(3, 2)
+    for name in ("denoise", "super_resolve_x2"):
+        made = models[name](grey)
+        assert (made[..., 0] == made[..., 1]).all()
+        assert (made[..., 1] == made[..., 2]).all()
+
+
+def test_strength_runs_from_the_baseline_to_the_network(models: dict[str, Model]) -> None:
+    model, photo = models["denoise"], Photo(picture((32, 32)))
+    np.testing.assert_array_equal(model.run(photo, options=Options(strength=0)).rgb, photo.rgb)
+    half, full = (model.run(photo, options=Options(strength=s), dtype=np.float32).rgb for s in (0.5, 1.0))
+    change, most = np.abs(half - to_float(photo.rgb)).mean(), np.abs(full - to_float(photo.rgb)).mean()
+    assert change == pytest.approx(most / 2, rel=0.1)
+    with pytest.raises(UserError, match="--strength: 1.5"):
+        Options(strength=1.5)
+
+
+def test_a_mask_that_is_missing_or_of_another_size_is_refused(models: dict[str, Model]) -> None:
+    photo = Photo(picture((32, 48)))
+    with pytest.raises(UserError, match="--mask"):
+        models["inpaint"].run(photo)
+    with pytest.raises(UserError, match="mask is 32x32, photo is 48x32"):
+        models["inpaint"](picture((32, 48)), np.ones((32, 32), bool))
+
+
+def test_loading_refuses_what_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(UserError, match="not a model file"):
+        load(tmp_path / "text.safetensors")
+    with pytest.raises(UserError, match="holds no model.safetensors"):
+        load(tmp_path)
+    with pytest.raises(UserError, match="--device: 'cuda:9' is not available"):
+        load(tmp_path / "text.safetensors", device="cuda:9")

@@ -1,0 +1,165 @@
+"""The automatic plan, what may be asked instead, and running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from img2img.errors import UserError
+from img2img.inference.pipeline import Options, load
+from img2img.inference.plan import plan, run_plan
+from img2img.pixels.images import Photo, quantise, read_photo
+from img2img.resources import inputs_dir, samples_dir
+
+CLEAN = samples_dir() / "cat.jpg"
+
+
+@pytest.fixture
+def clean() -> Photo:
+    return read_photo(CLEAN)
+
+
+def old_photo(size: tuple[int, int] = (320, 240)) -> Photo:
+    """Grey, noisy and small."""
+    noise = np.random.default_rng(0).normal(128, 15, (size[1], size[0], 1)).repeat(3, 2)
+    return Photo(quantise((noise / 255).astype(np.float32), np.uint8))
+
+
+@pytest.mark.usefixtures("zoo")
+def test_each_task_says_for_itself_whether_it_applies(clean: Photo) -> None:
+    made = plan(old_photo())
+    assert made.tasks == "denoise,colorize,super-resolve"
+    assert made.models == "denoise,colorize,super_resolve_x2"
+    assert made.sentence.startswith("denoise, colorize, then enlarge ×2, because it is noisy (σ about 15")
+    assert "it has no colour and it is small (320×240)" in made.sentence
+    mask = np.zeros(clean.rgb.shape[:2], bool)
+    assert plan(clean, mask).tasks == "inpaint"
+
+
+@pytest.mark.usefixtures("zoo")
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("noisy.png", "denoise"), ("old_photo.jpg", "denoise"), ("small.jpg", "super-resolve"), ("sketch.png", "colorize")],
+)
+def test_shipped_inputs_get_the_plan_they_are_made_for(name: str, first: str) -> None:
+    assert plan(read_photo(inputs_dir() / name)).steps[0].task == first
+
+
+@pytest.mark.usefixtures("zoo")
+@pytest.mark.parametrize("path", sorted(samples_dir().glob("*.jpg")), ids=lambda p: p.stem)
+def test_clean_colour_photos_need_nothing_and_are_told_what_may_be_asked(path: Path) -> None:
+    made = plan(read_photo(path))
+    assert made.steps == ()
+    assert "nothing needs doing" in made.sentence
+    for task in ("denoise", "colorize", "super-resolve", "inpaint", "translate"):
+        assert task in made.sentence
+
+
+def test_a_missing_model_is_skipped_and_said_when_automatic_and_an_error_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean: Photo
+) -> None:
+    monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: tmp_path)
+    made = plan(old_photo())
+    assert made.steps == ()
+    assert len(made.skipped) == 3
+    assert "not done: denoise, though it is noisy" in made.sentence
+    with pytest.raises(UserError, match="no model for denoise"):
+        plan(clean, tasks=["denoise"])
+    with pytest.raises(UserError, match="no model for inpaint"):
+        plan(clean, np.ones(clean.rgb.shape[:2], bool))
+
+
+@pytest.mark.usefixtures("zoo")
+def test_scale_chooses_the_model_and_asks_for_enlargement(clean: Photo) -> None:
+    assert plan(clean, tasks=["super-resolve"]).models == "super_resolve_x2"
+    assert plan(clean, tasks=["denoise", "super-resolve"], scale=4).models == "denoise,super_resolve_x4"
+    asked = plan(clean, scale=4)
+    assert asked.models == "super_resolve_x4"
+    assert asked.sentence == "enlarge ×4, because ×4 was asked for"
+    with pytest.raises(UserError, match="--scale: 'denoise' does not enlarge.*super-resolve"):
+        plan(clean, tasks=["denoise"], scale=2)
+    with pytest.raises(UserError, match="super-resolve ×3"):
+        plan(clean, scale=3)
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_model_brings_its_task_and_contradictions_are_refused(clean: Photo) -> None:
+    made = plan(clean, model="colorize")
+    assert (made.tasks, made.sentence) == ("colorize", "colorize, as asked")
+    with pytest.raises(UserError, match="'colorize' is for --task colorize, not 'denoise'"):
+        plan(clean, tasks=["denoise"], model="colorize")
+    with pytest.raises(UserError, match="is for ×2, not ×4"):
+        plan(clean, scale=4, model="super_resolve_x2")
+    with pytest.raises(UserError, match="unknown model 'colorise', did you mean 'colorize'"):
+        plan(clean, model="colorise")
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_mask_nobody_uses_and_a_photo_too_small_are_refused(clean: Photo) -> None:
+    with pytest.raises(UserError, match="--mask: 'denoise' fills nothing.*inpaint"):
+        plan(clean, np.ones(clean.rgb.shape[:2], bool), tasks=["denoise"])
+    with pytest.raises(UserError, match="15x40: at least 16x16"):
+        plan(Photo(np.zeros((40, 15, 3), np.uint8)), tasks=["denoise"])
+
+
+@pytest.mark.usefixtures("zoo")
+def test_steps_chain_in_float_and_end_at_the_photos_depth() -> None:
+    photo = old_photo((40, 30))
+    done = run_plan(plan(photo), photo)
+    step = photo
+    for name in ("denoise", "colorize"):
+        step = load(name).run(step, dtype=np.float32)
+    by_hand = load("super_resolve_x2").run(step, dtype=np.uint8)
+    assert done.rgb.dtype == np.uint8
+    assert done.size == (80, 60)
+    np.testing.assert_array_equal(done.rgb, by_hand.rgb)
+    rounded = load("super_resolve_x2").run(load("colorize").run(load("denoise").run(photo)))
+    assert (done.rgb != rounded.rgb).any()  # rounding between steps would have been seen
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_mask_follows_an_enlargement() -> None:
+    photo = Photo(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
+    mask = np.zeros((30, 40), bool)
+    mask[8:12, 10:20] = True
+    done = run_plan(plan(photo, mask, ["super-resolve", "inpaint"]), photo, mask)
+    enlarged = load("super_resolve_x2").run(photo, dtype=np.float32)
+    known = ~mask.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(done.rgb[known], quantise(enlarged.rgb, np.uint8)[known])
+
+
+@pytest.mark.usefixtures("zoo")
+def test_progress_is_reported_per_step_and_may_cancel() -> None:
+    photo, seen = old_photo((600, 20)), []
+    run_plan(plan(photo, tasks=["denoise", "colorize"]), photo, on_tile=lambda step, tiles: seen.append((step, tiles)))
+    assert seen == [(0, 1), (0, 2), (1, 1)]
+
+    def stop(step: int, tiles: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run_plan(plan(photo, tasks=["denoise"]), photo, on_tile=stop)
+    run_plan(plan(photo, tasks=["denoise"]), photo)  # the callback is gone: the cached model is shared by all
+
+
+@pytest.mark.usefixtures("zoo")
+def test_models_are_loaded_once_and_again_when_their_file_changes(tmp_path: Path, tiny_zoo: Path) -> None:
+    photo = old_photo((40, 30))
+    path = tmp_path / "own.safetensors"
+    path.write_bytes((tiny_zoo / "denoise.safetensors").read_bytes())
+    asked = plan(photo, model=str(path))
+    first = run_plan(asked, photo)
+    changed = tiny_zoo / "super_resolve_x2.safetensors"
+    path.write_bytes(changed.read_bytes())
+    assert run_plan(asked, photo).size == (first.size[0] * 2, first.size[1] * 2)
+
+
+@pytest.mark.usefixtures("zoo")
+def test_from_photo_is_for_tasks_that_know_how(clean: Photo) -> None:
+    small = clean.with_pixels(clean.rgb[:64, :64])
+    sketch = run_plan(plan(small, tasks=["translate"]), small, options=Options(from_photo=True))
+    assert (sketch.rgb != run_plan(plan(small, tasks=["translate"]), small).rgb).any()
+    with pytest.raises(UserError, match="--from-photo: 'denoise'"):
+        run_plan(plan(small, tasks=["denoise"]), small, options=Options(from_photo=True))

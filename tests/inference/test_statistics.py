@@ -1,0 +1,74 @@
+"""What the plan sees: noise is measured, texture is not taken for it, and tints are counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from img2img.inference.statistics import count_tints, noise_sigma_255, statistics
+from img2img.pixels.images import Photo, read_photo
+from img2img.resources import samples_dir
+
+SAMPLES = sorted(samples_dir().glob("*.jpg"))
+SEPIA_DARK, SEPIA_LIGHT = np.array([40, 26, 13]), np.array([255, 240, 200])
+
+
+def noisy(rgb: np.ndarray, sigma_255: float) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, sigma_255, rgb.shape)
+    return np.clip(np.rint(rgb + noise), 0, 255).astype(np.uint8)
+
+
+def grey(rgb: np.ndarray) -> np.ndarray:
+    return np.rint(rgb @ [0.299, 0.587, 0.114])[..., None].repeat(3, 2).astype(np.uint8)
+
+
+def sepia(rgb: np.ndarray) -> np.ndarray:
+    return np.rint(SEPIA_DARK + (SEPIA_LIGHT - SEPIA_DARK) * (grey(rgb) / 255)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.stem)
+def test_clean_photos_are_not_noisy_and_noise_is_measured(path: Path) -> None:
+    rgb = read_photo(path).rgb
+    assert noise_sigma_255(rgb) < 6
+    for sigma in (10, 25, 50):
+        assert noise_sigma_255(noisy(rgb, sigma)) == pytest.approx(sigma, rel=0.3)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.stem)
+def test_tints_are_counted_with_and_without_noise(path: Path) -> None:
+    rgb = read_photo(path).rgb
+    for sigma in (0, 25):
+        made = [noisy(picture, sigma) for picture in (grey(rgb), sepia(rgb), rgb)]
+        assert [count_tints(picture, sigma) for picture in made] == [0, 1, 2]
+
+
+def test_depth_does_not_matter() -> None:
+    rgb = noisy(read_photo(SAMPLES[0]).rgb, 12)
+    deep = rgb.astype(np.uint16) * 257
+    assert noise_sigma_255(deep) == pytest.approx(noise_sigma_255(rgb), rel=0.01)
+    assert count_tints(deep, 12) == count_tints(rgb, 12)
+
+
+def test_a_large_photo_is_judged_by_windows_of_it() -> None:
+    rgb = noisy(np.full((1500, 2600, 3), 128, np.uint8), 20)
+    assert noise_sigma_255(rgb) == pytest.approx(20, rel=0.3)
+
+
+def test_masked_pixels_do_not_count() -> None:
+    rgb = noisy(np.full((200, 300, 3), 128, np.uint8), 20)
+    mask = np.zeros((200, 300), bool)
+    mask[40:160, 50:250] = True
+    rgb[mask] = (255, 0, 0)
+    seen = statistics(Photo(rgb), mask)
+    assert seen.has_mask
+    assert seen.tints == 0
+    assert seen.noise_sigma_255 == pytest.approx(20, rel=0.3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (11, 300)])
+def test_tiny_pictures_are_no_problem(size: tuple[int, int]) -> None:
+    seen = statistics(Photo(np.full((*size, 3), 90, np.uint8)))
+    assert (seen.width, seen.height) == size[::-1]
+    assert (seen.tints, seen.noise_sigma_255) == (0, 0.0)

@@ -1,0 +1,131 @@
+"""Pixel, colourfulness and masked losses against values worked out by hand."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from img2img.losses import reconstruction
+from img2img.losses.reconstruction import ColourfulnessLoss, Loss, PerceptualLoss, PixelLoss, Region, masked_mean
+
+
+def picture(*values: float) -> Tensor:
+    """(1,3,1,n): grey pixels in a row."""
+    return torch.tensor(values).expand(3, 1, -1)[None]
+
+
+TARGET = picture(0.0, 0.0, 0.0, 0.0)
+MADE = picture(0.0, 0.2, -0.4, 1.0)
+MASK = torch.tensor([0.0, 1.0, 1.0, 0.0]).view(1, 1, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "region", "value"),
+    [
+        ("l1", "all", 1.6 / 4),
+        ("l2", "all", (0.04 + 0.16 + 1) / 4),
+        ("l1", "hole", 0.6 / 2),
+        ("l2", "hole", 0.2 / 2),
+        ("l1", "known", 1.0 / 2),
+        ("l2", "known", 1.0 / 2),
+        ("charbonnier", "known", (0.1 + sqrt(1.01)) / 2),
+    ],
+)
+def test_pixel_losses_have_the_stated_values(kind: Any, region: Region, value: float) -> None:
+    loss = PixelLoss(kind=kind, region=region, epsilon=0.1)
+    assert loss(MADE, TARGET, MASK).item() == pytest.approx(value, rel=1e-6)
+
+
+def test_charbonnier_is_round_at_zero_and_straight_far_away() -> None:
+    loss, x = PixelLoss(kind="charbonnier", epsilon=1e-3), picture(0.0, 0.5).requires_grad_()
+    loss(x, torch.zeros_like(x), None).backward()
+    at_zero, far = x.grad[0, 0, 0].tolist()
+    assert at_zero == 0
+    assert far == pytest.approx(1 / 6, rel=1e-4)  # one of six values
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "charbonnier"])
+def test_descent_moves_towards_the_target(kind: Any) -> None:
+    x = picture(0.2, 0.8).requires_grad_()
+    PixelLoss(kind=kind)(x, picture(0.5, 0.5), None).backward()
+    assert (x.grad[..., 0] < 0).all()
+    assert (x.grad[..., 1] > 0).all()
+
+
+def test_pixels_outside_the_region_get_no_gradient() -> None:
+    x = MADE.clone().requires_grad_()
+    PixelLoss(kind="l1", region="hole")(x, TARGET, MASK).backward()
+    assert x.grad.ne(0).any(1)[0, 0].tolist() == [False, True, True, False]
+
+
+def test_an_empty_region_costs_nothing_and_a_missing_mask_is_an_error() -> None:
+    assert masked_mean(torch.ones(1, 3, 2, 2), torch.zeros(1, 1, 2, 2), "hole").item() == 0
+    with pytest.raises(ValueError, match="needs a mask"):
+        masked_mean(torch.ones(1, 3, 2, 2), None, "hole")
+
+
+def test_masked_mean_counts_pixels_not_pictures() -> None:
+    values = torch.stack([torch.full((3, 1, 2), 1.0), torch.full((3, 1, 2), 4.0)])
+    mask = torch.tensor([[1.0, 1.0], [1.0, 0.0]]).view(2, 1, 1, 2)
+    assert masked_mean(values, mask, "hole").item() == pytest.approx((1 + 1 + 4) / 3)
+
+
+def spread(red_green: float, yellow_blue: float) -> float:
+    return sqrt(red_green**2 + yellow_blue**2)
+
+
+def test_colourfulness_is_the_missing_share_of_chroma() -> None:
+    red, dull = (torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 4, 4) for c in ([1.0, 0.0, 0.0], [0.6, 0.4, 0.4]))
+    expected = 1 - spread(0.2, 0.1) / (spread(1.0, 0.5) + 0.01)
+    assert ColourfulnessLoss(kind="colourfulness")(dull, red, None).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_colourfulness_asks_for_more_colour_and_never_for_less() -> None:
+    loss = ColourfulnessLoss(kind="colourfulness")
+    vivid, grey = torch.rand(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5)
+    assert loss(vivid, 0.5 + 0.5 * (vivid - 0.5), None).item() == 0
+    faded = (0.5 + 0.2 * (vivid - 0.5)).requires_grad_()
+    loss(faded, vivid, None).backward()
+    more = (faded - 0.1 * faded.grad / faded.grad.abs().max()).detach()
+    assert loss(more, vivid, None) < loss(faded, vivid, None) < loss(grey, vivid, None)
+    made = grey.clone().requires_grad_()
+    loss(made, vivid, None).backward()
+    assert made.grad.isfinite().all(), "a square root at zero"
+
+
+def test_perceptual_loss_looks_at_the_crop_round_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    class Spy(torch.nn.Module):
+        def forward(self, rgb: Tensor, target: Tensor) -> Tensor:
+            seen.append(rgb)
+            return (rgb - target).square().mean((1, 2, 3))
+
+    monkeypatch.setattr(reconstruction, "perceptual_distance", lambda network: Spy())
+    rgb, target = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    loss = PerceptualLoss(kind="perceptual", crop_px=32)
+    loss(rgb, target, None, torch.tensor([[20, 40], [0, 0]]))
+    loss(rgb, target, None)
+    assert torch.equal(seen[0][0], rgb[0, :, 4:36, 24:56])
+    assert torch.equal(seen[0][1], rgb[1, :, :32, :32])
+    assert torch.equal(seen[1], rgb[..., 16:48, 16:48]), "the middle where there is no hole"
+    assert loss(rgb, target, None).item() == pytest.approx((seen[1] - target[..., 16:48, 16:48]).square().mean().item())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "l3"},
+        {"kind": "l1", "weight": -1},
+        {"kind": "l1", "region": "edge"},
+        {"kind": "perceptual", "network": "vgg"},
+    ],
+)
+def test_impossible_losses_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Loss).validate_python(fields)
