@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 
 from img2img.data.dataset import DataConfig
 from img2img.errors import UserError, did_you_mean
+from img2img.explain import explain
 from img2img.losses.adversarial import Adversarial
 from img2img.losses.reconstruction import Loss, PixelLoss
 from img2img.models import Discriminator, Generator
 from img2img.resources import recipes_dir
-from img2img.tasks import build_task
+from img2img.tasks import build_task, task_class, task_kinds
 from img2img.tasks.base import Task
 
 
@@ -89,7 +90,7 @@ class Recipe(BaseModel):
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
         if not isinstance(fields, dict):
-            raise UserError(f"{path}: a recipe is a mapping with the keys {', '.join(cls.model_fields)}")
+            return cls.parse(fields, where=str(path))
         for override in overrides:
             _override(fields, override)
         return cls.parse(fields, where=str(path))
@@ -97,10 +98,12 @@ class Recipe(BaseModel):
     @classmethod
     def parse(cls, fields: dict[str, Any], where: str = "recipe", *, trusted: bool = True) -> Recipe:
         """Validate fields; with `trusted` off (a model file's header) `task.kind` cannot name code to import."""
+        if not isinstance(fields, dict):
+            raise UserError(f"{where}: a recipe is a mapping with the keys {', '.join(cls.model_fields)}")
         try:
             return cls.model_validate({**fields, "task": build_task(fields.get("task"), trusted=trusted)})
         except ValidationError as error:
-            raise UserError(f"{where}: {explain(error)}") from error
+            raise UserError(f"{where}: {explain(error, schema())}") from error
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 
@@ -146,11 +149,16 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
             )
         if discriminator.local_px > recipe.data.crop_px:
             return f"discriminator.local_px is larger than data.crop_px ({recipe.data.crop_px})"
-    least = 32 if discriminator.kind == "patchgan" else 64
-    if recipe.data.crop_px < least:
-        return f"data.crop_px is {recipe.data.crop_px}: a {discriminator.kind} discriminator needs at least {least}"
-    if adversarial.start_step + adversarial.d_alone_steps > recipe.train.steps:
-        return f"adversarial.start_step + d_alone_steps exceed train.steps ({recipe.train.steps}): G would never meet D"
+    if recipe.data.crop_px < discriminator.minimum_px:
+        least = discriminator.minimum_px
+        return f"data.crop_px is {recipe.data.crop_px}: a {discriminator.kind} discriminator like this one needs at least {least}"
+    reason = discriminator.refusal_at(recipe.data.crop_px, recipe.train.batch_size)
+    if reason:
+        return f"discriminator.norm '{discriminator.norm}' does not work here: {reason}"
+    if adversarial.start_step > 0 and not recipe.losses:
+        return "losses is empty: before adversarial.start_step there is nothing to learn from"
+    if adversarial.start_step + adversarial.d_alone_steps >= recipe.train.steps:
+        return f"adversarial.start_step and d_alone_steps end after train.steps ({recipe.train.steps}): the joint phase would never come"
     return None
 
 
@@ -175,7 +183,10 @@ def _override(fields: dict[str, Any], text: str) -> None:
     place: Any = fields
     for part in parents:
         place = _step_into(place, part, key)
-    parsed = yaml.safe_load(value) if value else None
+    try:
+        parsed = yaml.safe_load(value) if value else None
+    except yaml.YAMLError as error:
+        raise UserError(f"'{text}' is not an override: its value is not readable as YAML") from error
     if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as a word
         with suppress(ValueError):
             parsed = float(parsed)
@@ -203,48 +214,21 @@ def _step_into(place: Any, part: str, key: str) -> Any:
     return inner
 
 
-def explain(error: ValidationError) -> str:
-    """The first of pydantic's complaints as one line: field, what is wrong, what was probably meant."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        known = _siblings(first["loc"])
-        message = f"unknown key{did_you_mean(str(first['loc'][-1]), known)}" if known else "unknown key"
-    elif first["type"] == "missing":
-        message = "is missing"
-    elif "input" in first and not isinstance(first["input"], dict | list):
-        message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{place}: {message}{more}" if place else f"{message}{more}"
-
-
-def _siblings(location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields that may stand where the unknown key stands, as far as the schema tells."""
-    schema = Recipe.model_json_schema()
-    node: Any = schema
-    for part in location[:-1]:
-        options = [node, *node.get("anyOf", []), *node.get("oneOf", [])]
-        options = [_resolved(schema, option) for option in options]
-        found = [o["properties"][part] for o in options if part in o.get("properties", {})]
-        tagged = [o for o in options if o.get("properties", {}).get("kind", {}).get("const") == part]
-        items = [o["items"] for o in options if "items" in o and isinstance(part, int)]
-        if not (found or tagged or items):
-            return []
-        node = _resolved(schema, (found or tagged or items)[0])
-        mapping = node.get("discriminator", {}).get("mapping")
-        if mapping and len(location) > 2:
-            node = {"oneOf": [_resolved(schema, {"$ref": ref}) for ref in mapping.values()]}
-    options = [_resolved(schema, o) for o in [node, *node.get("anyOf", []), *node.get("oneOf", [])]]
-    return sorted({name for o in options for name in o.get("properties", {})})
-
-
-def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in node:
-        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-    return node
+def schema() -> dict[str, Any]:
+    """JSON Schema of a recipe; `task` may be any kind that is installed, or an import path."""
+    whole = Recipe.model_json_schema()
+    code = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string", "pattern": ":"}}}
+    choices: list[dict[str, Any]] = [{"type": "string"}, code]
+    for kind in task_kinds():
+        own = task_class(kind, trusted=True).model_json_schema()
+        own["properties"]["kind"] = {"const": kind, "type": "string"}
+        own["required"] = ["kind", *own.get("required", [])]
+        whole["$defs"].update(own.pop("$defs", {}))
+        choices.append(own)
+    whole["properties"]["task"] = {"anyOf": choices}
+    return whole
 
 
 def schema_json() -> str:
-    """JSON Schema of a recipe, for editors."""
-    return json.dumps(Recipe.model_json_schema(), indent=2)
+    """The schema as text, for editors."""
+    return json.dumps(schema(), indent=2)

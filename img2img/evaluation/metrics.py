@@ -93,7 +93,7 @@ def judges() -> dict[PerceptualNetwork, str | None]:
     return {network: reason for network, reason in reasons.items() if network not in _OPTIONAL or reason is None}
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def perceptual(network: PerceptualNetwork, rgb: Tensor, truth: Tensor) -> list[float]:
     """Distances of pictures (B,3,H,W), at least 24 px a side, to one truth (1,3,H,W): 0 equal, about 1 unrelated.
 
@@ -104,7 +104,7 @@ def perceptual(network: PerceptualNetwork, rgb: Tensor, truth: Tensor) -> list[f
     return [float(d) for d in judge(_at_most(rgb, _JUDGED_PX), _at_most(truth, _JUDGED_PX))]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def kid_features(rgb: Tensor) -> Tensor | None:
     """What KID compares of pictures (B,3,H,W): the judge's five maps, unit length a pixel, mean over pixels; (B,1152).
 

@@ -126,6 +126,7 @@ def missing(network: PerceptualNetwork) -> str | None:
 
 
 @cache
+@torch.inference_mode(False)  # cached: built inside a measurement, it must still serve training afterwards
 def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
     """The network by name, loaded once. Raises UserError when its weights are not here: never a silent substitute."""
     reason = missing(network)

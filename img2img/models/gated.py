@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,7 +18,7 @@ class GatedConfig(NetworkConfig):
 
     kind: Literal["gated"] = "gated"
     width: int = Field(48, ge=8, description="channels at half size; 2× at a quarter, 3× at an eighth")
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 1)
+    dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8, 1)
 
     @property
     def multiple_of(self) -> int:

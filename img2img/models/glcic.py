@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from img2img.models.blocks import NetworkConfig, Norm, Shapes, Upsampling, norm_layer, upsample
@@ -15,7 +15,7 @@ class GlcicConfig(NetworkConfig):
 
     kind: Literal["glcic"] = "glcic"
     width: int = Field(64, ge=8, description="channels of the first layer; 4× at a quarter of the size")
-    dilations: tuple[int, ...] = (2, 4, 8, 16)
+    dilations: tuple[PositiveInt, ...] = (2, 4, 8, 16)
     norm: Norm = "batch"
     upsampling: Upsampling = "transposed"
 

@@ -27,6 +27,13 @@ class GlobalLocalConfig(NetworkConfig):
         """Smallest picture to judge."""
         return 64
 
+    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
+        """Why it cannot learn from batches of such crops, or None: one pixel has no statistics to normalise by."""
+        one_pixel = crop_px <= 64 or self.local_px <= 32
+        if one_pixel and (self.norm == "instance" or (self.norm == "batch" and batch_size == 1)):
+            return "a tower ends in a single pixel; use norm none, or data.crop_px over 64 and local_px over 32"
+        return None
+
     def build(self, in_channels: int) -> nn.Module:
         return GlobalLocal(self, in_channels)
 

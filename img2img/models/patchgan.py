@@ -24,6 +24,10 @@ class PatchGanConfig(NetworkConfig):
         """Smallest picture that gives a logit: the strided layers must leave 3x3 for the two that follow."""
         return max(32, 3 * 2**self.layers)
 
+    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
+        """Why it cannot learn from batches of such crops, or None."""
+        return None
+
     def build(self, in_channels: int) -> nn.Module:
         return PatchGan(self, in_channels)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from img2img.models.blocks import NetworkConfig, Shapes
@@ -18,8 +18,8 @@ class RestorerConfig(NetworkConfig):
     """Residual U-Net; `widths` and `blocks` have one entry a level, the last one being the bottom."""
 
     kind: Literal["restorer"] = "restorer"
-    widths: tuple[int, ...] = (64, 128, 192)
-    blocks: tuple[int, ...] = (2, 2, 3)
+    widths: tuple[PositiveInt, ...] = (64, 128, 192)
+    blocks: tuple[NonNegativeInt, ...] = (2, 2, 3)
     unshuffle: int = Field(2, ge=1, le=4, description="pixels a side folded into channels before the first convolution")
 
     @model_validator(mode="after")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from img2img.ranges import Ordered
 
 Picture = np.ndarray
 
@@ -19,7 +21,7 @@ class Augment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop_px: int = Field(128, ge=16, description="side of the square crop")
-    resize_px: tuple[int, int] | None = Field(
+    resize_px: Annotated[tuple[PositiveInt, PositiveInt], Ordered] | None = Field(
         None,
         description="shorter side is first resized to a random length in this range; [286, 286] is pix2pix's jitter",
     )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from pydantic import ValidationError, create_model
+
 from img2img.errors import UserError, did_you_mean
+from img2img.explain import explain
 from img2img.tasks.base import Task
 
 __all__ = ["Task", "build_task", "task_class", "task_kinds"]
@@ -46,8 +50,7 @@ def task_class(kind: str, *, trusted: bool) -> type[Task]:
             f"task.kind: '{kind}' is code, and a model file may not choose code to run: install it as an entry point"
         )
     if ":" in kind:
-        module, _, name = kind.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return _imported(kind)
     raise UserError(f"unknown task '{kind}'{did_you_mean(kind, task_kinds())}")
 
 
@@ -55,8 +58,26 @@ def build_task(value: Any, *, trusted: bool = True) -> Task:
     """A task from a recipe's `task:`, given as a name or as fields with a `kind`."""
     if isinstance(value, Task):
         return value
-    fields = {"kind": value} if isinstance(value, str) else dict(value or {})
-    kind = fields.get("kind")
-    if not isinstance(kind, str):
+    fields = {"kind": value} if isinstance(value, str) else value
+    if not isinstance(fields, Mapping) or not isinstance(fields.get("kind"), str):
         raise UserError(f"task.kind is missing: name one of {', '.join(task_kinds())}")
-    return task_class(kind, trusted=trusted).model_validate(fields)
+    found = task_class(fields["kind"], trusted=trusted)
+    try:
+        return found.model_validate(dict(fields))
+    except ValidationError as error:
+        raise UserError(explain(error, found.model_json_schema(), "task")) from error
+
+
+@cache
+def _imported(path: str) -> type[Task]:
+    """The class at `package.module:Class`; its `kind` is the path, so that the run's own recipe finds it again."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(f"task.kind: cannot import '{path}': {error}") from error
+    if not (inspect.isclass(found) and issubclass(found, Task)):
+        raise UserError(f"task.kind: '{path}' is not a class derived from img2img.tasks.Task")
+    if found.model_fields["kind"].annotation is str:
+        return found
+    return create_model(found.__name__, __base__=found, __module__=found.__module__, kind=(str, path))

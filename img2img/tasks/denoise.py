@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels import degrade
+from img2img.ranges import Ordered
 from img2img.tasks.base import PhotoStatistics, Task
 
 
@@ -17,7 +18,9 @@ class Denoise(Task):
     """Noisy photo in, clean photo out, at the same size."""
 
     kind: Literal["denoise"] = "denoise"
-    sigma_255: tuple[float, float] = Field((0.0, 50.0), description="range of Gaussian σ, uniform, 0-255 scale")
+    sigma_255: Annotated[tuple[NonNegativeFloat, NonNegativeFloat], Ordered] = Field(
+        (0.0, 50.0), description="range of Gaussian σ, uniform, 0-255 scale"
+    )
     camera_share: float = Field(
         0.0, ge=0, le=1, description="share of samples damaged by blur, shot noise and JPEG instead"
     )

@@ -1,4 +1,4 @@
-"""ST-LPIPS against values of the package's own class, recorded with stlpips_pytorch 0.0.2 (`variant="shift_tolerant"`)."""
+"""ST-LPIPS against values of the package's own class, recorded with stlpips_pytorch 0.0.2, variant "shift_tolerant"."""
 
 import math
 
@@ -58,6 +58,17 @@ def test_gradients_reach_the_picture_and_never_the_weights():
     assert first.grad is not None
     assert first.grad.abs().sum() > 0
     assert not any(p.requires_grad for p in network.parameters())
+
+
+@needs_weights
+def test_a_network_first_used_in_inference_mode_still_trains():
+    first, second = fixed_pictures(48, 48)
+    perceptual_distance.cache_clear()
+    with torch.inference_mode():
+        perceptual_distance("stlpips_alex")(first, second)
+    first.requires_grad_()
+    perceptual_distance("stlpips_alex")(first, second).sum().backward()
+    assert first.grad is not None
 
 
 @needs_weights

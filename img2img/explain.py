@@ -1,0 +1,69 @@
+"""What pydantic found wrong with a recipe, as one line that names the field and what was probably meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from img2img.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+Schema = dict[str, Any]
+
+
+def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
+    """The first of pydantic's complaints; `schema` is the JSON Schema of what was validated, `prefix` where that stands."""
+    first = error.errors(include_url=False)[0]
+    names, node = _walk(schema, first["loc"])
+    kinds = [kind for option in _options(schema, node) for kind in option.get("discriminator", {}).get("mapping", ())]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        known = {name for option in _options(schema, node) for name in option.get("properties", {})}
+        message = f"unknown key{did_you_mean(names[-1], known)}" if known else "unknown key"
+    elif first["type"] == "union_tag_invalid":
+        names.append("kind")
+        message = f"unknown '{first['ctx']['tag']}'{did_you_mean(first['ctx']['tag'], kinds)}"
+    elif first["type"] == "union_tag_not_found":
+        names.append("kind")
+        message = f"is missing: one of {', '.join(kinds)}"
+    elif first["type"] == "missing":
+        message = "is missing"
+    elif "input" in first and not isinstance(first["input"], dict | list | tuple):
+        message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    place = ".".join([prefix] * bool(prefix) + names)
+    return f"{place}: {message}{more}" if place else f"{message}{more}"
+
+
+def _walk(schema: Schema, location: tuple[int | str, ...]) -> tuple[list[str], Schema]:
+    """The field names along pydantic's location, and the schema of the last place known.
+
+    Of a union pydantic names the chosen member too (`generator.restorer.width`), which no recipe does: left out here.
+    """
+    names: list[str] = []
+    node = schema
+    for part in location:
+        options = _options(schema, node)
+        tagged = [o for o in options if part in _kinds(o)]
+        inside = [o["properties"][part] for o in options if part in o.get("properties", {})]
+        items = [o["items"] for o in options if isinstance(part, int) and "items" in o]
+        if tagged and not inside:
+            node = tagged[0]
+            continue
+        names.append(str(part))
+        node = (inside or items or [node])[0]
+    return names, node
+
+
+def _kinds(option: Schema) -> list[str]:
+    kind = option.get("properties", {}).get("kind", {})
+    return [kind["const"]] if "const" in kind else kind.get("enum", [])
+
+
+def _options(schema: Schema, node: Schema) -> list[Schema]:
+    """The node and the members of a union that it may be, references followed."""
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    members = [*node.get("anyOf", []), *node.get("oneOf", [])]
+    return [node, *(option for member in members for option in _options(schema, member))]

@@ -1,0 +1,104 @@
+"""Every expected value here can be worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from img2img.evaluation import metrics
+
+
+def flat(*rgb: float, size: tuple[int, int] = (16, 16)) -> torch.Tensor:
+    return torch.tensor(rgb).view(1, 3, 1, 1).expand(1, 3, *size).clone()
+
+
+BLACK, WHITE = flat(0.0, 0.0, 0.0), flat(1.0, 1.0, 1.0)
+
+
+def test_psnr_of_a_constant_error_of_a_tenth_is_20_db():
+    assert metrics.psnr_db(flat(0.5, 0.5, 0.5), flat(0.6, 0.4, 0.6)) == pytest.approx(20, abs=1e-4)
+    assert metrics.psnr_db(BLACK, WHITE) == 0
+    assert metrics.psnr_db(WHITE, WHITE) == 100  # not infinite: a mean must survive it
+
+
+def test_ssim_is_1_for_equal_pictures_and_follows_its_formula_for_flat_ones():
+    assert metrics.ssim(flat(0.2, 0.5, 0.9), flat(0.2, 0.5, 0.9)) == pytest.approx(1)
+    luminance_term = (2 * 0.5 * 1 + 1e-4) / (0.5**2 + 1 + 1e-4)
+    assert metrics.ssim(flat(0.5, 0.5, 0.5), WHITE) == pytest.approx(luminance_term, abs=1e-4)
+
+
+def test_y_psnr_is_of_studio_range_luma_and_ignores_the_border():
+    first, second = flat(0.5, 0.5, 0.5, size=(24, 24)), flat(0.6, 0.6, 0.6, size=(24, 24))
+    expected = -20 * math.log10(0.1 * 219 / 255)
+    assert metrics.y_psnr_ssim(first, second, 4)[0] == pytest.approx(expected, abs=1e-4)
+    framed = first.clone()
+    framed[..., :4, :] = framed[..., -4:, :] = framed[..., :4] = framed[..., -4:] = 1
+    assert metrics.y_psnr_ssim(framed, first, 4) == pytest.approx((100, 1))
+    assert metrics.y_psnr_ssim(framed, first, 3)[0] < 30
+
+
+def test_hole_l1_looks_at_missing_pixels_alone():
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., :4] = 1
+    made = WHITE.clone()
+    made[..., :4] = 0.75
+    made[..., 8:] = 0  # known pixels do not count
+    assert metrics.hole_l1(made, WHITE, mask) == pytest.approx(0.25)
+
+
+def test_ciede2000_of_black_and_white_is_100():
+    tall = 300  # more than one strip
+    black, white = flat(0.0, 0.0, 0.0, size=(tall, 4)), flat(1.0, 1.0, 1.0, size=(tall, 4))
+    assert metrics.ciede2000(black, white) == pytest.approx(100, abs=0.01)
+    assert metrics.ciede2000(white, white) == 0
+    half = white.clone()
+    half[..., : tall // 2, :] = 0
+    assert metrics.ciede2000(half, white) == pytest.approx(50, abs=0.01)
+
+
+def test_colourfulness_of_flat_red_and_of_red_beside_green():
+    assert metrics.colourfulness(flat(0.3, 0.3, 0.3)) == pytest.approx(0, abs=1e-4)
+    assert metrics.colourfulness(flat(1.0, 0.0, 0.0)) == pytest.approx(0.3 * math.hypot(255, 127.5))
+    both = flat(1.0, 0.0, 0.0)
+    both[..., :8] = flat(0.0, 1.0, 0.0)[..., :8]
+    assert metrics.colourfulness(both) == pytest.approx(255 + 0.3 * 127.5)
+
+
+def test_kid_of_two_features_each():
+    # kernel (xy+1)³: within 1 and 27, across (1 + 1 + 8 + 27) / 4
+    made, truth = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]])
+    assert metrics.kid(made, truth) == pytest.approx(1 + 27 - 2 * 9.25)
+
+
+def test_kid_is_zero_on_average_for_one_distribution_and_grows_with_the_distance():
+    draw = torch.Generator().manual_seed(0)
+    sets = torch.randn(40, 20, 8, generator=draw, dtype=torch.float64)
+    equal = [metrics.kid(a, b) for a, b in zip(sets[::2], sets[1::2], strict=True)]
+    assert abs(sum(equal) / len(equal)) < 0.05
+    assert metrics.kid(sets[0] + 1, sets[1]) > 1
+
+
+@pytest.mark.skipif(metrics.missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed")
+def test_kid_features_have_mean_cosines_as_products():
+    picture = torch.rand(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    features = metrics.kid_features(picture)
+    assert features is not None
+    assert features.shape == (1, 1152)
+    assert 0 < float(features @ features.T) / 1152 <= 1
+
+
+@pytest.mark.skipif(metrics.missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed")
+def test_perceptual_takes_several_pictures_at_one_truth_and_bounds_large_ones(monkeypatch):
+    pictures = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    pair = metrics.perceptual("stlpips_alex", pictures, pictures[:1])
+    alone = metrics.perceptual("stlpips_alex", pictures[1:], pictures[:1])
+    assert pair == pytest.approx([0, alone[0]], abs=1e-6)
+    monkeypatch.setattr(metrics, "_JUDGED_PX", 32)
+    assert metrics.perceptual("stlpips_alex", pictures[1:], pictures[:1]) != pytest.approx(alone)
+
+
+def test_judges_name_what_is_missing_and_leave_out_optional_networks(monkeypatch):
+    monkeypatch.setattr(metrics, "missing", lambda network: "not here")
+    assert metrics.judges() == {"stlpips_alex": "not here", "stlpips_vgg": "not here"}
+    monkeypatch.setattr(metrics, "missing", lambda network: None)
+    assert list(metrics.judges()) == ["stlpips_alex", "stlpips_vgg", "lpips_alex"]

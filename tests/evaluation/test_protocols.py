@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from made_photos import picture
+
+from img2img.data.sample import Sample
+from img2img.errors import UserError
+from img2img.evaluation.protocols import PROTOCOLS, protocol_for
+from img2img.pixels.augment import Augment
+from img2img.pixels.colour import to_lab
+from img2img.tasks import build_task
+
+
+def cases(task, sample=None, crop_px=48):
+    sample = sample or Sample(3, picture(0))
+    return list(protocol_for(build_task(task), Augment(crop_px=crop_px)).cases("p", sample))
+
+
+def is_8_bit(x):
+    return torch.allclose(x * 255, (x * 255).round(), atol=1e-4)
+
+
+def test_denoise_draws_once_per_photo_and_does_not_clip():
+    made = cases("denoise")
+    assert [c.setting for c in made] == ["σ 15", "σ 25", "σ 50"]
+    noise = [(c.given - c.truth) / c.sigma_255 for c in made]
+    assert torch.allclose(noise[0], noise[1], atol=1e-7)
+    assert torch.allclose(noise[0], noise[2], atol=1e-7)
+    assert float(noise[0].std()) == pytest.approx(1 / 255, rel=0.02)
+    assert made[2].given.min() < 0
+    assert not torch.equal(cases("denoise", Sample(4, picture(0)))[0].given, made[0].given)
+    assert torch.equal(cases("denoise")[0].given, made[0].given)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_super_resolve_cuts_to_a_multiple_and_gives_8_bits(scale):
+    (case,) = cases({"kind": "super-resolve", "factor": scale}, Sample(0, picture(0, 75, 89)))
+    assert case.setting == f"×{scale}"
+    assert case.scale == scale
+    assert case.truth.shape[-2:] == (75 // scale * scale, 89 // scale * scale)
+    assert case.given.shape[-2:] == (75 // scale, 89 // scale)
+    assert is_8_bit(case.given)
+
+
+def test_inpaint_masks_are_frozen_in_their_range_and_what_they_hide_is_given_to_nobody():
+    for number in range(8):
+        photo = picture(number, 300, 280)
+        made = cases("inpaint", Sample(number, photo))
+        assert [c.setting for c in made] == ["10–20 %", "20–30 %", "30–40 %"]
+        for low, case in zip((0.1, 0.2, 0.3), made, strict=True):
+            assert case.truth.shape[-2:] == (256, 256)
+            assert low <= float(case.mask.mean()) <= low + 0.1
+            assert (case.given * case.mask).abs().max() == 0
+        again = cases("inpaint", Sample(number, photo))
+        assert all(torch.equal(a.mask, b.mask) for a, b in zip(made, again, strict=True))
+    assert not torch.equal(made[0].mask, cases("inpaint", Sample(0, photo))[0].mask)
+
+
+def test_inpaint_crops_the_centre():
+    photo = picture(0, 260, 300)
+    truth = cases("inpaint", Sample(0, photo))[0].truth
+    assert np.array_equal(truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), photo[2:258, 22:278])
+
+
+def test_colorize_gives_the_grey_of_the_same_luminance():
+    (case,) = cases("colorize")
+    given, truth = to_lab(case.given), to_lab(case.truth)
+    assert (given[:, 0] - truth[:, 0]).abs().max() < 0.05
+    assert given[:, 1:].abs().max() < 0.05
+    assert truth[:, 1:].abs().max() > 10
+
+
+@pytest.mark.parametrize("source", ["edges", "grey", "blur", "downscale"])
+def test_translate_makes_the_condition_from_the_recipes_middle_crop(source):
+    (case,) = cases({"kind": "translate", "source": source})
+    assert case.given.shape == case.truth.shape == (1, 3, 48, 48)
+    assert np.array_equal(case.truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), picture(0)[12:60, 20:68])
+
+
+def test_translate_takes_pairs_in_their_direction():
+    sample = Sample(0, photo=picture(0), other=picture(1))
+    (forth,) = cases({"kind": "translate", "direction": "AtoB"}, sample)
+    (back,) = cases({"kind": "translate", "direction": "BtoA"}, sample)
+    assert torch.equal(forth.given, back.truth)
+    assert torch.equal(forth.truth, back.given)
+    assert not torch.equal(forth.given, forth.truth)
+
+
+def test_a_task_without_protocol_is_refused(monkeypatch):
+    monkeypatch.delitem(PROTOCOLS, "denoise")
+    with pytest.raises(UserError, match="task 'denoise' has no protocol"):
+        protocol_for(build_task("denoise"), Augment())

@@ -1,0 +1,182 @@
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from made_photos import picture
+
+from img2img import zoo
+from img2img.errors import UserError
+from img2img.evaluation import evaluate, metrics, run
+from img2img.evaluation.protocols import DenoiseProtocol
+from img2img.evaluation.published import published_rows
+from img2img.pixels.images import Photo, decode_rgb8, write_photo
+
+
+def values(report, method, setting=None):
+    return [r.values for r in report.rows if r.method == method and setting in (None, r.setting)]
+
+
+def numbers(rows):
+    return [v for row in rows for v in row.values()]
+
+
+@pytest.fixture
+def no_networks(monkeypatch):
+    monkeypatch.setattr(metrics, "missing", lambda network: "pip install it")
+
+
+def test_denoise_that_takes_nothing_away_scores_as_the_noisy_photo(photos, silent_model):
+    report = evaluate("denoise", photos, silent_model({"kind": "denoise"}))
+    assert numbers(values(report, "silent")) == numbers(values(report, "noisy"))
+    assert [r.setting for r in report.rows] == ["σ 15"] * 3 + ["σ 25"] * 3 + ["σ 50"] * 3
+    assert values(report, "noisy", "σ 25")[0]["PSNR dB"] == pytest.approx(20.2, abs=0.5)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_super_resolution_that_adds_nothing_scores_as_bicubic(photos, silent_model, scale):
+    model = silent_model({"kind": "super-resolve", "factor": scale, "back_projections": 0})
+    report = evaluate("super-resolve", photos, model)
+    assert numbers(values(report, "silent")) == pytest.approx(numbers(values(report, "bicubic")), abs=2e-3)
+    assert {r.setting for r in report.rows} == {f"×{scale}"}
+
+
+@pytest.mark.usefixtures("no_networks")
+def test_inpainting_that_corrects_nothing_scores_as_telea(photos, silent_model):
+    report = evaluate("inpaint", photos, silent_model({"kind": "inpaint"}, {"kind": "gated", "width": 8}), limit=1)
+    assert numbers(values(report, "silent"))[:3] == pytest.approx(numbers(values(report, "Telea"))[:3])
+    assert {r.method for r in report.rows} == {"silent", "Telea", "Navier–Stokes", "biharmonic"}
+
+
+@pytest.mark.usefixtures("no_networks")
+def test_colorization_without_colour_scores_as_grey_and_missing_networks_are_said_so(photos, silent_model):
+    model = silent_model({"kind": "colorize"}, {"kind": "colour_unet", "width": 8, "pretrained": False})
+    report = evaluate("colorize", photos, model)
+    ours, grey = values(report, "silent")[0], values(report, "grey")[0]
+    assert ours["PSNR dB"] == pytest.approx(grey["PSNR dB"], abs=0.01)
+    assert ours["colour ratio"] == pytest.approx(0, abs=0.02)
+    assert ours["ST-LPIPS AlexNet"] is None
+    assert "ST-LPIPS AlexNet is not available: pip install it" in report.to_markdown()
+
+
+@pytest.mark.skipif(metrics.missing("stlpips_vgg") is not None, reason="wheel stlpips-pytorch is not installed")
+def test_translation_is_judged_by_networks_and_beside_another_model(photos, silent_model):
+    task, network = {"kind": "translate", "source": "edges"}, {"kind": "unet", "width": 4, "levels": 5}
+    losses = [{"kind": "l1"}, {"kind": "perceptual", "network": "stlpips_vgg"}]
+    model = silent_model(task, network, name="gan", losses=losses)
+    report = evaluate("translate", photos, model, baseline=silent_model(task, network, name="l1_only"))
+    assert [r.method for r in report.rows] == ["the condition itself", "l1_only", "gan"]
+    assert values(report, "gan") == values(report, "l1_only")  # both make flat grey
+    assert set(values(report, "gan")[0]) >= {"KID", "ST-LPIPS AlexNet", "ST-LPIPS VGG"}
+    assert all(v is not None for v in numbers(values(report, "gan")))
+    assert "gan was trained on ST-LPIPS VGG: that figure is no judge of it" in report.notes
+
+
+def test_files_say_the_same_as_the_report(photos, silent_model, tmp_path):
+    report = evaluate("denoise", photos, silent_model({"kind": "denoise"}), out=tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"report.json", "report.md", "photos.csv", "worst.png"}
+    kept = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert kept["photo_count"] == 3
+    assert kept["models"][0]["name"] == "silent"
+    assert [r["values"] for r in kept["rows"]] == [r.values for r in report.rows]
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "photos.csv").read_text())))
+    assert len(lines) == 3 * 3 * 3
+    noisy = [float(line["PSNR dB"]) for line in lines if (line["setting"], line["method"]) == ("σ 15", "noisy")]
+    assert np.mean(noisy) == pytest.approx(values(report, "noisy", "σ 15")[0]["PSNR dB"], abs=1e-3)
+    worst = decode_rgb8(tmp_path / "out" / "worst.png")
+    assert worst.shape[0] > 9 * 72  # three cases of each noise level
+    assert worst.shape[1] >= 4 * 88
+
+
+def test_worst_cases_are_ordered_and_show_input_rival_ours_truth(photos, silent_model):
+    report = evaluate("super-resolve", photos, silent_model({"kind": "super-resolve", "back_projections": 0}))
+    shown = [float(re.search(r"silent: ([\d.]+)", panel)[1]) for line in report.worst for panel, _ in line.panels[2:3]]
+    assert shown == sorted(shown)
+    captions = [caption.split(":")[0] for caption, _ in report.worst[0].panels]
+    assert captions == ["input", "bicubic", "silent", "truth"]
+    assert len({image.shape for _, image in report.worst[0].panels}) == 1
+
+
+def test_tables_for_markdown_and_terminal(photos, silent_model, capsys):
+    report = evaluate("denoise", photos, silent_model({"kind": "denoise"}), limit=1)
+    markdown = report.to_markdown().splitlines()
+    assert markdown[0].startswith("denoise on 1 photo of photos")
+    assert "Protocol: additive Gaussian noise" in markdown[0]
+    assert markdown[2] == "| setting | method | PSNR dB ↑ |"
+    assert any(line.startswith("| σ 25 | **silent** | 2") for line in markdown)
+    report.print()
+    assert "non-local means" in capsys.readouterr().out
+
+
+def test_bad_and_small_photos_are_reported_and_change_nothing_for_the_others(photos, silent_model, tmp_path):
+    model = silent_model({"kind": "denoise"})
+    write_photo(tmp_path / "a.png", Photo(picture(0)))
+    (tmp_path / "b.jpg").write_bytes(b"no photo")
+    write_photo(tmp_path / "c.png", Photo(picture(1, 20, 90)))
+    report = evaluate("denoise", tmp_path, model)
+    assert report.photo_count == 1
+    assert set(report.skipped) == {f"{tmp_path.name}/b.jpg", f"{tmp_path.name}/c.png"}
+    assert "90×20 is too small" in report.to_markdown()
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(UserError, match=r"no photo in .* can be measured"):
+        evaluate("denoise", tmp_path, model)
+
+
+def test_what_a_user_can_mend(photos, silent_model, tmp_path):
+    model = silent_model({"kind": "denoise"})
+    with pytest.raises(UserError, match="unknown task 'denois', did you mean 'denoise'"):
+        evaluate("denois", photos, model)
+    with pytest.raises(UserError, match="'silent' is made for denoise, not for colorize"):
+        evaluate("colorize", photos, model)
+    with pytest.raises(UserError, match=r"--data: .*does not exist"):
+        evaluate("denoise", tmp_path / "nowhere", model)
+    with pytest.raises(UserError, match="--limit"):
+        evaluate("denoise", photos, model, limit=0)
+    with pytest.raises(UserError, match="--baseline: 'silent' does something else"):
+        evaluate("denoise", photos, model, baseline=silent_model({"kind": "super-resolve"}))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--out: .* is a file"):
+        evaluate("denoise", photos, model, out=tmp_path / "file")
+
+
+def test_default_models_are_one_per_scale_the_shortest_name_first(photos, silent_model, tmp_path, monkeypatch):
+    for name, factor in (("sr_x2", 2), ("sr_x4", 4), ("sr_x4_gan", 4)):
+        silent_model({"kind": "super-resolve", "factor": factor}, name=name, folder=tmp_path)
+    monkeypatch.setattr(zoo, "zoo_dir", lambda: tmp_path)
+    assert zoo.default_model("super-resolve") == "sr_x2"
+    assert zoo.default_model("super-resolve", 4) == "sr_x4"
+    with pytest.raises(UserError, match=r"no model for super-resolve ×3 is shipped.*sr_x4_gan"):
+        zoo.default_model("super-resolve", 3)
+    with pytest.raises(UserError, match="no model for denoise"):
+        zoo.default_models("denoise")
+    report = evaluate("super-resolve", photos, limit=1)
+    assert [(r.setting, r.method) for r in report.rows] == [
+        ("×2", "bicubic"), ("×2", "sr_x2"), ("×4", "bicubic"), ("×4", "sr_x4"),
+    ]  # fmt: skip
+
+
+def test_published_figures_stand_beside_the_whole_benchmark_alone(tmp_path):
+    folder = tmp_path / "Set5"
+    rows = published_rows("super-resolve", folder, 5, {"×2"})
+    assert [r.method for r in rows] == ["bicubic (published)", "SRCNN (published)", "VDSR (published)"]
+    assert rows[0].values == {"Y-PSNR dB": 33.66}
+    assert published_rows("super-resolve", folder, 4, {"×2"}) == []
+    assert published_rows("denoise", folder, 5, {"σ 15"}) == []
+
+
+def test_every_method_is_given_the_same_pixels(photos):
+    from img2img.pixels.augment import Augment
+    from img2img.tasks import build_task
+
+    seen = {"a": [], "b": []}
+
+    def spy(name):
+        return lambda case: (seen[name].append(case.given.clone()), case.given)[1]
+
+    protocol = DenoiseProtocol(build_task("denoise"), Augment())
+    report = run.measure(protocol, photos, {"a": spy("a")}, ("b", spy("b")))
+    assert len(seen["a"]) == 9
+    assert all((x == y).all() for x, y in zip(seen["a"], seen["b"], strict=True))
+    assert [r.kind for r in report.rows[:2]] == ["baseline", "model"]

@@ -1,0 +1,313 @@
+"""Which files are meant, what results are called, and what is reported of each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from img2img.errors import UserError
+from img2img.inference.batch import Batch, Request, Result, parse_tasks
+from img2img.inference.canvas import Canvas
+from img2img.inference.inputs import find_jobs
+
+pytestmark = pytest.mark.usefixtures("zoo")
+DENOISE = Request(tasks=("denoise",))
+
+
+def save(path: Path, size: tuple[int, int] = (24, 20), **options: Any) -> Path:
+    """A small noisy colour photo."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(path, **options)
+    return path
+
+
+def run(*inputs: Path | str, request: Request = DENOISE, **options: Any) -> list[Result]:
+    return list(Batch([str(i) for i in inputs], request, **options).run())
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "result", "format"),
+    [
+        ("a.jpg", "JPEG", "a.denoise.jpg", "JPEG"),
+        ("a.JPG", "JPEG", "a.denoise.jpg", "JPEG"),
+        ("a.jpeg", "JPEG", "a.denoise.jpeg", "JPEG"),
+        ("a.mpo", "MPO", "a.denoise.jpg", "JPEG"),
+        ("a.tif", "TIFF", "a.denoise.tif", "TIFF"),
+        ("a.tiff", "TIFF", "a.denoise.tiff", "TIFF"),
+        ("a.png", "PNG", "a.denoise.png", "PNG"),
+        ("a.webp", "WEBP", "a.denoise.png", "PNG"),
+        ("a.bmp", "BMP", "a.denoise.png", "PNG"),
+        ("a.b.gif", "GIF", "a.b.denoise.png", "PNG"),
+        ("wrong.png", "JPEG", "wrong.denoise.jpg", "JPEG"),
+    ],
+)
+def test_the_result_lies_beside_the_photo_in_a_format_that_fits(
+    tmp_path: Path, name: str, kind: str, result: str, format: str
+) -> None:
+    photo = save(tmp_path / name, format=kind)
+    before = photo.read_bytes()
+    [done] = run(photo)
+    assert done.error is None
+    assert done.output == tmp_path / result
+    with Image.open(done.output) as image:
+        assert image.format == format
+    assert photo.read_bytes() == before
+
+
+def test_the_tag_is_the_task_asked_for_else_auto(tmp_path: Path, tiny_zoo: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    requests = {
+        "denoise": Request(model=str(tiny_zoo / "denoise.safetensors")),
+        "super-resolve": Request(tasks=("super-resolve",), scale=4),
+        "auto": Request(),
+    }
+    for tag, request in requests.items():
+        assert run(photo, request=request)[0].output == tmp_path / f"a.{tag}.png"
+    chain = run(photo, request=Request(tasks=("denoise", "colorize")), overwrite=True)[0]
+    assert chain.output == tmp_path / "a.auto.png"
+    assert (chain.task, chain.model) == ("denoise,colorize", "denoise,colorize")
+
+
+def test_filling_a_lossy_photo_gives_png(tmp_path: Path) -> None:
+    lossy, lossless = save(tmp_path / "a.jpg"), save(tmp_path / "b.tif")
+    request = Request(tasks=("inpaint",), canvas=Canvas(extend=(4, 0, 0, 0)))
+    outputs = [run(photo, request=request)[0].output for photo in (lossy, lossless)]
+    assert outputs == [tmp_path / "a.inpaint.png", tmp_path / "b.inpaint.tif"]
+    with Image.open(lossy) as before, Image.open(tmp_path / "a.inpaint.png") as after:
+        np.testing.assert_array_equal(np.asarray(after)[:, 4:], np.asarray(before))
+
+
+def test_photos_that_would_share_a_name_keep_their_old_suffix(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a.png", "a.webp", "b.jpg", "b.JPG", "c.jpg", "c.png"):
+        save(folder / name)
+    assert all(done.error is None for done in run(folder, output=str(tmp_path / "out")))
+    assert names(tmp_path / "out") == [
+        "a.png.denoise.png",
+        "a.webp.denoise.png",
+        "b.JPG.denoise.jpg",
+        "b.jpg.denoise.jpg",
+        "c.denoise.jpg",
+        "c.denoise.png",
+    ]
+
+
+def test_two_photos_of_one_name_from_different_folders_are_not_written_over_each_other(tmp_path: Path) -> None:
+    first, second = save(tmp_path / "x" / "a.png"), save(tmp_path / "y" / "a.png")
+    done = run(first, second, output=str(tmp_path / "out"), overwrite=True)
+    assert done[0].error is None
+    assert "just made from another photo" in str(done[1].error)
+
+
+# --- inputs ----------------------------------------------------------------------------------------------------------
+
+
+def test_folders_keep_their_sub_folders_and_take_every_suffix_but_hidden_files(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a.png", "sub/b.JPG", "sub/deep/c.webp", ".hidden.png", ".git/d.png"):
+        save(folder / name)
+    (folder / "notes.txt").write_text("no photo")
+    assert len(run(folder, output=str(tmp_path / "out"))) == 3
+    assert names(tmp_path / "out") == ["a.denoise.png", "sub/b.denoise.jpg", "sub/deep/c.denoise.png"]
+
+
+def test_patterns_keep_the_folders_below_their_fixed_part(tmp_path: Path) -> None:
+    for name in ("a.png", "sub/b.png", "sub/c.jpg"):
+        save(tmp_path / "in" / name)
+    done = run(tmp_path / "in" / "**" / "*.png", output=str(tmp_path / "out"))
+    assert len(done) == 2
+    assert names(tmp_path / "out") == ["a.denoise.png", "sub/b.denoise.png"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a[1].png")
+    assert [job.input for job in find_jobs(str(photo))] == [photo]
+
+
+def test_results_of_earlier_runs_are_not_taken_for_photos(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / "own.colorize.png")  # no photo "own" lies beside it: somebody's own name
+    assert len(run(tmp_path)) == 2
+    again = run(tmp_path, overwrite=True)
+    assert [done.input.name for done in again] == ["a.png", "own.colorize.png"]
+    assert len(run(tmp_path / "a.denoise.png")) == 1  # unless they are named
+    with pytest.raises(UserError, match="only results of earlier runs"):
+        run(tmp_path / "a.denoise*.png")
+    inside = tmp_path / "out"
+    assert len(run(tmp_path, output=str(inside))) == len(run(tmp_path, output=str(inside), overwrite=True))
+
+
+def test_inputs_that_stand_for_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no photo in"):
+        Batch([str(tmp_path)])
+    with pytest.raises(UserError, match="no photo in"):
+        Batch([str(tmp_path / "*.png")])
+    [missing] = run(tmp_path / "a.png")
+    assert missing.error is not None
+    assert missing.error.endswith("no such file")
+
+
+# --- outputs ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_photo_goes_to_a_file_or_an_existing_folder(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    assert run(photo, output=str(tmp_path / "b.tif"))[0].output == tmp_path / "b.tif"
+    assert run(photo, output=str(tmp_path / "out"))[0].output == tmp_path / "out" / "a.denoise.png"
+    assert run(photo, output=f"{tmp_path}/new/")[0].output == tmp_path / "new" / "a.denoise.png"
+    for bad in ("b.foo", "b"):
+        with pytest.raises(UserError, match=r"use \.png, \.jpg"):
+            Batch([str(photo)], DENOISE, str(tmp_path / bad))
+
+
+def test_several_photos_do_not_go_to_one_file(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="name a folder"):
+        Batch([str(tmp_path)], DENOISE, str(tmp_path / "b.png"))
+
+
+def test_nothing_is_overwritten_unasked_and_the_photo_itself_never(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    assert run(photo)[0].error is None
+    kept = (tmp_path / "a.denoise.png").read_bytes()
+    assert "--overwrite" in str(run(photo, request=Request(tasks=("denoise",), model=None))[0].error)
+    assert (tmp_path / "a.denoise.png").read_bytes() == kept
+    assert run(photo, overwrite=True)[0].error is None
+    os.link(photo, tmp_path / "link.png")
+    for itself in ("a.png", "link.png"):
+        [done] = run(photo, output=str(tmp_path / itself), overwrite=True)
+        assert "is the photo itself" in str(done.error)
+
+
+def test_a_photo_that_needs_nothing_is_copied_byte_for_byte(tmp_path: Path) -> None:
+    Image.linear_gradient("L").resize((600, 500)).convert("RGB").save(tmp_path / "flat.png")
+    rgb = np.zeros((500, 600, 3), np.uint8)
+    rgb[:250, :, 0] = rgb[250:, :, 2] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(rgb).save(tmp_path / "a.jpg", exif=exif)
+    [done] = run(tmp_path / "a.jpg", request=Request())
+    assert done.output is not None
+    assert done.output.read_bytes() == (tmp_path / "a.jpg").read_bytes()
+    assert (done.task, done.model) == (None, None)
+    assert "nothing needs doing" in str(done.reason)
+    [other] = run(tmp_path / "a.jpg", request=Request(), output=str(tmp_path / "b.png"))
+    with Image.open(tmp_path / "b.png") as image:
+        assert (image.format, image.size) == ("PNG", (500, 600))
+    assert other.size_in == other.size_out == (500, 600)
+
+
+# --- what is reported ------------------------------------------------------------------------------------------------
+
+
+def test_bad_files_are_reported_and_passed_over(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_text("no picture")
+    whole = save(tmp_path / "c.png").read_bytes()
+    (tmp_path / "c.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "d.png").touch()
+    save(tmp_path / "e.png", (9, 9))
+    save(tmp_path / "f.png")
+    done = run(tmp_path)
+    assert [d.input.name for d in done if d.error is None] == ["a.png", "f.png"]
+    assert all(d.output is None for d in done if d.error)
+    assert "at least 16x16" in str(done[4].error)
+
+
+def test_a_defect_of_ours_does_not_end_a_batch_but_a_single_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    save(tmp_path / "a.png")
+    monkeypatch.setattr(Request, "apply", broken)
+    [done] = run(tmp_path)
+    assert (done.error, done.mendable) == ("RuntimeError: out of luck", False)
+    with pytest.raises(RuntimeError):
+        run(tmp_path / "a.png")
+
+
+def test_a_result_says_what_was_done(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png", (40, 30))
+    [done] = run(photo, request=Request(tasks=("super-resolve",)))
+    fields = done.fields()
+    assert list(fields) == ["input", "output", "task", "model", "size_in", "size_out", "seconds", "reason"]
+    assert fields["input"] == str(photo)
+    assert (fields["size_in"], fields["size_out"]) == ((40, 30), (80, 60))
+    assert (fields["task"], fields["model"], fields["reason"]) == (
+        "super-resolve",
+        "super_resolve_x2",
+        "enlarge ×2, as asked",
+    )
+    failed = run(tmp_path / "none.png")[0].fields()
+    assert failed["output"] is None
+    assert "no such file" in str(failed["error"])
+
+
+# --- masks -----------------------------------------------------------------------------------------------------------
+
+
+def test_masks_from_a_folder_are_matched_by_name(tmp_path: Path) -> None:
+    for name in ("a.png", "sub/b.png", "c.png"):
+        save(tmp_path / "in" / name)
+    for name in ("a.png", "sub/b.gif"):
+        path = tmp_path / "masks" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.pad(np.full((6, 6), 255, np.uint8), ((4, 10), (4, 14)))).save(path)
+    done = run(tmp_path / "in", request=Request(tasks=("inpaint",)), mask=str(tmp_path / "masks"), output=str(tmp_path / "out"))
+    assert [d.error is None for d in done] == [True, False, True]
+    assert "no mask named c.*" in str(done[1].error)
+    with Image.open(tmp_path / "in" / "a.png") as before, Image.open(tmp_path / "out" / "a.inpaint.png") as after:
+        changed = (np.asarray(before) != np.asarray(after)).any(2)
+    assert changed[4:10, 4:10].any()
+    changed[4:10, 4:10] = False
+    assert not changed.any()
+
+
+def test_a_mask_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="--mask: .*no such file"):
+        Batch([str(photo)], mask=str(tmp_path / "none.png"))
+    mask = save(tmp_path / "m.png", (20, 20))
+    assert "mask is 20x20, photo is 24x20" in str(run(photo, request=Request(), mask=str(mask))[0].error)
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def test_task_names() -> None:
+    assert parse_tasks("auto") == ()
+    assert parse_tasks("denoise, super-resolve") == ("denoise", "super-resolve")
+    with pytest.raises(UserError, match="unknown task 'denois', did you mean 'denoise'"):
+        parse_tasks("denois")
+    with pytest.raises(UserError, match="did you mean 'super-resolve'"):
+        parse_tasks("super_resolve")
+    with pytest.raises(UserError, match="auto stands alone"):
+        parse_tasks("auto,denoise")
+    with pytest.raises(UserError, match="unknown task ''"):
+        parse_tasks("denoise,")
+
+
+def test_what_would_fail_on_every_photo_is_refused_before_the_first(tmp_path: Path) -> None:
+    photo = str(save(tmp_path / "a.png"))
+    for request, message in (
+        (Request(device="cuda:7"), "--device"),
+        (Request(precision="fp8"), "--precision: unknown 'fp8'"),  # type: ignore[arg-type]
+        (Request(model="nope"), "unknown model 'nope'"),
+        (Request(tasks=("denoise",), scale=2), "--scale"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Batch([photo], request)
