@@ -142,23 +142,15 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
         return None if recipe.losses else "losses is empty: without an adversarial part there is nothing to learn from"
     if "mask" in adversarial.sees and not task.needs_mask:
         return f"adversarial.sees 'mask', and task '{task.kind}' has none"
-    if discriminator.kind == "global_local":
-        if not task.needs_mask:
-            return (
-                f"discriminator.kind 'global_local' looks at the hole, and task '{task.kind}' has no mask; use patchgan"
-            )
-        if discriminator.local_px > recipe.data.crop_px:
-            return f"discriminator.local_px is larger than data.crop_px ({recipe.data.crop_px})"
-    if recipe.data.crop_px < discriminator.minimum_px:
-        least = discriminator.minimum_px
-        return f"data.crop_px is {recipe.data.crop_px}: a {discriminator.kind} discriminator like this one needs at least {least}"
+    if discriminator.kind == "global_local" and not task.needs_mask:
+        return f"discriminator.kind 'global_local' looks at the hole, and task '{task.kind}' has no mask; use patchgan"
     reason = discriminator.refusal_at(recipe.data.crop_px, recipe.train.batch_size)
     if reason:
-        return f"discriminator.norm '{discriminator.norm}' does not work here: {reason}"
+        return f"data.crop_px {recipe.data.crop_px} does not suit discriminator '{discriminator.kind}': {reason}"
     if adversarial.start_step > 0 and not recipe.losses:
         return "losses is empty: before adversarial.start_step there is nothing to learn from"
     if adversarial.start_step + adversarial.d_alone_steps >= recipe.train.steps:
-        return f"adversarial.start_step and d_alone_steps end after train.steps ({recipe.train.steps}): the joint phase would never come"
+        return f"adversarial's start_step and d_alone_steps leave no joint phase within train.steps ({recipe.train.steps})"
     return None
 
 

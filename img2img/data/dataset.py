@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -30,7 +29,9 @@ class DataConfig(Augment):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: tuple[str, ...] = Field((SAMPLES,), description="folder of photos, or several")
+    path: tuple[str, ...] = Field(
+        (SAMPLES,), description="folder of photos, or several", json_schema_extra={"type": ["string", "array"]}
+    )
     terms: str = Field("unknown", description="the photos' terms of use; written into the model file")
     validation_share: float = Field(0.05, ge=0, le=0.5, description="part held out by path hash; never trained on")
     validation_max: int = Field(16, ge=1, description="photos of it that are looked at each time")
@@ -69,9 +70,9 @@ class TrainingSet(Dataset[Batch]):
 
     def __init__(self, source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int) -> None:
         self.source, self.task, self.config, self.seed = source, task, config, seed
-        self.items = np.repeat(items, [self._repeats(i) for i in items])
-        self.order = lru_cache(maxsize=4)(self._order)
         self.broken: set[int] = set()
+        self.items = np.repeat(items, [self._repeats(i) for i in items])
+        self.orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return 2**62  # a Dataset must have a length; the trainer decides how far to go
@@ -85,8 +86,12 @@ class TrainingSet(Dataset[Batch]):
         """Samples `first` to `first + count - 1`."""
         return collate([self[n] for n in range(first, first + count)])
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, 2, epoch)).permutation(self.items)
+    def order(self, epoch: int) -> np.ndarray:
+        """The items in the order in which this epoch goes through them."""
+        if epoch not in self.orders:
+            latest = list(self.orders.items())[-3:]
+            self.orders = {**dict(latest), epoch: np.random.default_rng((self.seed, 2, epoch)).permutation(self.items)}
+        return self.orders[epoch]
 
     def _read(self, number: int) -> Sample:
         """The photo whose turn it is, or the next that can be read: one broken file must not end a night's run."""
@@ -95,20 +100,27 @@ class TrainingSet(Dataset[Batch]):
             index = int(self.order(epoch)[place])
             if index in self.broken:
                 continue
-            try:
-                return self.source.read(index, number)
-            except UserError as error:
-                self.broken.add(index)
-                log.warning("left out: %s", error)
+            sample = self._read_or_leave_out(index, number)
+            if sample is not None:
+                return sample
         raise UserError("data.path: none of the photos can be read")
 
     def _repeats(self, index: int) -> int:
         if self.config.repeat_large == 1:
             return 1
-        photo = self.source.read(index, 0).photo
-        assert photo is not None
-        crops = photo.shape[0] * photo.shape[1] / self.config.crop_px**2
+        sample = self._read_or_leave_out(index, 0)
+        if sample is None or sample.photo is None:
+            return 1
+        crops = sample.photo.shape[0] * sample.photo.shape[1] / self.config.crop_px**2
         return int(np.clip(crops / 8, 1, self.config.repeat_large))
+
+    def _read_or_leave_out(self, index: int, number: int) -> Sample | None:
+        try:
+            return self.source.read(index, number)
+        except UserError as error:
+            self.broken.add(index)
+            log.warning("left out: %s", error)
+            return None
 
 
 def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:

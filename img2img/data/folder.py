@@ -159,9 +159,10 @@ def _matched(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def split(source: Source, validation_share: float) -> tuple[list[int], list[int]]:
-    """Indices for training and for validation, by a hash of each item's name: the same file is on the same side always.
+    """Indices for training and for validation: the stated share with the lowest hashes of their names validates.
 
-    With more than one item, at least one validates.
+    Names alone decide, not where the data lie or in which order. Photos that are added move others only at the
+    boundary and in one direction. With more than one item, at least one validates.
     """
     order = sorted(range(len(source)), key=lambda i: hashlib.sha256(source.key(i).encode()).digest())
     held_out = 0 if len(order) < 2 or validation_share == 0 else max(1, round(validation_share * len(order)))

@@ -108,7 +108,7 @@ class Report:
         table = Table(title=self._heading(), title_justify="left", title_style="bold")
         for index, title in enumerate(self._titles()):
             numeric = index >= len(self._titles()) - len(self.columns)
-            table.add_column(title, justify="right" if numeric else "left", overflow="fold")
+            table.add_column(title, justify="right" if numeric else "left", no_wrap=not numeric)
         styles = {"model": "bold", "baseline": "", "published": "dim"}
         for index, row in enumerate(self.rows):
             ends = index + 1 < len(self.rows) and self.rows[index + 1].setting != row.setting

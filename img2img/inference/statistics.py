@@ -29,8 +29,9 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
 def noise_sigma_255(rgb: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Gaussian σ on the 0-255 scale: median absolute response of Immerkær's (1996) operator in the flattest blocks."""
     found = [_block_sigmas(rgb[part], None if mask is None else mask[part]) for part in _windows(rgb.shape[:2])]
-    sigmas = np.concatenate(found)
-    return 0.0 if sigmas.size == 0 else float(np.percentile(sigmas, _FLATTEST, axis=0).mean() / _BLOCK_BIAS)
+    channels = [sigmas[np.isfinite(sigmas)] for sigmas in np.concatenate(found).T]
+    flattest = [np.percentile(sigmas, _FLATTEST) for sigmas in channels if len(sigmas)]
+    return float(np.mean(flattest) / _BLOCK_BIAS) if flattest else 0.0
 
 
 def _windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
@@ -44,15 +45,17 @@ def _windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
 
 
 def _block_sigmas(rgb: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """(blocks, 3) noise σ of every block that is neither masked nor clipped, which would hide its noise."""
+    """(blocks, 3) noise σ, NaN for blocks under the mask and for those clipped more than others, which hides noise."""
     values = to_float(np.ascontiguousarray(rgb)) * 255
     operator = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # σ in, σ out; straight edges vanish
     response = cv2.filter2D(values, -1, operator, borderType=cv2.BORDER_REFLECT)
-    unusable: np.ndarray = ((values <= 1) | (values >= 254)).any(2, keepdims=True)
+    sigmas = np.median(np.abs(_blocks(response)), 1) / 0.6745
     if mask is not None:
-        unusable = unusable | mask[..., None]
-    usable = _blocks(unusable)[..., 0].mean(1) <= 0.05
-    return np.median(np.abs(_blocks(response)[usable]), 1) / 0.6745
+        sigmas[_blocks(mask[..., None]).any(1)[:, 0]] = np.nan
+    clipped = _blocks((values <= 1) | (values >= 254)).mean(1)
+    if len(clipped):
+        sigmas[clipped > np.maximum(0.05, np.percentile(clipped, 20, axis=0))] = np.nan
+    return sigmas
 
 
 def _blocks(x: np.ndarray) -> np.ndarray:
@@ -64,32 +67,42 @@ def _blocks(x: np.ndarray) -> np.ndarray:
 
 
 def count_tints(rgb: np.ndarray, noise_sigma_255: float, mask: np.ndarray | None = None) -> int:
-    """0: no colour; 1: one tint, that is, chroma follows from lightness alone (sepia, toned prints); 2: colours.
+    """0: no colour; 1: one tint, that is, one hue whose chroma follows from lightness alone (sepia); 2: colours.
 
     Seen small and blurred, which takes most colour noise away; what is left of it widens the tolerance.
     """
-    look, factor = _look(rgb)
-    shown = np.ones(look.shape[:2], bool) if mask is None else _untouched(mask, look.shape[1::-1])
-    lab = cv2.cvtColor(look, cv2.COLOR_RGB2LAB)[shown]
-    if lab.size == 0:
+    lab, factor = _look(rgb, mask)
+    if len(lab) == 0:
         return 2
     noise_left = noise_sigma_255 * factor / (2 * np.sqrt(np.pi) * _LOOK_BLUR_PX)
     tolerance = _TINT_DELTA + _DELTA_PER_NOISE * noise_left
     if np.percentile(np.hypot(lab[:, 1], lab[:, 2]), 95) < tolerance:
         return 0
-    by_lightness = np.array_split(lab[np.argsort(lab[:, 0]), 1:], 16)
-    off = np.concatenate([np.hypot(*(ab - np.median(ab, 0)).T) for ab in by_lightness if len(ab)])
-    return 1 if np.percentile(off, 95) < tolerance else 2
+    by_lightness = [ab for ab in np.array_split(lab[np.argsort(lab[:, 0]), 1:], 16) if len(ab)]
+    tints = np.stack([np.median(ab, 0) for ab in by_lightness])
+    off = np.concatenate([np.hypot(*(ab - tint).T) for ab, tint in zip(by_lightness, tints, strict=True)])
+    return 1 if np.percentile(off, 95) < tolerance and _one_hue(tints, tolerance) else 2
 
 
-def _look(rgb: np.ndarray) -> tuple[np.ndarray, float]:
-    """The photo at most 128 px a side, blurred, float RGB; and the factor by which it was shrunk."""
+def _one_hue(tints: np.ndarray, tolerance: float) -> bool:
+    """Whether all a*b* that are plainly not grey lie within 45° of their sum."""
+    strong = tints[np.hypot(*tints.T) > 2 * tolerance]
+    total = strong.sum(0)
+    return bool((strong @ total >= 0.7 * np.hypot(*strong.T) * np.hypot(*total)).all())
+
+
+def _look(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Lab (pixels, 3) of the photo shrunk and blurred, without what is masked; and the factor it was shrunk by."""
     height, width = rgb.shape[:2]
     factor = min(1.0, _LOOK_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = to_float(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
-    return cv2.GaussianBlur(small.clip(0, 1), (0, 0), _LOOK_BLUR_PX), factor
+    known = np.ones((height, width), np.float32) if mask is None else 1 - mask.astype(np.float32)
+    shown = rgb if mask is None else rgb * ~mask[..., None]
+    colour, weight = (_small(x, size) for x in (shown, known))
+    look = colour / np.maximum(weight, 0.05)[..., None]
+    return cv2.cvtColor(look.clip(0, 1), cv2.COLOR_RGB2LAB)[weight > 0.05], factor
 
 
-def _untouched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) == 0
+def _small(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    small = to_float(cv2.resize(x, size, interpolation=cv2.INTER_AREA))
+    return cv2.GaussianBlur(small, (0, 0), _LOOK_BLUR_PX)

@@ -33,7 +33,9 @@ class PixelLoss(_Config):
     epsilon: float = Field(1e-3, gt=0, description="charbonnier's rounding at zero")
 
     def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
-        return None if has_mask or self.region == "all" else f"region '{self.region}' needs a mask, and the task has none"
+        if has_mask or self.region == "all":
+            return None
+        return f"region '{self.region}' needs a mask, and the task has none"
 
     def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
         difference = rgb.float() - target.float()
@@ -54,6 +56,8 @@ class PerceptualLoss(_Config):
     crop_px: int | None = Field(None, ge=32)
 
     def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
+        if crop_px < 32:
+            return f"network '{self.network}' needs a data.crop_px of at least 32, not {crop_px}"
         too_large = self.crop_px is not None and self.crop_px > crop_px
         return f"crop_px is larger than data.crop_px ({crop_px})" if too_large else None
 

@@ -29,6 +29,9 @@ class ColourUNetConfig(NetworkConfig):
     kind: Literal["colour_unet"] = "colour_unet"
     width: int = Field(64, ge=8, description="channels at the quarter-size end; deeper levels have 1.5× and 2×")
     pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
+    freeze_encoder: bool = Field(
+        True, description="train the decoder alone: keeps what ImageNet taught, and makes steps cheaper"
+    )
 
     @property
     def multiple_of(self) -> int:
@@ -40,7 +43,9 @@ class ColourUNetConfig(NetworkConfig):
         return None
 
     def build(self, shapes: Shapes) -> nn.Module:
-        return ColourUNet(self, shapes.condition_channels, shapes.prediction_channels)
+        network = ColourUNet(self, shapes.condition_channels, shapes.prediction_channels)
+        network.encoder.requires_grad_(not self.freeze_encoder)
+        return network
 
     def start(self, network: nn.Module) -> None:
         if self.pretrained and isinstance(network, ColourUNet):

@@ -22,16 +22,13 @@ class GlobalLocalConfig(NetworkConfig):
     norm: Norm = "batch"
     spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
 
-    @property
-    def minimum_px(self) -> int:
-        """Smallest picture to judge."""
-        return 64
-
     def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
-        """Why it cannot learn from batches of such crops, or None: one pixel has no statistics to normalise by."""
+        """Why it cannot learn from batches of such crops, or None."""
+        if crop_px < max(64, self.local_px):
+            return f"it needs at least 64 and its local_px, {self.local_px}"
         one_pixel = crop_px <= 64 or self.local_px <= 32
         if one_pixel and (self.norm == "instance" or (self.norm == "batch" and batch_size == 1)):
-            return "a tower ends in a single pixel; use norm none, or data.crop_px over 64 and local_px over 32"
+            return f"norm '{self.norm}' has a single pixel to measure; use norm none, or crop_px over 64 and local_px over 32"
         return None
 
     def build(self, in_channels: int) -> nn.Module:

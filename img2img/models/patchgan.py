@@ -26,7 +26,7 @@ class PatchGanConfig(NetworkConfig):
 
     def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
         """Why it cannot learn from batches of such crops, or None."""
-        return None
+        return None if crop_px >= self.minimum_px else f"with {self.layers} layers it needs at least {self.minimum_px}"
 
     def build(self, in_channels: int) -> nn.Module:
         return PatchGan(self, in_channels)

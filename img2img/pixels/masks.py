@@ -19,15 +19,29 @@ def free_form(size: tuple[int, int], rng: np.random.Generator, share: tuple[floa
     wanted = rng.uniform(*share)
     mask = np.zeros(size, np.uint8)
     most_vertices = 12
-    while mask.mean() < wanted:
+    while not mask.any() or mask.mean() < wanted:
         before = mask.copy()
         _stroke(mask, rng, most_vertices)
-        if mask.mean() > share[1]:  # a stroke too many: take it back, settle for enough, else try a shorter one
+        if mask.mean() <= share[1]:
+            continue
+        # A stroke too many: settle for what was there if it is enough, else try a shorter one, at last a slimmer one.
+        if before.mean() >= share[0] and before.any():
             mask = before
-            if mask.mean() >= share[0] or most_vertices == 1:
-                break
-            most_vertices = max(1, most_vertices - 1)
+            break
+        if most_vertices == 1:
+            mask = _slimmed(before, mask, max(1, math.ceil(share[0] * mask.size), math.floor(wanted * mask.size)))
+            break
+        mask, most_vertices = before, most_vertices - 1
     return mask.astype(bool)
+
+
+def _slimmed(before: np.ndarray, after: np.ndarray, count: int) -> np.ndarray:
+    """`before` and the innermost pixels of what `after` adds to it, `count` pixels in all."""
+    depth = cv2.distanceTransform(after - before, cv2.DIST_L2, 3)
+    inmost = np.argsort(-depth, axis=None, kind="stable")[: count - int(before.sum())]
+    mask = before.copy()
+    mask.flat[inmost] = 1
+    return mask
 
 
 def _stroke(mask: np.ndarray, rng: np.random.Generator, most_vertices: int) -> None:
@@ -61,7 +75,8 @@ def outpaint(size: tuple[int, int], rng: np.random.Generator, share: tuple[float
     mask = np.zeros(size, bool)
     sides = rng.permutation(4)[: int(rng.integers(1, 5))]
     for side in sides:
-        depth = max(1, round(size[0 if side < 2 else 1] * rng.uniform(*share)))
+        length = size[0 if side < 2 else 1]
+        depth = min(max(1, round(length * rng.uniform(*share))), (length - 1) // 2)  # opposite borders never meet
         mask[[np.s_[:depth, :], np.s_[-depth:, :], np.s_[:, :depth], np.s_[:, -depth:]][side]] = True
     return mask
 

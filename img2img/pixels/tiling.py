@@ -69,6 +69,8 @@ def measured_overlap(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, ali
         whole = run(x)
         for overlap in OVERLAPS_PX:
             tile = 2 * overlap + max(align, min(x.shape[-2:]) // 3 // align * align)
+            if tile >= max(x.shape[-2:]):  # one tile would be the whole: nothing to measure
+                break
             if (tiled(run, x, scale, overlap, align, tile) - whole).abs().max() <= 1 / 255:
                 return overlap
     return OVERLAPS_PX[-1]

@@ -16,8 +16,8 @@ from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.losses.reconstruction import masked_mean
 from img2img.pixels import masks
 from img2img.pixels.colour import resize
-from img2img.ranges import Ordered
 from img2img.pixels.masks import thickness_px
+from img2img.ranges import Ordered
 from img2img.tasks.base import PhotoStatistics, Task, View
 
 Fill = Literal["telea", "navier_stokes", "mean"]
@@ -36,7 +36,7 @@ class Inpaint(Task):
     free_form_share: float = Field(0.7, ge=0, le=1, description="share of free-form masks while training")
     outpaint_share: float = Field(0.1, ge=0, le=1, description="share of missing borders; the rest are boxes")
     hole_share: Annotated[tuple[Hole, Hole], Ordered] = Field((0.05, 0.4), description="missing part, free-form masks")
-    box_share: Annotated[tuple[Side, Side], Ordered] = Field((0.25, 0.5), description="a box's sides as parts of the picture's")
+    box_share: Annotated[tuple[Side, Side], Ordered] = Field((0.25, 0.5), description="a box's sides, of the picture's")
     working_px: int = Field(768, ge=128, description="a hole and its surroundings are shrunk to this for the network")
 
     needs_mask: ClassVar[bool] = True

@@ -59,7 +59,7 @@ class SuperResolve(Task):
 def _step_sizes(rounds: int) -> list[float]:
     """Chebyshev's: they shrink whatever a network got wrong 90-fold in five rounds, steps of 1 only 4-fold.
 
-    "Enlarge, then reduce" has real eigenvalues between 0.23 and 1, at every factor; its weakest patterns need long steps.
+    "Enlarge, then reduce" has real eigenvalues between 0.23 and 1, whatever the factor; the lowest need long steps.
     """
     low, high = 0.23, 1.0
     nodes = [math.cos(math.pi * (2 * k + 1) / (2 * rounds)) for k in range(rounds)]

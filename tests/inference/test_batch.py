@@ -228,7 +228,9 @@ def test_bad_files_are_reported_and_passed_over(tmp_path: Path) -> None:
     assert "at least 16x16" in str(done[4].error)
 
 
-def test_a_defect_of_ours_does_not_end_a_batch_but_a_single_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_of_ours_does_not_end_a_batch_but_a_single_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("out of luck")
 
@@ -267,7 +269,9 @@ def test_masks_from_a_folder_are_matched_by_name(tmp_path: Path) -> None:
         path = tmp_path / "masks" / name
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.pad(np.full((6, 6), 255, np.uint8), ((4, 10), (4, 14)))).save(path)
-    done = run(tmp_path / "in", request=Request(tasks=("inpaint",)), mask=str(tmp_path / "masks"), output=str(tmp_path / "out"))
+    done = run(
+        tmp_path / "in", request=Request(tasks=("inpaint",)), mask=str(tmp_path / "masks"), output=str(tmp_path / "out")
+    )
     assert [d.error is None for d in done] == [True, False, True]
     assert "no mask named c.*" in str(done[1].error)
     with Image.open(tmp_path / "in" / "a.png") as before, Image.open(tmp_path / "out" / "a.inpaint.png") as after:

