@@ -174,6 +174,25 @@ def evaluate(
     print(report.to_json()) if as_json else report.print()
 
 
+@app.command("app")
+def serve(
+    host: Annotated[
+        str, typer.Option(help="address to listen on; other machines reach any but 127.0.0.1")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 7860,
+    models: Annotated[Path | None, typer.Option(metavar="DIR", help="a folder of further model files")] = None,
+    max_megapixels: Annotated[float, typer.Option(metavar="N", help="the largest photo that is taken")] = 50.0,
+    auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="ask for these first")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="folders of photos in here may be trained on")
+    ] = None,
+) -> None:
+    """Open the app in the browser: upload a photo, see the difference, keep the file."""
+    from img2img.resources.apps import Settings, launch, parse_auth
+
+    launch(Settings(host, port, models, max_megapixels, parse_auth(auth), data_root))
+
+
 @app.command()
 def models(name: Annotated[str | None, typer.Argument(help="show this model's card")] = None) -> None:
     """List the shipped models, or show the card of one."""

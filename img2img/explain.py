@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 
 def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
-    """The first of pydantic's complaints; `schema` is that of what was validated, `prefix` the place where it stands."""
+    """The first of pydantic's complaints; `schema` is that of what was validated, `prefix` where that stands."""
     first = error.errors(include_url=False)[0]
     names, node = _walk(schema, first["loc"])
     kinds = [kind for option in _options(schema, node) for kind in option.get("discriminator", {}).get("mapping", ())]

@@ -147,10 +147,8 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
     reason = discriminator.refusal_at(recipe.data.crop_px, recipe.train.batch_size)
     if reason:
         return f"data.crop_px {recipe.data.crop_px} does not suit discriminator '{discriminator.kind}': {reason}"
-    if adversarial.start_step > 0 and not recipe.losses:
-        return "losses is empty: before adversarial.start_step there is nothing to learn from"
-    if adversarial.start_step + adversarial.d_alone_steps >= recipe.train.steps:
-        return f"adversarial's start_step and d_alone_steps leave no joint phase within train.steps ({recipe.train.steps})"
+    if adversarial.turns(recipe.train.steps)[0] > 0 and not recipe.losses:
+        return "losses is empty: before the discriminator starts there is nothing to learn from"
     return None
 
 

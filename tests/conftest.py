@@ -65,7 +65,7 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of untrained models under the zoo's names, all of whose weights are random, so that each does something."""
+    """A folder of untrained models under the zoo's names; all weights are random, so that each does something."""
     folder = tmp_path_factory.mktemp("zoo")
     for name, (task, generator) in TINY.items():
         save_tiny(folder / f"{name}.safetensors", task, generator)

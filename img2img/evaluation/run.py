@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import get_args
 
 import torch
 from rich.console import Console
@@ -49,6 +50,8 @@ def evaluate(
     """
     if task not in task_kinds():
         raise UserError(f"unknown task '{task}'{did_you_mean(task, task_kinds())}")
+    if precision not in get_args(Precision):
+        raise UserError(f"--precision: '{precision}'{did_you_mean(precision, get_args(Precision))}")
     if limit is not None and limit < 1:
         raise UserError(f"--limit: {limit} leaves nothing to measure: give 1 or more")
     if out is not None and Path(out).exists() and not Path(out).is_dir():

@@ -165,7 +165,8 @@ class Batch:
             _copy(job.input, output)
         self.taken.add(output)
         sizes = photo.size, made.size
-        return Result(job.input, output, chosen.tasks, chosen.models, *sizes, _since(started), chosen.sentence)
+        done = chosen.tasks or None, chosen.models or None
+        return Result(job.input, output, *done, *sizes, _since(started), chosen.sentence)
 
     # --- which photos ------------------------------------------------------------------------------------------------
 

@@ -136,7 +136,8 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan
         task = _defaults(kind)
         wanted = scale is not None and task.scale > 1
         reason = f"×{scale} was asked for" if wanted else task.applies(seen)
-        if not reason:
+        beside_the_point = seen.has_mask and not task.needs_mask and not wanted  # a mask says what is wanted
+        if not reason or beside_the_point:
             continue
         try:
             steps.append(_step(kind, scale, reason))

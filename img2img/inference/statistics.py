@@ -51,8 +51,8 @@ def _block_sigmas(rgb: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     response = cv2.filter2D(values, -1, operator, borderType=cv2.BORDER_REFLECT)
     sigmas = np.median(np.abs(_blocks(response)), 1) / 0.6745
     if mask is not None:
-        sigmas[_blocks(mask[..., None]).any(1)[:, 0]] = np.nan
-    clipped = _blocks((values <= 1) | (values >= 254)).mean(1)
+        sigmas[_blocks(mask[..., None]).max(1)[:, 0]] = np.nan
+    clipped = _blocks(np.logical_or(values <= 1, values >= 254)).mean(1)
     if len(clipped):
         sigmas[clipped > np.maximum(0.05, np.percentile(clipped, 20, axis=0))] = np.nan
     return sigmas

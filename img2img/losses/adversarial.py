@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -73,10 +73,27 @@ class Adversarial(BaseModel):
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
     sees: tuple[Sees, ...] = Field((), description="what the discriminator gets beside the picture")
     start_step: int = Field(0, ge=0, description="the discriminator rests before this step")
-    d_alone_steps: int = Field(0, ge=0, description="steps from start_step in which only the discriminator learns")
+    phases: tuple[float, float, float] | None = Field(
+        None, description="proportions of the run in which G learns alone, D learns alone, both learn; GLCIC: 18, 2, 80"
+    )
     d_loss_weight: float = Field(1.0, gt=0, description="slows D relative to G; pix2pix uses 0.5")
     lr: float | None = Field(None, gt=0, description="the discriminator's rate; train.lr when left out")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's, for the discriminator")
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Adversarial:
+        if self.phases is not None and (min(self.phases) < 0 or self.phases[2] == 0):
+            raise ValueError("phases are proportions, none below 0 and the last above 0")
+        if self.phases is not None and self.start_step:
+            raise ValueError("phases already say when the discriminator starts: leave start_step out")
+        return self
+
+    def turns(self, steps: int) -> tuple[int, int]:
+        """The step from which the discriminator learns, and the one from which both do, in a run of `steps`."""
+        if self.phases is None:
+            return self.start_step, self.start_step
+        alone, judging, _ = (part / sum(self.phases) * steps for part in self.phases)
+        return round(alone), round(alone + judging)
 
     def build(self) -> Objective:
         """A fresh objective of this kind."""

@@ -28,7 +28,7 @@ class GlobalLocalConfig(NetworkConfig):
             return f"it needs at least 64 and its local_px, {self.local_px}"
         one_pixel = crop_px <= 64 or self.local_px <= 32
         if one_pixel and (self.norm == "instance" or (self.norm == "batch" and batch_size == 1)):
-            return f"norm '{self.norm}' has a single pixel to measure; use norm none, or crop_px over 64 and local_px over 32"
+            return f"norm '{self.norm}' has one pixel to measure: use none, or crop_px over 64 and local_px over 32"
         return None
 
     def build(self, in_channels: int) -> nn.Module:

@@ -194,8 +194,9 @@ def _check_block(block: bytes) -> None:
         raise ValueError("EXIF directories are damaged")
     exif = Image.Exif()
     exif.load(block)
-    for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
-        exif.get_ifd(tag)
+    exif.get_ifd(ExifTags.IFD.GPSInfo)
+    if ExifTags.IFD.Interop in exif.get_ifd(ExifTags.IFD.Exif):  # Pillow 13 raises where there is none
+        exif.get_ifd(ExifTags.IFD.Interop)
 
 
 def _dpi_of(image: Image.Image) -> tuple[float, float] | None:

@@ -16,6 +16,9 @@ from img2img.pixels.colour import downscale, upscale, y_channel
 from img2img.tasks.base import PhotoStatistics, Task
 
 
+SMALL_PX = 640  # a photo whose longer side is not above this asks to be enlarged
+
+
 class SuperResolve(Task):
     """Small photo in, the same photo `factor` times as large out."""
 
@@ -48,7 +51,7 @@ class SuperResolve(Task):
         return rgb.clamp(0, 1)
 
     def applies(self, photo: PhotoStatistics) -> str | None:
-        if max(photo.width, photo.height) > 400 or self.factor != 2:
+        if max(photo.width, photo.height) > SMALL_PX or self.factor != 2:
             return None
         return f"it is small ({photo.width}×{photo.height})"
 

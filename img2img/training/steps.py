@@ -155,12 +155,16 @@ class PairedStep:
             mine.copy_(theirs)
 
     def _d_learns(self, number: int) -> bool:
-        return self.recipe.adversarial is not None and number >= self.recipe.adversarial.start_step
+        a = self.recipe.adversarial
+        return a is not None and number >= a.turns(self.recipe.train.steps)[0]
 
     def _g_learns(self, number: int) -> bool:
         """All the time but for the steps in which the discriminator learns alone (GLCIC's second phase)."""
         a = self.recipe.adversarial
-        return a is None or not a.start_step <= number < a.start_step + a.d_alone_steps
+        if a is None:
+            return True
+        d_starts, both_start = a.turns(self.recipe.train.steps)
+        return not d_starts <= number < both_start
 
     def _set_rates(self, number: int) -> None:
         train, a = self.recipe.train, self.recipe.adversarial

@@ -52,8 +52,9 @@ class Trainer:
         self.recipe, self.out = recipe, out
         self.accelerator = _accelerator(recipe, device, out)
         self.main = self.accelerator.is_main_process
-        checkpoint = self._prepare_folder(resume)
+        checkpoint = self._start_or_resume(resume)
         self.photos = self._open_data()
+        self._prepare_folder()  # only now: a mistake in the recipe or the data leaves nothing behind
         torch.manual_seed(recipe.seed)
         self.step = PairedStep(recipe, self.accelerator)
         self.done, self.seconds, averages = 0, 0.0, None
@@ -237,18 +238,20 @@ class Trainer:
             generator.multiple_of,
         )
 
-    def _prepare_folder(self, resume: bool) -> Checkpoint | None:
+    def _start_or_resume(self, resume: bool) -> Checkpoint | None:
         started = (self.out / "log.jsonl").exists()
         if started and not resume:
             raise UserError(f"--out: '{self.out}' already holds a run: add --resume to go on, or choose another folder")
         checkpoint = latest_checkpoint(self.out / "checkpoints") if resume else None
         if checkpoint is not None:
             _check_same_run(checkpoint.facts["recipe"], self.recipe.fields())
+        return checkpoint
+
+    def _prepare_folder(self) -> None:
         if self.main:
             write_text(self.out / "recipe.yaml", self.recipe.to_yaml())
             (self.out / "samples").mkdir(exist_ok=True)
         self.accelerator.init_trackers("tensorboard")
-        return checkpoint
 
     def _open_data(self) -> Photos:
         photos = load_photos(self.recipe.task, self.recipe.data, self.recipe.seed)

@@ -132,6 +132,8 @@ def test_what_a_user_can_mend(photos, silent_model, tmp_path):
         evaluate("colorize", photos, model)
     with pytest.raises(UserError, match=r"--data: .*does not exist"):
         evaluate("denoise", tmp_path / "nowhere", model)
+    with pytest.raises(UserError, match="--precision: 'fp16'"):
+        evaluate("denoise", photos, model, precision="fp16")
     with pytest.raises(UserError, match="--limit"):
         evaluate("denoise", photos, model, limit=0)
     with pytest.raises(UserError, match="--baseline: 'silent' does something else"):

@@ -37,7 +37,7 @@ def small(name: str = "inpaint_tiny", **train_fields: Any) -> Recipe:
         **train_fields,
     }
     if fields["adversarial"]:
-        fields["adversarial"]["start_step"] = 2
+        fields["adversarial"] |= {"phases": None, "start_step": 2}
     return Recipe.parse(fields)
 
 
@@ -231,7 +231,7 @@ def test_card_tells_what_the_model_was_trained_on(tmp_path: Path) -> None:
 def test_phases_of_glcic(tmp_path: Path) -> None:
     """Completion alone, discriminator alone, both: who has losses tells who learned (Iizuka et al. 2017, 3.4)."""
     fields = small("inpaint_tiny").fields()
-    fields["adversarial"] |= {"start_step": 3, "d_alone_steps": 2}
+    fields["adversarial"] |= {"start_step": 0, "phases": [3, 2, 3]}
     train(Recipe.parse(fields), tmp_path / "run", device="cpu")
     who = [
         ("g_loss" in line, "d_loss" in line, "adversarial" in line)

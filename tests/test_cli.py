@@ -1,0 +1,360 @@
+"""The command line as a contract: verbs, flags, exit codes, what goes to stdout and what to stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from img2img import __version__
+from img2img.cli import main
+from img2img.resources import recipes_dir
+
+VERBS = ["train", "infer", "eval", "models", "recipes", "schema", "doctor"]
+INFER_FLAGS = [
+    *("--input", "--output", "--task", "--model", "--mask", "--mask-grow", "--feather", "--extend", "--scale"),
+    *("--strength", "--seed", "--from-photo", "--device", "--precision", "--overwrite", "--json"),
+]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Call the command in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(a) for a in arguments])
+        return code, *capsys.readouterr()
+
+    yield call
+    logging.getLogger("img2img").handlers.clear()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)).save(path)
+    return path
+
+
+def one_line(stderr: str) -> str:
+    assert stderr.startswith("error: "), stderr
+    assert stderr.count("\n") == 1, stderr
+    return stderr
+
+
+# --- the command itself ----------------------------------------------------------------------------------------------
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    code = """
+import sys
+from img2img.cli import main
+for arguments in (["--help"], ["--version"], ["infer", "--help"], ["train", "--help"]):
+    assert main(arguments) == 0
+heavy = {"torch", "numpy", "kornia", "PIL", "cv2", "yaml"} & set(sys.modules)
+sys.exit(" ".join(heavy) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    for verb in VERBS:
+        assert f"\n  {verb} " in done.stdout
+    for flag in INFER_FLAGS:
+        assert f"  {flag}" in done.stdout
+    assert f"\n{__version__}\n" in done.stdout
+
+
+def test_it_runs_as_a_module_and_without_arguments_helps() -> None:
+    done = subprocess.run([sys.executable, "-m", "img2img", "no-such-verb"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no-such-verb" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["infer"], "--input"),
+        (["infer", "--input", "a.jpg", "--tsk", "denoise"], "--tsk"),
+        (["infer", "--input", "a.jpg", "--seed", "x"], "--seed"),
+        (["train"], "RECIPE"),
+        (["eval", "--task", "denoise"], "--data"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(run: Run, arguments: list[str], message: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message.lower() in one_line(err).lower()
+
+
+def test_a_defect_of_ours_is_one_line_and_code_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> str:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("img2img.about.machine_report", broken)
+    code, out, err = run("doctor")
+    assert (code, out) == (1, "")
+    assert "RuntimeError: two lines" in one_line(err)
+    monkeypatch.setattr("img2img.cli.DEBUG", True)
+    assert "Traceback" in run("doctor")[2]
+
+
+# --- infer -----------------------------------------------------------------------------------------------------------
+
+pytestmark = pytest.mark.usefixtures("zoo")
+
+
+def test_without_options_a_photo_is_looked_at_and_the_choice_explained(run: Run, tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).normal(128, 20, (40, 60)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "old.jpg", quality=98)
+    code, out, err = run("infer", "--input", tmp_path / "old.jpg")
+    assert (code, err) == (0, "")
+    assert out.count("\n") == 1
+    assert f"{tmp_path / 'old.auto.jpg'}: denoise, colorize, then enlarge ×2, because it is noisy" in out
+    assert "60×40 → 120×80" in out
+    with Image.open(tmp_path / "old.auto.jpg") as image:
+        assert (image.size, image.mode) == ((120, 80), "RGB")
+
+
+def test_several_photos_may_follow_as_a_shell_expands_them(run: Run, photo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    other.write_bytes(photo.read_bytes())
+    code, out, _ = run("infer", "--task", "denoise", "--input", photo, other, "--output", tmp_path / "out")
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["other.denoise.png", "photo.denoise.png"]
+
+
+def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_text("no picture")
+    Image.new("RGB", (20, 20)).save(
+        tmp_path / "moving.gif", save_all=True, append_images=[Image.new("RGB", (20, 20), "red")]
+    )
+    code, out, err = run("infer", "--input", tmp_path, "--task", "super-resolve", "--scale", 4, "--json")
+    assert code == 1
+    lines = [json.loads(line) for line in out.splitlines()]
+    broken, moving, good = lines
+    assert (broken["output"], broken["input"]) == (None, str(tmp_path / "broken.jpg"))
+    assert "not an image" in broken["error"]
+    assert "error" not in good
+    assert good.pop("seconds") >= 0
+    assert good == {
+        "input": str(photo),
+        "output": str(tmp_path / "photo.super-resolve.png"),
+        "task": "super-resolve",
+        "model": "super_resolve_x4",
+        "size_in": [32, 24],
+        "size_out": [128, 96],
+        "reason": "enlarge ×4, as asked",
+    }
+    assert moving["output"] == str(tmp_path / "moving.super-resolve.png")
+    assert "animated: only the first of 2 frames" in err
+    assert "broken.jpg" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "denois"], "unknown task 'denois', did you mean 'denoise'?"),
+        (["--model", "denoize"], "unknown model 'denoize', did you mean 'denoise'?"),
+        (["--task", "denoise", "--scale", "2"], "--scale"),
+        (["--task", "super-resolve", "--scale", "3"], "super-resolve ×3"),
+        (["--task", "inpaint"], "--mask"),
+        (["--mask", "nowhere.png"], "nowhere.png"),
+        (["--mask", "MASK"], "mask is 10x10, photo is 32x24"),
+        (["--feather", "3"], "--feather"),
+        (["--extend", "1,2,3"], "--extend: '1,2,3' is not L,T,R,B"),
+        (["--strength", "2"], "--strength"),
+        (["--precision", "fp8"], "--precision: unknown 'fp8'"),
+        (["--device", "tpu"], "--device"),
+        (["--output", "result.foo"], "result.foo"),
+        (["--output", "PHOTO", "--overwrite"], "is the photo itself"),
+        (["--task", "denoise", "--from-photo"], "--from-photo"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_and_code_2(run: Run, photo: Path, arguments: list[str], message: str) -> None:
+    Image.new("L", (10, 10), 255).save(photo.with_name("mask.png"))
+    places = {"MASK": photo.with_name("mask.png"), "PHOTO": photo}
+    code, out, err = run("infer", "--input", photo, *(places.get(a, a) for a in arguments))
+    assert (code, out) == (2, "")
+    assert message in one_line(err)
+    assert sorted(p.name for p in photo.parent.iterdir()) == ["mask.png", "photo.png"]
+
+
+def test_a_single_unreadable_or_missing_photo_is_code_2_and_json_says_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("no picture")
+    for name in ("a.jpg", "missing.jpg"):
+        code, out, err = run("infer", "--input", tmp_path / name, "--json")
+        assert code == 2
+        assert json.loads(out)["output"] is None
+        assert json.loads(out)["error"] in one_line(err)
+
+
+def test_flags_reach_the_model(run: Run, photo: Path, tmp_path: Path) -> None:
+    mask = np.zeros((24, 32), np.uint8)
+    mask[8:14, 8:16] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+
+    def result(name: str, *options: object) -> np.ndarray:
+        out = tmp_path / f"{name}.png"
+        code, _, err = run("infer", "--input", photo, "--output", out, *options)
+        assert (code, err) == (0, "")
+        with Image.open(out) as image:
+            return np.asarray(image)
+
+    before = np.asarray(Image.open(photo))
+    np.testing.assert_array_equal(result("none", "--task", "denoise", "--strength", 0), before)
+    assert (result("full", "--task", "denoise") != before).any()
+    filled = result("filled", "--task", "inpaint", "--mask", tmp_path / "mask.png")
+    np.testing.assert_array_equal((filled != before).any(2) & (mask == 0), False)
+    wider = result("wider", "--task", "inpaint", "--mask", tmp_path / "mask.png", "--mask-grow", 2, "--feather", 2)
+    assert (wider != before).any(2).sum() > (filled != before).any(2).sum()
+    assert result("larger", "--task", "inpaint", "--extend", "8,0,0,4").shape == (28, 40, 3)
+    drawn = [result(f"drawn{n}", "--task", "translate", *flags) for n, flags in enumerate(([], ["--from-photo"]))]
+    assert (drawn[0] != drawn[1]).any()
+
+
+def test_results_are_kept_unless_told_otherwise(run: Run, photo: Path) -> None:
+    assert run("infer", "--input", photo, "--task", "denoise")[0] == 0
+    code, _, err = run("infer", "--input", photo, "--task", "denoise")
+    assert code == 2
+    assert "--overwrite" in one_line(err)
+    assert run("infer", "--input", photo, "--task", "denoise", "--overwrite")[0] == 0
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+SHORT = ("train.steps=2", "train.batch_size=1", "data.crop_px=16", "data.workers=0")
+
+
+def test_training_says_where_the_run_lies_and_how_to_use_it(run: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, stdout, _ = run("train", "denoise_tiny", *SHORT, "--out", out, "--device", "cpu")
+    assert code == 0
+    first, summary, use = stdout.splitlines()
+    assert first == f"run folder: {out}"
+    assert summary.startswith("2 steps in ")
+    assert "psnr_db" in summary
+    assert use == f"use it: img2img infer --input PHOTO --model {out}"
+    assert run("infer", "--input", photo, "--model", out)[0] == 0
+    assert photo.with_name("photo.denoise.png").is_file()
+    code, _, err = run("train", "denoise_tiny", *SHORT, "--out", out)
+    assert code == 2
+    assert "--resume" in one_line(err)
+    assert run("train", recipes_dir() / "denoise_tiny.yaml", *SHORT, "--out", out, "--resume")[0] == 0
+    assert '"resumed_from_step": 2' in (out / "log.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["denoise_tony"], "no recipe 'denoise_tony', did you mean 'denoise_tiny'?"),
+        (["denoise_tiny", "train.stpes=3"], "train.stpes: unknown key, did you mean 'steps'?"),
+        (["denoise_tiny", "train.steps=many"], "train.steps"),
+        (["denoise_tiny", "steps"], "key.path=value"),
+        (["denoise_tiny", "data.path=nowhere", "--out", "RUN"], "nowhere' does not exist"),
+    ],
+)
+def test_a_broken_recipe_is_one_line_and_code_2(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    code, _, err = run("train", *(str(tmp_path / "run") if a == "RUN" else a for a in arguments))
+    assert code == 2
+    assert message in one_line(err)
+
+
+def test_an_interrupted_run_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from img2img.training.steps import TrainingError
+    from img2img.training.trainer import Interrupted
+
+    def stops(error: Exception) -> Callable[..., None]:
+        def training(*_: object, **__: object) -> None:
+            raise error
+
+        return training
+
+    monkeypatch.setattr("img2img.training.train", stops(Interrupted(7)))
+    code, _, err = run("train", "denoise_tiny", "train.steps=9", "--out", "my run", "--device", "cpu")
+    assert code == 1
+    again = "img2img train denoise_tiny train.steps=9 --out 'my run' --resume --device cpu"
+    assert one_line(err) == f"error: stopped at step 7, everything is saved. Go on with: {again}\n"
+    monkeypatch.setattr("img2img.training.train", stops(TrainingError("step 3: loss is NaN")))
+    code, _, err = run("train", "denoise_tiny")
+    assert (code, err) == (1, "error: step 3: loss is NaN\n")
+
+
+# --- the rest --------------------------------------------------------------------------------------------------------
+
+
+def test_models_are_listed_and_shown(run: Run, tiny_model: Callable[[str], Path]) -> None:
+    code, out, _ = run("models")
+    assert code == 0
+    for name in ("denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"):
+        assert f"\n{name} " in out
+    assert "super-resolve ×4" in out
+    for name in ("denoise", tiny_model("denoise")):
+        code, card, _ = run("models", name)
+        assert code == 0
+        assert "tile overlap  24 px" in card
+        for part in ("data terms", "metrics", "limits", "kind: restorer"):
+            assert part in card
+    code, _, err = run("models", "denois")
+    assert code == 2
+    assert "did you mean 'denoise'" in one_line(err)
+
+
+def test_recipes_are_listed_and_printed(run: Run) -> None:
+    code, out, _ = run("recipes")
+    assert code == 0
+    shipped = sorted(path.stem for path in recipes_dir().glob("*.yaml"))
+    assert [line.split()[0] for line in out.splitlines()] == shipped
+    assert all(len(line.split()) > 3 for line in out.splitlines())
+    code, text, _ = run("recipes", "denoise_tiny")
+    assert code == 0
+    assert text == (recipes_dir() / "denoise_tiny.yaml").read_text()
+    assert yaml.safe_load(text)["name"] == "denoise_tiny"
+    assert run("recipes", "nope")[0] == 2
+
+
+def test_schema_is_json(run: Run) -> None:
+    code, out, _ = run("schema")
+    assert code == 0
+    assert {"name", "seed", "task", "data", "generator", "discriminator", "adversarial", "losses", "train"} <= set(
+        json.loads(out)["properties"]
+    )
+
+
+def test_doctor_says_what_there_is(run: Run) -> None:
+    code, out, _ = run("doctor")
+    assert code == 0
+    for word in (
+        "img2img",
+        "torch",
+        "device",
+        "precision",
+        "stlpips_vgg",
+        "lpips_alex",
+        "EfficientNet-Lite0",
+        "denoise",
+    ):
+        assert word in out
+
+
+def test_evaluation_is_reached(run: Run, tmp_path: Path, photos: list[np.ndarray]) -> None:
+    (tmp_path / "data").mkdir()
+    Image.fromarray(photos[0]).save(tmp_path / "data" / "a.png")
+    arguments = ("eval", "--task", "denoise", "--data", tmp_path / "data", "--device", "cpu")
+    code, out, _ = run(*arguments, "--json", "--out", tmp_path / "report")
+    assert code == 0
+    assert json.loads(out)["task"] == "denoise"
+    assert (tmp_path / "report").is_dir()
+    code, _, err = run("eval", "--task", "denois", "--data", tmp_path)
+    assert code == 2
+    assert "did you mean 'denoise'" in one_line(err)

@@ -1,0 +1,124 @@
+"""Imports go downwards only, nothing unpickles code, and nobody but tasks branches on a task's name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import img2img
+from img2img.tasks import task_kinds
+
+PACKAGE = Path(img2img.__file__).parent
+TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+# Lowest first; members of a row may use each other and every row below. A new module must be given its place here.
+LAYERS = [
+    {"errors", "environment", "resources", "files", "explain", "ranges"},
+    {"pixels"},
+    {"models", "losses"},
+    {"tasks", "data"},
+    {"recipe"},
+    {"modelfile", "zoo", "devices"},
+    {"training", "inference"},
+    {"evaluation"},
+    {"about", "cli", "apps", "__main__"},
+]
+HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
+
+
+def part_of(file: str) -> str:
+    """`pixels/masks.py` -> `pixels`, `recipe.py` -> `recipe`."""
+    return file.removesuffix(".py").split("/")[0]
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Parts of img2img that a file imports, at its head or inside a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            deep = node.module == "img2img"
+            modules = [f"img2img.{alias.name}" for alias in node.names] if deep else [node.module or ""]
+        else:
+            continue
+        yield from (m.split(".")[1] for m in modules if m.startswith("img2img.") and m != "img2img.__version__")
+
+
+def test_no_file_imports_relatively() -> None:
+    found = [f for f, tree in TREES.items() for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+    assert found == []
+
+
+@pytest.mark.parametrize("file", [f for f in TREES if f != "__init__.py"])
+def test_imports_go_downwards(file: str) -> None:
+    own = part_of(file)
+    assert own in HEIGHT, f"give {own} its place in LAYERS"
+    assert [name for name in imported(TREES[file]) if HEIGHT[name] > HEIGHT[own]] == []
+
+
+@pytest.mark.parametrize(
+    ("lower", "never"), [("inference", "training"), ("training", "inference"), ("evaluation", "training")]
+)
+def test_using_a_model_and_training_one_know_nothing_of_each_other(lower: str, never: str) -> None:
+    users = [file for file, tree in TREES.items() if part_of(file) == lower and never in imported(tree)]
+    assert users == []
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+@pytest.mark.parametrize("file", TREES)
+def test_nothing_unpickles_code(file: str) -> None:
+    forbidden = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    for node in ast.walk(TREES[file]):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not {name.split(".")[0] for name in names} & forbidden
+    for name, call in calls(TREES[file]):
+        if name.endswith("torch.load") or name in {"np.load", "numpy.load"}:
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            assert given.get("weights_only") == "True" or (name.startswith("n") and "allow_pickle" not in given), (
+                ast.unparse(call)
+            )
+        assert name not in {"yaml.load", "yaml.unsafe_load", "eval", "exec", "accelerator.load_state"}, ast.unparse(
+            call
+        )
+        assert not name.endswith(("torch.hub.load", "load_state_dict_from_url")), ast.unparse(call)
+
+
+def strings(node: ast.AST) -> set[str]:
+    return {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in TREES if part_of(f) != "tasks" and not f.startswith("evaluation/protocol")]
+)
+def test_only_tasks_know_their_names(file: str) -> None:
+    """Comparing, or matching, with the name of a task is a task's business that has leaked."""
+    kinds = set(task_kinds())
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.Compare | ast.MatchValue):
+            assert not strings(node) & kinds, f"{file}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_pixels_alone_know_photo_codecs() -> None:
+    """One door for pixels: nobody else opens or writes picture files."""
+    doors = {"Image.open", "cv2.imread", "cv2.imwrite", "cv2.imdecode", "tifffile.imread", "tifffile.imwrite"}
+    users = {f for f, tree in TREES.items() for name, _ in calls(tree) if name in doors and part_of(f) != "pixels"}
+    assert users == set()
+
+
+def test_the_recipe_and_its_help_need_no_training() -> None:
+    """What `--help` and reading a recipe import at their heads stays light."""
+    heads = {node.names[0].name for node in TREES["cli.py"].body if isinstance(node, ast.Import)}
+    heads |= {node.module or "" for node in TREES["cli.py"].body if isinstance(node, ast.ImportFrom)}
+    assert not {
+        h for h in heads if h.split(".")[0] in {"torch", "timm", "kornia", "accelerate", "albumentations", "gradio"}
+    }
+    assert {h for h in heads if h.startswith("img2img")} <= {"img2img", "img2img.errors"}

@@ -1,0 +1,479 @@
+"""Every shipped recipe trains; every combination trains or is refused with its reason; every mistake is named."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.errors import UserError
+from img2img.losses.perceptual import missing
+from img2img.modelfile import Card, load_generator, read_header, save_model
+from img2img.recipe import Recipe, schema, schema_json
+from img2img.resources import recipes_dir
+from img2img.tasks import task_kinds
+from img2img.training.steps import PairedStep
+
+RECIPES = sorted(recipes_dir().glob("*.yaml"))
+SHIPPED = pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+
+SMALL: dict[str, dict[str, Any]] = {
+    "unet": {"width": 4, "levels": 4},
+    "restorer": {"widths": [8], "blocks": [1], "unshuffle": 2},
+    "colour_unet": {"width": 8},
+    "gated": {"width": 8, "dilations": [1, 2]},
+    "glcic": {"width": 8, "dilations": [2, 4]},
+    "patchgan": {"width": 4},
+    "global_local": {"width": 4, "features": 8, "local_px": 32},
+}
+
+
+@pytest.fixture(scope="module")
+def accelerator() -> Iterator[Accelerator]:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield Accelerator(cpu=True)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def shrunk(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same recipe with narrow networks on two 64 px crops."""
+    fields = json.loads(json.dumps(fields))
+    for part in ("generator", "discriminator"):
+        if fields.get(part):
+            fields[part].update(SMALL[fields[part]["kind"]])
+    fields["data"] = {**fields.get("data", {}), "crop_px": 64, "resize_px": [64, 72]}
+    fields["train"] = {**fields.get("train", {}), "batch_size": 2}
+    for loss in fields.get("losses", []):
+        if loss.get("crop_px"):
+            loss["crop_px"] = 32
+    return fields
+
+
+def batch_for(recipe: Recipe, photos: Sequence[np.ndarray]) -> Batch:
+    items = []
+    for number, photo in enumerate(photos[:2]):
+        rng = sample_rng(recipe.seed, 0, number)
+        pictures = recipe.data([photo, photo[:, ::-1]], rng)
+        other = pictures[1] if recipe.task.reads == "pair" else None
+        items.append(recipe.task.make_pair(Sample(number, pictures[0], other), rng))
+    return collate(items)
+
+
+def weights(network: torch.nn.Module | None) -> list[torch.Tensor]:
+    return [] if network is None else [p.detach().clone() for p in network.parameters()]
+
+
+def changed(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
+    return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def steps_once(recipe: Recipe, accelerator: Accelerator, photos: Sequence[np.ndarray]) -> PairedStep:
+    """One joint step; both players must learn from it."""
+    step, batch = PairedStep(recipe, accelerator), batch_for(recipe, photos)
+    a = recipe.adversarial
+    number = a.turns(recipe.train.steps)[1] if a else 0
+    before = weights(step.generator), weights(step.discriminator)
+    losses = step.step([batch], number)
+    assert all(math.isfinite(value) for value in losses.values())
+    assert changed(before[0], weights(step.generator))
+    assert not a or changed(before[1], weights(step.discriminator))
+    assert ("adversarial" in losses) == (a is not None)
+    return step
+
+
+# --- what is shipped
+
+
+@SHIPPED
+def test_a_shipped_recipe_is_short_and_named_like_its_file(path: Path) -> None:
+    recipe = Recipe.load(path)
+    assert len(path.read_text().splitlines()) <= 40
+    assert path.read_text().startswith("# ")
+    assert recipe.name == path.stem
+    assert Recipe.load(path.stem) == Recipe.load(f"recipes/{path.name}") == recipe
+    assert recipe.data.path == ("data/samples",)
+
+
+@SHIPPED
+def test_a_shipped_recipe_steps_saves_and_comes_back_the_same(
+    path: Path, accelerator: Accelerator, photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    recipe = Recipe.parse(shrunk(yaml.safe_load(path.read_text())))
+    if any(loss.kind == "perceptual" and missing(loss.network) for loss in recipe.losses):
+        pytest.skip("its perceptual network is not installed")
+    step = steps_once(recipe, accelerator, photos)
+    for half in (False, True):
+        save_model(tmp_path / "model.safetensors", step.ema, recipe, Card(steps=1), half=half)
+        header, network = load_generator(tmp_path / "model.safetensors")
+        assert header.recipe == recipe
+        trained = step.ema.state_dict()
+        assert half or all(torch.equal(value, trained[name]) for name, value in network.state_dict().items())
+        condition = batch_for(recipe, photos).condition
+        with torch.inference_mode():
+            difference = (network(condition) - step.ema(condition)).abs().max()
+        assert difference <= (0.02 if half else 1e-6)
+
+
+@SHIPPED
+def test_a_shipped_recipe_builds_at_its_full_size(path: Path) -> None:
+    recipe = Recipe.load(path)
+    with torch.device("meta"):
+        network = recipe.generator.build(recipe.task)
+    assert sum(p.numel() for p in network.parameters()) > 10_000
+
+
+@SHIPPED
+def test_the_resolved_recipe_reads_back(path: Path, tmp_path: Path) -> None:
+    recipe = Recipe.load(path)
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
+    assert yaml.safe_load(recipe.to_yaml()).keys() == Recipe.model_fields.keys()
+
+
+def test_there_is_a_tiny_recipe_for_every_task() -> None:
+    tiny = {Recipe.load(path).task.kind for path in RECIPES if path.stem.endswith("_tiny")}
+    assert tiny == set(task_kinds())
+
+
+def test_pix2pix_is_as_published() -> None:
+    r = Recipe.load("translate_pix2pix")
+    assert r.adversarial is not None
+    weights_of_l1 = sum(loss.weight for loss in r.losses) / r.adversarial.weight
+    assert weights_of_l1 == pytest.approx(100)
+    assert (r.train.lr, r.train.betas, r.adversarial.lr, r.adversarial.betas) == (
+        2e-4,
+        (0.5, 0.999),
+        2e-4,
+        (0.5, 0.999),
+    )
+    assert (r.train.batch_size, r.data.resize_px, r.data.crop_px, r.adversarial.d_loss_weight) == (
+        1,
+        (286, 286),
+        256,
+        0.5,
+    )
+    assert (r.train.schedule, r.train.decay_from) == ("linear", 0.5)
+
+
+def test_glcic_has_three_phases_in_the_papers_proportions() -> None:
+    r = Recipe.load("inpaint_glcic")
+    assert r.adversarial is not None
+    d_starts, both_start = r.adversarial.turns(r.train.steps)
+    assert (d_starts / r.train.steps, both_start / r.train.steps) == pytest.approx((0.18, 0.20))
+    assert r.adversarial.weight == 4e-4
+    assert [loss.kind for loss in r.losses] == ["l2"]
+
+
+# --- every combination trains or is refused
+
+FITS = {
+    "translate": {"unet", "restorer"},
+    "colorize": {"unet", "restorer", "colour_unet"},
+    "denoise": {"unet", "restorer"},
+    "super-resolve": {"restorer"},
+    "inpaint": {"unet", "restorer", "gated", "glcic"},
+}
+GENERATORS = ["unet", "restorer", "colour_unet", "gated", "glcic"]
+DISCRIMINATORS = [None, "patchgan", "global_local"]
+OBJECTIVES = [None, "ns", "lsgan", "hinge"]
+
+
+def combination(
+    task: str, generator: str, discriminator: str | None, objective: str | None, **more: Any
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": "x", "task": task, "generator": {"kind": generator, **SMALL[generator]}}
+    if generator == "colour_unet":
+        fields["generator"]["pretrained"] = False
+    if discriminator:
+        fields["discriminator"] = {"kind": discriminator, **SMALL[discriminator]}
+    if objective:
+        fields["adversarial"] = {"kind": objective, "weight": 0.1, **more}
+    return {**fields, "data": {"crop_px": 64}, "train": {"batch_size": 2, "steps": 10}}
+
+
+def test_the_table_of_combinations_knows_every_kind() -> None:
+    union = Recipe.model_json_schema()["properties"]
+    assert set(GENERATORS) == set(union["generator"]["discriminator"]["mapping"])
+    assert set(DISCRIMINATORS) - {None} == set(union["discriminator"]["anyOf"][0]["discriminator"]["mapping"])
+    assert FITS.keys() == set(task_kinds())
+
+
+@pytest.mark.parametrize(("task", "generator"), list(itertools.product(FITS, GENERATORS)))
+def test_every_combination_trains_or_is_refused(
+    task: str, generator: str, accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
+    for discriminator, objective in itertools.product(DISCRIMINATORS, OBJECTIVES):
+        fields = combination(task, generator, discriminator, objective)
+        if generator not in FITS[task]:
+            reason = f"generator.kind '{generator}' does not fit task '{task}': it "
+        elif (discriminator is None) != (objective is None):
+            reason = f"{'adversarial' if objective is None else 'discriminator'} is missing"
+        elif discriminator == "global_local" and task != "inpaint":
+            reason = f"discriminator.kind 'global_local' looks at the hole, and task '{task}' has no mask; use patchgan"
+        else:
+            steps_once(Recipe.parse(fields), accelerator, photos)
+            continue
+        with pytest.raises(UserError) as refused:
+            Recipe.parse(fields)
+        assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("task", FITS)
+@pytest.mark.parametrize("sees", [["condition"], ["mask"], ["condition", "mask"]])
+def test_whatever_the_discriminator_sees_trains_or_is_refused(
+    task: str, sees: list[str], accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
+    fields = combination(task, "restorer", "patchgan", "ns", sees=sees)
+    if "mask" in sees and task != "inpaint":
+        with pytest.raises(UserError, match=r"adversarial\.sees 'mask', and task"):
+            Recipe.parse(fields)
+    else:
+        steps_once(Recipe.parse(fields), accelerator, photos)
+
+
+@pytest.mark.parametrize("task", FITS)
+@pytest.mark.parametrize("loss", ["l1", "l2", "charbonnier", "colourfulness"])
+@pytest.mark.parametrize("region", ["all", "hole", "known"])
+def test_every_loss_trains_or_is_refused(
+    task: str, loss: str, region: str, accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
+    fields = combination(task, "restorer", None, None)
+    fields["losses"] = [
+        {"kind": loss, **({} if region == "all" else {"region": region})},
+        {"kind": "l1", "weight": 0.1},
+    ]
+    if region != "all" and (loss == "colourfulness" or task != "inpaint"):
+        with pytest.raises(UserError, match=r"losses\.0\.region"):
+            Recipe.parse(fields)
+    else:
+        steps_once(Recipe.parse(fields), accelerator, photos)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize(("crop_px", "local_px"), [(64, 32), (64, 64), (128, 32), (128, 64)])
+def test_a_tower_that_ends_in_one_pixel_is_refused_where_it_could_not_train(
+    norm: str, batch_size: int, crop_px: int, local_px: int, accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
+    fields = combination("inpaint", "gated", "global_local", "ns")
+    fields["discriminator"] |= {"norm": norm, "local_px": local_px}
+    fields["data"]["crop_px"], fields["train"]["batch_size"] = crop_px, batch_size
+    one_pixel = crop_px == 64 or local_px == 32
+    if one_pixel and (norm == "instance" or (norm == "batch" and batch_size == 1)):
+        with pytest.raises(UserError, match=f"norm '{norm}' has one pixel"):
+            Recipe.parse(fields)
+        return
+    recipe = Recipe.parse(fields)
+    steps_once(recipe, accelerator, photos[:batch_size])
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ({"phases": [2, 1, 7]}, [(True, False), (True, False), (False, True), (True, True)]),  # of ten steps
+        ({"phases": [0.1, 0, 0.9]}, [(True, False), (True, True), (True, True), (True, True)]),
+        ({"start_step": 2}, [(True, False), (True, False), (True, True), (True, True)]),
+    ],
+)
+def test_phases_train_who_they_should(
+    when: dict[str, Any], expected: list[tuple[bool, bool]], accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
+    fields = combination("inpaint", "glcic", "global_local", "ns", **when)
+    step = PairedStep(Recipe.parse(fields), accelerator)
+    batch = batch_for(step.recipe, photos)
+    who = []
+    for number in (0, 1, 2, 3):
+        before = weights(step.generator), weights(step.discriminator)
+        step.step([batch], number)
+        who.append((changed(before[0], weights(step.generator)), changed(before[1], weights(step.discriminator))))
+    assert who == expected
+
+
+# --- refusals and mistakes
+
+
+def plain(**more: Any) -> dict[str, Any]:
+    return {**combination("inpaint", "gated", None, None), **more}
+
+
+def gan(**more: Any) -> dict[str, Any]:
+    return {**combination("inpaint", "gated", "patchgan", "ns"), **more}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (plain(trian={}), "trian: unknown key, did you mean 'train'?"),
+        (plain(task={"kind": "denoise", "sigma": 3}), "task.sigma: unknown key, did you mean 'sigma_255'?"),
+        (plain(data={"crop": 64}), "data.crop: unknown key, did you mean 'crop_px'?"),
+        (plain(train={"step": 1}), "train.step: unknown key, did you mean 'steps'?"),
+        (plain(generator={"kind": "restorer", "width": 8}), "generator.width: unknown key, did you mean 'widths'?"),
+        (
+            gan(discriminator={"kind": "patchgan", "layer": 3}),
+            "discriminator.layer: unknown key, did you mean 'layers'?",
+        ),
+        (gan(adversarial={"wieght": 3}), "adversarial.wieght: unknown key, did you mean 'weight'?"),
+        (
+            plain(losses=[{"kind": "l1"}, {"kind": "perceptual", "crop": 32}]),
+            "losses.1.crop: unknown key, did you mean",
+        ),
+        (plain(generator={"kind": "unett"}), "generator.kind: unknown 'unett', did you mean 'unet'?"),
+        (plain(generator={"width": 4}), "generator.kind: is missing: one of colour_unet, gated, glcic, restorer, unet"),
+        (gan(discriminator={"kind": "patch"}), "discriminator.kind: unknown 'patch', did you mean 'patchgan'?"),
+        (plain(losses=[{"kind": "l11"}]), "losses.0.kind: unknown 'l11', did you mean 'l1'?"),
+        (plain(task="inpant"), "unknown task 'inpant', did you mean 'inpaint'?"),
+        (gan(adversarial={"kind": "wgan"}), "adversarial.kind: input should be 'ns', 'lsgan' or 'hinge', got 'wgan'"),
+        (plain(train={"lr": "fast"}), "train.lr: input should be a valid number"),
+        (plain(train={"lr": 0}), "train.lr: input should be greater than 0, got 0"),
+        (plain(train={"betas": [0.5, "x"]}), "train.betas.1: input should be a valid number"),
+        (
+            plain(generator={"kind": "restorer", "widths": [8, 0], "blocks": [1, 1]}),
+            "generator.widths.1: input should be",
+        ),
+        (
+            plain(generator={"kind": "restorer", "widths": [8], "blocks": [1, 1]}),
+            "generator: widths has 1 entries and blocks 2",
+        ),
+        (plain(data={"crop_px": 64, "resize_px": [90, 80]}), "data.resize_px: [90, 80] is not a range"),
+        (plain(name="no spaces"), "name: string should match pattern"),
+        ({"name": "x", "task": "denoise"}, "generator: is missing"),
+        ({"name": "x"}, "task.kind is missing: name one of"),
+        (["denoise"], "a recipe is a mapping with the keys name, seed, task"),
+        (plain(data={"crop_px": 60}), "data.crop_px is 60: generator 'gated' needs a multiple of 8"),
+        (plain(losses=[]), "losses is empty"),
+        (gan(losses=[], adversarial={"start_step": 3}), "losses is empty: before the discriminator starts"),
+        (gan(adversarial={"phases": [1, 1, 0]}), "adversarial: phases are proportions"),
+        (gan(adversarial={"phases": [1, 1, 1], "start_step": 5}), "adversarial: phases already say when"),
+        (plain(losses=[{"kind": "perceptual", "crop_px": 96}]), "losses.0.crop_px is larger than data.crop_px (64)"),
+        (
+            plain(losses=[{"kind": "perceptual"}], data={"crop_px": 24}),
+            "losses.0.network 'stlpips_vgg' needs a data.crop_px",
+        ),
+        (gan(data={"crop_px": 24}), "data.crop_px 24 does not suit discriminator 'patchgan'"),
+        (gan(discriminator={"kind": "patchgan", "layers": 5}), "with 5 layers it needs at least 96"),
+        (gan(discriminator={"kind": "global_local"}), "it needs at least 64 and its local_px, 128"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_a_mistake_is_named_with_its_field_and_its_fix(fields: Any, message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Recipe.parse(fields, where="mine.yaml")
+    assert str(refused.value).startswith("mine.yaml: ")
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_several_mistakes_are_counted() -> None:
+    with pytest.raises(UserError, match=r"\(and 2 more\)"):
+        Recipe.parse(plain(a=1, b=2, c=3))
+
+
+@pytest.mark.parametrize("text", ["name: [", "just words", "", "- a\n- b", "\udcff"])
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=r"mine\.yaml"):
+        Recipe.load(path)
+
+
+def test_a_misspelt_recipe_is_suggested() -> None:
+    with pytest.raises(UserError, match=r"no recipe 'denoise_tyni', did you mean 'denoise_tiny'\?"):
+        Recipe.load("denoise_tyni")
+
+
+# --- overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("train.lr=1e-4", lambda r: r.train.lr == 1e-4),
+        ("train.steps=7", lambda r: r.train.steps == 7),
+        ("train.betas=[0.5, 9e-1]", lambda r: r.train.betas == (0.5, 0.9)),
+        ("train.betas.0=0.25", lambda r: r.train.betas == (0.25, 0.999)),
+        ("data.resize_px=[70,80]", lambda r: r.data.resize_px == (70, 80)),
+        ("data.resize_px=null", lambda r: r.data.resize_px is None),
+        ("data.path=/my photos", lambda r: r.data.path == ("/my photos",)),
+        ("data.path=[a, b]", lambda r: r.data.path == ("a", "b")),
+        ("data.flip=false", lambda r: r.data.flip is False),
+        ("losses.0.weight=2.5", lambda r: r.losses[0].weight == 2.5),
+        ("losses=[{kind: l2}]", lambda r: [loss.kind for loss in r.losses] == ["l2"]),
+        ("task.source=grey", lambda r: r.task.source == "grey"),
+        ("discriminator.width=8", lambda r: r.discriminator.width == 8),
+        ("name=other", lambda r: r.name == "other"),
+        ("train.init=super_resolve_x4", lambda r: r.train.init == "super_resolve_x4"),
+    ],
+)
+def test_an_override_is_read_as_yaml(override: str, read: Any) -> None:
+    base = ["train.betas=[0.9, 0.999]"]
+    assert read(Recipe.load("translate_tiny", [*base, override]))
+    assert not read(Recipe.load("translate_tiny", [*base, "name=plain"]))
+
+
+def test_later_overrides_win_and_the_task_may_be_a_bare_name(tmp_path: Path) -> None:
+    path = tmp_path / "short.yaml"
+    path.write_text("{name: x, task: denoise, generator: {kind: restorer}}")
+    recipe = Recipe.load(path, ["task.sigma_255=[1, 2]", "seed=3", "seed=4"])
+    assert recipe.task.model_dump()["sigma_255"] == (1, 2)
+    assert recipe.seed == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.stesp=7", "train.stesp: unknown key, did you mean 'steps'?"),
+        ("trane.steps=7", "trane: unknown key, did you mean 'train'?"),
+        ("generator.wdith=7", "generator.wdith: unknown key, did you mean 'width'?"),
+        ("losses.0.wieght=7", "losses.0.wieght: unknown key, did you mean 'weight'?"),
+        ("losses.5.weight=7", "'losses.5.weight': the list has 1 entries, counted from 0"),
+        ("losses.first=7", "'losses.first': the list has 1 entries, counted from 0"),
+        ("name.first=7", "'name.first': name is a single value, it has no fields"),
+        ("train.steps", "'train.steps' is not an override: write key.path=value"),
+        ("=7", "'=7' is not an override"),
+        ("train.betas=[0.5", "its value is not readable as YAML"),
+        ("train.steps=", "train.steps: input should be a valid integer, got None"),
+    ],
+)
+def test_a_wrong_override_is_named(override: str, message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Recipe.load("translate_tiny", [override])
+    assert message in str(refused.value)
+
+
+# --- schema and header
+
+
+def test_the_schema_is_json_and_knows_every_task_and_key() -> None:
+    read = json.loads(schema_json())
+    assert read == schema()
+    assert set(read["properties"]) == set(Recipe.model_fields)
+    tasks = {o["properties"]["kind"].get("const"): o for o in read["properties"]["task"]["anyOf"] if "properties" in o}
+    assert tasks.keys() - {None} == set(task_kinds())
+    assert read["properties"]["data"]["$ref"] == "#/$defs/DataConfig"
+    assert "string" in read["$defs"]["DataConfig"]["properties"]["path"]["type"]
+    for path in RECIPES:
+        fields = yaml.safe_load(path.read_text())
+        assert fields.keys() <= set(read["properties"])
+        assert fields["task"].keys() <= tasks[fields["task"]["kind"]]["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "5", "null", "{}", '{"name": "x", "task": 7}', "not json", '{"task": {"kind": "os:system"}}']
+)
+def test_a_hostile_header_is_one_line_and_runs_nothing(tmp_path: Path, text: str) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.zeros(1)}, tmp_path / "m.safetensors", {"format": "img2img/1", "recipe": text, "card": "{}"})
+    with pytest.raises(UserError, match=r"m\.safetensors"):
+        read_header(tmp_path / "m.safetensors")
