@@ -37,7 +37,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def photos() -> list[np.ndarray]:
-    """Six real photos, (96,96,3) uint8, shrunk middle squares of the first shipped samples. Copy before writing into one."""
+    """Six real photos, (96,96,3) uint8, shrunk middle squares of shipped samples. Copy before writing into one."""
     return [_small(path) for path in sorted(samples_dir().glob("*.jpg"))[:6]]
 
 

@@ -400,6 +400,7 @@ def test_a_misspelt_recipe_is_suggested() -> None:
     [
         ("train.lr=1e-4", lambda r: r.train.lr == 1e-4),
         ("train.steps=7", lambda r: r.train.steps == 7),
+        ("train.steps=1e3", lambda r: r.train.steps == 1000),
         ("train.betas=[0.5, 9e-1]", lambda r: r.train.betas == (0.5, 0.9)),
         ("train.betas.0=0.25", lambda r: r.train.betas == (0.25, 0.999)),
         ("data.resize_px=[70,80]", lambda r: r.data.resize_px == (70, 80)),

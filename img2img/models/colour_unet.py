@@ -21,16 +21,17 @@ from img2img.errors import UserError
 from img2img.models.blocks import NetworkConfig, Shapes
 
 STRIDE = 4
+GROUPS = 8
 
 
 class ColourUNetConfig(NetworkConfig):
     """Pretrained encoder, decoder of `width` channels at a quarter of the picture's size."""
 
     kind: Literal["colour_unet"] = "colour_unet"
-    width: int = Field(64, ge=8, description="channels at the quarter-size end; deeper levels have 1.5× and 2×")
+    width: int = Field(64, ge=8, multiple_of=16, description="channels at the quarter-size end; deeper levels have 1.5× and 2×")
     pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
     freeze_encoder: bool = Field(
-        True, description="train the decoder alone: keeps what ImageNet taught, and makes steps cheaper"
+        True, description="train the decoder alone: keeps what ImageNet taught, if pretrained, and makes steps cheaper"
     )
 
     @property
@@ -44,7 +45,8 @@ class ColourUNetConfig(NetworkConfig):
 
     def build(self, shapes: Shapes) -> nn.Module:
         network = ColourUNet(self, shapes.condition_channels, shapes.prediction_channels)
-        network.encoder.requires_grad_(not self.freeze_encoder)
+        # Without ImageNet weights there is nothing worth keeping: random features must learn.
+        network.encoder.requires_grad_(not (self.freeze_encoder and self.pretrained))
         return network
 
     def start(self, network: nn.Module) -> None:
@@ -62,7 +64,7 @@ class ColourUNet(nn.Module):
         # Hints and the like come beside luminance; the pretrained stem sees luminance, they join at the decoder's end.
         widths = (config.width, config.width * 3 // 2, config.width * 2, config.width * 2)
         skips = (24, 40, 112, 320)
-        self.lateral = nn.ModuleList(nn.Conv2d(s, w, 1) for s, w in zip(skips, widths, strict=True))
+        self.lateral = nn.ModuleList(_lateral(s, w) for s, w in zip(skips, widths, strict=True))
         self.scene = nn.Linear(skips[-1], widths[-1])
         self.decode = nn.ModuleList(_refine(deep, w) for w, deep in pairwise(widths))
         self.head = nn.Conv2d(widths[0] + (in_channels - 1), out_channels, 3, padding=1)
@@ -94,12 +96,19 @@ class ColourUNet(nn.Module):
         return self
 
 
+def _lateral(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Encoder features at unit scale: without it the shallow levels, the loudest, drown what the deep ones recognise."""
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.GroupNorm(GROUPS, out_channels))
+
+
 def _refine(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ReLU(),
         nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        nn.GroupNorm(GROUPS, out_channels),
         nn.ReLU(),
         nn.Conv2d(out_channels, out_channels, 3, padding=1),
+        nn.GroupNorm(GROUPS, out_channels),
         nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
     )
 

@@ -15,7 +15,6 @@ from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels.colour import downscale, upscale, y_channel
 from img2img.tasks.base import PhotoStatistics, Task
 
-
 SMALL_PX = 640  # a photo whose longer side is not above this asks to be enlarged
 
 

@@ -31,6 +31,7 @@ from img2img.tasks.forward import forward, predict_rgb
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.runlog import Averages, Bar, RunLog, write_sheet
 from img2img.training.steps import PairedStep, TrainingError
+from img2img.zoo import model_path
 
 log = logging.getLogger("img2img")
 
@@ -59,7 +60,7 @@ class Trainer:
         self.step = PairedStep(recipe, self.accelerator)
         self.done, self.seconds, averages = 0, 0.0, None
         if checkpoint is None:
-            self.step.start_from(_init_weights(recipe))
+            self._begin()
         else:
             self.step.load_state(checkpoint.tensors)
             self.done, self.seconds = int(checkpoint.facts["step"]), float(checkpoint.facts["seconds"])
@@ -238,6 +239,20 @@ class Trainer:
             generator.multiple_of,
         )
 
+    def _begin(self) -> None:
+        """Start from `train.init`, or as the generator's own config says. Raises UserError when weights do not fit."""
+        name = self.recipe.train.init
+        if name is None:
+            return self.step.start_from(None)
+        path = model_path(name)
+        try:
+            self.step.start_from(read_weights(path))
+        except RuntimeError as error:
+            theirs = read_header(path).recipe.generator.model_dump(mode="json")
+            raise UserError(
+                f"train.init: '{name}' has another network; write its generator in the recipe: {theirs}"
+            ) from error
+
     def _start_or_resume(self, resume: bool) -> Checkpoint | None:
         started = (self.out / "log.jsonl").exists()
         if started and not resume:
@@ -288,21 +303,6 @@ def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
         project_dir=out,
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
-
-
-def _init_weights(recipe: Recipe) -> dict[str, torch.Tensor] | None:
-    """Weights to fine-tune from. Raises UserError when the file's network is not the recipe's."""
-    if recipe.train.init is None:
-        return None
-    from img2img.zoo import model_path
-
-    path = model_path(recipe.train.init)
-    theirs = read_header(path).recipe
-    if theirs.generator != recipe.generator:
-        raise UserError(
-            f"train.init: '{recipe.train.init}' has generator {theirs.generator!r}; copy it into the recipe's generator"
-        )
-    return read_weights(path)
 
 
 def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:

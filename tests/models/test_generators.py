@@ -148,6 +148,20 @@ def test_pretrained_encoder_recognises_animals(photo: str, classes: set[int]) ->
     assert int(logits.argmax()) in classes
 
 
+def test_colour_unet_starts_at_grey() -> None:
+    assert not COLOUR.build(build_task("colorize"))(torch.rand(1, 1, 64, 64)).any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "learns"),
+    [({}, False), ({"freeze_encoder": False}, True), ({"pretrained": False}, True)],
+)
+def test_a_frozen_encoder_is_a_pretrained_one(fields: dict[str, bool], learns: bool) -> None:
+    network = ColourUNetConfig(width=8, **fields).build(build_task("colorize"))
+    assert {p.requires_grad for p in network.encoder.parameters()} == {learns}
+    assert all(p.requires_grad for name, p in network.named_parameters() if not name.startswith("encoder."))
+
+
 def test_training_leaves_the_encoders_statistics_alone() -> None:
     network = pretrained().train()
     before = {name: value.clone() for name, value in network.encoder.named_buffers()}
@@ -157,6 +171,7 @@ def test_training_leaves_the_encoders_statistics_alone() -> None:
 
 def test_colour_unet_predicts_at_a_quarter_and_takes_hints_beside_luminance() -> None:
     network = ColourUNet(COLOUR, in_channels=3, out_channels=2).eval()
+    torch.nn.init.normal_(network.head.weight, 0.0, 0.1)
     x = torch.rand(1, 3, 64, 96)
     made = network(x)
     assert made.shape == (1, 2, 16, 24)
