@@ -31,7 +31,7 @@ SHIPPED = pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"width": 4, "levels": 4},
     "restorer": {"widths": [8], "blocks": [1], "unshuffle": 2},
-    "colour_unet": {"width": 8},
+    "colour_unet": {"width": 16},
     "gated": {"width": 8, "dilations": [1, 2]},
     "glcic": {"width": 8, "dilations": [2, 4]},
     "patchgan": {"width": 4},

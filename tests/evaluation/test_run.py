@@ -52,7 +52,7 @@ def test_inpainting_that_corrects_nothing_scores_as_telea(photos, silent_model):
 
 @pytest.mark.usefixtures("no_networks")
 def test_colorization_without_colour_scores_as_grey_and_missing_networks_are_said_so(photos, silent_model):
-    model = silent_model({"kind": "colorize"}, {"kind": "colour_unet", "width": 8, "pretrained": False})
+    model = silent_model({"kind": "colorize"}, {"kind": "colour_unet", "width": 16, "pretrained": False})
     report = evaluate("colorize", photos, model)
     ours, grey = values(report, "silent")[0], values(report, "grey")[0]
     assert ours["PSNR dB"] == pytest.approx(grey["PSNR dB"], abs=0.01)

@@ -24,7 +24,7 @@ from img2img.tasks.forward import predict_rgb
 
 UNET = UNetConfig(width=4, levels=4)
 RESTORER = RestorerConfig(widths=(8, 8), blocks=(1, 1), unshuffle=2)
-COLOUR = ColourUNetConfig(width=8, pretrained=False)
+COLOUR = ColourUNetConfig(width=16, pretrained=False)
 GATED = GatedConfig(width=8, dilations=(1, 2))
 GLCIC = GlcicConfig(width=8, dilations=(2, 4))
 
@@ -108,7 +108,7 @@ def test_strength_zero_is_the_trivial_baseline() -> None:
 
 
 def pretrained() -> ColourUNet:
-    config = ColourUNetConfig(width=8)
+    config = ColourUNetConfig(width=16)
     network = config.build(build_task("colorize"))
     config.start(network)
     assert isinstance(network, ColourUNet)
@@ -117,7 +117,7 @@ def pretrained() -> ColourUNet:
 
 def test_colour_unet_takes_over_every_pretrained_tensor() -> None:
     torch.manual_seed(1)
-    before = ColourUNetConfig(width=8).build(build_task("colorize")).encoder.state_dict()
+    before = ColourUNetConfig(width=16).build(build_task("colorize")).encoder.state_dict()
     after = pretrained().encoder.state_dict()
     changed = [name for name, value in after.items() if not torch.equal(value, before[name])]
     floats = [name for name, value in after.items() if value.is_floating_point()]
@@ -157,7 +157,7 @@ def test_colour_unet_starts_at_grey() -> None:
     [({}, False), ({"freeze_encoder": False}, True), ({"pretrained": False}, True)],
 )
 def test_a_frozen_encoder_is_a_pretrained_one(fields: dict[str, bool], learns: bool) -> None:
-    network = ColourUNetConfig(width=8, **fields).build(build_task("colorize"))
+    network = ColourUNetConfig(width=16, **fields).build(build_task("colorize"))
     assert {p.requires_grad for p in network.encoder.parameters()} == {learns}
     assert all(p.requires_grad for name, p in network.named_parameters() if not name.startswith("encoder."))
 
