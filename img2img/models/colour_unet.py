@@ -28,7 +28,7 @@ class ColourUNetConfig(NetworkConfig):
     """Pretrained encoder, decoder of `width` channels at a quarter of the picture's size."""
 
     kind: Literal["colour_unet"] = "colour_unet"
-    width: int = Field(64, ge=8, multiple_of=16, description="channels at the quarter-size end; deeper levels have 1.5× and 2×")
+    width: int = Field(64, ge=8, multiple_of=16, description="channels at quarter size; deeper 1.5× and 2×")
     pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
     freeze_encoder: bool = Field(
         True, description="train the decoder alone: keeps what ImageNet taught, if pretrained, and makes steps cheaper"
@@ -97,7 +97,7 @@ class ColourUNet(nn.Module):
 
 
 def _lateral(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Encoder features at unit scale: without it the shallow levels, the loudest, drown what the deep ones recognise."""
+    """Encoder features at unit scale: else the shallow levels, the loudest, drown what the deep ones recognise."""
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.GroupNorm(GROUPS, out_channels))
 
 
