@@ -64,8 +64,9 @@ class PerceptualLoss(_Config):
     def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
         network = perceptual_distance(self.network).to(rgb.device)
         if self.crop_px is not None:
-            middle = torch.tensor([n // 2 for n in rgb.shape[-2:]], device=rgb.device).expand(len(rgb), 2)
-            where = middle if centre is None else centre
+            # Anywhere, drawn anew each step: looking at the middle alone trains the middle alone, as a visible square.
+            anywhere = torch.stack([torch.randint(n, (len(rgb),)) for n in rgb.shape[-2:]], 1)
+            where = anywhere if centre is None else centre
             rgb, target = (local_crop(x, where, self.crop_px) for x in (rgb, target))
         return network(rgb, target).mean()
 
