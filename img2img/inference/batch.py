@@ -1,7 +1,7 @@
 """Many files through one request: which photos are meant, what the results are called, what is reported of each.
 
 Names: `photo.<task>.<ext>` beside the input, or in the same sub-folder under an output folder. `<task>` is the one task
-that was asked for by name or by model, else `auto`. JPEG stays JPEG and TIFF stays TIFF (`.jpeg` and `.tiff` keep their
+that was done, `auto` for a chain or a copy. JPEG stays JPEG and TIFF stays TIFF (`.jpeg` and `.tiff` keep their
 spelling), the rest becomes PNG, and so does a lossy photo whose known pixels are to be kept exactly. Photos that would
 share a name keep their old suffix in it: `photo.jpg.denoise.jpg`.
 """
@@ -48,12 +48,6 @@ class Request:
     device: str = AUTO
     precision: Precision = "auto"
 
-    @property
-    def tag(self) -> str:
-        """What stands in a result's name: the task asked for, `auto` where the plan or a chain decides."""
-        steps = asked_steps(self.tasks, self.scale, self.model)
-        return steps[0].task if steps and len(steps) == 1 else AUTO
-
     def check(self) -> None:
         """Raise UserError for whatever would fail on every photo."""
         precision_for(pick_device(self.device), self.precision)
@@ -62,8 +56,16 @@ class Request:
     def apply(self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnTile | None = None) -> tuple[Plan, Photo]:
         """The plan for a photo and what came of it; `mask` is boolean (H,W), True = to be filled."""
         photo, mask = self.canvas.prepared(photo, mask)
-        chosen = plan(photo, mask, self.tasks, self.scale, self.model)
-        made = run_plan(
+        chosen = self.plan(photo, mask)
+        return chosen, self.run(chosen, photo, mask, on_tile)
+
+    def plan(self, photo: Photo, mask: np.ndarray | None) -> Plan:
+        """What would be done to a prepared photo."""
+        return plan(photo, mask, self.tasks, self.scale, self.model)
+
+    def run(self, chosen: Plan, photo: Photo, mask: np.ndarray | None, on_tile: OnTile | None = None) -> Photo:
+        """A plan carried out on a prepared photo."""
+        return run_plan(
             chosen,
             photo,
             mask,
@@ -73,7 +75,6 @@ class Request:
             precision=self.precision,
             on_tile=on_tile,
         )
-        return chosen, made
 
 
 def parse_tasks(text: str) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ class Batch:
         self._check_output()
         if self.mask and not Path(self.mask).exists():
             raise UserError(f"--mask: '{self.mask}': no such file or folder")
-        self.tag = self.request.tag
+        self._check_request()
         self.names = Counter(self._name(job, _guessed_suffix(job.input)) for job in self.jobs)
 
     def run(self, on_tile: OnTile | None = None) -> Iterator[Result]:
@@ -156,9 +157,11 @@ class Batch:
         photo = read_photo(job.input)
         for note in photo.notes:
             log.warning("%s: %s", job.input, note)
-        output = self._output(job, photo)
+        prepared, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
+        chosen = self.request.plan(prepared, mask)
+        output = self._output(job, photo, chosen.tag)
         self._check_free(job, output)
-        chosen, made = self.request.apply(photo, self._mask(job, photo), on_tile)
+        made = self.request.run(chosen, prepared, mask, on_tile)
         if chosen.steps or output_format(output) != photo.format.replace("MPO", "JPEG"):
             write_photo(output, made)
         else:
@@ -193,22 +196,32 @@ class Batch:
 
     # --- where results go --------------------------------------------------------------------------------------------
 
-    def _output(self, job: Job, photo: Photo) -> Path:
+    def _output(self, job: Job, photo: Photo, tag: str) -> Path:
         if self.output is not None and not self._into_folder():
             return Path(self.output)
         fills = self.mask is not None or self.request.canvas.extends
-        output = self._name(job, _suffix(photo, job.input, fills))
+        output = self._name(job, _suffix(photo, job.input, fills), tag)
         if self.names[self._name(job, _guessed_suffix(job.input))] > 1 or output in self.taken:
-            return output.with_name(f"{job.input.name}.{self.tag}{output.suffix}")
+            return output.with_name(f"{job.input.name}.{tag}{output.suffix}")
         return output
 
-    def _name(self, job: Job, suffix: str) -> Path:
+    def _name(self, job: Job, suffix: str, tag: str = "*") -> Path:
         folder = job.input.parent if self.output is None else Path(self.output) / job.relative.parent
-        return folder / f"{job.input.stem}.{self.tag}{suffix}"
+        return folder / f"{job.input.stem}.{tag}{suffix}"
 
     def _into_folder(self) -> bool:
         assert self.output is not None
         return self.several or Path(self.output).is_dir() or self.output.endswith("/")
+
+    def _check_request(self) -> None:
+        """What would fail on every photo is one error, before any photo is opened."""
+        canvas = self.request.canvas
+        fills = self.mask is not None or canvas.extends
+        if (canvas.grow_px or canvas.feather_px) and not fills:
+            raise UserError("--mask-grow and --feather need something to fill: give --mask or --extend")
+        for step in asked_steps(self.request.tasks, self.request.scale, self.request.model) or ():
+            if task_class(step.task, trusted=False).needs_mask and not fills:
+                raise UserError(f"--task {step.task} fills masks: give --mask (white = fill) or --extend")
 
     def _check_output(self) -> None:
         if self.output is None:

@@ -51,6 +51,11 @@ class Plan:
         return ",".join(step.task for step in self.steps)
 
     @property
+    def tag(self) -> str:
+        """What stands in a result's name: the task, or `auto` for a chain and for a copy."""
+        return self.steps[0].task if len(self.steps) == 1 else "auto"
+
+    @property
     def models(self) -> str:
         """Model names, separated by commas."""
         return ",".join(step.model for step in self.steps)

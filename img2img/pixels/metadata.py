@@ -204,7 +204,7 @@ def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
         x, y = (float(value) for value in image.info.get("dpi", ()))
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if all(math.isfinite(v) and 0.5 <= v <= 30000 for v in (x, y)) else None
+    return (x, y) if all(math.isfinite(v) and 1 < v <= 30000 for v in (x, y)) else None
 
 
 def _xmp_of(image: Image.Image) -> bytes | None:

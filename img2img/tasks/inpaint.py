@@ -82,7 +82,7 @@ class Inpaint(Task):
         return [_view(box, size, mask, self.working_px) for box in hole_boxes(mask, self.working_px)]
 
     def applies(self, photo: PhotoStatistics) -> str | None:
-        return "a mask was given" if photo.has_mask else None
+        return "a part of it is to be filled" if photo.has_mask else None
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         hole_l1 = masked_mean((rgb.float() - target.float()).abs(), mask, "hole")

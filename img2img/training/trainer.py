@@ -55,7 +55,6 @@ class Trainer:
         self.main = self.accelerator.is_main_process
         checkpoint = self._start_or_resume(resume)
         self.photos = self._open_data()
-        self._prepare_folder()  # only now: a mistake in the recipe or the data leaves nothing behind
         torch.manual_seed(recipe.seed)
         self.step = PairedStep(recipe, self.accelerator)
         self.done, self.seconds, averages = 0, 0.0, None
@@ -65,6 +64,7 @@ class Trainer:
             self.step.load_state(checkpoint.tensors)
             self.done, self.seconds = int(checkpoint.facts["step"]), float(checkpoint.facts["seconds"])
             averages = checkpoint.facts["averages"]
+        self._prepare_folder()  # only now: a mistake in the recipe, the data or train.init leaves nothing behind
         self.averages = Averages(averages)
         self.log = RunLog(out / "log.jsonl", self.done if resume else None) if self.main else None
         if resume:
@@ -305,10 +305,26 @@ def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
     )
 
 
+# What may differ when a run is taken up again: where the same photos lie, and how often is reported and saved.
+_FREE = {
+    "data": ("path", "terms", "cache_mb", "workers"),
+    "train": ("steps", "init", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes"),
+}
+
+
 def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for part in ("task", "generator", "discriminator", "adversarial", "seed"):
-        if json.dumps(saved.get(part)) != json.dumps(wanted[part]):
+    """Raise UserError when a resumed run would not be the run that was stopped; warn when its schedule moves."""
+    for part in wanted:
+        old, new = (_fixed(part, recipe[part]) for recipe in (saved, wanted))
+        if json.dumps(old) != json.dumps(new) and part != "name":
             raise UserError(f"--resume: the run was started with another {part}; undo the change, or start a new --out")
+    if saved["train"]["steps"] != wanted["train"]["steps"]:
+        log.warning("train.steps was %d: the learning rate follows the new length", saved["train"]["steps"])
+
+
+def _fixed(part: str, value: Any) -> Any:
+    free = _FREE.get(part, ())
+    return {k: v for k, v in value.items() if k not in free} if isinstance(value, dict) else value
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:

@@ -27,9 +27,11 @@ def main() -> None:
     if options.metrics:
         more["metrics"] = {**header.card.metrics, "eval": json.loads(options.metrics.read_text())}
     target = zoo_dir() / f"{options.name}.safetensors"
-    recipe = header.recipe.model_copy(
-        update={"data": header.recipe.data.model_copy(update={"path": ("data/samples",)})}
-    )
+    if not header.card.metrics:
+        parser.error(f"{options.run} was never finished: its model has no metrics and no measured tile overlap")
+    names = tuple(Path(path).name for path in header.recipe.data.path)  # this machine's folders mean nothing elsewhere
+    recipe = header.recipe.model_copy(update={"data": header.recipe.data.model_copy(update={"path": names})})
+    more["data"] = more.get("data", ", ".join(names))
     save_model(target, generator, recipe, header.card.model_copy(update=more), half=True)
     size = target.stat().st_size
     print(f"{target.name}: {size / 1e6:.1f} MB" + ("  TOO LARGE to ship" if size > MOST_BYTES else ""))

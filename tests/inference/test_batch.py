@@ -234,7 +234,7 @@ def test_a_defect_of_ours_does_not_end_a_batch_but_a_single_run(
         raise RuntimeError("out of luck")
 
     save(tmp_path / "a.png")
-    monkeypatch.setattr(Request, "apply", broken)
+    monkeypatch.setattr(Request, "run", broken)
     [done] = run(tmp_path)
     assert (done.error, done.mendable) == ("RuntimeError: out of luck", False)
     with pytest.raises(RuntimeError):
