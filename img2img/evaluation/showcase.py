@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from img2img.errors import UserError
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
 from img2img.inference.batch import Request, parse_tasks
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, read_mask, read_photo, write_photo
 from img2img.resources import inputs_dir
+from img2img.zoo import default_models
 
 HEIGHT_PX = 300
 GAP_PX = 6
@@ -69,8 +71,19 @@ def before_after(exhibit: Exhibit) -> np.ndarray:
 
 def results_table(bench: Path, work: Path, limit: int | None) -> str:
     """Markdown of every evaluation; full reports with worst cases land in `work`."""
-    reports = [evaluate(task, bench / folder, out=work / f"{task}-{folder}", limit=limit) for task, folder in BENCHES]
+    reports = [
+        evaluate(task, bench / folder, out=work / f"{task}-{folder}", limit=limit)
+        for task, folder in BENCHES
+        if _shipped(task)
+    ]
     return "\n".join(report.to_markdown() for report in reports)
+
+
+def _shipped(task: str) -> bool:
+    try:
+        return bool(default_models(task))
+    except UserError:
+        return False
 
 
 def _panel(rgb: np.ndarray) -> np.ndarray:
@@ -85,7 +98,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="only the first N photos of each set")
     options = parser.parse_args()
     target = inputs_dir().parent / "showcase"
-    for exhibit in EXHIBITS:
+    for exhibit in (e for e in EXHIBITS if _shipped(e.tasks)):
         write_photo(target / f"{exhibit.name}.jpg", Photo(before_after(exhibit)), quality=88)
     if options.bench:
         readme = Path("README.md")

@@ -110,11 +110,13 @@ def test_perceptual_loss_looks_at_the_crop_round_the_hole(monkeypatch: pytest.Mo
     rgb, target = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
     loss = PerceptualLoss(kind="perceptual", crop_px=32)
     loss(rgb, target, None, torch.tensor([[20, 40], [0, 0]]))
-    loss(rgb, target, None)
+    for _ in range(8):
+        loss(rgb, target, None)
     assert torch.equal(seen[0][0], rgb[0, :, 4:36, 24:56])
     assert torch.equal(seen[0][1], rgb[1, :, :32, :32])
-    assert torch.equal(seen[1], rgb[..., 16:48, 16:48]), "the middle where there is no hole"
-    assert loss(rgb, target, None).item() == pytest.approx((seen[1] - target[..., 16:48, 16:48]).square().mean().item())
+    anywhere = [crop[0, 0, 0, 0].item() for crop in seen[1:]]
+    assert all(crop.shape[-2:] == (32, 32) for crop in seen[1:])
+    assert len(set(anywhere)) > 4, "without a hole the crop is drawn anew each time: the middle alone would be trained"
 
 
 @pytest.mark.parametrize(

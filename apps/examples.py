@@ -1,0 +1,54 @@
+"""Pictures to try every tab with, copied from the package into the app's folder: no network, no path of ours shown."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from img2img.resources import inputs_dir, samples_dir
+
+from .workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and what it is called on its button."""
+
+    label: str
+    path: Path
+    mask: Path | None = None
+
+
+@dataclass
+class Examples:
+    """Finds example pictures; one that is not there is left out."""
+
+    workspace: Workspace
+
+    def of(self, *wanted: tuple[str, str]) -> list[Example]:
+        """(label, file name) pairs from `data/inputs` or `data/samples`."""
+        return [Example(label, self._copied(path)) for label, name in wanted if (path := _find(name))]
+
+    def with_mask(self, label: str, name: str, mask: str) -> list[Example]:
+        """An example for the mask brush."""
+        photo, hole = _find(name), _find(mask)
+        return [Example(label, self._copied(photo), self._copied(hole))] if photo and hole else []
+
+    def blank(self, side_px: int) -> Path:
+        """White paper to draw on."""
+        path = self.workspace.kept / f"paper_{side_px}.png"
+        Image.new("RGB", (side_px, side_px), "white").save(path)
+        return path
+
+    def _copied(self, path: Path) -> Path:
+        copy = self.workspace.kept / path.name
+        if not copy.exists():
+            shutil.copyfile(path, copy)
+        return copy
+
+
+def _find(name: str) -> Path | None:
+    return next((folder / name for folder in (inputs_dir(), samples_dir()) if (folder / name).is_file()), None)

@@ -1,0 +1,92 @@
+"""Which models there are: shipped, in the folder of `--models`, and those a user loaded, each user's own."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from img2img.errors import UserError
+from img2img.modelfile import load_generator, read_header
+from img2img.tasks import task_class
+from img2img.zoo import default_model, shipped_models
+
+from .workspace import Workspace
+
+SHIPPED = ""  # the choice that leaves the model to the plan
+_KEEP_USERS = 200
+
+
+@dataclass
+class Models:
+    """Models by the names the page shows. Only names are taken from a client, never paths."""
+
+    workspace: Workspace
+    folder: Path | None = None
+    _own: dict[str, dict[str, Path]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def known(self, user: str | None = None) -> dict[str, Path]:
+        """All models for a user by name, readable ones only."""
+        found = dict(shipped_models())
+        for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
+            found.setdefault(f"{self.folder.name}/{path.stem}", path)  # type: ignore[union-attr]
+        with self._lock:
+            found |= {name: path for name, path in self._own.get(user or "", {}).items() if path.is_file()}
+        return found
+
+    def of_task(self, kind: str, user: str | None = None) -> list[str]:
+        """Names of the models for a task."""
+        return [name for name, path in self.known(user).items() if _kind(path) == kind]
+
+    def path(self, name: str, kind: str, user: str | None = None) -> str | None:
+        """What `--model` would be given: None for the shipped default. Raises UserError for names not offered."""
+        if name == SHIPPED:
+            return None
+        if name not in self.of_task(kind, user):
+            raise UserError("this model is not there any more: load it again on the Models tab")
+        return name if name in shipped_models() else str(self.known(user)[name])
+
+    def add(self, upload: Path, user: str | None, name: str | None = None) -> str:
+        """Take a user's file in after reading it whole: JSON header and plain tensors, no code. Raises UserError."""
+        load_generator(upload)
+        title = f"my {name or upload.stem}"
+        kept = self.workspace.new_folder() / f"{(name or upload.stem)[:60]}.safetensors"
+        shutil.copyfile(upload, kept)
+        self._remember(title, kept, user)
+        return title
+
+    def adopt(self, path: Path, user: str | None) -> str:
+        """Offer a model that lies on this machine already, a finished run's, where it lies."""
+        title = f"my {path.parent.name}"
+        self._remember(title, path, user)
+        return title
+
+    def _remember(self, title: str, path: Path, user: str | None) -> None:
+        with self._lock:
+            self._own.setdefault(user or "", {})[title] = path
+            while len(self._own) > _KEEP_USERS:
+                del self._own[next(iter(self._own))]
+
+
+def is_installed(kind: str, scale: int | None = None) -> bool:
+    """Whether a model for the task is shipped."""
+    try:
+        default_model(kind, scale)
+    except UserError:
+        return False
+    return True
+
+
+def verb(kind: str) -> str:
+    """A task in one capitalised word or phrase: "Denoise", "Fill the masked part"."""
+    text = task_class(kind, trusted=False).verb
+    return text[0].upper() + text[1:]
+
+
+def _kind(path: Path) -> str | None:
+    try:
+        return read_header(path).recipe.task.kind
+    except UserError:
+        return None

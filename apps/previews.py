@@ -1,0 +1,65 @@
+"""Small pictures for the page; results themselves are never touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from img2img.pixels.images import Photo, read_photo, to_pil
+
+MOST_PX = 1600
+_GROUND = (128, 128, 128)
+Sides = tuple[int, int, int, int]
+
+
+def preview(photo: Photo, path: Path, most_px: int = MOST_PX) -> Path:
+    """Write the photo as a JPEG of at most `most_px` a side."""
+    picture = to_pil(photo)
+    profile = picture.info.get("icc_profile")
+    picture.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
+    return _saved(_on_white(picture), path, profile)
+
+
+def pair(before: Path, after: Path, folder: Path, extend: Sides = (0, 0, 0, 0)) -> tuple[Path, Path]:
+    """Two previews of one size for the slider, of the photo's preview and the result's file."""
+    made = read_photo(after)
+    shown = preview(made, folder / "after.jpg")
+    with Image.open(shown) as picture:
+        size = picture.size
+    with Image.open(before) as picture:
+        if picture.size == size and not any(extend):
+            return before, shown
+        canvas = _placed(picture, size, made.size, extend)
+        return _saved(canvas, folder / "before.jpg", picture.info.get("icc_profile")), shown
+
+
+def _placed(picture: Image.Image, size: tuple[int, int], full: tuple[int, int], extend: Sides) -> Image.Image:
+    """The photo where it lies in the result, new borders grey."""
+    ratio = size[0] / full[0]
+    left, top, right, bottom = (round(side * ratio) for side in extend)
+    inside = max(1, size[0] - left - right), max(1, size[1] - top - bottom)
+    canvas = Image.new("RGB", size, _GROUND)
+    canvas.paste(picture.convert("RGB").resize(inside, Image.Resampling.BICUBIC), (left, top))
+    return canvas
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    if picture.mode != "RGBA":
+        return picture.convert("RGB")
+    ground = Image.new("RGBA", picture.size, "white")
+    ground.alpha_composite(picture)
+    return ground.convert("RGB")
+
+
+def _saved(picture: Image.Image, path: Path, profile: bytes | None) -> Path:
+    picture.save(path, quality=92, subsampling=0, icc_profile=profile)
+    return path
+
+
+def preview_of(shown: Path, folder: Path, most_px: int) -> Path:
+    """A smaller copy of a preview."""
+    with Image.open(shown) as picture:
+        profile = picture.info.get("icc_profile")
+        picture.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
+        return _saved(picture.convert("RGB"), folder / "canvas.jpg", profile)

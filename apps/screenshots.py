@@ -1,0 +1,53 @@
+"""Pictures of every tab, light, dark and on a phone: `python -m img2img.resources.apps.screenshots FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .browser import chromium, running_app
+
+TABS = ("Restore", "Colorize", "Enlarge", "Denoise", "Erase", "Translate", "Train", "Models")
+SHADES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
+
+
+def main(folder: Path, tabs: tuple[str, ...] = TABS) -> None:
+    """Make all pictures, with an example at work on the tabs that have one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with running_app(Path(tempfile.mkdtemp()) / "app.log") as app, chromium() as browser:
+        for shade, (scheme, width, height) in SHADES.items():
+            context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+            page = context.new_page()
+            page.goto(app.url)
+            for tab in tabs:
+                shoot(page, tab, folder / f"{tab.lower()}_{shade}.png")
+            context.close()
+
+
+def open_tab(page: Any, name: str) -> None:
+    """Click a tab; on a phone it may be in the menu of those that do not fit."""
+    page.get_by_role("tab", name="Restore").first.wait_for(timeout=60_000)
+    tab = page.get_by_role("tab", name=name, exact=True).first
+    if not tab.is_visible():
+        page.locator(".overflow-menu > button").first.click()
+        page.locator(".overflow-dropdown button", has_text=name).first.click()
+    else:
+        tab.click()
+
+
+def shoot(page: Any, tab: str, path: Path) -> None:
+    """One tab, its first example done."""
+    open_tab(page, tab)
+    example = page.locator(f"#{tab.lower()}-example-0, #{'super-resolve' if tab == 'Enlarge' else '-'}-example-0").first
+    if example.is_visible():
+        example.click()
+        status = page.locator(f"#{tab.lower()}-status")
+        status.get_by_text("Done").or_(status.locator(".bad")).first.wait_for(timeout=60_000)
+    page.wait_for_timeout(1200)
+    page.screenshot(path=path, full_page=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots"), tuple(sys.argv[2:]) or TABS)

@@ -1,0 +1,1 @@
+"""One file a tab; each has `build(service, …)`, called inside its `gr.Tab`."""

@@ -1,0 +1,82 @@
+"""Colorize, Enlarge and Denoise: one task, a slider or two."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from img2img.inference.batch import Request
+from img2img.inference.pipeline import Options
+
+from ..examples import Examples
+from ..panel import Panel, model_choice
+from ..service import Service
+from .parts import columns, example_buttons, lead, note_if_missing
+
+
+def build_colorize(service: Service, examples: Examples) -> gr.Dropdown:
+    """Colour for grey, faded and sepia photos."""
+    lead("Gives grey, faded or sepia photos colour. Light and dark stay exactly as they are.")
+    tries = (("Old photo", "old_photo.jpg"), ("Lemurs", "lemurs.jpg"), ("Coast", "mont_saint_michel.jpg"))
+    return _one_task(service, examples, "colorize", "Colorize", "Colour", tries)
+
+
+def build_denoise(service: Service, examples: Examples) -> gr.Dropdown:
+    """Noise out."""
+    lead("Takes grain and speckle out of a photo: high ISO, old scans, strong compression.")
+    tries = (("Noisy", "noisy.png"), ("Old photo", "old_photo.jpg"))
+    return _one_task(service, examples, "denoise", "Denoise", "Strength", tries)
+
+
+def _one_task(
+    service: Service, examples: Examples, kind: str, label: str, slider: str, tries: tuple[tuple[str, str], ...]
+) -> gr.Dropdown:
+    panel = Panel(service, kind)
+    with columns() as (left, right):
+        with left:
+            note_if_missing(kind)
+            panel.drop_zone()
+            shown = example_buttons(kind, examples.of(*tries))
+            amount = gr.Slider(
+                0, 1, 1, step=0.05, label=slider, info="0 leaves the photo as it is", elem_id=f"{kind}-amount"
+            )
+            with gr.Accordion("Model", open=False, elem_id=f"{kind}-model"):
+                model = model_choice(service, kind, shipped=True)
+            panel.buttons(label)
+        with right:
+            panel.stage()
+    panel.wire(lambda user, *v: _request(service, kind, user, *v), [amount, model], shown)
+    return model
+
+
+def _request(service: Service, kind: str, user: str, amount: float, model: str) -> Request:
+    path = service.models.path(model, kind, user)
+    return Request(() if path else (kind,), model=path, options=Options(strength=amount))
+
+
+def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
+    """Twice or four times as large."""
+    lead("Makes a photo two or four times as large. Shrunk again, the result is your photo.")
+    kind = "super-resolve"
+    panel = Panel(service, "enlarge")
+    with columns() as (left, right):
+        with left:
+            note_if_missing(kind)
+            panel.drop_zone()
+            shown = example_buttons("enlarge", examples.of(("Small", "small.jpg"), ("Macaw", "macaw.jpg")))
+            scale = gr.Radio([("×2", 2), ("×4", 4)], value=2, label="Size", elem_id="enlarge-scale")
+            amount = gr.Slider(
+                0, 1, 1, step=0.05, label="Detail", info="0 is plain enlargement", elem_id="enlarge-amount"
+            )
+            with gr.Accordion("Model", open=False, elem_id="enlarge-model"):
+                model = model_choice(service, kind, shipped=True)
+            panel.buttons("Enlarge")
+        with right:
+            panel.stage()
+
+    def request(user: str, scale: int, amount: float, model: str) -> Request:
+        path = service.models.path(model, kind, user)
+        options = Options(strength=amount)
+        return Request(model=path, options=options) if path else Request((kind,), scale=int(scale), options=options)
+
+    panel.wire(request, [scale, amount, model], shown)
+    return model

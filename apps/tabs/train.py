@@ -1,0 +1,99 @@
+"""Train: choose a recipe and a folder, start, watch, stop, resume, use the result. Only where the app is local."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from img2img.errors import UserError
+
+from ..curves import EMPTY, drawing
+from ..panel import PRIVATE, bad, status
+from ..service import Service, escaped
+from ..training import DEMONSTRATION, Trainings, Watched
+from .models import refreshed
+from .parts import columns, lead
+
+_IDLE = (
+    '<p class="quiet">Choose a recipe and photos, then press Start. Recipes that end in “tiny” take about a minute.</p>'
+)
+_QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+
+
+def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: dict[str, gr.Dropdown]) -> None:
+    """Lay the tab out."""
+    lead("Teaches a model from a folder of photos, on this machine. Everything is kept in the folder runs.")
+    with columns() as (left, right):
+        with left:
+            choices = _choices(trainings)
+            with gr.Row():
+                start = gr.Button("Start", variant="primary", elem_id="train-start", min_width=90)
+                resume = gr.Button("Resume", elem_id="train-resume", min_width=90)
+                stop = gr.Button("Stop", elem_id="train-stop", min_width=90)
+            use = gr.Button("Use this model now", interactive=False, elem_id="train-use")
+        with right:
+            said = status(_IDLE, "train-status")
+            curves = gr.HTML(
+                EMPTY, elem_id="train-curves", elem_classes=["status", "curves"], container=False, padding=False
+            )
+            sample = gr.Image(
+                label="What it sees, doing nothing, what it makes, the truth",
+                interactive=False,
+                height=360,
+                elem_id="train-samples",
+                buttons=["fullscreen"],
+            )
+    timer = gr.Timer(2, active=False)
+    outputs = [said, curves, sample, use, timer]
+
+    def begin(resumed: bool) -> Any:
+        def press(*values: Any) -> list[Any]:
+            try:
+                trainings.start(values[0], values[1] or "", int(values[2] or 0), values[3] or "", resume=resumed)
+            except UserError as error:
+                return [bad(str(error)), *(gr.skip() for _ in outputs[1:])]
+            return _shown(trainings.watch())
+
+        return press
+
+    start.click(begin(False), choices, outputs, **_QUICK)
+    resume.click(begin(True), choices, outputs, **_QUICK)
+    stop.click(trainings.stop, None, None, **_QUICK)
+    for event in (timer.tick, demo.load):
+        event(lambda: _shown(trainings.watch()), None, outputs, **_QUICK)
+
+    def adopt(request: gr.Request) -> list[Any]:
+        seen, user = trainings.watch(), f"{request.session_hash}"
+        if seen is None or seen.model is None:
+            return [gr.skip() for _ in (said, *dropdowns)]
+        name = service.models.adopt(seen.model, user)
+        message = f'<p class="good">“{escaped(name)}” is now under Model on its tab.</p>'
+        return [message, *refreshed(service, dropdowns, user)]
+
+    use.click(adopt, None, [said, *dropdowns.values()], **_QUICK)
+
+
+def _choices(trainings: Trainings) -> list[Any]:
+    recipes = trainings.recipes()
+    photos = [("Demonstration photos", DEMONSTRATION), *((name, name) for name in trainings.folders())]
+    hint = (
+        "Folders under --data-root" if trainings.settings.data_root else "Start with --data-root DIR to offer your own"
+    )
+    return [
+        gr.Dropdown(recipes, value=recipes[0] if recipes else None, label="Recipe", elem_id="train-recipe"),
+        gr.Dropdown(photos, value=DEMONSTRATION, label="Photos", info=hint, elem_id="train-photos"),
+        gr.Number(
+            0, label="Steps", info="0: as many as the recipe says", precision=0, minimum=0, elem_id="train-steps"
+        ),
+        gr.Textbox(label="Name of the run", placeholder="the recipe's", max_lines=1, elem_id="train-name"),
+    ]
+
+
+def _shown(seen: Watched | None) -> list[Any]:
+    if seen is None:
+        return [_IDLE, EMPTY, None, gr.update(interactive=False), gr.Timer(active=False)]
+    text = f'<p class="good">{escaped(seen.message)}</p><p class="quiet">{escaped(seen.verdict)}</p>'
+    picture = str(seen.sample) if seen.sample else None
+    ready = gr.update(interactive=seen.model is not None)
+    return [text, drawing(seen.curves), picture, ready, gr.Timer(active=seen.running)]

@@ -1,0 +1,81 @@
+"""Translate: draw a sketch or upload one, and see what a translation model makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from img2img.errors import UserError
+from img2img.inference.batch import Request
+from img2img.inference.pipeline import Options
+
+from ..drawing import LayersEditor, sketch_file
+from ..examples import Examples
+from ..panel import PRIVATE, WORK, Panel, bad, model_choice
+from ..service import Service
+from .parts import columns, example_buttons, lead, note_if_missing
+
+_KIND = "translate"
+_CANVAS_PX = 320
+_INK = "rgb(0, 0, 0)"
+
+
+def build(service: Service, examples: Examples) -> gr.Dropdown:
+    """Lay the tab out."""
+    panel = Panel(service, _KIND)
+    lead("Turns a drawing into a picture. Draw one, upload one, or let the outline be taken from a photo.")
+    with columns() as (left, right):
+        with left:
+            note_if_missing(_KIND)
+            with gr.Tabs():
+                with gr.Tab("Upload", id="translate-upload"):
+                    panel.drop_zone()
+                    shown = example_buttons(_KIND, examples.of(("Sketch", "sketch.png")))
+                    from_photo = gr.Checkbox(
+                        label="These are photos: take the outline from them", elem_id="translate-from-photo"
+                    )
+                    panel.buttons("Translate")
+                with gr.Tab("Draw", id="translate-draw"):
+                    editor = _editor(examples.blank(_CANVAS_PX))
+                    draw = gr.Button("Translate the drawing", variant="primary", elem_id="translate-draw-run")
+            with gr.Accordion("Model and seed", open=False, elem_id="translate-model"):
+                model = model_choice(service, _KIND, shipped=True)
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="For models that draw lots")
+        with right:
+            panel.stage()
+
+    def request(user: str, from_photo: bool, model: str, seed: float) -> Request:
+        path = service.models.path(model, _KIND, user)
+        options = Options(seed=int(seed or 0), from_photo=bool(from_photo))
+        return Request(() if path else (_KIND,), model=path, options=options)
+
+    def drawn(layers: Any, sender: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:  # noqa: B008
+        try:
+            path = sketch_file(layers, service.workspace.new_folder() / "sketch.png")
+        except UserError as error:
+            return (gr.skip(), gr.skip(), bad(str(error)), gr.skip())
+        if path is None:
+            return (gr.skip(), gr.skip(), bad("Draw something first."), gr.skip())
+        return panel.outcome(str(path), lambda: request(f"{sender.session_hash}", False, *values), sender, progress)
+
+    panel.wire(request, [from_photo, model, seed], shown)
+    draw.click(drawn, [editor, model, seed], panel.shown, **WORK, **PRIVATE, **panel.progress)
+    return model
+
+
+def _editor(paper: Path) -> LayersEditor:
+    return LayersEditor(
+        value={"background": str(paper), "layers": [], "composite": None},
+        label="Draw dark lines",
+        elem_id="translate-editor",
+        sources=(),
+        transforms=(),
+        layers=False,
+        brush=gr.Brush(colors=[_INK], default_color=_INK, color_mode="fixed", default_size=3),
+        eraser=gr.Eraser(default_size=16),
+        buttons=["fullscreen"],
+        height=400,
+        canvas_size=(_CANVAS_PX, _CANVAS_PX),
+    )

@@ -1,0 +1,190 @@
+"""Trainings started from the page: `img2img train` in a process of its own, watched through its run folder."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from img2img.errors import UserError
+from img2img.resources import recipes_dir
+
+from .settings import Settings
+from .workspace import Workspace
+
+DEMONSTRATION = ""  # the recipe's own photos
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
+_NOT_LOSSES = {"step", "images", "seconds", "images_per_second", "resumed_from_step"}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is known of a run at a moment; curves are (step, name, value)."""
+
+    running: bool
+    message: str
+    verdict: str
+    curves: tuple[tuple[int, str, float], ...]
+    sample: Path | None
+    model: Path | None
+
+
+@dataclass
+class Trainings:
+    """At most one training at a time, in `<data root>/runs`, or `runs` where the app was started."""
+
+    settings: Settings
+    workspace: Workspace
+    process: subprocess.Popen[bytes] | None = None
+    folder: Path | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        atexit.register(self.stop)
+
+    @property
+    def runs(self) -> Path:
+        """Where run folders lie."""
+        return (self.settings.data_root or Path.cwd()) / "runs"
+
+    def recipes(self) -> list[str]:
+        """Names of the shipped recipes, quick ones first."""
+        names = sorted(path.stem for path in recipes_dir().glob("*.yaml"))
+        return sorted(names, key=lambda name: not name.endswith("_tiny"))
+
+    def folders(self) -> list[str]:
+        """Folders of photos that may be trained on, by name."""
+        root = self.settings.data_root
+        if root is None:
+            return []
+        found = (path for path in root.iterdir() if path.is_dir() and path.resolve().is_relative_to(root.resolve()))
+        return sorted(path.name for path in found if path.name != "runs" and not path.name.startswith("."))
+
+    def start(self, recipe: str, photos: str, steps: int, name: str, *, resume: bool = False) -> None:
+        """Begin, or go on from the last checkpoint. Raises UserError for what is not offered."""
+        if recipe not in self.recipes():
+            raise UserError("choose one of the recipes")
+        if photos != DEMONSTRATION and photos not in self.folders():
+            raise UserError("choose one of the folders under --data-root")
+        if not _NAME.fullmatch(name := name.strip() or recipe):
+            raise UserError("name: letters, digits, dots, dashes and underscores only")
+        folder = self.runs / name
+        if folder.exists() and not resume:
+            raise UserError(f"there is a run named {name} already: resume it, or choose another name")
+        if resume and not folder.exists():
+            raise UserError(f"there is no run named {name}: start it first")
+        with self._lock:
+            if self.is_running:
+                raise UserError("a training is running already: stop it first")
+            self._begin(folder, recipe, self._overrides(photos, steps), resume)
+
+    def _overrides(self, photos: str, steps: int) -> list[str]:
+        root = self.settings.data_root
+        chosen = [f"data.path={json.dumps(str(root / photos))}"] if root and photos else []
+        return chosen + ([f"train.steps={steps}"] if steps > 0 else [])
+
+    def _begin(self, folder: Path, recipe: str, overrides: list[str], resume: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "img2img", "train", recipe, *overrides, "--out", str(folder)]
+        with (folder / "app.log").open("wb") as output:
+            command += ["--resume"] if resume else []
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        self.folder = folder
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is alive."""
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> None:
+        """Save and end, as Ctrl-C does."""
+        if self.is_running and self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+
+    def watch(self) -> Watched | None:
+        """The run of this app as its folder tells it; None before the first."""
+        if self.folder is None:
+            return None
+        lines = _lines(self.folder / "log.jsonl")
+        model = self.folder / "model.safetensors"
+        return Watched(
+            running=self.is_running,
+            message=self._message(lines),
+            verdict=verdict(lines),
+            curves=tuple(_curves(lines)),
+            sample=self._sample(self.folder),
+            model=model if model.is_file() else None,
+        )
+
+    def _message(self, lines: list[dict[str, Any]]) -> str:
+        steps = [line["step"] for line in lines if "step" in line]
+        speed = next((line["images_per_second"] for line in reversed(lines) if "images_per_second" in line), None)
+        pace = f", {speed:.1f} images a second" if speed else ""
+        if self.is_running:
+            return f"Training: step {steps[-1]}{pace}." if steps else "Training is starting: photos are being read."
+        if lines and lines[-1].get("summary"):
+            return f"Finished: {lines[-1]['step']} steps in {lines[-1]['minutes']} minutes."
+        return f"Stopped{f' at step {steps[-1]}' if steps else ''}. {self._last_words()}".strip()
+
+    def _last_words(self) -> str:
+        assert self.folder is not None
+        said = (self.folder / "app.log").read_text(errors="replace").splitlines()
+        errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+        return errors[-1].partition(". Go on with")[0] if errors else ""
+
+    def _sample(self, folder: Path) -> Path | None:
+        """The last sample sheet, copied to where the page may read."""
+        sheets = sorted((folder / "samples").glob("step_*.png"))
+        if not sheets:
+            return None
+        copy = self.workspace.root / "results" / f"{folder.name}-{sheets[-1].name}"
+        if not copy.exists():
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(sheets[-1], copy)
+        return copy
+
+
+def verdict(lines: list[dict[str, Any]]) -> str:
+    """Whether the run is any good so far: the last validation against the trivial baseline, and the trend before it."""
+    if any("error" in line for line in lines):
+        return "In trouble: losses stopped being numbers. Lower the learning rate and resume."
+    measured = [line for line in lines if line.get("validation") and line.get("baseline")]
+    if not measured:
+        return "Too early to tell: nothing was validated yet."
+    now = measured[-1]
+    name, value = next(iter(now["validation"].items()))
+    baseline = now["baseline"].get(name, math.nan)
+    higher_is_better = "psnr" in name or "ssim" in name
+    ahead = value > baseline if higher_is_better else value < baseline
+    numbers = f"{name} {value:.3g}, doing nothing gives {baseline:.3g}"
+    return f"{'Healthy: better than its baseline' if ahead else 'Not yet better than its baseline'} ({numbers})."
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    found = []
+    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # being written just now
+            continue
+    return found
+
+
+def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
+    rows = [line for line in lines if "images_per_second" in line]
+    thin = max(1, len(rows) // 200)
+    return [
+        (row["step"], name, value)
+        for row in rows[::thin]
+        for name, value in row.items()
+        if name not in _NOT_LOSSES and not name.endswith("norm") and isinstance(value, int | float)
+    ]

@@ -1,0 +1,85 @@
+"""The app's one temporary folder: everything uploaded or made lies in it, for an hour, and is gone at exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KEEP_SECONDS = 3600
+_PREFIX = "img2img-app-"
+
+
+@dataclass
+class Workspace:
+    """A private folder (mode 0700) under the system's temporary folder."""
+
+    root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")))
+    closed: threading.Event = field(default_factory=threading.Event)
+    own: frozenset[Path] = frozenset()
+
+    def __post_init__(self) -> None:
+        self.root = self.root.resolve()
+        self.kept = self.root / "examples"  # the app's own files, not a user's
+        self.kept.mkdir(exist_ok=True)
+        _sweep_dead()
+        atexit.register(self.close)
+        threading.Thread(target=self._janitor, daemon=True).start()
+
+    def new_folder(self) -> Path:
+        """A folder for one result; its name cannot be guessed, because whoever knows it may fetch what is in it."""
+        folder = self.root / "results" / secrets.token_hex(16)
+        folder.mkdir(parents=True)
+        return folder
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path, links followed, lies in the folder."""
+        return path.resolve().is_relative_to(self.root)
+
+    def keep_what_is_there(self) -> None:
+        """Never sweep what lies in the folder now: the page's own pictures."""
+        self.own = frozenset(self.root.rglob("*"))
+
+    def sweep(self, older_than_seconds: float = KEEP_SECONDS) -> None:
+        """Delete what was uploaded or made longer ago than this, and folders that became empty."""
+        limit = time.time() - older_than_seconds
+        for path in sorted(self.root.rglob("*"), key=lambda p: len(p.parts), reverse=True):
+            if path in self.own or path.is_relative_to(self.kept):
+                continue
+            with suppress(OSError):  # gone meanwhile, or not empty
+                if path.lstat().st_mtime < limit:
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def close(self) -> None:
+        """Delete the folder."""
+        self.closed.set()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _janitor(self) -> None:
+        while not self.closed.wait(60):
+            self.sweep()
+
+
+def _sweep_dead() -> None:
+    """Remove folders of apps that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if number.isdigit() and not _alive(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -1,0 +1,72 @@
+"""An app with small random models, as a process of its own, and a browser where there is one."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from img2img.resources.apps.browser import Running, chromium, chromium_path, running_app
+
+from img2img.cli import main
+
+Infer = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def launcher(tiny_zoo: Path) -> list[str]:
+    """Python's arguments that run the command line with the small models in the place of the shipped ones."""
+    code = (
+        "import sys; from pathlib import Path; import img2img.zoo; "
+        f"img2img.zoo.zoo_dir = lambda: Path({str(tiny_zoo)!r}); "
+        "from img2img.cli import main; sys.exit(main())"
+    )
+    return ["-c", code]
+
+
+@pytest.fixture(scope="session")
+def app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A running app that takes at most 4 megapixels."""
+    folder = tmp_path_factory.mktemp("app")
+    with running_app(folder / "app.log", ["--max-megapixels", "4", "--data-root", str(folder)], launcher) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def infer(tiny_zoo: Path) -> Infer:
+    """The bytes `img2img infer` makes of a photo into an output file, with the same models."""
+
+    def run(photo: Path, output: Path, *flags: str) -> bytes:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("img2img.zoo.zoo_dir", lambda: tiny_zoo)
+            assert main(["infer", "--input", str(photo), "--output", str(output), *flags]) == 0
+        return output.read_bytes()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    if chromium_path() is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("no playwright: pip install 'img2img[test]'")
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Any, app: Running) -> Iterator[Any]:
+    """The app's page; a request to any other place fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    outside: list[str] = []
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("request", lambda r: None if r.url.startswith((app.url, "data:", "blob:")) else outside.append(r.url))
+    page.goto(app.url)
+    yield page
+    context.close()
+    assert not outside, f"the page asked for {outside}"

@@ -1,0 +1,321 @@
+"""The app without its page: settings, temporary folder, uploads nobody should trust, models, masks, zips."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from img2img.resources.apps.drawing import brushed, mask_file, sketch_file
+from img2img.resources.apps.models import Models
+from img2img.resources.apps.service import Service, Stopped, zipped
+from img2img.resources.apps.settings import Settings, parse_auth
+from img2img.resources.apps.workspace import Workspace
+from PIL import Image
+
+from img2img.errors import UserError
+from img2img.inference.batch import Request, Result
+from img2img.inference.canvas import Canvas
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    made = Workspace(folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def service(workspace: Workspace, zoo: Path) -> Service:
+    return Service(Settings(max_megapixels=1), workspace, Models(workspace))
+
+
+@pytest.fixture
+def upload(workspace: Workspace, photos: list[np.ndarray]) -> Callable[..., Path]:
+    """Put a file where uploads lie."""
+
+    def put(name: str = "photo.png", content: bytes | None = None, photo: int = 0) -> Path:
+        folder = workspace.new_folder()
+        (folder / name).write_bytes(png(photos[photo]) if content is None else content)
+        return folder / name
+
+    return put
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "local"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)]
+)
+def test_on_loopback_only_for_addresses_of_this_machine(host: str, local: bool) -> None:
+    assert Settings(host).on_loopback is local
+
+
+@pytest.mark.parametrize("text", ["user", "user:", ":password"])
+def test_auth_needs_both_parts(text: str) -> None:
+    with pytest.raises(UserError, match="--auth"):
+        parse_auth(text)
+
+
+def test_settings_refuse_what_cannot_be(tmp_path: Path) -> None:
+    for wrong in ({"port": 70000}, {"max_megapixels": 0.0}, {"models": tmp_path / "none"}):
+        with pytest.raises(UserError):
+            Settings(**wrong)  # type: ignore[arg-type]
+
+
+# --- temporary folder ------------------------------------------------------------------------------------------------
+
+
+def test_sweep_deletes_what_is_an_hour_old_and_keeps_the_rest(workspace: Workspace) -> None:
+    old, new = workspace.new_folder() / "old.png", workspace.new_folder() / "new.png"
+    (workspace.kept / "example.png").write_bytes(b"x")
+    for path in (old, new):
+        path.write_bytes(b"x")
+    for path in (old, workspace.kept / "example.png"):
+        os.utime(path, (time.time() - 4000,) * 2)
+
+    workspace.sweep()
+
+    assert not old.exists() and new.exists() and (workspace.kept / "example.png").exists()
+
+
+def test_close_deletes_everything(workspace: Workspace) -> None:
+    (workspace.new_folder() / "photo.png").write_bytes(b"x")
+    workspace.close()
+    assert not workspace.root.exists()
+
+
+def test_folder_is_private(workspace: Workspace) -> None:
+    made = Workspace()
+    assert made.root.stat().st_mode & 0o077 == 0
+    made.close()
+
+
+# --- hostile uploads -------------------------------------------------------------------------------------------------
+
+TEXT = b"this is no picture, whatever its name says\n" * 40
+SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that claims 60000 × 60000 pixels."""
+    content = bytearray(png(np.zeros((1, 1, 3), np.uint8)))
+    content[16:24] = (60000).to_bytes(4, "big") * 2
+    import zlib
+
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("text.jpg", TEXT, "not an image"),
+        ("empty.jpg", b"", "0 bytes"),
+        ("drawing.svg", SVG, "drawing"),
+        ("drawing.png", SVG, "drawings have no pixels"),
+        ("bomb.png", bomb(), "gigantic|megapixels"),
+        ("large.png", png(np.zeros((1100, 1000, 3), np.uint8)), "more than the 1 allowed"),
+        ("cut.png", png(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[:900], "damaged|cut short"),
+    ],
+)
+def test_bad_uploads_are_named_and_explained(
+    service: Service, upload: Callable[..., Path], name: str, content: bytes, said: str
+) -> None:
+    path = upload(name, content)
+    with pytest.raises(UserError, match=said) as caught:
+        service.look(path)
+    assert name in str(caught.value)
+    assert str(service.workspace.root) not in str(caught.value), "a message tells no path of the server"
+
+
+@pytest.mark.parametrize(
+    "name", ["a;rm -rf ~.png", "<img src=x onerror=alert(1)>.png", "[a-z]*?.png", "-rf.png", "ü ☃.png"]
+)
+def test_hostile_names_are_only_names(service: Service, upload: Callable[..., Path], name: str) -> None:
+    outcome = service.run([upload(name)], Request(("denoise",)))
+    assert outcome.download.name == f"{name.removesuffix('.png')}.denoise.png"
+    assert service.workspace.holds(outcome.download)
+
+
+def test_files_outside_the_folder_are_not_read(service: Service, tmp_path: Path) -> None:
+    outside, link = tmp_path / "secret.png", service.workspace.new_folder() / "link.png"
+    outside.write_bytes(png(np.zeros((32, 32, 3), np.uint8)))
+    link.symlink_to(outside)
+    for path in (outside, link, service.workspace.root / ".." / "secret.png"):
+        with pytest.raises(UserError, match="upload it again"):
+            service.look(path)
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def test_look_says_what_it_sees(service: Service, upload: Callable[..., Path]) -> None:
+    grey = np.repeat(np.random.default_rng(0).integers(90, 130, (80, 80, 1), np.uint8), 3, 2)
+    seen = service.look(upload(content=png(grey)))
+    assert seen.words[0] == "grey" and any("noisy" in word for word in seen.words)
+    assert {step.task for step in seen.proposed.steps} == {"denoise", "colorize", "super-resolve"}
+
+
+def test_several_photos_come_as_a_zip_and_bad_ones_are_reported(service: Service, upload: Callable[..., Path]) -> None:
+    uploads = [upload(photo=0), upload(photo=1), upload("broken.png", TEXT)]
+    outcome = service.run(uploads, Request(("denoise",)))
+    with zipfile.ZipFile(outcome.download) as archive:
+        assert archive.namelist() == ["photo.denoise.png", "photo.denoise-2.png"]
+    assert [bool(result.error) for result in outcome.results] == [False, False, True]
+
+
+def test_names_in_a_zip_are_unique(tmp_path: Path) -> None:
+    results = []
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").write_bytes(folder.encode())
+        results.append(Result(tmp_path / "x.png", tmp_path / folder / "x.png"))
+    with zipfile.ZipFile(zipped(results, tmp_path / "all.zip")) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            "x.png": b"a",
+            "x-2.png": b"b",
+            "x-3.png": b"c",
+        }
+
+
+def test_too_large_a_result_is_refused_before_any_work(
+    workspace: Workspace, zoo: Path, upload: Callable[..., Path]
+) -> None:
+    service = Service(Settings(max_megapixels=50), workspace, Models(workspace))
+    path = upload("wide.png", png(np.zeros((3000, 4000, 3), np.uint8)))
+    with pytest.raises(UserError, match="smaller enlargement"):
+        service.run([path], Request(("super-resolve",), scale=4))
+
+
+def test_progress_counts_tiles_and_stop_ends_the_work(service: Service, upload: Callable[..., Path]) -> None:
+    path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
+    heard: list[tuple[int, int | None]] = []
+
+    def report(done: int, total: int | None, doing: str) -> None:
+        heard.append((done, total))
+        if done == 1:
+            service.stop("me")
+
+    with pytest.raises(Stopped):
+        service.run([path], Request(("denoise",)), user="me", on_progress=report)
+    assert heard == [(0, 4), (1, 4)]
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_offered_model_names_are_taken(service: Service, tiny_model: Callable[[str], Path]) -> None:
+    for name in ("/etc/passwd", "../../zoo/denoise", str(tiny_model("denoise")), "colorize"):
+        with pytest.raises(UserError, match="Models tab"):
+            service.models.path(name, "denoise", "me")
+
+
+def test_own_model_is_its_users_alone(
+    service: Service, upload: Callable[..., Path], tiny_model: Callable[[str], Path]
+) -> None:
+    name = service.models.add(upload("mine.safetensors", tiny_model("denoise").read_bytes()), "me")
+    assert name in service.models.of_task("denoise", "me")
+    assert name not in service.models.of_task("denoise", "you")
+
+
+def test_a_pickle_named_like_a_model_is_not_opened(
+    service: Service, upload: Callable[..., Path], tmp_path: Path
+) -> None:
+    import pickle
+
+    class Attack:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    path = upload("model.safetensors", pickle.dumps(Attack()))
+    with pytest.raises(UserError, match="not a model file"):
+        service.models.add(path, "me")
+    assert not (tmp_path / "owned").exists()
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def layer(alpha: np.ndarray) -> bytes:
+    return png(np.dstack([np.full((*alpha.shape, 3), 200, np.uint8), alpha]))
+
+
+def test_mask_is_what_was_painted_at_the_photos_size(tmp_path: Path) -> None:
+    alpha = np.zeros((10, 20), np.uint8)
+    alpha[2:4, 5:8] = 90
+    path = mask_file([layer(alpha)], None, (40, 20), tmp_path / "mask.png", invert=False)
+    assert path is not None
+    mask = np.asarray(Image.open(path))[..., 0]
+    assert (mask[4:8, 10:16] == 255).all() and (mask == 255).sum() == 24
+
+
+def test_inverted_and_uploaded_masks(tmp_path: Path) -> None:
+    own = np.zeros((20, 40), np.uint8)
+    own[0, 0] = 255
+    Image.fromarray(own).save(tmp_path / "own.png")
+    path = mask_file([], tmp_path / "own.png", (40, 20), tmp_path / "mask.png", invert=True)
+    assert path is not None
+    assert (np.asarray(Image.open(path))[..., 0] == 0).sum() == 1
+    with pytest.raises(UserError, match="mask is 40x20, photo is 41x20"):
+        mask_file([], tmp_path / "own.png", (41, 20), tmp_path / "mask.png", invert=False)
+
+
+def test_nothing_painted_is_no_mask(tmp_path: Path) -> None:
+    blank = [layer(np.zeros((8, 8), np.uint8))]
+    assert mask_file(blank, None, (8, 8), tmp_path / "mask.png", invert=True) is None
+    assert sketch_file(blank, tmp_path / "sketch.png") is None
+
+
+@pytest.mark.parametrize("content", [b"", TEXT, bomb()])
+def test_layers_that_are_no_layers_are_refused(content: bytes) -> None:
+    with pytest.raises(UserError, match="brush again"):
+        brushed([content])
+
+
+def test_extended_canvas_keeps_the_slider_aligned(service: Service, upload: Callable[..., Path]) -> None:
+    outcome = service.run([upload()], Request(("inpaint",), canvas=Canvas(extend=(16, 0, 8, 4))))
+    for path in outcome.pair:
+        with Image.open(path) as picture:
+            assert picture.size == (96 + 24, 96 + 4)
+
+
+@pytest.mark.slow
+def test_24_megapixels_take_bounded_memory(tiny_zoo: Path, tmp_path: Path) -> None:
+    """A whole run of look, denoise, write and previews, measured in a process of its own."""
+    Image.effect_noise((6000, 4000), 40).convert("RGB").save(tmp_path / "photo.jpg", quality=90)
+    code = f"""
+import resource, shutil
+from pathlib import Path
+import img2img.zoo
+img2img.zoo.zoo_dir = lambda: Path({str(tiny_zoo)!r})
+from img2img.inference.batch import Request
+from img2img.resources.apps.models import Models
+from img2img.resources.apps.service import Service
+from img2img.resources.apps.settings import Settings
+from img2img.resources.apps.workspace import Workspace
+space = Workspace()
+service = Service(Settings(), space, Models(space))
+path = Path(shutil.copy({str(tmp_path / "photo.jpg")!r}, space.new_folder()))
+print(service.run([path], Request(("denoise",))).made[0].size_out)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    size, megabytes = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+    assert size == "(6000, 4000)"
+    assert int(megabytes) < 2500, megabytes

@@ -1,0 +1,119 @@
+"""The Train tab: what it refuses, what it says of a run, and a small run from start to use."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from img2img.resources.apps.browser import Running, running_app
+from img2img.resources.apps.screenshots import open_tab
+from img2img.resources.apps.settings import Settings
+from img2img.resources.apps.training import Trainings, verdict
+from img2img.resources.apps.workspace import Workspace
+
+from img2img.errors import UserError
+
+
+@pytest.fixture
+def trainings(tmp_path: Path, photo_folder: Path) -> Iterator[Trainings]:
+    (tmp_path / "work").mkdir()
+    workspace = Workspace(tmp_path / "work")
+    yield Trainings(Settings(data_root=photo_folder.parent), workspace)
+    workspace.close()
+
+
+def test_only_folders_under_the_data_root_are_offered(trainings: Trainings, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    assert "photos" in trainings.folders() and "link" not in trainings.folders()
+    assert Trainings(Settings(), trainings.workspace).folders() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (("../denoise", "", 5, ""), "recipes"),
+        (("denoise_tiny", "../..", 5, ""), "folders"),
+        (("denoise_tiny", "/etc", 5, ""), "folders"),
+        (("denoise_tiny", "", 5, "../../evil"), "name"),
+    ],
+)
+def test_start_refuses_what_is_not_offered(trainings: Trainings, values: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        trainings.start(*values)
+    assert trainings.process is None
+
+
+def test_resume_needs_a_run(trainings: Trainings) -> None:
+    with pytest.raises(UserError, match="start it first"):
+        trainings.start("denoise_tiny", "", 5, "none", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"step": 5, "l1": 0.1}, "Too early"),
+        ({"validation": {"psnr_db": 27.1}, "baseline": {"psnr_db": 20.2}}, "Healthy"),
+        ({"validation": {"psnr_db": 19.0}, "baseline": {"psnr_db": 20.2}}, "Not yet"),
+        ({"validation": {"hole_l1": 0.1}, "baseline": {"hole_l1": 0.2}}, "Healthy"),
+        ({"step": 5, "error": "NaN"}, "In trouble"),
+    ],
+)
+def test_verdict(line: dict[str, Any], said: str) -> None:
+    assert verdict([line]).startswith(said)
+
+
+def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
+    folder = trainings.folder = trainings.runs / "one"
+    (folder / "samples").mkdir(parents=True)
+    (folder / "samples" / "step_00000010.png").write_bytes(b"x")
+    lines = [{"step": n, "l1": 1 / n, "images_per_second": 5.0, "grad_norm": 1.0} for n in (5, 10)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 1')
+    (folder / "app.log").write_text("error: the disk is full\n")
+    seen = trainings.watch()
+    assert seen is not None and seen.message == "Stopped at step 10. the disk is full"
+    assert seen.curves == ((5, "l1", 0.2), (10, "l1", 0.1))
+    assert seen.sample is not None and trainings.workspace.holds(seen.sample)
+
+
+@pytest.mark.slow
+def test_start_watch_stop_resume_and_use(page: Any, app: Running) -> None:
+    open_tab(page, "Train")
+    page.get_by_label("Recipe").click()
+    page.get_by_role("option", name="denoise_tiny").click()
+    page.locator("#train-name textarea, #train-name input").first.fill(f"run{np.random.default_rng().integers(1e6)}")
+    page.locator("#train-steps input").fill("400")
+    page.locator("#train-start").click()
+    said = page.locator("#train-status")
+    said.get_by_text("Training: step").wait_for(timeout=120_000)
+    page.locator("#train-stop").click()
+    said.get_by_text("Stopped at step").wait_for(timeout=120_000)
+    page.locator("#train-resume").click()
+    said.get_by_text("Finished: 400 steps").wait_for(timeout=300_000)
+    said.get_by_text("baseline").wait_for()
+    page.locator("#train-use").click()
+    said.get_by_text("is now under Model").wait_for()
+
+
+def test_other_machines_get_no_train_tab_and_no_endpoint(launcher: list[str], tmp_path: Path, browser: Any) -> None:
+    with running_app(tmp_path / "app.log", ["--host", "0.0.0.0"], launcher) as app:
+        page = browser.new_page()
+        page.goto(app.url)
+        page.get_by_role("tab", name="Models").first.wait_for()
+        assert page.get_by_role("tab", name="Train").count() == 0
+        page.close()
+        assert "anyone who reaches this machine" in app.log.read_text()
+
+
+def test_everything_is_gone_at_exit(launcher: list[str], tmp_path: Path) -> None:
+    with running_app(tmp_path / "app.log", (), launcher) as app:
+        pattern = f"img2img-app-{app.process.pid}-*"
+        import tempfile
+
+        assert list(Path(tempfile.gettempdir()).glob(pattern))
+    time.sleep(0.2)
+    assert not list(Path(tempfile.gettempdir()).glob(pattern))
