@@ -69,8 +69,13 @@ class Model:
         """Prepare, generator (tiled), decode and finish on (B,1|3,H,W) floats in [0,1]: RGB (B,3,H·scale,W·scale).
 
         Values beyond [0,1] (noise) are neither rejected nor clamped. `mask` (B,1,H,W), > 0.5 = to be filled.
+        Raises UserError for another shape, or a missing mask.
         """
         options = Options(strength=strength)
+        if x.dim() != 4 or x.shape[1] not in (1, 3):
+            raise UserError(f"predict_tensor takes (B,1,H,W) or (B,3,H,W), not {tuple(x.shape)}")
+        if self.task.needs_mask and mask is None:
+            raise UserError(f"model '{self.name}' fills masks: give mask (B,1,H,W), > 0.5 = to be filled")
         pictures = x.float().expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.float()
         holes = [None] * len(x) if mask is None else list(mask)
         made = [

@@ -209,3 +209,10 @@ def test_loading_refuses_what_is_not_ours(tmp_path: Path, tiny_zoo: Path) -> Non
         load(tiny_zoo / "denoise.safetensors", device="cuda:9")
     with pytest.raises(UserError, match="--precision: unknown 'fp8'"):
         load(tiny_zoo / "denoise.safetensors", precision="fp8")  # type: ignore[arg-type]
+
+
+def test_predict_tensor_says_what_it_takes(models: dict[str, Model]) -> None:
+    with pytest.raises(UserError, match=r"\(B,1,H,W\) or \(B,3,H,W\), not \(1, 2, 32, 32\)"):
+        models["denoise"].predict_tensor(torch.rand(1, 2, 32, 32))
+    with pytest.raises(UserError, match="fills masks"):
+        models["inpaint"].predict_tensor(torch.rand(1, 3, 32, 32))
