@@ -410,7 +410,7 @@ def test_a_misspelt_recipe_is_suggested() -> None:
         ("data.flip=false", lambda r: r.data.flip is False),
         ("losses.0.weight=2.5", lambda r: r.losses[0].weight == 2.5),
         ("losses=[{kind: l2}]", lambda r: [loss.kind for loss in r.losses] == ["l2"]),
-        ("task.source=grey", lambda r: r.task.source == "grey"),
+        ("task.source=edges", lambda r: r.task.source == "edges"),
         ("discriminator.width=8", lambda r: r.discriminator.width == 8),
         ("name=other", lambda r: r.name == "other"),
         ("train.init=super_resolve_x4", lambda r: r.train.init == "super_resolve_x4"),
