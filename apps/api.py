@@ -68,7 +68,10 @@ class _Calls:
 
     def enlarge(self, photo: str, scale: int, strength: float, request: gr.Request) -> Answer:
         """The photo 2 or 4 times as large; strength 0..1 is the amount of detail."""
-        wanted = lambda: Request(("super-resolve",), scale=int(scale), options=Options(strength=strength))  # noqa: E731
+
+        def wanted() -> Request:
+            return Request(("super-resolve",), scale=int(scale), options=Options(strength=strength))
+
         return self._answer(photo, wanted, request)
 
     def erase(
@@ -85,12 +88,15 @@ class _Calls:
 
     def translate(self, photo: str, from_photo: bool, seed: int, model: str, request: gr.Request) -> Answer:
         """A sketch to a picture; from_photo makes the sketch from the photo first."""
-        options = lambda: Options(seed=int(seed or 0), from_photo=bool(from_photo))  # noqa: E731
-        return self._answer(photo, lambda: self._request("translate", model, options()), request)
 
-    def _request(self, kind: str, model: str, options: Options, canvas: Canvas = Canvas()) -> Request:  # noqa: B008
+        def wanted() -> Request:
+            return self._request("translate", model, Options(seed=int(seed or 0), from_photo=bool(from_photo)))
+
+        return self._answer(photo, wanted, request)
+
+    def _request(self, kind: str, model: str, options: Options, canvas: Canvas | None = None) -> Request:
         path = self.service.models.path(model or "", kind)
-        return Request(() if path else (kind,), model=path, options=options, canvas=canvas)
+        return Request(() if path else (kind,), model=path, options=options, canvas=canvas or Canvas())
 
     def _answer(
         self, photo: str, wanted: Callable[[], Request], request: gr.Request, mask: str | None = None

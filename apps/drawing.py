@@ -25,7 +25,7 @@ component_meta.create_or_modify_pyi = lambda *_: None
 class LayersEditor(gr.ImageEditor):
     """Gradio's editor, handing on its layers as they were sent, unopened; its background and composite are ignored."""
 
-    def preprocess(self, payload: EditorData | None) -> list[bytes]:  # type: ignore[override]
+    def preprocess(self, payload: EditorData | None) -> list[bytes]:  # type: ignore[override]  # files, not the arrays of Gradio's own
         """Encoded layers; one drawn on nothing is left out."""
         if payload is None:
             return []

@@ -31,7 +31,7 @@ class Models:
         """All models for a user by name, readable ones only."""
         found = dict(shipped_models())
         for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
-            found.setdefault(f"{self.folder.name}/{path.stem}", path)  # type: ignore[union-attr]
+            found.setdefault(f"{self.folder.name}/{path.stem}", path)  # type: ignore[union-attr]  # no folder, no files
         with self._lock:
             found |= {name: path for name, path in self._own.get(user or "", {}).items() if path.is_file()}
         return found
