@@ -15,12 +15,11 @@ from PIL import Image
 
 from img2img.errors import UserError
 from img2img.inference.batch import Batch, Request, Result
-from img2img.inference.plan import Plan, asked_steps, plan
+from img2img.inference.plan import Plan, asked_steps, plan, tile_counts
 from img2img.inference.statistics import statistics
-from img2img.modelfile import Header, read_header
+from img2img.modelfile import read_header
 from img2img.pixels.codecs import MAX_PIXELS, strict_pillow
 from img2img.pixels.images import Photo, photo_suffixes, read_photo
-from img2img.pixels.tiling import TILE_PX, tiles
 from img2img.tasks import Task, task_class, task_kinds
 from img2img.zoo import model_path
 
@@ -199,13 +198,8 @@ class Pieces:
         if self.stop.is_set():
             raise Stopped
         asked = asked_steps(request.tasks, request.scale, request.model)
-        steps = seen.proposed.steps if asked is None else asked
-        size, totals = seen.size, []
-        for step in steps:
-            header = read_header(model_path(step.model))
-            totals.append(_tile_count(size, header) if header.recipe.task.tiles else None)
-            size = (size[0] * header.recipe.task.scale, size[1] * header.recipe.task.scale)
-        self.totals, self.verbs = tuple(totals), tuple(step.verb for step in steps)
+        chosen = seen.proposed if asked is None else Plan(asked)
+        self.totals, self.verbs = tile_counts(chosen, seen.size), tuple(step.verb for step in chosen.steps)
         self._say(0, 0)
 
     def __call__(self, step: int, done: int) -> None:
@@ -303,13 +297,6 @@ def _scale(request: Request) -> int:
         return read_header(model_path(request.model)).recipe.task.scale
     scales = [_defaults(kind).scale for kind in request.tasks]
     return request.scale or max(scales, default=1)
-
-
-def _tile_count(size: tuple[int, int], header: Header) -> int:
-    card, generator = header.card, header.recipe.generator
-    if max(size) <= TILE_PX:
-        return 1
-    return sum(1 for _ in tiles((size[1], size[0]), card.tile_overlap_px, generator.multiple_of))
 
 
 def _defaults(kind: str) -> Task:

@@ -8,7 +8,8 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _failed(f"{_one_line(error.format_message()).rstrip('.')}; see --help", 2)
         if DEBUG:
             traceback.print_exc()
-        return _failed(f"{_one_line(f'{type(error).__name__}: {error}')} (IMG2IMG_DEBUG=1 shows where)", 1)
+        return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
 
 
 def _version(asked: bool) -> None:
@@ -80,12 +81,14 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a recipe."""
+    from img2img.devices import pick_device
     from img2img.recipe import Recipe
     from img2img.training import train as run
     from img2img.training.steps import TrainingError
     from img2img.training.trainer import Interrupted
 
     known = Recipe.load(recipe, overrides or ())
+    pick_device(device)
     folder = out or str(Path("runs") / known.name)
     say = print if os.environ.get("RANK", "0") == "0" else lambda _: None  # torchrun starts several of us
     say(f"run folder: {folder}")
@@ -139,18 +142,25 @@ def infer(
     from img2img.inference.batch import Batch, Request, parse_tasks
     from img2img.inference.canvas import Canvas, parse_extend
     from img2img.inference.pipeline import Options
+    from img2img.inference.progress import TileLine
 
-    request = Request(
-        tasks=parse_tasks(task),
-        model=model,
-        scale=scale,
-        options=Options(strength, seed, from_photo),
-        canvas=Canvas(mask_grow, feather, parse_extend(extend)),
-        device=device,
-        precision=precision,  # type: ignore[arg-type]  # checked by Request.check
-    )
-    batch = Batch([*inputs, *(more or ())], request, output, mask, overwrite)
-    failed = [result for result in (_report(r, as_json) for r in batch.run()) if result.error]
+    named = [*inputs, *(more or ())]
+    failed: list[Result] = []
+    with _refusal_in_json(named, as_json), TileLine(wanted=not as_json) as line:
+        request = Request(
+            tasks=parse_tasks(task),
+            model=model,
+            scale=scale,
+            options=Options(strength, seed, from_photo),
+            canvas=Canvas(mask_grow, feather, parse_extend(extend)),
+            device=device,
+            precision=precision,  # type: ignore[arg-type]  # checked by Request.check
+        )
+        batch = Batch(named, request, output, mask, overwrite)
+        for result in batch.run(line.tile, line.begin):
+            line.end()
+            _report(result, as_json)
+            failed += [result] if result.error else []
     if failed:
         raise typer.Exit(1 if batch.several or not failed[0].mendable else 2)
 
@@ -225,16 +235,33 @@ def doctor() -> None:
     print(machine_report())
 
 
-def _report(result: Result, as_json: bool) -> Result:
+@contextmanager
+def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
+    """With --json, an error that ends the command is an object for each input too; it is raised all the same."""
+    from img2img.inference.batch import refused_fields
+
+    try:
+        yield
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else _named(error)
+        for name in named if as_json else ():
+            _print_json(refused_fields(name, message))
+        raise
+
+
+def _report(result: Result, as_json: bool) -> None:
     """One line for one photo: on stdout, but for errors, which are for stderr unless JSON is wanted."""
     if as_json:
-        print(json.dumps(result.fields(), ensure_ascii=False), flush=True)
+        _print_json(result.fields())
     if result.error:
         _failed(result.error, 1)
     elif not as_json:
         sizes = "" if result.size_in == result.size_out else f"{_size(result.size_in)} → {_size(result.size_out)}, "
         print(f"{result.input} → {result.output}: {result.reason} ({sizes}{result.seconds:.1f} s)", flush=True)
-    return result
+
+
+def _print_json(fields: dict[str, object]) -> None:
+    print(json.dumps(fields, ensure_ascii=False), flush=True)
 
 
 def _summary(summary: dict[str, Any]) -> str:
@@ -252,6 +279,10 @@ def _size(size: tuple[int, int] | None) -> str:
 def _failed(message: str, code: int) -> int:
     print(f"error: {message}", file=sys.stderr, flush=True)
     return code
+
+
+def _named(error: Exception) -> str:
+    return _one_line(f"{type(error).__name__}: {error}")
 
 
 def _one_line(text: str) -> str:

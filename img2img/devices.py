@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal, get_args
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from img2img.errors import UserError, did_you_mean
 
 Precision = Literal["auto", "fp32", "bf16"]
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -17,14 +19,35 @@ def pick_device(name: str = "auto") -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"--device: '{name}' is not available here ({str(error).splitlines()[0]}); try auto or cpu"
-        ) from error
+    device = _parsed(name)
+    missing = _missing(device)
+    if missing:
+        raise UserError(f"--device: '{name}' is not here ({missing}): use auto or cpu")
     return device
+
+
+def _parsed(name: str) -> torch.device:
+    """The device by its name, whether it is here or not. Raises UserError for one that we do not run on."""
+    with suppress(RuntimeError):
+        device = torch.device(name)
+        if device.type in DEVICES:
+            return device
+    *most, last = DEVICES
+    use = f": use {', '.join(most)} or {last}"
+    like = name.lower().replace("gpu", "cuda")  # by its letters alone, gpu would be cpu
+    raise UserError(f"--device: unknown device '{name}'{did_you_mean(like, DEVICES, use)}")
+
+
+def _missing(device: torch.device) -> str | None:
+    """What this machine lacks to run on a device, None when it is here; asks without waking a GPU up."""
+    if device.type == "cuda":
+        if not torch.backends.cuda.is_built():
+            return "this torch is built without CUDA"
+        found = torch.cuda.device_count()
+        return None if (device.index or 0) < found else f"CUDA devices found: {found}, counted from 0"
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        return "no Apple GPU found"
+    return None
 
 
 def has_fast_bf16(device: torch.device) -> bool:

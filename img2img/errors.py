@@ -10,8 +10,10 @@ class UserError(Exception):
     """Something the person at the keyboard can mend. The command line prints it as one line and exits with code 2."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`", did you mean 'denoise'?"` when a known word is close, else the list of known words."""
+def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """`", did you mean 'denoise'?"` when a known word is close, else `otherwise` or the list of known words."""
     names = list(known)
     close = get_close_matches(word, names, n=1, cutoff=0.5)
-    return f", did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(names))}"
+    if close:
+        return f", did you mean '{close[0]}'?"
+    return f"; known: {', '.join(sorted(names))}" if otherwise is None else otherwise

@@ -77,7 +77,7 @@ def read_header(path: Path) -> Header:
 def load_generator(path: Path) -> tuple[Header, nn.Module]:
     """The network of a model file, fp32, in evaluation mode, on the CPU. Raises UserError when weights do not fit."""
     header = read_header(path)
-    generator = header.recipe.generator.build(header.recipe.task)
+    generator = header.recipe.build_generator()
     try:
         generator.load_state_dict(read_weights(path))
     except RuntimeError as error:

@@ -6,32 +6,44 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
+from torch import nn
 
 from img2img.data.dataset import DataConfig
 from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
-from img2img.losses.adversarial import Adversarial
+from img2img.losses.adversarial import Adversarial, OptimizerConfig
 from img2img.losses.reconstruction import Loss, PixelLoss
 from img2img.models import Discriminator, Generator
+from img2img.models.blocks import Judged
 from img2img.resources import recipes_dir
 from img2img.tasks import build_task, task_class, task_kinds
 from img2img.tasks.base import Task
 
+DEFAULT_LR = 2e-4
+DEFAULT_BETAS = (0.9, 0.999)
 
-class TrainConfig(BaseModel):
+
+class OptimizerChoice(NamedTuple):
+    """A player's optimizer, every default filled in."""
+
+    kind: Literal["adam", "rmsprop"]
+    lr: float
+    betas: tuple[float, float]
+
+
+class TrainConfig(OptimizerConfig):
     """How the generator is trained; the discriminator's own settings are under `adversarial`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+    method: Literal["paired", "cycle", "autoencoder"] = Field(
+        "paired", description="cycle: unpaired pictures, two ways (CycleGAN); autoencoder: VAE and its relatives"
+    )
     steps: int = Field(1000, ge=1, description="optimizer steps")
     batch_size: int = Field(16, ge=1, description="samples a step and process")
     accumulate: int = Field(1, ge=1, description="batches summed up to one step")
-    lr: float = Field(2e-4, gt=0)
-    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's; the pix2pix family uses 0.5 for the first")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "cosine", description="linear: constant, then to zero (pix2pix)"
     )
@@ -111,6 +123,38 @@ class Recipe(BaseModel):
         """Plain data that `parse` takes back."""
         return self.model_dump(mode="json")
 
+    def build_generator(self) -> nn.Module:
+        """The generator with fresh weights."""
+        return self.generator.build(self.task)
+
+    def g_optimizer(self) -> OptimizerChoice:
+        """The generator's optimizer: the recipe's word, else what the adversarial kind's paper used."""
+        kind = self.adversarial.played if self.adversarial else None
+        return OptimizerChoice(
+            self.train.optimizer or (kind.optimizer if kind else "adam"),
+            self.train.lr or (kind.lr if kind else DEFAULT_LR),
+            self.train.betas or (kind.betas if kind else DEFAULT_BETAS),
+        )
+
+    def d_optimizer(self) -> OptimizerChoice:
+        """The discriminator's optimizer: its own words, else the generator's rate and what the kind's paper used."""
+        assert self.adversarial is not None
+        a, kind = self.adversarial, self.adversarial.played
+        return OptimizerChoice(a.optimizer or kind.optimizer, a.lr or self.train.lr or kind.lr, a.betas or kind.betas)
+
+    def judged(self) -> Judged:
+        """What a discriminator of this recipe's pictures is built for."""
+        assert self.adversarial is not None
+        task, sees = self.task, self.adversarial.sees
+        beside = task.condition_channels * ("condition" in sees) + ("mask" in sees) + task.classes * ("label" in sees)
+        return Judged(
+            channels=task.picture_channels + beside,
+            size_px=task.scale if task.from_noise else self.data.crop_px,
+            classes=task.classes,
+            codes=sum(task.code_sizes) if self.adversarial.information else 0,
+            head=self.adversarial.played.head,
+        )
+
     def to_yaml(self) -> str:
         """The resolved recipe, every default written out."""
         return yaml.safe_dump(self.fields(), sort_keys=False, allow_unicode=True)
@@ -122,6 +166,8 @@ def refusal(recipe: Recipe) -> str | None:
     reason = generator.refusal(task)
     if reason:
         return f"generator.kind '{generator.kind}' does not fit task '{task.kind}': {reason}"
+    if task.from_noise:
+        return _noise_refusal(recipe) or _adversarial_refusal(recipe)
     crop = recipe.data.crop_px // (task.scale if recipe.data.crop_px % task.scale == 0 else 1)
     if recipe.data.crop_px % task.scale or crop % generator.multiple_of:
         needed = generator.multiple_of * task.scale
@@ -133,6 +179,17 @@ def refusal(recipe: Recipe) -> str | None:
     return _adversarial_refusal(recipe)
 
 
+def _noise_refusal(recipe: Recipe) -> str | None:
+    """Why pictures of nothing but noise cannot be learned so, or None."""
+    if recipe.adversarial is None:
+        return "adversarial is missing: noise has no target, only a discriminator can teach"
+    if recipe.losses:
+        return f"losses.0.kind '{recipe.losses[0].kind}': noise has no target to compare with; write losses: []"
+    if recipe.task.reads != "none" and recipe.data.crop_px != recipe.task.scale:
+        return f"data.crop_px is {recipe.data.crop_px}, and the task makes {recipe.task.scale} px: write that"
+    return None
+
+
 def _adversarial_refusal(recipe: Recipe) -> str | None:
     adversarial, discriminator, task = recipe.adversarial, recipe.discriminator, recipe.task
     if (adversarial is None) != (discriminator is None):
@@ -140,15 +197,50 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
         return f"{missing} is missing: an adversarial loss and a discriminator come together"
     if adversarial is None or discriminator is None:
         return None if recipe.losses else "losses is empty: without an adversarial part there is nothing to learn from"
+    judged = recipe.judged()
+    reason = discriminator.refusal_at(judged.size_px, recipe.train.batch_size)
+    if reason:
+        return f"data.crop_px {judged.size_px} does not suit discriminator '{discriminator.kind}': {reason}"
+    start = adversarial.turns(recipe.train.steps)[0]
+    if start > 0 and not recipe.losses:
+        return "losses is empty: before the discriminator starts there is nothing to learn from"
+    if adversarial.start_step >= recipe.train.steps:
+        return f"adversarial.start_step is {start}, and the run has {recipe.train.steps} steps: D would never play"
+    return _sees_refusal(adversarial, task) or _judge_refusal(adversarial, discriminator, task)
+
+
+def _sees_refusal(adversarial: Adversarial, task: Task) -> str | None:
+    """Why D cannot be shown what `adversarial.sees` names, or None."""
     if "mask" in adversarial.sees and not task.needs_mask:
         return f"adversarial.sees 'mask', and task '{task.kind}' has none"
+    if "condition" in adversarial.sees and task.from_noise:
+        return "adversarial.sees 'condition', and the task's is noise; 'label' shows the class"
+    if "label" in adversarial.sees and not task.classes:
+        return f"adversarial.sees 'label', and task '{task.kind}' has no classes"
+    if adversarial.information and not sum(task.code_sizes):
+        return "adversarial.information weighs codes, and the task has none: set task.categorical or task.continuous"
+    return None
+
+
+def _judge_refusal(adversarial: Adversarial, discriminator: Discriminator, task: Task) -> str | None:
+    """Why this discriminator cannot play this kind, or None."""
+    kind, head = discriminator.kind, adversarial.played.head
+    if head not in discriminator.heads:
+        return f"adversarial.kind '{adversarial.kind}' judges by {head}, and '{kind}' cannot: use dcgan or mlp"
+    if adversarial.penalised and discriminator.batch_normed:
+        return "discriminator.norm 'batch' mixes samples, and a gradient penalty needs each by itself: use instance"
     if discriminator.kind == "global_local" and not task.needs_mask:
         return f"discriminator.kind 'global_local' looks at the hole, and task '{task.kind}' has no mask; use patchgan"
-    reason = discriminator.refusal_at(recipe.data.crop_px, recipe.train.batch_size)
-    if reason:
-        return f"data.crop_px {recipe.data.crop_px} does not suit discriminator '{discriminator.kind}': {reason}"
-    if adversarial.turns(recipe.train.steps)[0] > 0 and not recipe.losses:
-        return "losses is empty: before the discriminator starts there is nothing to learn from"
+    if discriminator.kind == "global_local" and set(adversarial.augment) - {"colour"}:
+        return "adversarial.augment moves or cuts the hole that 'global_local' looks at: use [colour]"
+    if task.from_noise and task.scale == 1 and adversarial.augment:
+        return "adversarial.augment changes pictures, and the task makes points"
+    if getattr(discriminator, "projection", False) and not task.classes:
+        return f"discriminator.projection needs labels, and task '{task.kind}' has no classes"
+    if adversarial.information and not discriminator.recognises_codes:
+        return f"adversarial.information needs a discriminator that recognises codes, and '{kind}' cannot: use dcgan"
+    if adversarial.information and head == "reconstruction":
+        return f"adversarial.kind '{adversarial.kind}' has no scores beside which codes could be recognised"
     return None
 
 

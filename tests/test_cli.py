@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,7 +179,7 @@ def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: 
         (["--extend", "1,2,3"], "--extend: '1,2,3' is not L,T,R,B"),
         (["--strength", "2"], "--strength"),
         (["--precision", "fp8"], "--precision: unknown 'fp8'"),
-        (["--device", "tpu"], "--device"),
+        (["--device", "foo"], "--device: unknown device 'foo': use auto, cpu, cuda, cuda:1 or mps"),
         (["--output", "result.foo"], "result.foo"),
         (["--output", "PHOTO", "--overwrite"], "is the photo itself"),
         (["--task", "denoise", "--from-photo"], "--from-photo"),
@@ -197,6 +201,99 @@ def test_a_single_unreadable_or_missing_photo_is_code_2_and_json_says_so(run: Ru
         assert code == 2
         assert json.loads(out)["output"] is None
         assert json.loads(out)["error"] in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "denois"], "did you mean 'denoise'?"),
+        (["--task", "super-resolve", "--scale", "3"], "super-resolve ×3"),
+        (["--strength", "2"], "--strength"),
+        (["--mask", "nowhere.png"], "nowhere.png"),
+        (["--device", "foo"], "unknown device 'foo'"),
+    ],
+)
+def test_a_request_that_is_wrong_is_an_object_for_each_input_in_json(
+    run: Run, photo: Path, arguments: list[str], message: str
+) -> None:
+    named = [str(photo), f"{photo.parent}/"]
+    code, out, err = run("infer", "--input", *named, *arguments, "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 2
+    assert [line["input"] for line in lines] == named
+    assert all(line["output"] is None and line["error"] in one_line(err) and message in err for line in lines)
+
+
+def test_inputs_that_stand_for_nothing_are_objects_in_json(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for named in (f"{tmp_path}/empty", f"{tmp_path}/*.jpg"):
+        code, out, err = run("infer", "--input", named, "--json")
+        assert (code, json.loads(out)["input"]) == (2, named)
+        assert json.loads(out)["error"] in one_line(err)
+
+
+def test_a_defect_of_ours_is_an_object_in_json_too(run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("img2img.inference.batch.run_plan", broken)
+    code, out, _ = run("infer", "--input", photo, "--task", "denoise", "--json")
+    assert (code, json.loads(out)["error"]) == (1, "RuntimeError: out of luck")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one, and keeps what is written."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """stderr as a terminal, where a moment is short and each tile takes longer."""
+    from img2img.inference.pipeline import Model
+
+    forward = Model._forward
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.3)
+        return forward(*arguments)
+
+    stream = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("img2img.inference.progress.sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr("img2img.inference.progress.MOMENT_S", 0.1)
+    monkeypatch.setattr(Model, "_forward", slowly)
+    return stream
+
+
+@pytest.fixture
+def long_photo(tmp_path: Path) -> Path:
+    path = tmp_path / "long.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 600, 3), np.uint8)).save(path)
+    return path
+
+
+def test_a_terminal_sees_the_tiles_of_a_slow_photo(run: Run, terminal: Terminal, long_photo: Path) -> None:
+    code, out, _ = run("infer", "--input", long_photo, "--task", "denoise")
+    assert code == 0
+    assert out.count("\n") == 1
+    written = terminal.getvalue()
+    assert all(words in written for words in ("long.png: denoise", "0/2 tiles", "1/2 tiles"))
+    assert written.endswith("\x1b[2K"), "the line is gone when the photo is done"
+
+
+@pytest.mark.parametrize("how", ["json", "quick", "piped"])
+def test_there_is_no_progress_in_json_nor_for_a_moments_work_nor_when_piped(
+    run: Run, terminal: Terminal, long_photo: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "quick":
+        monkeypatch.setattr("img2img.inference.progress.MOMENT_S", 30)
+    if how == "piped":
+        monkeypatch.setattr(Terminal, "isatty", lambda _: False)
+    assert run("infer", "--input", long_photo, "--task", "denoise", *(["--json"] if how == "json" else []))[0] == 0
+    assert terminal.getvalue() == ""
 
 
 def test_flags_reach_the_model(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -262,6 +359,8 @@ def test_training_says_where_the_run_lies_and_how_to_use_it(run: Run, photo: Pat
         (["denoise_tiny", "train.steps=many"], "train.steps"),
         (["denoise_tiny", "steps"], "key.path=value"),
         (["denoise_tiny", "data.path=nowhere", "--out", "RUN"], "nowhere' does not exist"),
+        (["denoise_tiny", "--device", "foo"], "unknown device 'foo'"),
+        (["denoise_tiny", "task.jpeg_share=0.7", "task.poisson_share=0.6"], "jpeg_share 0.7 + poisson_share 0.6"),
     ],
 )
 def test_a_broken_recipe_is_one_line_and_code_2(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:

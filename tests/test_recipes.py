@@ -316,6 +316,10 @@ def gan(**more: Any) -> dict[str, Any]:
     [
         (plain(trian={}), "trian: unknown key, did you mean 'train'?"),
         (plain(task={"kind": "denoise", "sigma": 3}), "task.sigma: unknown key, did you mean 'sigma_255'?"),
+        (
+            plain(task={"kind": "denoise", "camera_share": 0.5, "jpeg_share": 0.3, "poisson_share": 0.4}),
+            "task: camera_share 0.5 + jpeg_share 0.3 + poisson_share 0.4 make 1.2: together they may be at most 1",
+        ),
         (plain(data={"crop": 64}), "data.crop: unknown key, did you mean 'crop_px'?"),
         (plain(train={"step": 1}), "train.step: unknown key, did you mean 'steps'?"),
         (plain(generator={"kind": "restorer", "width": 8}), "generator.width: unknown key, did you mean 'widths'?"),

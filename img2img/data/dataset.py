@@ -53,6 +53,9 @@ class PairMaker(Protocol):
     @property
     def reads(self) -> str: ...
 
+    @property
+    def from_noise(self) -> bool: ...
+
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch: ...
 
 
@@ -63,6 +66,22 @@ class Photos:
     train: TrainingSet
     validation: list[Batch]
     count: int
+
+
+@dataclass
+class Nothing:
+    """The source of tasks that draw their samples from the generator alone: numbers, half of them to validate on."""
+
+    validation_max: int
+
+    def __len__(self) -> int:
+        return 2 * self.validation_max
+
+    def key(self, index: int) -> str:
+        return str(index)
+
+    def read(self, index: int, number: int) -> Sample:
+        return Sample(number)
 
 
 class TrainingSet(Dataset[Batch]):
@@ -125,13 +144,23 @@ class TrainingSet(Dataset[Batch]):
 
 def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
     """Open a recipe's data. Raises UserError for what a user can mend: no folder or photo, pairs without partner."""
-    build = pair_source if task.reads == "pair" else photo_source
-    source = build([resolve_folder(p) for p in config.path], Cache(config.cache_mb))
+    source = _open_source(task, config)
     train, held_out = split(source, config.validation_share)
     if not train:
         raise UserError(f"data.path: {len(source)} photos leave none to train on: add photos")
+    if not held_out and config.validation_share:
+        log.warning("1 %s: nothing is held out to validate on", task.reads)
     validation = list(_validation(source, held_out[: config.validation_max], task, config, seed))
+    if task.from_noise and validation:
+        validation = [collate(validation)]  # what is made of noise is judged as a set
     return Photos(TrainingSet(source, train, task, config, seed), validation, len(source))
+
+
+def _open_source(task: PairMaker, config: DataConfig) -> Source:
+    if task.reads == "none":
+        return Nothing(config.validation_max)
+    build = pair_source if task.reads == "pair" else photo_source
+    return build([resolve_folder(p) for p in config.path], Cache(config.cache_mb))
 
 
 def resolve_folder(path: str) -> Path:
@@ -154,5 +183,7 @@ def _validation(source: Source, items: list[int], task: PairMaker, config: DataC
 
 def _mapped(sample: Sample, change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> Sample:
     pictures = [p for p in (sample.photo, sample.other) if p is not None]
+    if not pictures:
+        return sample
     changed = change(pictures)
     return replace(sample, photo=changed[0], other=changed[1] if len(changed) > 1 else None)

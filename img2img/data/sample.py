@@ -29,7 +29,8 @@ class Batch:
     target: Tensor  # (B,3,H·scale,W·scale)
     mask: Tensor | None = None  # (B,1,H,W), 1 = to be filled
     local_centre: Tensor | None = None  # (B,2) row and column of a pixel in the hole
-    label: Tensor | None = None  # (B,)
+    label: Tensor | None = None  # (B,) class numbers
+    code: Tensor | None = None  # (B,K) InfoGAN's codes: one-hot, then continuous
 
     def __len__(self) -> int:
         return len(self.condition)

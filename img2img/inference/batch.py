@@ -13,7 +13,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +25,13 @@ from img2img.files import atomic_path
 from img2img.inference.canvas import Canvas
 from img2img.inference.inputs import Job, find_jobs, has_photo_suffix, is_photo, is_plain_file, named_like_result
 from img2img.inference.pipeline import Options
-from img2img.inference.plan import OnTile, Plan, asked_steps, plan, run_plan
+from img2img.inference.plan import OnTile, Plan, Size, asked_steps, plan, run_plan
 from img2img.pixels.images import Photo, output_format, read_mask, read_photo, write_photo
 from img2img.tasks import task_class, task_kinds
 
 log = logging.getLogger("img2img")
 
+OnPlan = Callable[[Path, Plan, Size], None]  # a photo, what will be done to it, and its width and height by then
 AUTO = "auto"
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
 _PNG = (".png",)
@@ -116,6 +117,11 @@ class Result:
         return known if self.error is None else known | {"error": self.error}
 
 
+def refused_fields(named: str, error: str) -> dict[str, object]:
+    """The fields of an input, as it was named, when the whole request was refused before any photo was opened."""
+    return Result(Path(named), error=error).fields() | {"input": named}
+
+
 @dataclass
 class Batch:
     """Inputs and where their results go. Raises UserError on construction for what would fail on every photo."""
@@ -137,12 +143,15 @@ class Batch:
         self._check_request()
         self.names = Counter(self._name(job, _guessed_suffix(job.input)) for job in self.jobs)
 
-    def run(self, on_tile: OnTile | None = None) -> Iterator[Result]:
-        """One result an input, in order; bad files are reported and passed over."""
+    def run(self, on_tile: OnTile | None = None, on_plan: OnPlan | None = None) -> Iterator[Result]:
+        """One result an input, in order; bad files are reported and passed over.
+
+        `on_plan` is called for a photo before the work on it begins, `on_tile` as `run_plan` says.
+        """
         for job in self.jobs:
             started = time.monotonic()
             try:
-                yield self._one(job, started, on_tile)
+                yield self._one(job, started, on_tile, on_plan)
             except UserError as error:
                 yield Result(job.input, seconds=_since(started), error=str(error))
             except Exception as error:
@@ -153,7 +162,7 @@ class Batch:
                     job.input, seconds=_since(started), error=f"{type(error).__name__}: {error}", mendable=False
                 )
 
-    def _one(self, job: Job, started: float, on_tile: OnTile | None) -> Result:
+    def _one(self, job: Job, started: float, on_tile: OnTile | None, on_plan: OnPlan | None) -> Result:
         photo = read_photo(job.input)
         for note in photo.notes:
             log.warning("%s: %s", job.input, note)
@@ -161,6 +170,8 @@ class Batch:
         chosen = self.request.plan(prepared, mask)
         output = self._output(job, photo, chosen.tag)
         self._check_free(job, output)
+        if on_plan:
+            on_plan(job.input, chosen, prepared.size)
         made = self.request.run(chosen, prepared, mask, on_tile)
         if chosen.steps or output_format(output) != photo.format.replace("MPO", "JPEG"):
             write_photo(output, made)
@@ -180,19 +191,20 @@ class Batch:
             return jobs
         fresh = [job for job in jobs if not self._is_result(job)]
         if not fresh:
-            left = ", only results of earlier runs: name files, or give --output" if jobs else ""
+            left = ", only results of earlier runs: name the files to take them all the same" if jobs else ""
             raise UserError(f"--input: no photo in '{text}'{left}")
         if len(fresh) < len(jobs):
-            log.warning("%d results of earlier runs passed over", len(jobs) - len(fresh))
+            log.warning("%s: %d passed over, being results of earlier runs", text, len(jobs) - len(fresh))
         return fresh
 
     def _is_result(self, job: Job) -> bool:
+        """By its name beside its photo, or by lying in the output folder, unless that is where the search began."""
+        if named_like_result(job.input, (AUTO, *task_kinds())):
+            return True
         if self.output is None:
-            return named_like_result(job.input, (AUTO, *task_kinds()))
-        root = job.input.resolve().parents[len(job.relative.parts) - 1]
-        return any(
-            place == Path(self.output).resolve() for place in job.input.resolve().parents if root in place.parents
-        )
+            return False
+        below_the_start = job.input.parents[: len(job.relative.parts) - 1]
+        return Path(self.output).resolve() in (folder.resolve() for folder in below_the_start)
 
     # --- where results go --------------------------------------------------------------------------------------------
 

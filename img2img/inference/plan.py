@@ -19,13 +19,15 @@ from img2img.errors import UserError
 from img2img.inference.canvas import feathered
 from img2img.inference.pipeline import Model, Options, load
 from img2img.inference.statistics import statistics
-from img2img.modelfile import read_header
+from img2img.modelfile import Header, read_header
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
+from img2img.pixels.tiling import TILE_PX, tiles
 from img2img.tasks import Task, task_class, task_kinds
 from img2img.zoo import default_model, model_path
 
 OnTile = Callable[[int, int], None]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,23 @@ def run_plan(
         if mask is not None and model.task.scale > 1:
             mask = mask.repeat(model.task.scale, 0).repeat(model.task.scale, 1)
     return photo
+
+
+def tile_counts(plan: Plan, size: Size) -> tuple[int | None, ...]:
+    """How many tiles each step will have on a photo of a (width, height); None where only the work itself shows it."""
+    counts: list[int | None] = []
+    for step in plan.steps:
+        header = read_header(model_path(step.model))
+        counts.append(_tile_count(size, header) if header.recipe.task.tiles else None)
+        size = (size[0] * header.recipe.task.scale, size[1] * header.recipe.task.scale)
+    return tuple(counts)
+
+
+def _tile_count(size: Size, header: Header) -> int:
+    if max(size) <= TILE_PX:
+        return 1
+    height_width = (size[1], size[0])
+    return sum(1 for _ in tiles(height_width, header.card.tile_overlap_px, header.recipe.generator.multiple_of))
 
 
 def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan:

@@ -1,73 +1,32 @@
-"""Adversarial objectives. Each owns both players' losses and says which discriminators it can be played against."""
+"""The adversarial part of a recipe: which game is played, and what keeps it stable."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
-from torch.nn import functional as F
 
-Kind = Literal["ns", "lsgan", "hinge"]
-Sees = Literal["condition", "mask"]
+from img2img.losses.diffaugment import Augmentation
+from img2img.losses.objectives import OBJECTIVES, BoundaryEquilibrium, Kind, Objective
 
-
-class Objective:
-    """What the two players minimise, from the logits the discriminator gives to real and made pictures."""
-
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss, a scalar."""
-        raise NotImplementedError
-
-    def g_loss(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        """The generator's loss, a scalar; `real` only for objectives that compare the two."""
-        raise NotImplementedError
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What the objective itself learns on the way, to be saved with the run."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take up again what `state_dict` gave."""
+Sees = Literal["condition", "mask", "label"]
 
 
-class NonSaturating(Objective):
-    """Goodfellow et al. 2014: D by cross-entropy, G maximises log D(G(z)); as softplus, no logarithm overflows."""
-
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-    def g_loss(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        return F.softplus(-fake).mean()
-
-
-class LeastSquares(Objective):
-    """Mao et al. 2017, equation 9 (labels 0 and 1): ½(D(x)-1)² + ½D(G(z))² against ½(D(G(z))-1)²."""
-
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
-
-    def g_loss(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        return 0.5 * (fake - 1).square().mean()
-
-
-class Hinge(Objective):
-    """Lim & Ye 2017: D stops caring beyond the margin, G pushes the logit up."""
-
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-
-    def g_loss(self, real: Tensor | None, fake: Tensor) -> Tensor:
-        return -fake.mean()
-
-
-_OBJECTIVES: dict[str, type[Objective]] = {"ns": NonSaturating, "lsgan": LeastSquares, "hinge": Hinge}
-
-
-class Adversarial(BaseModel):
-    """The adversarial part of a recipe: the objective, what D sees beside the picture, when it starts, its rate."""
+class OptimizerConfig(BaseModel):
+    """What may be said of a player's optimizer; None leaves it to the adversarial kind's paper."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["adam", "rmsprop"] | None = Field(None, description="by default the adversarial kind's own")
+    lr: float | None = Field(None, gt=0)
+    betas: tuple[float, float] | None = Field(None, description="Adam's; the pix2pix family uses 0.5 for the first")
+
+
+class Adversarial(OptimizerConfig):
+    """The objective, what D sees beside the picture, when it starts, its optimizer, and the stabilisers.
+
+    `lr` and `betas` are the discriminator's; left out, `train.lr` and the kind's own.
+    """
 
     kind: Kind = "ns"
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
@@ -76,9 +35,23 @@ class Adversarial(BaseModel):
     phases: tuple[float, float, float] | None = Field(
         None, description="proportions of the run in which G learns alone, D learns alone, both learn; GLCIC: 18, 2, 80"
     )
+    d_steps: int | None = Field(None, ge=1, description="D's steps to one of G's; train.steps counts D's")
     d_loss_weight: float = Field(1.0, gt=0, description="slows D relative to G; pix2pix uses 0.5")
-    lr: float | None = Field(None, gt=0, description="the discriminator's rate; train.lr when left out")
-    betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's, for the discriminator")
+    clip_weights: float | None = Field(None, gt=0, description="D's weights are clipped to ± this; wgan: 0.01")
+    gradient_penalty: float | None = Field(None, ge=0, description="its weight; wgan_gp and dragan: 10")
+    r1: float = Field(0.0, ge=0, description="weight γ of the gradient penalty at real ones (Mescheder et al. 2018)")
+    r1_every: int = Field(1, ge=1, description="R1 is computed every so many steps and weighs as much more (lazy)")
+    real_label: float = Field(1.0, gt=0.5, le=1, description="one-sided label smoothing: 0.9 (Salimans et al. 2016)")
+    label_noise: float = Field(0.0, ge=0, lt=0.5, description="share of samples whose two sides D gets swapped")
+    instance_noise: float = Field(
+        0.0, ge=0, description="σ of noise on all that D sees, falling to 0 (Sønderby et al. 2017)"
+    )
+    instance_noise_until: float = Field(0.5, gt=0, le=1, description="part of the run by which it has fallen to 0")
+    replay: int = Field(0, ge=0, description="pool of past fakes D learns from (Shrivastava et al. 2017): 50")
+    augment: tuple[Augmentation, ...] = Field((), description="DiffAugment for few pictures: colour translation cutout")
+    information: float = Field(0.0, ge=0, description="weight of InfoGAN's code loss (Chen et al. 2016)")
+    gamma: float = Field(0.5, gt=0, le=1, description="began: diversity, E[L(G(z))] / E[L(x)]")
+    k_rate: float = Field(1e-3, gt=0, description="began: how fast k follows")
 
     @model_validator(mode="after")
     def _one_start(self) -> Adversarial:
@@ -87,6 +60,44 @@ class Adversarial(BaseModel):
         if self.phases is not None and self.start_step:
             raise ValueError("phases already say when the discriminator starts: leave start_step out")
         return self
+
+    @model_validator(mode="after")
+    def _kind_has_it(self) -> Adversarial:
+        played = self.played
+        if self.gradient_penalty and played.penalty is None:
+            raise ValueError(f"gradient_penalty belongs to wgan_gp and dragan, not to kind '{self.kind}'; r1 fits all")
+        if self.real_label < 1 and not played.smooths:
+            raise ValueError(f"real_label smooths labels, and kind '{self.kind}' has none: use mm, ns, dragan or lsgan")
+        return self
+
+    @property
+    def played(self) -> type[Objective]:
+        """The objective's class, with its defaults."""
+        return OBJECTIVES[self.kind]
+
+    @property
+    def penalised(self) -> bool:
+        """The discriminator's gradient is part of its loss."""
+        return self.penalty_weight > 0 or self.r1 > 0
+
+    @property
+    def penalty_weight(self) -> float:
+        """λ of the kind's gradient penalty."""
+        return self.played.gradient_penalty if self.gradient_penalty is None else self.gradient_penalty
+
+    @property
+    def weight_limit(self) -> float | None:
+        """What D's weights are clipped to, or None."""
+        return self.played.clip_weights if self.clip_weights is None else self.clip_weights
+
+    @property
+    def rounds(self) -> int:
+        """Discriminator steps to one of the generator."""
+        return self.d_steps or self.played.d_steps
+
+    def noise_sigma(self, number: int, steps: int) -> float:
+        """σ of the instance noise at a step of a run of `steps`."""
+        return self.instance_noise * max(0.0, 1 - number / (self.instance_noise_until * steps))
 
     def turns(self, steps: int) -> tuple[int, int]:
         """The step from which the discriminator learns, and the one from which both do, in a run of `steps`."""
@@ -97,4 +108,6 @@ class Adversarial(BaseModel):
 
     def build(self) -> Objective:
         """A fresh objective of this kind."""
-        return _OBJECTIVES[self.kind]()
+        if self.played is BoundaryEquilibrium:
+            return BoundaryEquilibrium(self.gamma, self.k_rate)
+        return self.played(self.real_label)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,16 @@ class BlurDown(nn.Module):
         self.register_buffer("filt", torch.zeros(channels, 1, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.get_buffer("filt").to(x.dtype)
-        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), weight, stride=2, groups=x.shape[1])
+        with torch.autocast(x.device.type, enabled=False):  # a depthwise bf16 convolution is slower on a CPU than fp32
+            x = F.pad(x.float(), (2, 2, 2, 2), mode="reflect")
+            return F.conv2d(x, self.get_buffer("filt").float(), stride=2, groups=x.shape[1])
+
+
+class SinglePrecisionPool(nn.MaxPool2d):
+    """Max pooling on fp32, whatever comes in: several times faster than bf16 on a CPU, and BlurDown follows in fp32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float())
 
 
 def _alexnet() -> tuple[list[nn.Module], list[int]]:
@@ -52,7 +60,7 @@ def _vgg16() -> tuple[list[nn.Module], list[int]]:
     channels = 3
     for widths in ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3):
         if layers:
-            layers += [nn.MaxPool2d(2, stride=1), BlurDown(channels)]
+            layers += [SinglePrecisionPool(2, stride=1), BlurDown(channels)]
         for width in widths:
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
             channels = width
@@ -90,10 +98,42 @@ class STLPIPS(nn.Module):
 
     def forward(self, rgb: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = [_unit(f) for f in self.features(target)]
+            wanted = self.features(target)
         pairs = zip(self.features(rgb), wanted, self.heads, strict=True)
-        distances = [((_unit(f) - w).square() * head).sum(1).mean((1, 2)) for f, w, head in pairs]
-        return torch.stack(distances).sum(0)
+        return torch.stack([_Distance.apply(f, w, head) for f, w, head in pairs]).sum(0)
+
+
+class _Distance(torch.autograd.Function):
+    """Mean over pixels of Σ head · (f/|f| - w/|w|)², one distance a picture, and its gradient with respect to f alone.
+
+    Value and gradient are made together, a picture at a time: autograd's dozen passes over the whole batch in fp32
+    cost more than the convolutions that made the features.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, wanted: Tensor, head: Tensor) -> Tensor:
+        head, pixels = head.float().flatten(), features.shape[-2] * features.shape[-1]
+        wanted = wanted.expand_as(features)  # one target may serve several pictures
+        slope = torch.empty_like(features) if features.requires_grad else None
+        distances = []
+        for index in range(len(features)):
+            f, w = (x[index].float().flatten(1).T for x in (features, wanted))  # (pixels, channels)
+            length = _length(f)
+            unit = f / length
+            difference = unit - w / _length(w)
+            weighted = difference * head
+            distances.append((weighted * difference).sum() / pixels)
+            if slope is not None:
+                weighted *= 2 / pixels
+                weighted -= unit * (unit * weighted).sum(1, keepdim=True)
+                slope[index] = (weighted / length).T.view_as(slope[index])
+        ctx.slope = slope
+        return torch.stack(distances)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None]:
+        slope = ctx.slope
+        return None if slope is None else slope * grads[0].to(slope.dtype)[:, None, None, None], None, None
 
 
 class LPIPS(nn.Module):
@@ -110,10 +150,9 @@ class LPIPS(nn.Module):
         return self.net(rgb, target, normalize=True).flatten()
 
 
-def _unit(features: Tensor) -> Tensor:
-    features = features.float()
-    # The square root's slope is infinite at 0: an all-zero pixel would turn the gradient into NaN.
-    return features / (features.square().sum(1, keepdim=True) + 1e-20).sqrt()
+def _length(features: Tensor) -> Tensor:
+    """Of each row of (pixels, channels); never zero, for an all-zero pixel must not turn the gradient into NaN."""
+    return (features.square().sum(1, keepdim=True) + 1e-20).sqrt()
 
 
 def missing(network: PerceptualNetwork) -> str | None:

@@ -7,14 +7,26 @@ from typing import Annotated
 from pydantic import Field
 
 from img2img.models.colour_unet import ColourUNetConfig
+from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from img2img.models.gated import GatedConfig
 from img2img.models.glcic import GlcicConfig
 from img2img.models.global_local import GlobalLocalConfig
+from img2img.models.mlp import MlpDiscriminatorConfig, MlpGeneratorConfig
 from img2img.models.patchgan import PatchGanConfig
 from img2img.models.restorer import RestorerConfig
 from img2img.models.unet import UNetConfig
 
 Generator = Annotated[
-    UNetConfig | RestorerConfig | ColourUNetConfig | GatedConfig | GlcicConfig, Field(discriminator="kind")
+    UNetConfig
+    | RestorerConfig
+    | ColourUNetConfig
+    | GatedConfig
+    | GlcicConfig
+    | DcganGeneratorConfig
+    | MlpGeneratorConfig,
+    Field(discriminator="kind"),
 ]
-Discriminator = Annotated[PatchGanConfig | GlobalLocalConfig, Field(discriminator="kind")]
+Discriminator = Annotated[
+    PatchGanConfig | GlobalLocalConfig | DcganDiscriminatorConfig | MlpDiscriminatorConfig,
+    Field(discriminator="kind"),
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 Norm = Literal["batch", "instance", "none"]
 Upsampling = Literal["transposed", "resize"]
+Head = Literal["logits", "reconstruction"]
 
 
 class Shapes(Protocol):
@@ -33,6 +35,21 @@ class Shapes(Protocol):
     def prediction_strides(self) -> tuple[int, ...]:
         """Heights of the picture over heights of the prediction that `decode` accepts."""
 
+    @property
+    def from_noise(self) -> bool:
+        """The condition is one column of noise (and label), not a picture; `scale` is the size of what is made."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a discriminator is built for: all it is shown, and what its last layer is to say."""
+
+    channels: int
+    size_px: int = 0
+    classes: int = 0
+    codes: int = 0  # outputs beside the score, in which InfoGAN's codes are recognised
+    head: Head = "logits"
+
 
 class NetworkConfig(BaseModel):
     """A network's own fields; frozen, and unknown fields are errors."""
@@ -46,6 +63,8 @@ class NetworkConfig(BaseModel):
 
     def refusal(self, shapes: Shapes) -> str | None:
         """Why this network cannot serve a task of these shapes, or None."""
+        if shapes.from_noise:
+            return "it changes pictures, and the task makes them from noise; use dcgan or mlp"
         if 1 not in shapes.prediction_strides:
             return "it predicts at full size"
         if shapes.scale != 1:
@@ -54,6 +73,27 @@ class NetworkConfig(BaseModel):
 
     def start(self, network: nn.Module) -> None:
         """Load what training starts from, beyond the random initialisation of `build`; inference never calls this."""
+
+
+class DiscriminatorConfig(NetworkConfig):
+    """A discriminator's own fields, and what it can be asked for."""
+
+    heads: ClassVar[tuple[Head, ...]] = ("logits",)
+    knows_labels: ClassVar[bool] = False  # by projection
+    recognises_codes: ClassVar[bool] = False
+
+    @property
+    def batch_normed(self) -> bool:
+        """One sample's score depends on the others, so its gradient is not its own."""
+        return getattr(self, "norm", "none") == "batch"
+
+    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
+        """Why it cannot learn from batches of such crops, or None."""
+        return None
+
+    def build(self, judged: Judged) -> nn.Module:
+        """The network: (B,C,H,W), centres (B,2) or None, labels (B,) or None, to scores or a reconstruction."""
+        raise NotImplementedError
 
 
 class SignedInput(nn.Module):
@@ -90,6 +130,13 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
         elif isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1.0, std)
             nn.init.zeros_(layer.bias)
+
+
+def spectral(module: nn.Module) -> None:
+    """Put torch's own spectral normalisation on every convolution and linear layer of `module`."""
+    for layer in list(module.modules()):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.utils.parametrizations.spectral_norm(layer)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -8,11 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import NetworkConfig, Norm, SignedInput, init_normal, norm_layer
-from img2img.models.patchgan import spectral
+from img2img.models.blocks import DiscriminatorConfig, Judged, Norm, SignedInput, init_normal, norm_layer, spectral
 
 
-class GlobalLocalConfig(NetworkConfig):
+class GlobalLocalConfig(DiscriminatorConfig):
     """Two towers of 5x5 stride-2 convolutions; the local one sees a crop round a hole pixel."""
 
     kind: Literal["global_local"] = "global_local"
@@ -31,8 +30,8 @@ class GlobalLocalConfig(NetworkConfig):
             return f"norm '{self.norm}' has one pixel to measure: use none, or crop_px over 64 and local_px over 32"
         return None
 
-    def build(self, in_channels: int) -> nn.Module:
-        return GlobalLocal(self, in_channels)
+    def build(self, judged: Judged) -> nn.Module:
+        return GlobalLocal(self, judged.channels)
 
 
 class GlobalLocal(nn.Module):
@@ -49,7 +48,7 @@ class GlobalLocal(nn.Module):
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         if local_centre is None:
             raise ValueError("a global-and-local discriminator needs the centre of the local crop")
         x = self.signed(x)

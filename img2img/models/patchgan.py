@@ -7,10 +7,11 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import NetworkConfig, Norm, SignedInput, init_normal, norm_layer
+from img2img.models.blocks import DiscriminatorConfig, Judged, Norm, SignedInput, init_normal, norm_layer, spectral
+from img2img.models.judging import MinibatchStd
 
 
-class PatchGanConfig(NetworkConfig):
+class PatchGanConfig(DiscriminatorConfig):
     """Patch discriminator."""
 
     kind: Literal["patchgan"] = "patchgan"
@@ -18,6 +19,7 @@ class PatchGanConfig(NetworkConfig):
     layers: int = Field(3, ge=1, le=5, description="strided layers: 3 makes the 70x70 patch")
     norm: Norm = "batch"
     spectral: bool = Field(False, description="spectral normalisation of every convolution (Miyato et al. 2018)")
+    minibatch_std: bool = Field(False, description="a channel with the batch's spread (Karras et al. 2018)")
 
     @property
     def minimum_px(self) -> int:
@@ -28,8 +30,8 @@ class PatchGanConfig(NetworkConfig):
         """Why it cannot learn from batches of such crops, or None."""
         return None if crop_px >= self.minimum_px else f"with {self.layers} layers it needs at least {self.minimum_px}"
 
-    def build(self, in_channels: int) -> nn.Module:
-        return PatchGan(self, in_channels)
+    def build(self, judged: Judged) -> nn.Module:
+        return PatchGan(self, judged.channels)
 
 
 class PatchGan(nn.Module):
@@ -46,17 +48,12 @@ class PatchGan(nn.Module):
             layers += [nn.Conv2d(channels, width, 4, stride, padding=1, bias=normed != "batch")]
             layers += [norm_layer(normed, width), nn.LeakyReLU(0.2)]
             channels = width
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, padding=1))
+        if config.minibatch_std:
+            layers += [MinibatchStd()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels + config.minibatch_std, 1, 4, padding=1))
         init_normal(self)
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         return self.layers(x)
-
-
-def spectral(module: nn.Module) -> None:
-    """Put torch's own spectral normalisation on every convolution and linear layer of `module`."""
-    for layer in list(module.modules()):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.utils.parametrizations.spectral_norm(layer)

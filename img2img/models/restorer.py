@@ -33,6 +33,8 @@ class RestorerConfig(NetworkConfig):
         return self.unshuffle * 2 ** (len(self.widths) - 1)
 
     def refusal(self, shapes: Shapes) -> str | None:
+        if shapes.from_noise:
+            return "it changes pictures, and the task makes them from noise; use dcgan or mlp"
         return None if 1 in shapes.prediction_strides else "it predicts at full size"
 
     def build(self, shapes: Shapes) -> nn.Module:

@@ -81,6 +81,19 @@ def outpaint(size: tuple[int, int], rng: np.random.Generator, share: tuple[float
     return mask
 
 
+def window(mask: Mask, size: tuple[int, int], rng: np.random.Generator) -> Mask:
+    """A part of the mask of `size`, at a place drawn among those that hold a drawn missing pixel."""
+    if mask.shape == size:
+        return mask
+    places = np.argwhere(mask)
+    pixel = places[int(rng.integers(len(places)))]
+    first = [
+        int(rng.integers(max(0, at - part + 1), min(at, whole - part) + 1))
+        for at, part, whole in zip(pixel, size, mask.shape, strict=True)
+    ]
+    return mask[first[0] : first[0] + size[0], first[1] : first[1] + size[1]]
+
+
 def grow(mask: Mask, px: int) -> Mask:
     """The mask widened by `px` pixels in every direction (a disc); 0 gives it back unchanged."""
     if px <= 0:

@@ -6,7 +6,7 @@ in this folder (found by itself) or an entry point in the group `img2img.tasks`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -17,7 +17,10 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, Sample
 from img2img.pixels.colour import resize
+from img2img.pixels.sheets import rows_sheet
 
+Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its trivial baseline, what was made of it
+Judge = Callable[[Tensor], Tensor]  # pictures (B,C,H,W) to one score each, (B,)
 Reads = Literal["photo", "pair", "label", "none"]
 
 
@@ -64,6 +67,7 @@ class Task(BaseModel):
     minimum_px: ClassVar[int] = 16
     plan_order: ClassVar[int] = 50  # steps of an automatic plan run from low to high
     prediction_strides: ClassVar[tuple[int, ...]] = (1,)
+    from_noise: ClassVar[bool] = False  # makes pictures of nothing but noise and a label: `img2img generate`
     verb: ClassVar[str] = "change"  # "denoise it", in the sentence of the automatic plan
 
     @property
@@ -82,9 +86,24 @@ class Task(BaseModel):
         return 3
 
     @property
+    def picture_channels(self) -> int:
+        """Channels of what `decode` makes: 3, but for tasks whose pictures are points."""
+        return 3
+
+    @property
     def scale(self) -> int:
         """Output size over input size."""
         return 1
+
+    @property
+    def classes(self) -> int:
+        """How many labels there are; 0 where samples have none."""
+        return 0
+
+    @property
+    def code_sizes(self) -> tuple[int, int]:
+        """InfoGAN's codes: values of the categorical one, number of continuous ones."""
+        return 0, 0
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
         """A training pair as a batch of one; a pure function of its arguments."""
@@ -117,6 +136,10 @@ class Task(BaseModel):
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         """Validation numbers of a batch, RGB in [0,1]."""
         return {"psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0))}
+
+    def sheet(self, rows: Sequence[Row], judge: Judge | None = None) -> np.ndarray:
+        """What validation looks like, (H,W,3) in [0,1]: a row a photo, from the network's input to the truth."""
+        return rows_sheet([(b.condition, baseline, made, b.target) for b, baseline, made in rows])
 
 
 def working_view(size: tuple[int, int], longest_px: int) -> View:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, as_tensor
@@ -32,6 +32,17 @@ class Denoise(Task):
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 20
     verb: ClassVar[str] = "denoise"
+
+    @model_validator(mode="after")
+    def _shares_leave_something(self) -> Denoise:
+        """A sample is damaged in one way, so the shares are parts of one whole; what they leave is Gaussian noise."""
+        named = ("camera_share", "correlated_share", "jpeg_share", "poisson_share")
+        shares = {name: getattr(self, name) for name in named if getattr(self, name)}
+        total = sum(shares.values())
+        if total > 1 + 1e-9:  # 0.7 + 0.2 + 0.1 need not be 1 exactly
+            parts = " + ".join(f"{name} {share:g}" for name, share in shares.items())
+            raise ValueError(f"{parts} make {total:g}: together they may be at most 1, lower one of them")
+        return self
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
         assert sample.photo is not None

@@ -12,30 +12,42 @@ from kornia.metrics import psnr
 from pydantic import Field
 from torch import Tensor
 
-from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.data.sample import Batch, Sample, as_picture, as_tensor
 from img2img.losses.reconstruction import masked_mean
 from img2img.pixels import masks
 from img2img.pixels.colour import resize
+from img2img.pixels.fill import mirrored_detail, smooth_fill
 from img2img.pixels.masks import thickness_px
 from img2img.ranges import Ordered
 from img2img.tasks.base import PhotoStatistics, Task, View
 
-Fill = Literal["telea", "navier_stokes", "mean"]
+Fill = Literal["telea", "navier_stokes", "mirrored", "mean"]
 Hole = Annotated[float, Field(ge=0, le=0.9)]  # strokes alone hardly cover the last corners
 Side = Annotated[float, Field(gt=0, le=1)]
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
+# Of the mirrored detail that the fill starts with: all of it looks best, none of it has the least error.
+_DETAIL = 0.7
+
 
 class Inpaint(Task):
-    """Photo and mask in, photo with the masked part made up out. The network sees the filled photo and the mask."""
+    """Photo and mask in, photo with the masked part made up out. The network sees the filled photo and the mask.
+
+    With the fill "mirrored" it also sees the detail mirrored into the hole, and says where there is too much of it.
+    """
 
     kind: Literal["inpaint"] = "inpaint"
     fill: Fill = Field(
-        "telea", description="what lies in the hole before the network works (mean: the picture's mean pixel)"
+        "telea",
+        description="what lies in the hole before the network works (mirrored: a smooth surface and the detail beyond "
+        "the hole's edge; mean: the picture's mean pixel)",
     )
     free_form_share: float = Field(0.7, ge=0, le=1, description="share of free-form masks while training")
     outpaint_share: float = Field(0.1, ge=0, le=1, description="share of missing borders; the rest are boxes")
     hole_share: Annotated[tuple[Hole, Hole], Ordered] = Field((0.05, 0.4), description="missing part, free-form masks")
+    strokes_px: int | None = Field(
+        None, ge=16, description="free-form masks are cut from ones of this size: small crops then meet strokes as wide"
+    )
     box_share: Annotated[tuple[Side, Side], Ordered] = Field((0.25, 0.5), description="a box's sides, of the picture's")
     working_px: int = Field(768, ge=128, description="a hole and its surroundings are shrunk to this for the network")
 
@@ -45,7 +57,11 @@ class Inpaint(Task):
 
     @property
     def condition_channels(self) -> int:
-        return 4
+        return 7 if self.fill == "mirrored" else 4
+
+    @property
+    def prediction_channels(self) -> int:
+        return 6 if self.fill == "mirrored" else 3
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
         assert sample.photo is not None
@@ -60,7 +76,9 @@ class Inpaint(Task):
         """A training mask, boolean (H,W), never empty."""
         draw = rng.random()
         if draw < self.free_form_share:
-            return masks.free_form((size[0], size[1]), rng, self.hole_share)
+            side = max(self.strokes_px or 0, *size)
+            whole = size if self.strokes_px is None else (side, side)
+            return masks.window(masks.free_form((whole[0], whole[1]), rng, self.hole_share), (size[0], size[1]), rng)
         if draw < self.free_form_share + self.outpaint_share:
             return masks.outpaint((size[0], size[1]), rng)
         return masks.box((size[0], size[1]), rng, self.box_share)
@@ -71,7 +89,10 @@ class Inpaint(Task):
         return torch.cat([torch.stack(filled), mask.to(photo.dtype)], 1)
 
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
-        return condition[:, :3] + prediction * condition[:, 3:4]
+        change = prediction[:, :3]
+        if self.fill == "mirrored":
+            change = change + prediction[:, 3:] * condition[:, 3:6]
+        return condition[:, :3] + change * condition[:, -1:]
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
         assert mask is not None, "inpaint needs a mask"
@@ -90,8 +111,13 @@ class Inpaint(Task):
 
 
 def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
-    """(3,H,W) with the hole filled classically; OpenCV works on 8 bits, so known pixels are put back as they were."""
+    """(3,H,W) with the hole filled classically; OpenCV works on 8 bits, so known pixels are put back as they were.
+
+    With "mirrored" (6,H,W): the detail that the hole was given follows.
+    """
     hole = mask[0] > 0.5
+    if fill == "mirrored":
+        return _mirrored(photo, hole)
     if not hole.any() or hole.all():
         return torch.where(hole, torch.full_like(photo, 0.5), photo)
     if fill == "mean":
@@ -100,6 +126,17 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
     rgb8 = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().contiguous().numpy()
     made = classical_fill(rgb8, hole.cpu().numpy(), fill)
     return torch.where(hole, as_tensor(made)[0].to(photo), photo)
+
+
+def _mirrored(photo: Tensor, hole: Tensor) -> Tensor:
+    """(6,H,W): smooth fill with a part of the mirrored detail, and the whole of that detail."""
+    if not hole.any() or hole.all():
+        return torch.cat([torch.where(hole, torch.full_like(photo, 0.5), photo), torch.zeros_like(photo)])
+    missing = hole.cpu().numpy()
+    smooth = smooth_fill(as_picture(photo), missing)
+    detail = mirrored_detail(smooth, missing)
+    made = as_tensor(np.concatenate([smooth + _DETAIL * detail, detail], 2))[0].to(photo)
+    return torch.cat([torch.where(hole, made[:3].clamp(0, 1), photo), made[3:]])
 
 
 def classical_fill(rgb8: np.ndarray, hole: np.ndarray, fill: Literal["telea", "navier_stokes"]) -> np.ndarray:

@@ -7,14 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from img2img.data.sample import Batch, as_picture
 from img2img.files import write_text
-from img2img.pixels.colour import resize
-from img2img.pixels.images import from_array, write_photo
 
 
 class RunLog:
@@ -89,18 +85,3 @@ class Bar:
     def close(self) -> None:
         """Leave the terminal as it was."""
         self.progress.stop()
-
-
-def write_sheet(path: Path, rows: list[tuple[Batch, Any, Any]], most_px: int = 192) -> None:
-    """A picture with one row a validation photo: what the network sees, the trivial baseline, its output, the truth."""
-    cells = [
-        [_cell(x, most_px) for x in (batch.condition, baseline, made, batch.target)] for batch, baseline, made in rows
-    ]
-    sheet = np.concatenate([np.concatenate(row, 1) for row in cells], 0)
-    write_photo(path, from_array(np.rint(sheet.clip(0, 1) * 255).astype(np.uint8)))
-
-
-def _cell(x: Any, most_px: int) -> np.ndarray:
-    x = x[:1, :3] if x.shape[1] >= 3 else x[:1, :1].expand(-1, 3, -1, -1)
-    picture = as_picture(resize(x, (most_px, most_px)))
-    return np.pad(picture, ((2, 2), (2, 2), (0, 0)), constant_values=1.0)

@@ -24,13 +24,15 @@ from img2img.devices import precision_for
 from img2img.errors import UserError
 from img2img.files import write_text
 from img2img.modelfile import Card, read_header, read_weights, save_model
+from img2img.pixels.sheets import write_animation, write_sheet
 from img2img.pixels.tiling import measured_overlap
 from img2img.recipe import Recipe
 from img2img.resources import samples_dir
 from img2img.tasks.forward import forward, predict_rgb
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
-from img2img.training.runlog import Averages, Bar, RunLog, write_sheet
-from img2img.training.steps import PairedStep, TrainingError
+from img2img.training.methods import STEPS
+from img2img.training.player import TrainingError
+from img2img.training.runlog import Averages, Bar, RunLog
 from img2img.zoo import model_path
 
 log = logging.getLogger("img2img")
@@ -56,7 +58,7 @@ class Trainer:
         checkpoint = self._start_or_resume(resume)
         self.photos = self._open_data()
         torch.manual_seed(recipe.seed)
-        self.step = PairedStep(recipe, self.accelerator)
+        self.step = STEPS[recipe.train.method](recipe, self.accelerator)
         self.done, self.seconds, averages = 0, 0.0, None
         if checkpoint is None:
             self._begin()
@@ -124,12 +126,15 @@ class Trainer:
     def _finish(self) -> dict[str, Any]:
         validation = self._validate()
         self._save(overlap=True, metrics=validation)
+        if self.main and self.recipe.task.from_noise:
+            write_animation(self.out / "samples" / "animation.gif", sorted((self.out / "samples").glob("step_*.png")))
         summary = {
             "summary": True,
             "step": self.done,
             "images": self.done * self._images_per_step(),
             "minutes": round(self.seconds / 60, 2),
             "photos": self.photos.count,
+            **validation["validation"],
             **validation,
             "model": str(self.out / "model.safetensors"),
         }
@@ -183,7 +188,8 @@ class Trainer:
                 plain.append(dict(self.recipe.task.metrics(baseline, batch.target, batch.mask)))
                 if len(rows) < SHEET_ROWS:
                     rows.append((batch, baseline, rgb))
-        write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", rows)
+        sheet = self.recipe.task.sheet(rows, self.step.judge)
+        write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", sheet)
         numbers = {"validation": _means(made), "baseline": _means(plain)}
         self._say(step=self.done, **numbers)
         self.accelerator.log({f"validation/{k}": v for k, v in numbers["validation"].items()}, step=self.done)
@@ -270,7 +276,7 @@ class Trainer:
 
     def _open_data(self) -> Photos:
         photos = load_photos(self.recipe.task, self.recipe.data, self.recipe.seed)
-        if samples_dir() in map(resolve_folder, self.recipe.data.path):
+        if self.recipe.task.reads != "none" and samples_dir() in map(resolve_folder, self.recipe.data.path):
             log.warning("%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count)
         return photos
 

@@ -156,6 +156,15 @@ def test_a_broken_validation_photo_is_left_out(photo_folder: Path, caplog: pytes
     assert "left out of validation" in caplog.text
 
 
+def test_a_single_photo_is_trained_on_with_a_warning(photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for index in range(1, 6):
+        (photo_folder / f"photo_{index}.png").unlink()
+    assert opened(photo_folder, validation_share=0).validation == []
+    assert caplog.messages == []  # asked for
+    assert opened(photo_folder).validation == []
+    assert caplog.messages == ["1 photo: nothing is held out to validate on"]
+
+
 def test_large_photos_count_several_times_an_epoch(tmp_path: Path) -> None:
     for name, side in (("small", 40), ("large", 200)):
         Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(tmp_path / f"{name}.png")

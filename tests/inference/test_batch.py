@@ -146,8 +146,42 @@ def test_results_of_earlier_runs_are_not_taken_for_photos(tmp_path: Path) -> Non
     assert len(run(tmp_path / "a.denoise.png")) == 1  # unless they are named
     with pytest.raises(UserError, match="only results of earlier runs"):
         run(tmp_path / "a.denoise*.png")
+
+
+@pytest.mark.parametrize("pattern", ["", "*.png", "**/*.png"])
+@pytest.mark.parametrize("output", [".", "out", "deep/out", "sub"])
+def test_an_output_folder_among_the_inputs_is_not_worked_on_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pattern: str, output: str
+) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / "deep" / "b.png")
+    run(tmp_path / "a.png")  # its result lies beside it, wherever later ones go
+    named, out = tmp_path / pattern, str(tmp_path / output)
+    first = [done.input for done in run(named, output=out, overwrite=True)]
+    before = names(tmp_path)
+    caplog.clear()
+    assert [done.input for done in run(named, output=out, overwrite=True)] == first
+    assert names(tmp_path) == before
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "passed over, being results of earlier runs" in line
+    assert first[0].name == "a.png"
+
+
+def test_what_lies_in_the_output_folder_is_taken_when_it_is_named(tmp_path: Path) -> None:
     inside = tmp_path / "out"
-    assert len(run(tmp_path, output=str(inside))) == len(run(tmp_path, output=str(inside), overwrite=True))
+    photo = save(inside / "a.png")
+    for named in (photo, inside, inside / "*.png"):
+        done = run(named, output=str(inside), overwrite=True)
+        assert [(d.input, d.error) for d in done] == [(photo, None)]
+
+
+def test_photos_that_are_links_are_judged_by_where_the_links_lie(tmp_path: Path) -> None:
+    original = save(tmp_path / "out" / "a.png")
+    for name in ("a.png", "sub/deep/er/b.png"):
+        link = tmp_path / "in" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(original)
+    assert len(run(tmp_path / "in", output=str(tmp_path / "out"))) == 2
 
 
 def test_inputs_that_stand_for_nothing(tmp_path: Path) -> None:
@@ -307,7 +341,7 @@ def test_task_names() -> None:
 def test_what_would_fail_on_every_photo_is_refused_before_the_first(tmp_path: Path) -> None:
     photo = str(save(tmp_path / "a.png"))
     for request, message in (
-        (Request(device="cuda:7"), "--device"),
+        (Request(device="cuda:7"), "--device: 'cuda:7' is not here"),
         (Request(precision="fp8"), "--precision: unknown 'fp8'"),  # type: ignore[arg-type]
         (Request(model="nope"), "unknown model 'nope'"),
         (Request(tasks=("denoise",), scale=2), "--scale"),

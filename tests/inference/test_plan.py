@@ -9,7 +9,7 @@ import pytest
 
 from img2img.errors import UserError
 from img2img.inference.pipeline import Options, load
-from img2img.inference.plan import plan, run_plan
+from img2img.inference.plan import plan, run_plan, tile_counts
 from img2img.pixels.images import Photo, quantise, read_photo
 from img2img.resources import inputs_dir, samples_dir
 from img2img.tasks.super_resolve import SMALL_PX
@@ -158,6 +158,17 @@ def test_progress_is_reported_per_step_and_may_cancel() -> None:
     with pytest.raises(InterruptedError):
         run_plan(plan(photo, tasks=["denoise"]), photo, on_tile=stop)
     run_plan(plan(photo, tasks=["denoise"]), photo)  # the callback is gone: the cached model is shared by all
+
+
+@pytest.mark.usefixtures("zoo")
+def test_tiles_are_counted_beforehand_where_that_can_be() -> None:
+    photo = old_photo((600, 20))
+    chain = plan(photo, tasks=["super-resolve", "denoise", "colorize"])
+    seen: dict[int, int] = {}
+    run_plan(chain, photo, on_tile=lambda step, tiles: seen.update({step: tiles}))
+    counts = tile_counts(chain, photo.size)
+    assert counts == (2, seen[1], None)
+    assert seen[0] == 2
 
 
 @pytest.mark.usefixtures("zoo")

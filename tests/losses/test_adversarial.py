@@ -78,7 +78,7 @@ def test_a_patch_map_counts_like_a_batch_of_logits(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"kind": "wgan"}, {"weight": -1}, {"sees": ["depth"]}, {"start_step": -1}, {"lr": 0}]
+    "fields", [{"kind": "vanilla"}, {"weight": -1}, {"sees": ["depth"]}, {"start_step": -1}, {"lr": 0}]
 )
 def test_impossible_fields_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

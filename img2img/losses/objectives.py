@@ -1,0 +1,188 @@
+"""Adversarial objectives: what the two players minimise, each as its paper states it.
+
+Scores are what the discriminator gives: logits of any shape, or, for BEGAN, the reconstruction error of each sample.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img.models.blocks import Head
+
+Kind = Literal["mm", "ns", "lsgan", "wgan", "wgan_gp", "dragan", "began", "hinge", "ragan"]
+Penalty = Literal["between", "around_real"]
+OptimizerKind = Literal["adam", "rmsprop"]
+
+
+class Objective:
+    """Both players' losses. Class variables say what the kind needs and what its paper trained it with."""
+
+    head: ClassVar[Head] = "logits"
+    penalty: ClassVar[Penalty | None] = None  # where the norm of the critic's gradient is held at 1
+    compares: ClassVar[bool] = False  # g_loss reads the real scores
+    smooths: ClassVar[bool] = False  # takes a `real_label` below 1
+    optimizer: ClassVar[OptimizerKind] = "adam"
+    lr: ClassVar[float] = 2e-4
+    betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
+    d_steps: ClassVar[int] = 1
+    clip_weights: ClassVar[float | None] = None
+    gradient_penalty: ClassVar[float] = 0.0
+
+    def __init__(self, real_label: float = 1.0) -> None:
+        self.real_label = real_label
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss, a scalar."""
+        raise NotImplementedError
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The generator's loss, a scalar; `real` is read only by objectives that compare the two."""
+        raise NotImplementedError
+
+    def observe(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        """Learn from the scores of a discriminator step what the objective itself keeps; returns numbers to log."""
+        return {}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the objective itself learns on the way, to be saved with the run."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up again what `state_dict` gave."""
+
+
+class Minimax(Objective):
+    """Goodfellow et al. 2014, equation 1: D by cross-entropy, G minimises log(1 - D(G(z))), which saturates."""
+
+    smooths = True
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        # One-sided smoothing (Salimans et al. 2016): only the real label moves. As softplus, no logarithm overflows.
+        true = self.real_label * F.softplus(-real).mean() + (1 - self.real_label) * F.softplus(real).mean()
+        return true + F.softplus(fake).mean()
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -F.softplus(fake).mean()
+
+
+class NonSaturating(Minimax):
+    """Goodfellow et al. 2014, section 3: D as in minimax, G maximises log D(G(z)) instead."""
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-fake).mean()
+
+
+class LeastSquares(Objective):
+    """Mao et al. 2017, equation 9 (labels 0 and 1): ½(D(x)-1)² + ½D(G(z))² against ½(D(G(z))-1)²."""
+
+    smooths = True
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (real - self.real_label).square().mean() + 0.5 * fake.square().mean()
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (fake - 1).square().mean()
+
+
+class Wasserstein(Objective):
+    """Arjovsky et al. 2017, algorithm 1: the critic's scores apart; Lipschitz by clipping its weights."""
+
+    optimizer: ClassVar[OptimizerKind] = "rmsprop"
+    lr = 5e-5
+    d_steps = 5
+    clip_weights: ClassVar[float | None] = 0.01
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+
+class WassersteinGP(Wasserstein):
+    """Gulrajani et al. 2017, equation 3: Lipschitz by λ(‖∇D(x̂)‖ - 1)² at x̂ drawn between real and made."""
+
+    penalty = "between"
+    optimizer = "adam"
+    lr = 1e-4
+    betas = (0.0, 0.9)
+    clip_weights = None
+    gradient_penalty = 10.0
+
+
+class Dragan(NonSaturating):
+    """Kodali et al. 2017, equation 1: non-saturating, with λ(‖∇D(x+δ)‖ - 1)² round the real data."""
+
+    penalty = "around_real"
+    gradient_penalty = 10.0
+
+
+class Hinge(Objective):
+    """Lim & Ye 2017: D stops caring beyond the margin, G pushes the logit up."""
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+
+class RelativisticAverage(Objective):
+    """Jolicoeur-Martineau 2019, algorithm 2: is the real more real than the made are on average, and the reverse."""
+
+    compares = True
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.d_loss(fake, real)
+
+
+class BoundaryEquilibrium(Objective):
+    """Berthelot et al. 2017: D is an autoencoder, scores are its errors L; k holds E[L(G(z))] at γ E[L(x)].
+
+    Section 3.3: L_D = L(x) - k L(G(z)), L_G = L(G(z)), k ← k + λ(γ L(x) - L(G(z))); the convergence measure of
+    section 3.4.1 is L(x) + |γ L(x) - L(G(z))|.
+    """
+
+    head = "reconstruction"
+    lr = 1e-4
+
+    def __init__(self, gamma: float = 0.5, k_rate: float = 1e-3) -> None:
+        super().__init__()
+        self.gamma, self.k_rate, self.k = gamma, k_rate, 0.0
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return real.mean() - self.k * fake.mean()
+
+    def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean()
+
+    def observe(self, real: Tensor, fake: Tensor) -> dict[str, float]:
+        balance = self.gamma * float(real.mean()) - float(fake.mean())
+        self.k = min(1.0, max(0.0, self.k + self.k_rate * balance))
+        return {"began_k": self.k, "began_measure": float(real.mean()) + abs(balance)}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"k": torch.tensor(self.k, dtype=torch.float64)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.k = float(state["k"])
+
+
+OBJECTIVES: dict[Kind, type[Objective]] = {
+    "mm": Minimax,
+    "ns": NonSaturating,
+    "lsgan": LeastSquares,
+    "wgan": Wasserstein,
+    "wgan_gp": WassersteinGP,
+    "dragan": Dragan,
+    "began": BoundaryEquilibrium,
+    "hinge": Hinge,
+    "ragan": RelativisticAverage,
+}

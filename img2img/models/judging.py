@@ -1,0 +1,53 @@
+"""What discriminators of whole pictures share: how a batch is compared with itself, and the last layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from img2img.models.blocks import Judged
+
+
+class MinibatchStd(nn.Module):
+    """(B,C,H,W) with one channel more, the mean over features of their spread in the batch (Karras et al. 2018)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        spread = (x.float().var(0, correction=0) + 1e-8).sqrt().mean().to(x.dtype)
+        return torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], 1)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """(B,F) with `kernels` values more: how close a sample lies to the others (Salimans et al. 2016, section 3.2)."""
+
+    def __init__(self, features: int, kernels: int, dimensions: int = 5) -> None:
+        super().__init__()
+        self.shape = (kernels, dimensions)
+        self.project = nn.Linear(features, kernels * dimensions, bias=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        m = self.project(h).float().view(len(h), *self.shape)
+        distances = (m[:, None] - m[None]).abs().sum(-1)  # (B,B,kernels)
+        return torch.cat([h, ((-distances).exp().sum(1) - 1).to(h.dtype)], 1)  # a sample is not its own company
+
+
+class JudgeHead(nn.Module):
+    """Flat features (B,F) and labels (B,) to (B,1+codes): the score, then what InfoGAN's codes are recognised by.
+
+    With `projection`, the inner product of the features with the label's embedding adds to the score (Miyato & Koyama
+    2018, equation 6).
+    """
+
+    def __init__(self, features: int, judged: Judged, projection: bool, kernels: int) -> None:
+        super().__init__()
+        self.company = MinibatchDiscrimination(features, kernels) if kernels else nn.Identity()
+        self.score = nn.Linear(features + kernels, 1 + judged.codes)
+        self.embedding = nn.Embedding(judged.classes, features) if projection else None
+
+    def forward(self, h: Tensor, label: Tensor | None) -> Tensor:
+        out = self.score(self.company(h))
+        if self.embedding is None:
+            return out
+        if label is None:
+            raise ValueError("a projection discriminator needs the label")
+        match = (self.embedding(label) * h).sum(1, keepdim=True)
+        return torch.cat([out[:, :1] + match, out[:, 1:]], 1)

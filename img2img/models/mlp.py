@@ -1,0 +1,109 @@
+"""Multilayer perceptrons for points and small pictures; without hidden layers, a linear map and logistic regression."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from img2img.models.blocks import DiscriminatorConfig, Head, Judged, NetworkConfig, Shapes, spectral
+from img2img.models.judging import JudgeHead
+
+
+class MlpGeneratorConfig(NetworkConfig):
+    """Noise to point or picture."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[PositiveInt, ...] = Field((128, 128), description="widths; [] makes a linear generator")
+
+    def refusal(self, shapes: Shapes) -> str | None:
+        return None if shapes.from_noise else "it makes pictures from noise, and the task gives it a picture"
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        return MlpGenerator(self, shapes.condition_channels, shapes.prediction_channels, shapes.scale)
+
+
+class MlpGenerator(nn.Module):
+    """(B,Z,1,1) to (B,C,S,S), unbounded."""
+
+    def __init__(self, config: MlpGeneratorConfig, in_channels: int, out_channels: int, size_px: int) -> None:
+        super().__init__()
+        self.shape = (out_channels, size_px, size_px)
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            *_layers((in_channels, *config.hidden), nn.ReLU()),
+            nn.Linear((in_channels, *config.hidden)[-1], out_channels * size_px**2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).view(len(x), *self.shape)
+
+
+class MlpDiscriminatorConfig(DiscriminatorConfig):
+    """Point or picture to score; for BEGAN, to its reconstruction."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[PositiveInt, ...] = Field((128, 128), description="widths; [] makes logistic regression")
+    quadratic: bool = Field(False, description="products of all pairs of inputs beside the inputs")
+    spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
+    projection: bool = Field(False, description="the label's embedding times the features (Miyato & Koyama 2018)")
+    minibatch_discrimination: int = Field(0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)")
+    bottleneck: int = Field(2, ge=1, description="reconstruction: what lies between encoder and decoder")
+
+    heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
+    knows_labels: ClassVar[bool] = True
+    recognises_codes: ClassVar[bool] = True
+
+    def build(self, judged: Judged) -> nn.Module:
+        return MlpAutoencoding(self, judged) if judged.head == "reconstruction" else MlpDiscriminator(self, judged)
+
+
+class MlpDiscriminator(nn.Module):
+    """(B,C,S,S), and labels if it projects, to (B,1+codes)."""
+
+    def __init__(self, config: MlpDiscriminatorConfig, judged: Judged) -> None:
+        super().__init__()
+        self.quadratic = config.quadratic
+        values = judged.channels * max(1, judged.size_px) ** 2
+        values += values * (values + 1) // 2 * config.quadratic
+        self.layers = nn.Sequential(*_layers((values, *config.hidden), nn.LeakyReLU(0.2)))
+        self.head = JudgeHead((values, *config.hidden)[-1], judged, config.projection, config.minibatch_discrimination)
+        if config.spectral:
+            spectral(self)
+
+    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        x = x.flatten(1)
+        if self.quadratic:
+            rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
+            x = torch.cat([x, x[:, rows] * x[:, columns]], 1)
+        return self.head(self.layers(x), label)
+
+
+class MlpAutoencoding(nn.Module):
+    """(B,C,S,S) to its reconstruction, through a bottleneck: the discriminator of BEGAN."""
+
+    def __init__(self, config: MlpDiscriminatorConfig, judged: Judged) -> None:
+        super().__init__()
+        shape = (judged.channels, max(1, judged.size_px), max(1, judged.size_px))
+        values = shape[0] * shape[1] * shape[2]
+        inwards, outwards = (values, *config.hidden), (config.bottleneck, *reversed(config.hidden))
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            *_layers(inwards, nn.ELU()),
+            nn.Linear(inwards[-1], config.bottleneck),
+            *_layers(outwards, nn.ELU()),
+            nn.Linear(outwards[-1], values),
+            nn.Unflatten(1, shape),
+        )
+        if config.spectral:
+            spectral(self)
+
+    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        return self.layers(x)
+
+
+def _layers(widths: tuple[int, ...], activation: nn.Module) -> list[nn.Module]:
+    return [m for a, b in pairwise(widths) for m in (nn.Linear(a, b), activation)]

@@ -1,0 +1,72 @@
+"""Pictures of pictures: rows to compare, grids of samples, points with the surface that judges them, animations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from img2img.files import atomic_path
+from img2img.pixels.colour import resize
+from img2img.pixels.images import from_array, write_photo
+
+
+def rows_sheet(rows: Sequence[Sequence[Tensor]], most_px: int = 192) -> np.ndarray:
+    """One row for each sequence of (B,C,H,W) tensors, of which the first picture is shown: (H,W,3) in [0,1]."""
+    return np.concatenate([np.concatenate([_cell(x, most_px) for x in row], 1) for row in rows], 0)
+
+
+def grid_sheet(pictures: Tensor, columns: int | None = None) -> np.ndarray:
+    """(N,1|3,H,W) as a grid, nearly square unless `columns` says otherwise, a white line between: (H,W,3) in [0,1]."""
+    columns = columns or int(np.ceil(np.sqrt(len(pictures))))
+    cells = pictures.detach().float().cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    cells = np.pad(cells, ((0, -len(cells) % columns), (0, 0), (0, 0), (0, 0)), constant_values=1.0)
+    cells = np.pad(cells, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
+    rows = cells.reshape(-1, columns, *cells.shape[1:])
+    return np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
+
+
+def points_sheet(
+    made: np.ndarray, real: np.ndarray, reach: float, surface: np.ndarray | None = None, side_px: int = 400
+) -> np.ndarray:
+    """Points (N,2) in [-reach, reach]²: real green, made orange, over D's scores (pale blue: made)."""
+    ground = np.full((side_px, side_px, 3), 1.0, np.float32)
+    if surface is not None:
+        ground = _heat(cv2.resize(surface.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR))
+    for points, colour in ((real, (0.1, 0.55, 0.2)), (made, (0.95, 0.45, 0.05))):
+        places = (points / reach + 1) / 2 * (side_px - 1)
+        for x, y in places[np.isfinite(places).all(1) & (np.abs(places) < 10 * side_px).all(1)]:
+            cv2.circle(ground, (round(float(x)), round(side_px - 1 - float(y))), 2, colour, -1, cv2.LINE_AA)
+    return ground
+
+
+def write_sheet(path: Path, sheet: np.ndarray) -> None:
+    """(H,W,3) in [0,1] to a file."""
+    write_photo(path, from_array(np.rint(sheet.clip(0, 1) * 255).astype(np.uint8)))
+
+
+def write_animation(path: Path, frames: Sequence[Path], most: int = 60, frame_ms: int = 150) -> None:
+    """Sheets of one size as an animated GIF that rests on its last frame; at most `most` of them, evenly chosen."""
+    chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))]
+    pictures = [Image.open(p).convert("P", palette=Image.Palette.ADAPTIVE) for p in chosen]
+    lengths = [frame_ms] * (len(pictures) - 1) + [10 * frame_ms]
+    with atomic_path(path) as temporary:
+        pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=lengths, loop=0)
+
+
+def _heat(scores: np.ndarray) -> np.ndarray:
+    """Scores to pale red (real) and pale blue (made), white in the middle of their range."""
+    middle, spread = np.median(scores), np.abs(scores - np.median(scores)).max() + 1e-12
+    tone = ((scores - middle) / spread * 0.35)[..., None]
+    red, blue = np.array([0.0, 1.0, 1.0], np.float32), np.array([1.0, 0.6, 0.0], np.float32)
+    return (1 - np.clip(tone, 0, 1) * red - np.clip(-tone, 0, 1) * blue).astype(np.float32)
+
+
+def _cell(x: Tensor, most_px: int) -> np.ndarray:
+    x = x[:1, :3] if x.shape[1] >= 3 else x[:1, :1].expand(-1, 3, -1, -1)
+    picture = resize(x, (most_px, most_px))[0].detach().float().cpu().permute(1, 2, 0).numpy()
+    return np.pad(picture, ((2, 2), (2, 2), (0, 0)), constant_values=1.0)

@@ -1,0 +1,83 @@
+"""Points in the plane from noise: the lectures' ring of Gaussians, on which one sees what a GAN does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from img2img.data.sample import Batch, Sample
+from img2img.pixels.sheets import points_sheet
+from img2img.tasks.base import Judge, Reads, Row
+from img2img.tasks.noise import FromNoise
+
+MODE_SHARE = 0.025  # of all samples, within NEAR_SIGMAS: then a mode counts as covered
+NEAR_SIGMAS = 4.0
+
+
+class Points(FromNoise):
+    """Noise in, a point (B,2,1,1) out; real ones are drawn from Gaussians with their means on a circle."""
+
+    kind: Literal["points"] = "points"
+    latent: int = Field(2, ge=1)
+    modes: int = Field(8, ge=1, description="Gaussians on the circle, the first at angle 0")
+    radius: float = Field(2.0, ge=0)
+    sigma: float = Field(0.1, gt=0, description="of each Gaussian, in the plane's units")
+    centre: tuple[float, float] = Field((0.0, 0.0), description="of the circle")
+
+    reads_what: ClassVar[Reads] = "none"
+
+    @property
+    def prediction_channels(self) -> int:
+        return 2
+
+    @property
+    def picture_channels(self) -> int:
+        return 2
+
+    @property
+    def means(self) -> np.ndarray:
+        """The modes' centres, (modes,2)."""
+        angles = 2 * np.pi * np.arange(self.modes) / self.modes
+        return np.array(self.centre) + self.radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        point = self.means[rng.integers(self.modes)] + self.sigma * rng.standard_normal(2)
+        noise, code = self.draw_noise(rng), self.draw_code(rng)
+        target = torch.tensor(point, dtype=torch.float32)[None, :, None, None]
+        return Batch(condition=self.condition(noise, code=code), target=target, code=code)
+
+    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+        return prediction
+
+    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+        return rgb
+
+    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+        """How many modes hold their share of the samples, and the share of samples near any mode."""
+        near = self._distances(rgb) <= NEAR_SIGMAS * self.sigma
+        covered = (near.mean(0) >= MODE_SHARE).sum()
+        return {"modes_covered": float(covered), "share_near_modes": float(near.any(1).mean())}
+
+    def sheet(self, rows: Sequence[Row], judge: Judge | None = None) -> np.ndarray:
+        reach = float(np.abs(np.array(self.centre)).max() + self.radius + max(0.5, 5 * self.sigma))
+        batch, _, made = rows[0]
+        surface = None if judge is None else _surface(judge, reach)
+        shown = [x[:600].float().flatten(1).cpu().numpy() for x in (made, batch.target)]
+        return points_sheet(shown[0], shown[1], reach, surface)
+
+    def _distances(self, points: Tensor) -> np.ndarray:
+        """(N,modes) from points (N,2,1,1)."""
+        flat = points.float().flatten(1).cpu().numpy()
+        return np.linalg.norm(flat[:, None] - self.means[None], axis=2)
+
+
+def _surface(judge: Judge, reach: float, side: int = 80) -> np.ndarray:
+    """The discriminator's scores over the plane, top row first."""
+    line = torch.linspace(-reach, reach, side)
+    y, x = torch.meshgrid(line.flip(0), line, indexing="ij")
+    return judge(torch.stack([x, y], -1).view(-1, 2, 1, 1)).view(side, side).float().cpu().numpy()
