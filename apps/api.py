@@ -1,4 +1,4 @@
-"""The HTTP API: one named endpoint a tab, each a photo in and a file with facts out. See `api_examples/`."""
+"""The HTTP API: one named endpoint a tab, a photo (or a seed) in, a file with facts out. See `api_examples/`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.batch import Request, parse_tasks
 from img2img.inference.canvas import Canvas, parse_extend
+from img2img.inference.generate import Wish
 from img2img.inference.pipeline import Options
 
+from .making import MOST_SAMPLES, make
 from .panel import WORK
-from .service import Outcome, Service
+from .service import WAYS, Outcome, Service, in_plain_words
 
 Answer = tuple[str, dict[str, Any]]
 
@@ -27,6 +29,10 @@ def endpoints(service: Service) -> None:
         scale = gr.Radio([2, 4], value=2, label="scale")
         grow, feather = (gr.Slider(0, 512, 0, step=1, label=name) for name in ("mask_grow", "feather"))
         seed = gr.Number(0, precision=0, label="seed")
+        count = gr.Slider(1, MOST_SAMPLES, 64, step=1, label="count")
+        to_seed = gr.Number(None, precision=0, label="to_seed")
+        label = gr.Textbox("", label="label")
+        direction = gr.Radio(list(WAYS), value="", label="direction")
         from_photo = gr.Checkbox(label="from_photo")
         steps, extend, model = (
             gr.Textbox("auto", label="task"),
@@ -45,7 +51,8 @@ def endpoints(service: Service) -> None:
     add("denoise", calls.denoise, [photo, strength, model])
     add("enlarge", calls.enlarge, [photo, scale, strength])
     add("erase", calls.erase, [photo, mask, grow, feather, extend, seed, model])
-    add("translate", calls.translate, [photo, from_photo, seed, model])
+    add("translate", calls.translate, [photo, from_photo, seed, model, direction])
+    add("generate", calls.generate, [label, seed, count, to_seed, model])
 
 
 class _Calls:
@@ -86,13 +93,29 @@ class _Calls:
 
         return self._answer(photo, wanted, request, mask)
 
-    def translate(self, photo: str, from_photo: bool, seed: int, model: str, request: gr.Request) -> Answer:
-        """A sketch to a picture; from_photo makes the sketch from the photo first."""
+    def translate(
+        self, photo: str, from_photo: bool, seed: int, model: str, direction: str, request: gr.Request
+    ) -> Answer:
+        """A sketch to a picture; from_photo makes the sketch first; direction (AtoB, BtoA): for models that go both."""
 
         def wanted() -> Request:
-            return self._request("translate", model, Options(seed=int(seed or 0), from_photo=bool(from_photo)))
+            options = Options(seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[direction or ""])
+            return self._request("translate", model, options)
 
         return self._answer(photo, wanted, request)
+
+    def generate(
+        self, label: str, seed: int, count: int, to_seed: int | None, model: str, request: gr.Request
+    ) -> Answer:
+        """A grid of pictures from noise, of `count` seeds from `seed` on, or with to_seed a walk from one to the other.
+        label: a class by number or name, or nothing for all in turn; model: a name, or nothing for the first."""
+        try:
+            ends = None if to_seed is None else (int(seed or 0), int(to_seed))
+            wish = Wish(int(count), 0 if ends else int(seed or 0), label or None, ends)
+            made = make(self.service, model or "", wish, f"api {request.session_hash}")
+        except UserError as error:
+            raise gr.Error(in_plain_words(str(error)), print_exception=False) from None
+        return str(made.grid), {"model": made.model, "made": made.names, "seconds": round(made.seconds, 3)}
 
     def _request(self, kind: str, model: str, options: Options, canvas: Canvas | None = None) -> Request:
         path = self.service.models.path(model or "", kind)

@@ -38,7 +38,7 @@ class Running:
 
 @contextmanager
 def running_app(
-    log: Path, flags: Sequence[str] = (), launcher: Sequence[str] = ("-m", "img2img"), seconds: float = 120
+    log: Path, flags: Sequence[str] = (), launcher: Sequence[str] = ("-m", "img2img"), seconds: float = 300
 ) -> Iterator[Running]:
     """`img2img app` on a free port; ended politely at the end."""
     url = f"http://127.0.0.1:{(port := free_port())}/"
@@ -58,6 +58,7 @@ def running_app(
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 @contextmanager
@@ -85,7 +86,7 @@ def free_port() -> int:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status == 200
     except OSError:
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,24 +29,18 @@ class Examples:
 
     def of(self, *wanted: tuple[str, str]) -> list[Example]:
         """(label, file name) pairs from `data/inputs` or `data/samples`."""
-        return [Example(label, self._copied(path)) for label, name in wanted if (path := _find(name))]
+        return [Example(label, self.workspace.keep(path)) for label, name in wanted if (path := _find(name))]
 
     def with_mask(self, label: str, name: str, mask: str) -> list[Example]:
         """An example for the mask brush."""
         photo, hole = _find(name), _find(mask)
-        return [Example(label, self._copied(photo), self._copied(hole))] if photo and hole else []
+        return [Example(label, self.workspace.keep(photo), self.workspace.keep(hole))] if photo and hole else []
 
     def blank(self, side_px: int) -> Path:
         """White paper to draw on."""
         path = self.workspace.kept / f"paper_{side_px}.png"
         Image.new("RGB", (side_px, side_px), "white").save(path)
         return path
-
-    def _copied(self, path: Path) -> Path:
-        copy = self.workspace.kept / path.name
-        if not copy.exists():
-            shutil.copyfile(path, copy)
-        return copy
 
 
 def _find(name: str) -> Path | None:

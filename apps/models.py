@@ -15,6 +15,7 @@ from img2img.zoo import default_model, shipped_models
 from .workspace import Workspace
 
 SHIPPED = ""  # the choice that leaves the model to the plan
+GENERATE = "generate"  # stands for every task that makes something of noise
 _KEEP_USERS = 200
 
 
@@ -38,7 +39,7 @@ class Models:
 
     def of_task(self, kind: str, user: str | None = None) -> list[str]:
         """Names of the models for a task."""
-        return [name for name, path in self.known(user).items() if _kind(path) == kind]
+        return [name for name, path in self.known(user).items() if kind_of(path) == kind]
 
     def path(self, name: str, kind: str, user: str | None = None) -> str | None:
         """What `--model` would be given: None for the shipped default. Raises UserError for names not offered."""
@@ -47,6 +48,18 @@ class Models:
         if name not in self.of_task(kind, user):
             raise UserError("this model is not there any more: load it again on the Models tab")
         return name if name in shipped_models() else str(self.known(user)[name])
+
+    def kind(self, name: str, user: str | None = None) -> str | None:
+        """What a model is for."""
+        path = self.known(user).get(name)
+        return None if path is None else kind_of(path)
+
+    def maker(self, name: str, user: str | None = None) -> str:
+        """What `img2img generate --model` would be given; for no name the first there is. Raises UserError."""
+        known = self.of_task(GENERATE, user)
+        if not known:
+            raise UserError("no model that makes pictures from noise is here: load one on the Models tab, or train one")
+        return self.path(name or known[0], GENERATE, user) or known[0]
 
     def add(self, upload: Path, user: str | None, name: str | None = None) -> str:
         """Take a user's file in after reading it whole: JSON header and plain tensors, no code. Raises UserError."""
@@ -85,8 +98,10 @@ def verb(kind: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _kind(path: Path) -> str | None:
+def kind_of(path: Path) -> str | None:
+    """The task of a model file, or GENERATE; None for a file that cannot be read."""
     try:
-        return read_header(path).recipe.task.kind
+        recipe = read_header(path).recipe
     except UserError:
         return None
+    return GENERATE if recipe.task.from_noise or recipe.has_prior else recipe.task.kind

@@ -14,10 +14,10 @@ from img2img.inference.batch import Request
 from . import api
 from .examples import Examples
 from .guard import middleware, stay_local
-from .models import Models, is_installed
+from .models import GENERATE, Models, is_installed
 from .service import Service, automatic_kinds
 from .settings import Settings
-from .tabs import erase, models, restore, simple, train, translate
+from .tabs import erase, generate, models, restore, simple, train, translate
 from .theme import css, theme
 from .training import Trainings
 from .workspace import Workspace
@@ -56,6 +56,8 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
             lists["inpaint"] = erase.build(service, examples)
         with gr.Tab("Translate", id="translate"):
             lists["translate"] = translate.build(service, examples)
+        with gr.Tab("Generate", id="generate"):
+            lists[GENERATE] = generate.build(service)
         if service.settings.on_loopback:
             with gr.Tab("Train", id="train"):
                 train.build(demo, service, Trainings(service.settings, service.workspace), lists)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -23,8 +23,10 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1}
 LOOK: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
 Shown = tuple[Any, Any, str, Any]  # preview, slider, status, download
+Made = TypeVar("Made")
 MakeRequest = Callable[..., Request]
 EMPTY = '<p class="quiet">Drop a photo, or try an example.</p>'
+STOPPED = '<p class="quiet">Stopped. Nothing was changed.</p>'
 
 
 @dataclass
@@ -144,31 +146,37 @@ class Panel:
     ) -> Shown:
         """Run, and say in the page how it went."""
         user = f"{request.session_hash}"
-        try:
-            return finished(
-                self.service.run(paths_of(photos), wanted(), mask=mask, user=user, on_progress=reporter(progress))
-            )
-        except UserError as error:
-            return (gr.skip(), gr.skip(), bad(str(error)), gr.skip())
-        except Stopped:
-            return (gr.skip(), gr.skip(), '<p class="quiet">Stopped. Nothing was changed.</p>', gr.skip())
-        except Exception as error:
-            log.exception("app")
-            return (gr.skip(), gr.skip(), bad(f"That failed on our side ({type(error).__name__})."), gr.skip())
+        made = guarded(
+            lambda: self.service.run(paths_of(photos), wanted(), mask=mask, user=user, on_progress=reporter(progress))
+        )
+        return (gr.skip(), gr.skip(), made, gr.skip()) if isinstance(made, str) else finished(made)
 
     def _stop(self, request: gr.Request) -> str:
         self.service.stop(f"{request.session_hash}")
-        return '<p class="quiet">Stopped. Nothing was changed.</p>'
+        return STOPPED
 
 
-def reporter(progress: Any) -> Callable[[int, int | None, str], None]:
+def guarded(work: Callable[[], Made]) -> Made | str:
+    """What work gives, or what to say in the page of why it did not."""
+    try:
+        return work()
+    except UserError as error:
+        return bad(in_plain_words(str(error)))
+    except Stopped:
+        return STOPPED
+    except Exception as error:
+        log.exception("app")
+        return bad(f"That failed on our side ({type(error).__name__}).")
+
+
+def reporter(progress: Any, unit: str = "tiles") -> Callable[[int, int | None, str], None]:
     """Gradio's progress bar fed with tiles."""
 
     def report(done: int, total: int | None, doing: str) -> None:
         if total is None:
             progress(None, desc=doing)
         else:
-            progress((done, total), desc=doing, unit="tiles")
+            progress((done, total), desc=doing, unit=unit)
 
     return report
 
@@ -180,7 +188,7 @@ def paths_of(photos: list[str] | str | None) -> list[Path]:
 
 def status(value: str, elem_id: str) -> gr.HTML:
     """A line that screen readers speak when it changes."""
-    return gr.HTML(value, elem_id=elem_id, elem_classes="status", container=False, padding=False)
+    return gr.HTML(value, elem_id=elem_id, elem_classes="status", container=False, padding=False, min_width=280)
 
 
 def cleared() -> Shown:

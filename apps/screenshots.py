@@ -9,17 +9,20 @@ from typing import Any
 
 from .browser import chromium, running_app
 
-TABS = ("Restore", "Colorize", "Enlarge", "Denoise", "Erase", "Translate", "Train", "Models")
+TABS = ("Restore", "Colorize", "Enlarge", "Denoise", "Erase", "Translate", "Generate", "Train", "Models")
 SHADES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
+PATIENCE_MS = 600_000  # a crowded machine is slow
 
 
 def main(folder: Path, tabs: tuple[str, ...] = TABS) -> None:
     """Make all pictures, with an example at work on the tabs that have one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with running_app(Path(tempfile.mkdtemp()) / "app.log") as app, chromium() as browser:
+    place = Path(tempfile.mkdtemp())  # trainings go there
+    with running_app(place / "app.log", ["--data-root", str(place)]) as app, chromium() as browser:
         for shade, (scheme, width, height) in SHADES.items():
             context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
             page = context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
             page.goto(app.url)
             for tab in tabs:
                 shoot(page, tab, folder / f"{tab.lower()}_{shade}.png")
@@ -28,7 +31,7 @@ def main(folder: Path, tabs: tuple[str, ...] = TABS) -> None:
 
 def open_tab(page: Any, name: str) -> None:
     """Click a tab; on a phone it may be in the menu of those that do not fit."""
-    page.get_by_role("tab", name="Restore").first.wait_for(timeout=60_000)
+    page.get_by_role("tab", name="Restore").first.wait_for()
     tab = page.get_by_role("tab", name=name, exact=True).first
     if not tab.is_visible():
         page.locator(".overflow-menu > button").first.click()
@@ -44,9 +47,15 @@ def shoot(page: Any, tab: str, path: Path) -> None:
     if example.is_visible():
         example.click()
         status = page.locator(f"#{tab.lower()}-status")
-        status.get_by_text("Done").or_(status.locator(".bad")).first.wait_for(timeout=60_000)
+        if tab == "Train":
+            page.locator("#train-curves svg").or_(status.locator(".bad")).first.wait_for()
+        else:
+            status.locator(".good, .bad").first.wait_for()
     page.wait_for_timeout(1200)
     page.screenshot(path=path, full_page=True)
+    if tab == "Train":
+        page.locator("#train-stop").click()
+        page.locator("#train-status").get_by_text("Stopped").or_(page.get_by_text("Finished")).first.wait_for()
 
 
 if __name__ == "__main__":

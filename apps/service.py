@@ -18,6 +18,7 @@ from img2img.inference.batch import Batch, Request, Result
 from img2img.inference.plan import Plan, asked_steps, plan, tile_counts
 from img2img.inference.statistics import statistics
 from img2img.modelfile import read_header
+from img2img.models.two_way import Direction
 from img2img.pixels.codecs import MAX_PIXELS, strict_pillow
 from img2img.pixels.images import Photo, photo_suffixes, read_photo
 from img2img.tasks import Task, task_class, task_kinds
@@ -29,6 +30,7 @@ from .settings import MOST_PHOTOS, Settings
 from .workspace import Workspace
 
 OnProgress = Callable[[int, int | None, str], None]  # pieces done, of how many, what is being done
+WAYS: dict[str, Direction | None] = {"": None, "AtoB": "AtoB", "BtoA": "BtoA"}  # of a model that goes both
 TINTS = {0: "grey", 1: "one tint", 2: "colour"}
 _HEADERS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA")
 
@@ -138,7 +140,7 @@ class Service:
         if len(uploads) > MOST_PHOTOS:
             raise UserError(f"{len(uploads)} photos at once: at most {MOST_PHOTOS}")
         folder = self.workspace.new_folder()
-        with self._stoppable(user) as stop:
+        with self.stoppable(user) as stop:
             results = [
                 self._one(path, request, mask, folder / str(n), Pieces(n, len(uploads), stop, on_progress))
                 for n, path in enumerate(uploads)
@@ -168,7 +170,8 @@ class Service:
             return Result(path, error=str(error))
 
     @contextmanager
-    def _stoppable(self, user: str) -> Iterator[threading.Event]:
+    def stoppable(self, user: str) -> Iterator[threading.Event]:
+        """An event that `stop` sets while a user's work goes on."""
         stop = threading.Event()
         self._running[user] = stop
         try:
@@ -241,9 +244,9 @@ def plain_words(path: Path) -> Iterator[None]:
         raise UserError(f"{path.name}: there is not enough memory for this: make the photo smaller") from None
 
 
-def in_plain_words(message: str, path: Path) -> str:
+def in_plain_words(message: str, path: Path | None = None) -> str:
     """A message of the command line for somebody who sees a page."""
-    text = message.replace(str(path), path.name)
+    text = message if path is None else message.replace(str(path), path.name)
     for pattern, words in _WORDS:
         text = re.sub(pattern, words, text)
     return text
@@ -261,6 +264,8 @@ _WORDS = (
         r"copied unchanged, nothing needs doing; what may be asked.*",
         "nothing needs doing, this is your photo unchanged",
     ),
+    (r"name the model (that goes both ways) with --model, or leave --direction out", r"choose a model \1, or none"),
+    (r"leave --[a-z-]+ out", "leave it out"),
     (r"^--([a-z-]+): ", r"\1: "),
 )
 

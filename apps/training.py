@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import json
-import math
 import re
 import shutil
 import signal
@@ -17,13 +17,15 @@ from typing import Any
 
 from img2img.errors import UserError
 from img2img.resources import recipes_dir
+from img2img.training.doctor import Diagnosis, verdict
+from img2img.training.report import NOT_LOSSES, Run
 
 from .settings import Settings
 from .workspace import Workspace
 
 DEMONSTRATION = ""  # the recipe's own photos
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
-_NOT_LOSSES = {"step", "images", "seconds", "images_per_second", "resumed_from_step"}
+_NOT_LOSSES = NOT_LOSSES | {"resumed_from_step"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Watched:
     running: bool
     message: str
     verdict: str
+    findings: tuple[Diagnosis, ...]  # of the doctor, the worst first
     curves: tuple[tuple[int, str, float], ...]
     sample: Path | None
     model: Path | None
@@ -68,6 +71,11 @@ class Trainings:
             return []
         found = (path for path in root.iterdir() if path.is_dir() and path.resolve().is_relative_to(root.resolve()))
         return sorted(path.name for path in found if path.name != "runs" and not path.name.startswith("."))
+
+    def free_name(self, recipe: str) -> str:
+        """The recipe's name, or with the first number under which there is no run yet."""
+        names = (f"{recipe}-{number}" if number > 1 else recipe for number in itertools.count(1))
+        return next(name for name in names if not (self.runs / name).exists())
 
     def start(self, recipe: str, photos: str, steps: int, name: str, *, resume: bool = False) -> None:
         """Begin, or go on from the last checkpoint. Raises UserError for what is not offered."""
@@ -116,10 +124,12 @@ class Trainings:
             return None
         lines = _lines(self.folder / "log.jsonl")
         model = self.folder / "model.safetensors"
+        run = Run.read(self.folder) if lines else None
         return Watched(
             running=self.is_running,
             message=self._message(lines),
-            verdict=verdict(lines),
+            verdict=run.verdict if run else verdict(lines),
+            findings=tuple(run.diagnoses) if run else (),
             curves=tuple(_curves(lines)),
             sample=self._sample(self.folder),
             model=model if model.is_file() else None,
@@ -153,22 +163,6 @@ class Trainings:
         return copy
 
 
-def verdict(lines: list[dict[str, Any]]) -> str:
-    """Whether the run is any good so far: the last validation against the trivial baseline, and the trend before it."""
-    if any("error" in line for line in lines):
-        return "In trouble: losses stopped being numbers. Lower the learning rate and resume."
-    measured = [line for line in lines if line.get("validation") and line.get("baseline")]
-    if not measured:
-        return "Too early to tell: nothing was validated yet."
-    now = measured[-1]
-    name, value = next(iter(now["validation"].items()))
-    baseline = now["baseline"].get(name, math.nan)
-    higher_is_better = "psnr" in name or "ssim" in name
-    ahead = value > baseline if higher_is_better else value < baseline
-    numbers = f"{name} {value:.3g}, doing nothing gives {baseline:.3g}"
-    return f"{'Healthy: better than its baseline' if ahead else 'Not yet better than its baseline'} ({numbers})."
-
-
 def _lines(path: Path) -> list[dict[str, Any]]:
     found = []
     for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
@@ -181,10 +175,16 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
     rows = [line for line in lines if "images_per_second" in line]
+    total = {"g_loss"} if all(row.get("g_loss") in _parts(row) for row in rows) else set()  # of a single part
     thin = max(1, len(rows) // 200)
     return [
         (row["step"], name, value)
         for row in rows[::thin]
         for name, value in row.items()
-        if name not in _NOT_LOSSES and not name.endswith("norm") and isinstance(value, int | float)
+        if name not in _NOT_LOSSES | total and not name.endswith("norm") and isinstance(value, int | float)
     ]
+
+
+def _parts(row: dict[str, Any]) -> list[Any]:
+    """What the generator's loss is made of."""
+    return [value for name, value in row.items() if name not in _NOT_LOSSES and name != "g_loss"]

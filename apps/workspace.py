@@ -39,6 +39,13 @@ class Workspace:
         folder.mkdir(parents=True)
         return folder
 
+    def keep(self, path: Path) -> Path:
+        """A copy of a file of the app's own, which is never swept."""
+        copy = self.kept / path.name
+        if not copy.exists():
+            shutil.copyfile(path, copy)
+        return copy
+
     def holds(self, path: Path) -> bool:
         """Whether a path, links followed, lies in the folder."""
         return path.resolve().is_relative_to(self.root)

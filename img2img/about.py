@@ -10,11 +10,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from img2img import __version__
 from img2img.resources import recipes_dir
 from img2img.zoo import model_path, shipped_models
+
+if TYPE_CHECKING:
+    from img2img.tasks.base import Task
 
 _PACKAGES = (
     "torch",
@@ -38,7 +41,7 @@ def models_table() -> str:
     for name, path in shipped_models().items():
         header = read_header(path)
         task, card = header.recipe.task, header.card
-        kind = f"{task.kind} ×{task.scale}" if task.scale > 1 else task.kind
+        kind = f"{task.kind} ×{task.scale}" if task.scale > 1 and not task.from_noise else task.kind
         size, minutes = f"{_megabytes(path):.1f}", f"{card.minutes:g}"
         rows.append((name, kind, size, str(card.photos), minutes, main_metric(card.metrics)))
     return aligned(rows) if len(rows) > 1 else "no model is shipped with this version: train one with img2img train"
@@ -62,7 +65,8 @@ def model_card(name: str) -> str:
         ),
         ("data", f"{card.photos} photos: {card.data or 'not recorded'}"),
         ("data terms", card.data_terms),
-        ("limits", f"at least {recipe.task.minimum_px} px a side"),
+        ("limits", _limits(recipe.task)),
+        *([("classes", ", ".join(card.class_names))] if card.class_names else []),
         ("tile overlap", f"{card.tile_overlap_px} px" if recipe.task.tiles else "none: not tiled"),
         ("notes", card.notes or "none"),
         ("made by", f"img2img {card.version}"),
@@ -70,6 +74,10 @@ def model_card(name: str) -> str:
     metrics = json.dumps(card.metrics, indent=2) if card.metrics else "none recorded"
     fields = yaml.safe_dump(recipe.fields(), sort_keys=False, allow_unicode=True)
     return "\n".join([aligned(facts), "", f"metrics: {metrics}", "", "recipe:", _indented(fields)])
+
+
+def _limits(task: Task) -> str:
+    return f"makes {task.scale} px from noise" if task.from_noise else f"at least {task.minimum_px} px a side"
 
 
 def recipes_table() -> str:

@@ -101,7 +101,8 @@ def train(
     except TrainingError as error:
         raise typer.Exit(_failed(str(error), 1)) from None
     say(_summary(summary))
-    say(f"use it: img2img infer --input PHOTO --model {shlex.quote(folder)}")
+    use = "generate" if known.task.from_noise or known.has_prior else "infer --input PHOTO"
+    say(f"use it: img2img {use} --model {shlex.quote(folder)}")
 
 
 @app.command()
@@ -133,6 +134,9 @@ def infer(
     from_photo: Annotated[
         bool, typer.Option("--from-photo", help="make the sketch from the photo first (translate)")
     ] = False,
+    direction: Annotated[
+        str | None, typer.Option(metavar="AtoB|BtoA", help="for models that go both ways (CycleGAN); AtoB by default")
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results that exist")] = False,
@@ -151,7 +155,7 @@ def infer(
             tasks=parse_tasks(task),
             model=model,
             scale=scale,
-            options=Options(strength, seed, from_photo),
+            options=Options(strength, seed, from_photo, direction),  # type: ignore[arg-type]  # checked inside
             canvas=Canvas(mask_grow, feather, parse_extend(extend)),
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
@@ -163,6 +167,50 @@ def infer(
             failed += [result] if result.error else []
     if failed:
         raise typer.Exit(1 if batch.several or not failed[0].mendable else 2)
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Option(metavar="NAME|FILE|RUN", help="a model that makes pictures from noise")],
+    more: Annotated[list[str] | None, typer.Argument(metavar="- B + C", help="the rest of --arithmetic")] = None,
+    label: Annotated[str | None, typer.Option(metavar="K", help="a class by number or name; all in turn")] = None,
+    n: Annotated[int, typer.Option("--n", metavar="N", help="how many")] = 64,
+    seed: Annotated[int, typer.Option(help="number i is drawn from this seed + i")] = 0,
+    interpolate: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="A B", help="from one sample's seed to another's in N steps")
+    ] = None,
+    arithmetic: Annotated[
+        str | None, typer.Option(metavar="A - B + C", help="sums of samples' noise; 1,2,3 is the mean of three")
+    ] = None,
+    code: Annotated[
+        int | None, typer.Option(metavar="K", help="InfoGAN: walk along this continuous code, a row a category")
+    ] = None,
+    grid: Annotated[
+        str | None, typer.Option(metavar="FILE", help="all as one picture; <model>.generate.png by default")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="DIR|FILE.npy", help="one PNG each, or all as one array of numbers")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Make pictures, or points, from noise and labels."""
+    from img2img.inference import generate as making
+    from img2img.inference.pipeline import load
+
+    if more and arithmetic is None:
+        raise UserError(f"'{more[0]}' belongs to no option; see --help")
+    sum_of_seeds = None if arithmetic is None else " ".join([arithmetic, *(more or ())])
+    wish = making.Wish(n, seed, label, interpolate, sum_of_seeds, code)
+    making.check_places(output, grid)
+    loaded = load(model, device=device, precision="fp32")
+    pictures, columns = making.generate(loaded, wish)
+    task = making.noise_task(loaded)
+    written = [name for name in (output, grid) if name is not None] or [str(making.default_grid(model))]
+    if output is not None:
+        making.write_samples(task, pictures, Path(output))
+    if written[-1] != output:
+        making.write_grid(task, pictures, columns, Path(written[-1]))
+    print(f"{loaded.name} → {' and '.join(written)}: {len(pictures)} made from noise")
 
 
 @app.command("eval")
@@ -182,6 +230,24 @@ def evaluate(
 
     report = measure(task, data, model, out, baseline, device, precision, limit)  # type: ignore[arg-type]  # precision is checked inside
     print(report.to_json()) if as_json else report.print()
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="a run's folder; several are compared")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="RUN/report.html by default; for several, comparison.html")
+    ] = None,
+) -> None:
+    """Show how a training went, or compare several: curves, samples and the doctor's verdict on one page."""
+    from img2img.about import aligned
+    from img2img.training.report import Run, table, write_comparison
+
+    place = output or (runs[0] / "report.html" if len(runs) == 1 else Path("comparison.html"))
+    told = table([Run.read(run) for run in runs])
+    write_comparison(runs, place)
+    print(aligned(told))
+    print(f"report: {place}")
 
 
 @app.command("app")

@@ -30,6 +30,7 @@ class Card(BaseModel):
     photos: int = 0
     data: str = ""
     data_terms: str = "unknown"
+    class_names: tuple[str, ...] = ()  # what labels 0, 1, … stand for
     steps: int = 0
     images: int = 0
     minutes: float = 0.0

@@ -16,9 +16,10 @@ from img2img.data.dataset import DataConfig
 from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
 from img2img.losses.adversarial import Adversarial, OptimizerConfig
-from img2img.losses.reconstruction import Loss, PixelLoss
+from img2img.losses.reconstruction import Loss, PictureLoss, PixelLoss
 from img2img.models import Discriminator, Generator
 from img2img.models.blocks import Judged
+from img2img.models.two_way import TwoWay
 from img2img.resources import recipes_dir
 from img2img.tasks import build_task, task_class, task_kinds
 from img2img.tasks.base import Task
@@ -60,6 +61,10 @@ class TrainConfig(OptimizerConfig):
     validate_every: int = Field(500, ge=1, description="steps between validations and sample grids")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
     checkpoint_minutes: float = Field(10, gt=0, description="a checkpoint is written at least so often")
+    on_trouble: Literal["warn", "stop", "adapt"] = Field(
+        "warn",
+        description="when the doctor finds something clear: say so; save and stop; or weaken D (or strengthen it)",
+    )
 
 
 class Recipe(BaseModel):
@@ -124,7 +129,9 @@ class Recipe(BaseModel):
         return self.model_dump(mode="json")
 
     def build_generator(self) -> nn.Module:
-        """The generator with fresh weights."""
+        """The generator with fresh weights; two in one module where both ways are learned."""
+        if self.task.unpaired:
+            return TwoWay(lambda: self.generator.build(self.task))
         return self.generator.build(self.task)
 
     def g_optimizer(self) -> OptimizerChoice:
@@ -137,15 +144,24 @@ class Recipe(BaseModel):
         )
 
     def d_optimizer(self) -> OptimizerChoice:
-        """The discriminator's optimizer: its own words, else the generator's rate and what the kind's paper used."""
+        """The discriminator's optimizer: its own words, else what binds its kind, else the generator's rate."""
         assert self.adversarial is not None
         a, kind = self.adversarial, self.adversarial.played
-        return OptimizerChoice(a.optimizer or kind.optimizer, a.lr or self.train.lr or kind.lr, a.betas or kind.betas)
+        lr = a.lr or kind.d_lr or self.train.lr or kind.lr
+        return OptimizerChoice(a.optimizer or kind.optimizer, lr, a.betas or kind.betas)
+
+    @property
+    def has_prior(self) -> bool:
+        """An autoencoder's codes are held to N(0,I), so that pictures can be drawn from it."""
+        held = any(loss.kind == "kl" for loss in self.losses)
+        return held or (self.adversarial is not None and self.adversarial.judges == "latent")
 
     def judged(self) -> Judged:
         """What a discriminator of this recipe's pictures is built for."""
         assert self.adversarial is not None
         task, sees = self.task, self.adversarial.sees
+        if task.bottleneck and self.adversarial.judges == "latent":
+            return Judged(task.bottleneck.latent, 1, task.classes, head=self.adversarial.played.head)
         beside = task.condition_channels * ("condition" in sees) + ("mask" in sees) + task.classes * ("label" in sees)
         return Judged(
             channels=task.picture_channels + beside,
@@ -164,8 +180,13 @@ def refusal(recipe: Recipe) -> str | None:
     """Why the parts of a recipe cannot work together, or None. Each reason names the field to change."""
     task, generator = recipe.task, recipe.generator
     reason = generator.refusal(task)
+    if task.bottleneck and not generator.encodes:
+        reason = "it has no bottleneck, and the task asks for one; use autoencoder"
     if reason:
         return f"generator.kind '{generator.kind}' does not fit task '{task.kind}': {reason}"
+    reason = _unpaired_refusal(recipe) or _bottleneck_refusal(recipe)
+    if reason:
+        return reason
     if task.from_noise:
         return _noise_refusal(recipe) or _adversarial_refusal(recipe)
     crop = recipe.data.crop_px // (task.scale if recipe.data.crop_px % task.scale == 0 else 1)
@@ -177,6 +198,73 @@ def refusal(recipe: Recipe) -> str | None:
         if reason:
             return f"losses.{index}.{reason}"
     return _adversarial_refusal(recipe)
+
+
+def _unpaired_refusal(recipe: Recipe) -> str | None:
+    """Why sides that do not belong together cannot be learned so, or why pairs have no cycle; None if all is well."""
+    cycles, task = recipe.train.method == "cycle", recipe.task
+    if cycles and not task.unpaired:
+        return "train.method 'cycle' learns from two sides without pairs: use task: {kind: translate, source: unpaired}"
+    if task.unpaired and not cycles:
+        return f"train.method '{recipe.train.method}' needs pairs, and the task has two sides without: use cycle"
+    for index, loss in enumerate(recipe.losses):
+        if isinstance(loss, PictureLoss) and cycles == (loss.of == "target"):
+            there = "no target to compare with: use cycle or identity" if cycles else "neither without method 'cycle'"
+            return f"losses.{index}.of '{loss.of}': there is {there}"
+    if cycles and recipe.adversarial is None:
+        return "adversarial is missing: without pairs, only discriminators can tell what each side looks like"
+    if cycles and recipe.adversarial and "condition" in recipe.adversarial.sees:
+        return "adversarial.sees 'condition', and without pairs no real picture has one: use sees: []"
+    return None
+
+
+def _bottleneck_refusal(recipe: Recipe) -> str | None:
+    """Why an autoencoder cannot be trained so, or why its losses belong to no other; None if all is well."""
+    task, adversarial = recipe.task, recipe.adversarial
+    encodes, kinds = recipe.train.method == "autoencoder", [loss.kind for loss in recipe.losses]
+    if encodes and task.bottleneck is None:
+        return f"train.method 'autoencoder' needs a bottleneck, and task '{task.kind}' has none: use task: reconstruct"
+    if task.bottleneck and not encodes:
+        return f"train.method '{recipe.train.method}' knows no codes, and task '{task.kind}' has: use autoencoder"
+    if not encodes:
+        own = next((kind for kind in kinds if kind in ("kl", "features")), None)
+        if own:
+            return f"losses.{kinds.index(own)}.kind '{own}' belongs to train.method autoencoder"
+        if adversarial and adversarial.judges == "latent":
+            return "adversarial.judges 'latent' belongs to train.method autoencoder: leave it out"
+        return None
+    if task.bottleneck and recipe.data.crop_px != task.bottleneck.size_px:
+        return f"data.crop_px is {recipe.data.crop_px}, and the task's size_px {task.bottleneck.size_px}: write one"
+    return _code_refusal(recipe, kinds) or (_code_judge_refusal(recipe, adversarial) if adversarial else None)
+
+
+def _code_refusal(recipe: Recipe, kinds: Sequence[str]) -> str | None:
+    """Why codes could not be held to the prior, or not be compared, or None."""
+    variational, adversarial = getattr(recipe.generator, "variational", False), recipe.adversarial
+    if "kl" in kinds and not variational:
+        return f"losses.{kinds.index('kl')}.kind 'kl' holds Gaussians to the prior: set generator.variational: true"
+    if variational and not recipe.has_prior:
+        return "generator.variational without a loss of kind kl: nothing would hold its Gaussians to the prior"
+    if adversarial and adversarial.judges == "pictures" and not recipe.has_prior:
+        return "adversarial judges draws from the prior: set generator.variational: true and add a loss of kind kl"
+    if "features" in kinds:
+        place = f"losses.{kinds.index('features')}.kind 'features'"
+        if recipe.discriminator is None or adversarial is None or adversarial.judges == "latent":
+            return f"{place} compares what a discriminator of pictures sees: add discriminator and adversarial"
+        if not recipe.discriminator.has_features or adversarial.played.head != "logits":
+            return f"{place} needs a discriminator with features and a kind that scores: use dcgan, and not began"
+    return None if set(kinds) - {"kl"} else "losses compare no picture with the original: add l2, or features"
+
+
+def _code_judge_refusal(recipe: Recipe, adversarial: Adversarial) -> str | None:
+    """Why this discriminator cannot judge an autoencoder's codes or pictures, or None."""
+    if adversarial.sees:
+        return f"adversarial.sees '{adversarial.sees[0]}': an autoencoder's critic sees nothing beside; use projection"
+    if adversarial.judges == "pictures":
+        return None
+    if recipe.discriminator and recipe.discriminator.kind != "mlp":
+        return f"adversarial.judges 'latent', and discriminator '{recipe.discriminator.kind}' needs pixels: use mlp"
+    return "adversarial.augment changes pictures, and codes are judged" if adversarial.augment else None
 
 
 def _noise_refusal(recipe: Recipe) -> str | None:
@@ -206,6 +294,9 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
         return "losses is empty: before the discriminator starts there is nothing to learn from"
     if adversarial.start_step >= recipe.train.steps:
         return f"adversarial.start_step is {start}, and the run has {recipe.train.steps} steps: D would never play"
+    if adversarial.turns(recipe.train.steps)[1] + adversarial.rounds > recipe.train.steps:
+        few = f"train.steps is {recipe.train.steps}: too few for adversarial.d_steps {adversarial.rounds}"
+        return f"{few}, G would never play"
     return _sees_refusal(adversarial, task) or _judge_refusal(adversarial, discriminator, task)
 
 

@@ -97,6 +97,21 @@ def tiny_model(tiny_zoo: Path) -> Callable[[str], Path]:
     return lambda name: tiny_zoo / f"{name}.safetensors"
 
 
+@pytest.fixture
+def noise_model(tmp_path: Path) -> Callable[..., Path]:
+    """Save an untrained MLP for a task from noise, as NAME.safetensors in `tmp_path`."""
+
+    def saved(task: dict[str, Any], name: str = "made", class_names: tuple[str, ...] = ()) -> Path:
+        players = {"generator": {"kind": "mlp"}, "discriminator": {"kind": "mlp"}, "adversarial": {"kind": "ns"}}
+        fields = {**players, "losses": [], "data": {"crop_px": task.get("size_px", 32)}}
+        recipe = Recipe.parse({"name": name, "task": task, **fields})
+        card = Card(steps=7, class_names=class_names)
+        save_model(tmp_path / f"{name}.safetensors", recipe.build_generator(), recipe, card)
+        return tmp_path / f"{name}.safetensors"
+
+    return saved
+
+
 def _small(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         side = min(image.size)

@@ -22,10 +22,25 @@ from img2img import __version__
 from img2img.cli import main
 from img2img.resources import recipes_dir
 
-VERBS = ["train", "infer", "eval", "models", "recipes", "schema", "doctor"]
+VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "doctor"]
 INFER_FLAGS = [
     *("--input", "--output", "--task", "--model", "--mask", "--mask-grow", "--feather", "--extend", "--scale"),
-    *("--strength", "--seed", "--from-photo", "--device", "--precision", "--overwrite", "--json"),
+    *("--strength", "--seed", "--from-photo", "--direction", "--device", "--precision", "--overwrite", "--json"),
+]
+
+GENERATE_FLAGS = [
+    *(
+        "--model",
+        "--label",
+        "--n",
+        "--seed",
+        "--interpolate",
+        "--arithmetic",
+        "--code",
+        "--grid",
+        "--output",
+        "--device",
+    )
 ]
 
 Run = Callable[..., tuple[int, str, str]]
@@ -64,7 +79,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     code = """
 import sys
 from img2img.cli import main
-for arguments in (["--help"], ["--version"], ["infer", "--help"], ["train", "--help"]):
+for arguments in (["--help"], ["--version"], ["infer", "--help"], ["generate", "--help"], ["train", "--help"]):
     assert main(arguments) == 0
 heavy = {"torch", "numpy", "kornia", "PIL", "cv2", "yaml"} & set(sys.modules)
 sys.exit(" ".join(heavy) or 0)
@@ -73,7 +88,7 @@ sys.exit(" ".join(heavy) or 0)
     assert (done.returncode, done.stderr) == (0, "")
     for verb in VERBS:
         assert f"\n  {verb} " in done.stdout
-    for flag in INFER_FLAGS:
+    for flag in INFER_FLAGS + GENERATE_FLAGS:
         assert f"  {flag}" in done.stdout
     assert f"\n{__version__}\n" in done.stdout
 
@@ -328,6 +343,86 @@ def test_results_are_kept_unless_told_otherwise(run: Run, photo: Path) -> None:
     assert run("infer", "--input", photo, "--task", "denoise", "--overwrite")[0] == 0
 
 
+# --- generate --------------------------------------------------------------------------------------------------------
+
+CLASSES = {"kind": "generate", "size_px": 28, "channels": 1, "latent": 8, "labels": 3}
+
+
+def test_pictures_are_made_from_noise(run: Run, noise_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = noise_model(CLASSES, class_names=("Bag", "Coat", "Shirt"))
+    code, out, err = run("generate", "--model", model)
+    assert (code, out, err) == (0, f"made → {tmp_path / 'made.generate.png'}: 64 made from noise\n", "")
+    with Image.open(tmp_path / "made.generate.png") as image:
+        assert image.size == (3 * 30, 22 * 30), "a class a column"
+    asked = ("generate", "--model", model, "--n", 5, "--seed", 3, "--label", "coat")
+    code, out, _ = run(*asked, "--output", tmp_path / "coats", "--grid", tmp_path / "coats.png")
+    assert code == 0 and out.count("\n") == 1
+    assert len(list((tmp_path / "coats").glob("*.png"))) == 5
+    assert run(*asked, "--output", tmp_path / "coats.npy")[0] == 0
+    array = np.load(tmp_path / "coats.npy")
+    assert array.shape == (5, 28, 28, 1)
+    with Image.open(tmp_path / "coats" / "00002.png") as image:
+        np.testing.assert_array_equal(np.asarray(image.convert("L")), array[2, ..., 0])
+    assert not (tmp_path / "coats.generate.png").exists(), "no grid where something else is asked for"
+
+
+def test_walks_and_sums_are_written_as_the_issue_spells_them(
+    run: Run, noise_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = noise_model(CLASSES)
+    for number, sums in enumerate((["12", "-", "3,4", "+", "7"], ["12 - 3,4 + 7"], ["12-3,4+7"])):
+        assert run("generate", "--model", model, "--output", tmp_path / f"{number}.npy", "--arithmetic", *sums)[0] == 0
+        np.testing.assert_array_equal(np.load(tmp_path / f"{number}.npy"), np.load(tmp_path / "0.npy"))
+    assert np.load(tmp_path / "0.npy").shape[0] == 4, "the operands, and last the sum"
+    walk = ("--interpolate", 3, 7, "--n", 10, "--output", tmp_path / "walk.npy")
+    assert run("generate", "--model", model, *walk)[0] == 0
+    assert np.load(tmp_path / "walk.npy").shape[0] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label", "Cat"], "--label: unknown class 'Cat', did you mean 'Coat'?"),
+        (["--label", "3"], "unknown class '3'"),
+        (["--n", "0"], "--n: 0"),
+        (["--arithmetic", "1", "-", "x"], "--arithmetic: '1 - x'"),
+        (["--interpolate", "1"], "--interpolate"),
+        (["--code", "0"], "no continuous codes"),
+        (["--grid", "grid.foo"], "grid.foo"),
+        (["--output", "all.png"], "--output: 'all.png' is one file"),
+        (["--device", "foo"], "unknown device 'foo'"),
+        (["astray"], "'astray' belongs to no option"),
+        (["--model", "denoise"], "changes photos and makes none from noise: use img2img infer"),
+        (["--model", "denoize"], "did you mean 'denoise'?"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_one_line_and_code_2(
+    run: Run, noise_model: Callable[..., Path], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    model = noise_model(CLASSES, class_names=("Bag", "Coat", "Shirt"))
+    code, out, err = run("generate", "--model", model, *arguments)
+    assert (code, out) == (2, "")
+    assert message in one_line(err)
+    assert [p.name for p in tmp_path.iterdir()] == ["made.safetensors"]
+
+
+def test_photos_and_noise_are_not_mixed_up(
+    run: Run, noise_model: Callable[..., Path], photo: Path, tmp_path: Path
+) -> None:
+    model = noise_model(CLASSES)
+    code, _, err = run("infer", "--input", photo, "--model", model)
+    assert (code, one_line(err)) == (
+        2,
+        f"error: --model: '{model}' makes pictures from noise, not from photos: use img2img generate --model {model}\n",
+    )
+    code, _, err = run("infer", "--input", photo, "--task", "generate")
+    assert code == 2 and "use img2img generate" in one_line(err)
+    code, _, err = run("infer", "--input", photo, "--scale", 3)
+    assert code == 2 and "super-resolve ×3" in one_line(err)
+    code, card, _ = run("models", model)
+    assert code == 0 and "makes 28 px from noise" in card
+
+
 # --- train -----------------------------------------------------------------------------------------------------------
 
 SHORT = ("train.steps=2", "train.batch_size=1", "data.crop_px=16", "data.workers=0")
@@ -351,9 +446,39 @@ def test_training_says_where_the_run_lies_and_how_to_use_it(run: Run, photo: Pat
     assert '"resumed_from_step": 2' in (out / "log.jsonl").read_text()
 
 
+def write_idx(folder: Path, count: int = 24) -> None:
+    """Noise as MNIST comes, ten classes in turn."""
+    folder.mkdir()
+    arrays = {"images-idx3": (count, 28, 28), "labels-idx1": (count,)}
+    for what, shape in arrays.items():
+        header = bytes((0, 0, 8, len(shape))) + np.array(shape, ">u4").tobytes()
+        values = np.random.default_rng(0).integers(0, 256, shape) if len(shape) > 1 else np.arange(count) % 10
+        (folder / f"train-{what}-ubyte").write_bytes(header + values.astype(np.uint8).tobytes())
+
+
+@pytest.mark.parametrize("recipe", ["fashion_mnist", "infogan", "dcgan"])
+def test_the_recipes_from_noise_train_on_small_data(run: Run, recipe: str, photo_folder: Path, tmp_path: Path) -> None:
+    write_idx(tmp_path / "fashion")
+    data = photo_folder if recipe == "dcgan" else tmp_path / "fashion"
+    small = ("generator.width=4", "discriminator.width=4", "train.steps=2", "train.batch_size=4")
+    out = tmp_path / "run"
+    code, stdout, err = run("train", recipe, *small, f"data.path={data}", "--out", out, "--device", "cpu")
+    assert code == 0, err
+    assert stdout.splitlines()[-1] == f"use it: img2img generate --model {out}"
+    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    assert last["summary"] and last["sliced_wasserstein"] >= 0
+    flags = {"fashion_mnist": ("--label", "ankle boot"), "infogan": ("--code", 1), "dcgan": ()}[recipe]
+    assert run("generate", "--model", out, "--n", 20, *flags)[0] == 0
+    assert (tmp_path / "run.generate.png").is_file()
+    if recipe == "fashion_mnist":
+        assert "T-shirt/top, Trouser" in run("models", out)[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["fashion_mnist", "task.labels=3", "data.path=FASHION"], "task.labels is 3, and '"),
+        (["fashion_mnist", "data.path=mnist:RUN"], "no files of MNIST in"),
         (["denoise_tony"], "no recipe 'denoise_tony', did you mean 'denoise_tiny'?"),
         (["denoise_tiny", "train.stpes=3"], "train.stpes: unknown key, did you mean 'steps'?"),
         (["denoise_tiny", "train.steps=many"], "train.steps"),
@@ -364,7 +489,11 @@ def test_training_says_where_the_run_lies_and_how_to_use_it(run: Run, photo: Pat
     ],
 )
 def test_a_broken_recipe_is_one_line_and_code_2(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
-    code, _, err = run("train", *(str(tmp_path / "run") if a == "RUN" else a for a in arguments))
+    write_idx(tmp_path / "fashion")
+    places = {"RUN": str(tmp_path / "run"), "FASHION": str(tmp_path / "fashion")}
+    for name, place in places.items():
+        arguments = [a.replace(name, place) for a in arguments]
+    code, _, err = run("train", *arguments)
     assert code == 2
     assert message in one_line(err)
 

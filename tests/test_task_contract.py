@@ -22,6 +22,7 @@ from img2img.recipe import Recipe
 from img2img.tasks import Task, build_task, task_class, task_kinds
 from img2img.tasks.base import PhotoStatistics
 from img2img.tasks.forward import forward, predict_rgb
+from img2img.tasks.generate import sliced_wasserstein
 
 SIZES = [(16, 16), (17, 23), (16, 61), (129, 33)]
 VARIANTS: list[dict[str, Any]] = [
@@ -33,23 +34,35 @@ VARIANTS: list[dict[str, Any]] = [
     {"kind": "super-resolve", "factor": 3},
     {"kind": "super-resolve", "factor": 4},
     {"kind": "inpaint", "fill": "mean"},
+    {"kind": "inpaint", "fill": "mirrored", "strokes_px": 200},
     {"kind": "inpaint", "fill": "navier_stokes", "free_form_share": 0, "outpaint_share": 1},
     {"kind": "inpaint", "free_form_share": 0, "outpaint_share": 0},
     *({"kind": "translate", "source": source} for source in ("edges", "grey", "blur", "downscale")),
     {"kind": "translate", "direction": "BtoA"},
+    {"kind": "reconstruct", "noise_sigma_255": 50},
 ]
-DRAWING = {"denoise", "inpaint"}  # chance has a part in their pairs
+DRAWING = {"denoise", "inpaint", "points", "generate"}  # chance has a part in their pairs
+FROM_NOISE: list[dict[str, Any]] = [
+    {"kind": "points", "modes": 1, "centre": [1.5, 1]},
+    {"kind": "points", "labels": 8},
+    {"kind": "points", "latent": 5, "categorical": 3, "continuous": 2},
+    {"kind": "generate", "size_px": 16},
+    {"kind": "generate", "size_px": 28, "channels": 1, "labels": 10},
+    {"kind": "generate", "size_px": 16, "labels": 3, "categorical": 4, "continuous": 1},
+]
 
 
 def name_of(fields: dict[str, Any]) -> str:
     return " ".join(str(value) for value in fields.values())
 
 
-ALL = pytest.mark.parametrize(
-    "task", [build_task(f) for f in [*({"kind": k} for k in task_kinds()), *VARIANTS]], ids=lambda t: name_of(
-        t.model_dump(exclude_unset=True)
-    )
-)  # fmt: skip
+def each(tasks: list[Task]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("task", tasks, ids=lambda t: name_of(t.model_dump(exclude_unset=True)))
+
+
+EVERY = [build_task({"kind": kind}) for kind in task_kinds()]
+ALL = each([task for task in EVERY if not task.from_noise] + [build_task(fields) for fields in VARIANTS])
+OF_NOISE = each([task for task in EVERY if task.from_noise] + [build_task(fields) for fields in FROM_NOISE])
 
 
 def sample(photo: np.ndarray, task: Task) -> Sample:
@@ -126,6 +139,7 @@ def test_a_task_survives_the_recipe_it_is_written_to(task: Task) -> None:
 TRUTH = {
     "translate": lambda batch: batch.target * 2 - 1,
     "colorize": lambda batch: to_lab(batch.target)[:, 1:] / AB_SCALE,
+    "reconstruct": lambda batch: torch.atanh((batch.target * 2 - 1).clamp(-1 + 1e-6, 1 - 1e-6)),
 }
 TOLERANCE = {"colorize": 1 / 255}  # Lab and back, in single precision
 BASELINE = {
@@ -133,6 +147,7 @@ BASELINE = {
     "super-resolve": lambda task, condition: upscale(condition, task.factor),
     "inpaint": lambda task, condition: condition[:, :3],
     "translate": lambda task, condition: torch.full_like(condition[:, :1], 0.5).expand(-1, 3, -1, -1),
+    "reconstruct": lambda task, condition: torch.full_like(condition[:, :1], 0.5).expand(-1, 3, -1, -1),
 }
 
 
@@ -144,7 +159,9 @@ def zeros(task: Task, batch: Batch) -> Tensor:
 def test_the_truth_decodes_to_the_photo(task: Task, photos: list[np.ndarray]) -> None:
     batch = pair(task, photos[0])
     residual = lambda b: b.target - task.decode(b.condition, zeros(task, b), b.mask)  # noqa: E731
-    prediction = TRUTH.get(task.kind, residual)(batch)
+    prediction = zeros(task, batch)
+    truth = TRUTH.get(task.kind, residual)(batch)
+    prediction[:, : truth.shape[1]] = truth
     decoded = task.decode(batch.condition, prediction, batch.mask)
     assert torch.allclose(decoded, batch.target, rtol=0, atol=TOLERANCE.get(task.kind, 1e-6))
 
@@ -298,7 +315,7 @@ def test_super_resolution_keeps_what_the_network_adds_beyond_its_input() -> None
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("fill", ["telea", "navier_stokes", "mean"])
+@pytest.mark.parametrize("fill", ["telea", "navier_stokes", "mirrored", "mean"])
 def test_inpainting_returns_known_pixels_bit_for_bit(fill: str, size: tuple[int, int], dtype: Any) -> None:
     task, mask = build_task({"kind": "inpaint", "fill": fill}), random_mask(size)
     photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True)
@@ -313,7 +330,7 @@ def test_inpainting_returns_known_pixels_bit_for_bit(fill: str, size: tuple[int,
 def test_an_inpainting_network_is_not_shown_the_hole() -> None:
     task, photo, mask = build_task("inpaint"), torch.rand(1, 3, 32, 32), random_mask((32, 32))
     other = torch.where(mask > 0, torch.rand_like(photo), photo)
-    for fill in ("telea", "navier_stokes", "mean"):
+    for fill in ("telea", "navier_stokes", "mirrored", "mean"):
         task = build_task({"kind": "inpaint", "fill": fill})
         assert torch.allclose(task.prepare(photo, mask), task.prepare(other, mask), atol=1e-6)
 
@@ -351,6 +368,153 @@ def test_edges_are_black_lines_on_white() -> None:
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     assert (drawn[..., 24:40, 24:40] == 1).all()
     assert (drawn[0, 0, 32] == 0).sum() == 2, "a line on either side"
+
+
+# --- from noise
+
+
+def drawn(task: Task, photos: list[np.ndarray], seed: int = 0, number: int = 0) -> Batch:
+    """A pair of a noise task, whose photo, if it reads any, was cut to the size it makes."""
+    photo = None if task.reads == "none" else photos[number][: task.scale, : task.scale]
+    return task.make_pair(Sample(number, photo=photo, label=1 if task.classes else None), sample_rng(seed, 0, number))
+
+
+@OF_NOISE
+def test_a_pair_of_noise_has_the_stated_shapes(task: Task, photos: list[np.ndarray]) -> None:
+    batch = drawn(task, photos)
+    assert batch.condition.shape == (1, task.condition_channels, 1, 1)
+    assert batch.target.shape == (1, task.picture_channels, task.scale, task.scale)
+    assert batch.condition.dtype == batch.target.dtype == torch.float32
+    assert (batch.label is not None) == (task.classes > 0)
+    assert (batch.code is not None) == (sum(task.code_sizes) > 0)
+    assert task.reads == "none" or 0 <= batch.target.min() < batch.target.max() <= 1
+
+
+@OF_NOISE
+def test_a_pair_of_noise_is_a_pure_function_of_sample_and_seed(task: Task, photos: list[np.ndarray]) -> None:
+    first = drawn(task, photos, seed=1)
+    torch.rand(7), np.random.default_rng(5).random()
+    assert same(first, drawn(task, photos, seed=1))
+    assert not torch.equal(first.condition, drawn(task, photos, seed=2).condition)
+    assert not torch.equal(first.target, drawn(task, photos, seed=1, number=1).target)
+
+
+@OF_NOISE
+def test_the_condition_is_noise_then_the_label_one_hot_then_the_codes(task: Task, photos: list[np.ndarray]) -> None:
+    batch, latent = drawn(task, photos), task.model_dump()["latent"]
+    flat, (categorical, continuous) = batch.condition.flatten(), task.code_sizes
+    if batch.label is not None:
+        assert torch.equal(flat[latent : latent + task.classes], torch.eye(task.classes)[batch.label[0]])
+        assert task.reads == "none" or batch.label.tolist() == [1]
+    assert len(flat) == latent + task.classes + categorical + continuous
+    if batch.code is not None:
+        assert torch.equal(flat[latent + task.classes :], batch.code[0])
+        assert sorted(batch.code[0, :categorical].tolist()) == [0.0] * (categorical - 1) + [1.0]
+        assert batch.code[0, categorical:].abs().max() <= 1
+
+
+@OF_NOISE
+def test_noise_is_standard_normal_and_codes_are_uniform(task: Task, photos: list[np.ndarray]) -> None:
+    batches = [task.make_pair(Sample(0, photos[0][: task.scale, : task.scale], label=0), sample_rng(0, 0, n))
+               for n in range(400)]  # fmt: skip
+    latent, (categorical, continuous) = task.model_dump()["latent"], task.code_sizes
+    noise = torch.cat([b.condition[:, :latent, 0, 0] for b in batches])
+    assert noise.mean().abs() < 4 / noise.numel() ** 0.5
+    assert noise.var().item() == pytest.approx(1, abs=6 * (2 / noise.numel()) ** 0.5)
+    if categorical:
+        codes = torch.cat([b.code for b in batches if b.code is not None])
+        assert codes[:, :categorical].mean(0).tolist() == pytest.approx([1 / categorical] * categorical, abs=0.1)
+        assert codes[:, categorical:].mean(0).tolist() == pytest.approx([0] * continuous, abs=0.12)
+        assert codes[:, categorical:].var(0).tolist() == pytest.approx([1 / 3] * continuous, abs=0.06)
+
+
+@OF_NOISE
+def test_what_is_made_of_noise_decodes_to_its_size_with_gradients(task: Task, photos: list[np.ndarray]) -> None:
+    condition = drawn(task, photos).condition.expand(3, -1, -1, -1)
+    for amplitude in (0.0, 0.1, 3.0):
+        prediction = torch.randn(3, task.prediction_channels, task.scale, task.scale).mul(amplitude).requires_grad_()
+        made = task.decode(condition, prediction)
+        (made - 0.3).square().mean().backward()
+        assert made.shape == (3, task.picture_channels, task.scale, task.scale)
+        assert prediction.grad is not None and prediction.grad.isfinite().all() and prediction.grad.any()
+        assert task.reads == "none" or (made.min() >= 0 and made.max() <= 1)
+
+
+@OF_NOISE
+def test_a_network_makes_what_a_noise_task_decodes(task: Task, photos: list[np.ndarray]) -> None:
+    condition = torch.cat([drawn(task, photos, number=n).condition for n in range(2)])
+    made = predict_rgb(
+        task, lambda c: c.mean() * torch.ones(2, task.prediction_channels, *2 * [task.scale]), 1, condition
+    )
+    assert made.shape == (2, task.picture_channels, task.scale, task.scale)
+
+
+@OF_NOISE
+def test_a_noise_task_does_not_take_photos(task: Task) -> None:
+    with pytest.raises(UserError, match="use img2img generate"):
+        task.prepare(torch.rand(1, 3, 16, 16))
+    assert task.applies(PhotoStatistics(**vars(UNTOUCHED))) is None
+
+
+def test_zeros_decode_to_mid_grey_and_a_grey_picture_has_equal_channels() -> None:
+    task = build_task({"kind": "generate", "channels": 1, "size_px": 16})
+    condition = torch.zeros(1, task.condition_channels, 1, 1)
+    assert torch.equal(task.decode(condition, torch.zeros(1, 1, 16, 16)), torch.full((1, 3, 16, 16), 0.5))
+    made = task.decode(condition, torch.randn(1, 1, 16, 16))
+    assert torch.equal(made[:, 0], made[:, 2])
+
+
+def test_grey_targets_of_colour_photos_are_grey(photos: list[np.ndarray]) -> None:
+    target = drawn(build_task({"kind": "generate", "channels": 1, "size_px": 16}), photos).target
+    assert target.shape == (1, 3, 16, 16)
+    assert torch.equal(target[:, 0], target[:, 1]) and torch.equal(target[:, 0], target[:, 2])
+
+
+def test_real_points_lie_round_their_modes_in_equal_shares() -> None:
+    task: Any = build_task({"kind": "points", "modes": 4, "radius": 3, "sigma": 0.1, "centre": [1, -1]})
+    assert np.allclose(task.means, [[4, -1], [1, 2], [-2, -1], [1, -4]])
+    points = torch.cat([task.make_pair(Sample(n), sample_rng(0, 0, n)).target for n in range(2000)]).flatten(1).numpy()
+    away = points[:, None] - task.means[None]
+    mode = np.linalg.norm(away, axis=2).argmin(1)
+    assert np.bincount(mode) / 2000 == pytest.approx(0.25, abs=0.04)
+    assert away[np.arange(2000), mode].std(0) == pytest.approx(0.1, abs=0.006)
+
+
+def test_a_points_label_is_its_gaussian() -> None:
+    task: Any = build_task({"kind": "points", "labels": 8})
+    for n in range(20):
+        batch = task.make_pair(Sample(n), sample_rng(0, 0, n))
+        assert np.linalg.norm(batch.target.flatten().numpy() - task.means[int(batch.label)]) < 6 * task.sigma
+
+
+def test_a_mode_counts_with_its_share_within_four_sigma() -> None:
+    task: Any = build_task({"kind": "points", "sigma": 0.1})
+    means = torch.tensor(task.means, dtype=torch.float32)
+    points = torch.zeros(1000, 2)  # the middle: near no mode
+    points[:25], points[25:49] = means[0], means[1]  # 2.5 % counts, 2.4 % does not
+    points[49:149] = means[2] + torch.tensor([0.39, 0.0])
+    points[149:249] = means[3] + torch.tensor([0.0, 0.41])
+    assert task.metrics(points[..., None, None], points[..., None, None]) == {
+        "modes_covered": 2.0,
+        "share_near_modes": pytest.approx(0.149),
+    }
+
+
+def test_distance_and_diversity_tell_real_pictures_from_collapsed_ones(photos: list[np.ndarray]) -> None:
+    task = build_task({"kind": "generate", "size_px": 32})
+    real = torch.cat([as_tensor(photo[y : y + 32, x : x + 32]) for photo in photos for y in (0, 48) for x in (0, 48)])
+    same_set, collapsed = (task.metrics(made, real) for made in (real.flip(0), real[:1].expand_as(real)))
+    assert same_set["sliced_wasserstein"] == pytest.approx(0, abs=1e-6)
+    assert same_set["diversity"] == pytest.approx(1)
+    assert collapsed["sliced_wasserstein"] > 0.05
+    assert collapsed["diversity"] == pytest.approx(0, abs=1e-6)
+
+
+def test_sliced_wasserstein_of_a_shift_is_worked_out_by_hand() -> None:
+    made = torch.randn(64, 12)
+    axes = torch.randn(12, 128, generator=torch.Generator().manual_seed(0))
+    expected = (axes.sum(0) / axes.norm(dim=0)).abs().mean() * 0.3  # every projection moves by 0.3 · Σ of its axis
+    assert sliced_wasserstein(made + 0.3, made) == pytest.approx(float(expected), rel=1e-4)
 
 
 # --- the automatic plan, numbers, refusals
@@ -394,6 +558,7 @@ def test_metrics_tell_a_good_result_from_a_bad_one(task: Task, photos: list[np.n
         ({"kind": "super-resolve", "factor": 8}, "task.factor: input should be 2, 3 or 4, got 8"),
         (None, "task.kind is missing: name one of inpaint"),
         ({"sigma_255": [0, 1]}, "task.kind is missing"),
+        ({"kind": "points", "labels": 3}, "task: labels 3: a point's label is its Gaussian; write 0, or modes: 8"),
         (["denoise"], "task.kind is missing"),
         ("no_such_module:Thing", "task.kind: cannot import 'no_such_module:Thing'"),
         ("math:pi", "task.kind: 'math:pi' is not a class derived from img2img.tasks.Task"),

@@ -2,52 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from img2img.about import main_metric
+from img2img.about import main_metric, model_card
 from img2img.errors import UserError
 from img2img.modelfile import read_header
-from img2img.tasks import task_kinds
+from img2img.zoo import shipped_models
 
-from ..models import is_installed, verb
+from ..models import GENERATE, kind_of, verb
 from ..panel import LOOK, PRIVATE, bad, model_choices, status
 from ..service import Service, escaped, plain_words
-from .parts import lead
+from .parts import lead, plain_examples
 
 
 def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
     """Lay the tab out; `dropdowns` by task learn of a model that is loaded here."""
     lead("What the models here were trained on, and how well they do. A model file holds no code.")
-    cards = gr.HTML(_cards(service, None), container=False, padding=False, elem_id="models-cards")
     with gr.Row(equal_height=False):
         upload = gr.File(
             label="Load a model of your own (.safetensors)",
             file_types=[".safetensors"],
             height=130,
+            min_width=280,
             elem_id="models-upload",
         )
         said = status('<p class="quiet">Files are checked before use, and deleted after an hour.</p>', "models-status")
+    smallest = min(shipped_models().values(), key=lambda path: path.stat().st_size, default=None)
+    examples = plain_examples("models", [f"A copy of {smallest.stem}"] if smallest else [])
+    cards = gr.HTML(_cards(service, dropdowns, None), container=False, padding=False, elem_id="models-cards")
     outputs = [said, cards, *dropdowns.values()]
 
     def load(path: str | None, request: gr.Request) -> tuple[Any, ...]:
         if not path:
             return tuple(gr.skip() for _ in outputs)
         user = f"{request.session_hash}"
-        message = _loaded(service, Path(path), user)
-        return (message, _cards(service, user), *refreshed(service, dropdowns, user))
+        message = _loaded(service, dropdowns, Path(path), user)
+        return (message, _cards(service, dropdowns, user), *refreshed(service, dropdowns, user))
 
     upload.upload(load, [upload], outputs, **LOOK, **PRIVATE)
+    for button in examples:
+        brought = str(service.workspace.keep(smallest)) if smallest else None  # as if somebody had uploaded it
+        shown = button.click(lambda path=brought: path, None, [upload], **LOOK, **PRIVATE, show_progress="hidden")
+        shown.then(load, [upload], outputs, **LOOK, **PRIVATE)
 
 
 def refreshed(service: Service, dropdowns: dict[str, gr.Dropdown], user: str) -> list[Any]:
     """Every model list, as a user sees it now."""
-    return [gr.update(choices=model_choices(service, kind, user)) for kind in dropdowns]
+    return [_refreshed(service, kind, user) for kind in dropdowns]
 
 
-def _loaded(service: Service, path: Path, user: str) -> str:
+def _refreshed(service: Service, kind: str, user: str) -> Any:
+    """The first that comes into an empty list is chosen."""
+    choices = model_choices(service, kind, user, shipped=kind != GENERATE)
+    return gr.update(choices=choices, value=choices[0][1]) if len(choices) == 1 else gr.update(choices=choices)
+
+
+def _loaded(service: Service, dropdowns: Collection[str], path: Path, user: str) -> str:
     try:
         with plain_words(path):
             if not service.workspace.holds(path):
@@ -55,16 +69,23 @@ def _loaded(service: Service, path: Path, user: str) -> str:
             name = service.models.add(path, user)
     except UserError as error:
         return bad(str(error))
-    kind = read_header(service.models.known(user)[name]).recipe.task.kind
-    return f'<p class="good">Loaded “{escaped(name)}”: choose it under Model where it says “{escaped(verb(kind))}”.</p>'
+    kind = service.models.kind(name, user)
+    if kind is None or kind not in dropdowns:
+        return f'<p class="good">Loaded “{escaped(name)}”.</p><p class="quiet">No tab of this page works with it.</p>'
+    where = f"choose it under Model where it says “{_does(kind)}”"
+    return f'<p class="good">Loaded “{escaped(name)}”: {escaped(where)}.</p>'
 
 
-def _cards(service: Service, user: str | None) -> str:
+def _does(kind: str) -> str:
+    return "Generate" if kind == GENERATE else verb(kind)
+
+
+def _cards(service: Service, kinds: Collection[str], user: str | None) -> str:
     there = [_card(name, path) for name, path in service.models.known(user).items()]
     absent = [
-        f'<article class="card"><h3>{escaped(verb(kind))}</h3><p class="absent">Not installed yet.</p></article>'
-        for kind in task_kinds()
-        if not is_installed(kind)
+        f'<article class="card"><h3>{escaped(_does(kind))}</h3><p class="absent">Not installed yet.</p></article>'
+        for kind in kinds
+        if not service.models.of_task(kind, user)
     ]
     return f'<div class="cards">{"".join(there + absent)}</div>'
 
@@ -76,11 +97,21 @@ def _card(name: str, path: Path) -> str:
         return ""
     task, card = header.recipe.task, header.card
     facts = {
-        "Does": verb(task.kind) + (f" ×{task.scale}" if task.scale > 1 else ""),
+        "Does": _does(kind_of(path) or task.kind) + _times(task.scale if not task.from_noise else 1),
         "Measured": main_metric(card.metrics),
         "Trained on": f"{card.photos} photos, {card.images} looks, {card.minutes:g} minutes",
         "Terms of the data": card.data_terms,
         "Size": f"{path.stat().st_size / 1e6:.1f} MB",
     }
     rows = "".join(f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in facts.items())
-    return f'<article class="card"><h3>{escaped(name)}</h3><dl>{rows}</dl></article>'
+    more = f"<details><summary>All it says of itself</summary><pre>{escaped(_whole(path))}</pre></details>"
+    return f'<article class="card"><h3>{escaped(name)}</h3><dl>{rows}</dl>{more}</article>'
+
+
+def _times(scale: int) -> str:
+    return f" ×{scale}" if scale > 1 else ""
+
+
+def _whole(path: Path) -> str:
+    """The card as `img2img models NAME` prints it, without telling where on this machine the file lies."""
+    return model_card(str(path)).replace(str(path), path.name)

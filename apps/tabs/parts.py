@@ -29,13 +29,23 @@ def columns() -> Iterator[tuple[gr.Column, gr.Column]]:
 
 def example_buttons(name: str, examples: Sequence[Example]) -> list[tuple[gr.Button, Example]]:
     """A row of small pictures to click."""
-    if not examples:
+    buttons = _example_row(name, [(example.label, str(example.path)) for example in examples])
+    return list(zip(buttons, examples, strict=True))
+
+
+def plain_examples(name: str, labels: Sequence[str]) -> list[gr.Button]:
+    """A row of words to click."""
+    return _example_row(name, [(label, None) for label in labels])
+
+
+def _example_row(name: str, wanted: Sequence[tuple[str, str | None]]) -> list[gr.Button]:
+    if not wanted:
         return []
     with gr.Row(elem_classes="examples"):
         gr.HTML('<span class="say">Try</span>', container=False, padding=False, elem_classes="say", min_width=0)
         return [
-            (gr.Button(e.label, icon=str(e.path), size="sm", elem_id=f"{name}-example-{n}", min_width=0, scale=0), e)
-            for n, e in enumerate(examples)
+            gr.Button(label, icon=icon, size="sm", elem_id=f"{name}-example-{n}", min_width=0, scale=0)
+            for n, (label, icon) in enumerate(wanted)
         ]
 
 

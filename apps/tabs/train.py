@@ -13,11 +13,13 @@ from ..panel import PRIVATE, bad, status
 from ..service import Service, escaped
 from ..training import DEMONSTRATION, Trainings, Watched
 from .models import refreshed
-from .parts import columns, lead
+from .parts import columns, lead, plain_examples
 
 _IDLE = (
     '<p class="quiet">Choose a recipe and photos, then press Start. Recipes that end in “tiny” take about a minute.</p>'
 )
+_DOCTOR = '<p class="quiet">While a training runs, the doctor says here how it goes and what would help.</p>'
+_EXAMPLES = (("Denoise", "denoise_tiny"), ("Colour from grey", "translate_tiny"), ("Ring of points", "ring"))
 _QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
 
@@ -27,25 +29,27 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
     with columns() as (left, right):
         with left:
             choices = _choices(trainings)
+            examples = _examples(trainings)
             with gr.Row():
                 start = gr.Button("Start", variant="primary", elem_id="train-start", min_width=90)
                 resume = gr.Button("Resume", elem_id="train-resume", min_width=90)
                 stop = gr.Button("Stop", elem_id="train-stop", min_width=90)
             use = gr.Button("Use this model now", interactive=False, elem_id="train-use")
+            doctor = status(_DOCTOR, "train-doctor")
         with right:
             said = status(_IDLE, "train-status")
             curves = gr.HTML(
                 EMPTY, elem_id="train-curves", elem_classes=["status", "curves"], container=False, padding=False
             )
             sample = gr.Image(
-                label="What it sees, doing nothing, what it makes, the truth",
+                label="Samples as of the last validation",
                 interactive=False,
                 height=360,
                 elem_id="train-samples",
                 buttons=["fullscreen"],
             )
     timer = gr.Timer(2, active=False)
-    outputs = [said, curves, sample, use, timer]
+    outputs = [said, doctor, curves, sample, use, timer]
 
     def begin(resumed: bool) -> Any:
         def press(*values: Any) -> list[Any]:
@@ -59,6 +63,11 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
 
     start.click(begin(False), choices, outputs, **_QUICK)
     resume.click(begin(True), choices, outputs, **_QUICK)
+    for button, recipe in examples:
+        chosen = button.click(
+            lambda recipe=recipe: [recipe, DEMONSTRATION, 0, trainings.free_name(recipe)], None, choices, **_QUICK
+        )
+        chosen.then(begin(False), choices, outputs, **_QUICK)
     stop.click(trainings.stop, None, None, **_QUICK)
     for event in (timer.tick, demo.load):
         event(lambda: _shown(trainings.watch()), None, outputs, **_QUICK)
@@ -68,10 +77,19 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
         if seen is None or seen.model is None:
             return [gr.skip() for _ in (said, *dropdowns)]
         name = service.models.adopt(seen.model, user)
-        message = f'<p class="good">“{escaped(name)}” is now under Model on its tab.</p>'
+        there = service.models.kind(name, user) in dropdowns
+        what = "is now under Model on its tab" if there else "is for the command line alone: no tab works with it"
+        message = f'<p class="good">“{escaped(name)}” {what}.</p>'
         return [message, *refreshed(service, dropdowns, user)]
 
     use.click(adopt, None, [said, *dropdowns.values()], **_QUICK)
+
+
+def _examples(trainings: Trainings) -> list[tuple[gr.Button, str]]:
+    """Small recipes on the sample photos, started at one click."""
+    there = [(text, recipe) for text, recipe in _EXAMPLES if recipe in trainings.recipes()]
+    buttons = plain_examples("train", [text for text, _ in there])
+    return [(button, recipe) for button, (_, recipe) in zip(buttons, there, strict=True)]
 
 
 def _choices(trainings: Trainings) -> list[Any]:
@@ -92,8 +110,20 @@ def _choices(trainings: Trainings) -> list[Any]:
 
 def _shown(seen: Watched | None) -> list[Any]:
     if seen is None:
-        return [_IDLE, EMPTY, None, gr.update(interactive=False), gr.Timer(active=False)]
-    text = f'<p class="good">{escaped(seen.message)}</p><p class="quiet">{escaped(seen.verdict)}</p>'
+        return [_IDLE, _DOCTOR, EMPTY, None, gr.update(interactive=False), gr.Timer(active=False)]
+    text = f'<p class="good">{escaped(seen.message)}</p>'
     picture = str(seen.sample) if seen.sample else None
     ready = gr.update(interactive=seen.model is not None)
-    return [text, drawing(seen.curves), picture, ready, gr.Timer(active=seen.running)]
+    return [text, doctor_says(seen), drawing(seen.curves), picture, ready, gr.Timer(active=seen.running)]
+
+
+def doctor_says(seen: Watched) -> str:
+    """The verdict, then every diagnosis with its numbers and what helps."""
+    items = (
+        f'<li><span class="grade {d.severity}">{d.severity}</span><b>{escaped(d.name)}</b> at step {d.step}: '
+        f"{escaped(d.numbers)}. <i>{escaped(d.remedy)}.</i></li>"
+        for d in seen.findings
+    )
+    listed = "".join(items)
+    findings = f'<ul class="findings" aria-label="What the doctor finds">{listed}</ul>' if listed else ""
+    return f'<p class="good">Doctor</p><p>{escaped(seen.verdict)}</p>{findings}'

@@ -10,11 +10,12 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.batch import Request
 from img2img.inference.pipeline import Options
+from img2img.models.two_way import DIRECTIONS
 
 from ..drawing import LayersEditor, sketch_file
 from ..examples import Examples
 from ..panel import PRIVATE, WORK, Panel, bad, model_choice
-from ..service import Service
+from ..service import WAYS, Service
 from .parts import columns, example_buttons, lead, note_if_missing
 
 _KIND = "translate"
@@ -40,15 +41,22 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
                 with gr.Tab("Draw", id="translate-draw"):
                     editor = _editor(examples.blank(_CANVAS_PX))
                     draw = gr.Button("Translate the drawing", variant="primary", elem_id="translate-draw-run")
-            with gr.Accordion("Model and seed", open=False, elem_id="translate-model"):
+            with gr.Accordion("Model, direction and seed", open=False, elem_id="translate-model"):
                 model = model_choice(service, _KIND, shipped=True)
+                direction = gr.Radio(
+                    [("As trained", ""), *((f"{way[0]} to {way[3]}", way) for way in DIRECTIONS)],
+                    value="",
+                    label="Direction",
+                    info="For models that go both ways",
+                    elem_id="translate-way",
+                )
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="For models that draw lots")
         with right:
             panel.stage()
 
-    def request(user: str, from_photo: bool, model: str, seed: float) -> Request:
+    def request(user: str, from_photo: bool, model: str, way: str, seed: float) -> Request:
         path = service.models.path(model, _KIND, user)
-        options = Options(seed=int(seed or 0), from_photo=bool(from_photo))
+        options = Options(seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[way])
         return Request(() if path else (_KIND,), model=path, options=options)
 
     def drawn(layers: Any, sender: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:  # noqa: B008
@@ -60,8 +68,8 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
             return (gr.skip(), gr.skip(), bad("Draw something first."), gr.skip())
         return panel.outcome(str(path), lambda: request(f"{sender.session_hash}", False, *values), sender, progress)
 
-    panel.wire(request, [from_photo, model, seed], shown)
-    draw.click(drawn, [editor, model, seed], panel.shown, **WORK, **PRIVATE, **panel.progress)
+    panel.wire(request, [from_photo, model, direction, seed], shown)
+    draw.click(drawn, [editor, model, direction, seed], panel.shown, **WORK, **PRIVATE, **panel.progress)
     return model
 
 

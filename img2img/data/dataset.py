@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,9 @@ from pydantic import ConfigDict, Field, field_validator
 from torch.utils.data import Dataset
 
 from img2img.data.folder import Cache, Source, pair_source, photo_source, split
+from img2img.data.labelled import LabelledSource, array_source, labelled_source
 from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
 from img2img.pixels.augment import Augment
 from img2img.resources import samples_dir
@@ -30,7 +32,9 @@ class DataConfig(Augment):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: tuple[str, ...] = Field(
-        (SAMPLES,), description="folder of photos, or several", json_schema_extra={"type": ["string", "array"]}
+        (SAMPLES,),
+        description="folder of photos, or several; mnist, fashion-mnist or cifar-10, also as NAME:FOLDER",
+        json_schema_extra={"type": ["string", "array"]},
     )
     terms: str = Field("unknown", description="the photos' terms of use; written into the model file")
     validation_share: float = Field(0.05, ge=0, le=0.5, description="part held out by path hash; never trained on")
@@ -56,6 +60,12 @@ class PairMaker(Protocol):
     @property
     def from_noise(self) -> bool: ...
 
+    @property
+    def set_based(self) -> bool: ...
+
+    @property
+    def classes(self) -> int: ...
+
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch: ...
 
 
@@ -66,6 +76,8 @@ class Photos:
     train: TrainingSet
     validation: list[Batch]
     count: int
+    trained: list[Batch] = field(default_factory=list)  # as many of the training photos, seen as those of `validation`
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass
@@ -144,23 +156,48 @@ class TrainingSet(Dataset[Batch]):
 
 def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
     """Open a recipe's data. Raises UserError for what a user can mend: no folder or photo, pairs without partner."""
-    source = _open_source(task, config)
-    train, held_out = split(source, config.validation_share)
+    source = _open_source(task, config, seed)
+    if isinstance(source, UnpairedSource):
+        (train, held_out), count = source.split(), source.count
+    else:
+        (train, held_out), count = split(source, config.validation_share), len(source)
     if not train:
-        raise UserError(f"data.path: {len(source)} photos leave none to train on: add photos")
+        raise UserError(f"data.path: {count} photos leave none to train on: add photos")
     if not held_out and config.validation_share:
         log.warning("1 %s: nothing is held out to validate on", task.reads)
     validation = list(_validation(source, held_out[: config.validation_max], task, config, seed))
-    if task.from_noise and validation:
-        validation = [collate(validation)]  # what is made of noise is judged as a set
-    return Photos(TrainingSet(source, train, task, config, seed), validation, len(source))
+    names = source.class_names if isinstance(source, LabelledSource) and task.reads == "label" else ()
+    own_target = validation and not task.from_noise
+    trained = list(_validation(source, train[: len(validation)], task, config, seed)) if own_target else []
+    if task.set_based:
+        validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
+    return Photos(TrainingSet(source, train, task, config, seed), validation, count, trained, names)
 
 
-def _open_source(task: PairMaker, config: DataConfig) -> Source:
+def _open_source(task: PairMaker, config: DataConfig, seed: int) -> Source:
+    cache = Cache(config.cache_mb)
     if task.reads == "none":
         return Nothing(config.validation_max)
-    build = pair_source if task.reads == "pair" else photo_source
-    return build([resolve_folder(p) for p in config.path], Cache(config.cache_mb))
+    if task.reads == "label":
+        return _with_classes(task.classes, config, cache)
+    if task.reads == "photo" and len(config.path) == 1:
+        known = array_source(config.path[0])
+        if known is not None:
+            return known
+    folders = [resolve_folder(p) for p in config.path]
+    if task.reads in ("two sides", "two halves"):
+        parted = two_sides if task.reads == "two sides" else two_halves
+        return parted(folders, cache, config.validation_share, seed)
+    return (pair_source if task.reads == "pair" else photo_source)(folders, cache)
+
+
+def _with_classes(wanted: int, config: DataConfig, cache: Cache) -> LabelledSource:
+    source = labelled_source(config.path, cache)
+    names = source.class_names
+    if len(names) != wanted:
+        listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        raise UserError(f"task.labels is {wanted}, and '{config.path[0]}' has {len(names)} classes ({listed})")
+    return source
 
 
 def resolve_folder(path: str) -> Path:
@@ -185,5 +222,5 @@ def _mapped(sample: Sample, change: Callable[[list[np.ndarray]], list[np.ndarray
     pictures = [p for p in (sample.photo, sample.other) if p is not None]
     if not pictures:
         return sample
-    changed = change(pictures)
+    changed = change(pictures) if sample.paired else [change([picture])[0] for picture in pictures]
     return replace(sample, photo=changed[0], other=changed[1] if len(changed) > 1 else None)

@@ -17,8 +17,9 @@ class Sample:
 
     number: int
     photo: np.ndarray | None = None  # (H,W,3) uint8 RGB
-    other: np.ndarray | None = None  # the pair's condition side, as large as `photo`
+    other: np.ndarray | None = None  # the pair's condition side, as large as `photo` if they are a pair
     label: int | None = None
+    paired: bool = True  # `photo` and `other` belong together, and are cropped alike
 
 
 @dataclass(frozen=True)

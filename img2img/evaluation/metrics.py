@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
-from torch.nn import functional as F
 
 from img2img.data.sample import as_picture
-from img2img.losses.perceptual import STLPIPS, PerceptualNetwork, missing, perceptual_distance
+from img2img.losses.kid import JUDGED_PX, at_most
+from img2img.losses.kid import kid as kid  # a metric like the others
+from img2img.losses.kid import kid_features as kid_features
+from img2img.losses.perceptual import PerceptualNetwork, missing, perceptual_distance
 from img2img.losses.reconstruction import masked_mean
-from img2img.pixels.colour import resize, y_channel
+from img2img.pixels.colour import y_channel
 
 MOST_DB = 100.0  # of equal pictures; infinity would swallow the mean of a whole folder
 JUDGES: dict[PerceptualNetwork, str] = {
@@ -24,8 +26,7 @@ JUDGES: dict[PerceptualNetwork, str] = {
     "lpips_alex": "LPIPS AlexNet",
 }
 _OPTIONAL: tuple[PerceptualNetwork, ...] = ("lpips_alex",)
-_KID_NETWORK: PerceptualNetwork = "stlpips_alex"
-_JUDGED_PX = 768
+_JUDGED_PX = JUDGED_PX
 _STRIP_ROWS = 256
 
 
@@ -101,44 +102,4 @@ def perceptual(network: PerceptualNetwork, rgb: Tensor, truth: Tensor) -> list[f
     Raises UserError when the network's weights are not here.
     """
     judge = perceptual_distance(network).to(rgb.device)
-    return [float(d) for d in judge(_at_most(rgb, _JUDGED_PX), _at_most(truth, _JUDGED_PX))]
-
-
-@torch.no_grad()
-def kid_features(rgb: Tensor) -> Tensor | None:
-    """What KID compares of pictures (B,3,H,W): the judge's five maps, unit length a pixel, mean over pixels; (B,1152).
-
-    Scaled so that the kernel's dot product over d is a mean cosine, 0 to 1. None when the weights are not here.
-    """
-    if missing(_KID_NETWORK):
-        return None
-    network = perceptual_distance(_KID_NETWORK).to(rgb.device)
-    assert isinstance(network, STLPIPS)
-    maps = network.features(_at_most(rgb, _JUDGED_PX))
-    means = torch.cat([F.normalize(m, dim=1).mean((2, 3)) for m in maps], 1)
-    return means.double().cpu() * (means.shape[1] / len(maps)) ** 0.5
-
-
-def kid(made: Tensor, truth: Tensor) -> float:
-    """Kernel distance of two sets of features, (n,d) and (m,d), n, m ≥ 2 (Bińkowski et al. 2018).
-
-    Unbiased squared MMD with the kernel (x·y/d + 1)³: 0 expected for equal distributions (it can be slightly negative).
-    """
-    within = _mean_off_diagonal(_kernel(made, made)) + _mean_off_diagonal(_kernel(truth, truth))
-    return float(within - 2 * _kernel(made, truth).mean())
-
-
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
-
-
-def _mean_off_diagonal(k: Tensor) -> Tensor:
-    return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
-
-
-def _at_most(rgb: Tensor, px: int) -> Tensor:
-    height, width = rgb.shape[-2:]
-    factor = px / max(height, width)
-    if factor >= 1:
-        return rgb
-    return resize(rgb, (max(24, round(height * factor)), max(24, round(width * factor)))).clamp(0, 1)
+    return [float(d) for d in judge(at_most(rgb, _JUDGED_PX), at_most(truth, _JUDGED_PX))]

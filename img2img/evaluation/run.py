@@ -19,6 +19,7 @@ from img2img.data.sample import Sample
 from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit
+from img2img.evaluation.generated import measure_generated
 from img2img.evaluation.metrics import JUDGES
 from img2img.evaluation.protocol import Protocol, Scores
 from img2img.evaluation.protocols import protocol_for
@@ -67,12 +68,25 @@ def evaluate(
 def _one_model(task: str, data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
     if model.task.kind != task:
         raise UserError(f"--model: '{model.name}' is made for {model.task.kind}, not for {task}")
+    if model.task.from_noise:
+        return _described(_of_noise(data, model, baseline, limit), model)
     protocol = protocol_for(model.task, model.recipe.data, model.device)
     rivals = protocol.baselines()
     if baseline is not None:
         other = load(baseline, device=str(model.device), precision=_precision(model))
         rivals[_rival_name(model, other)] = method_of(other)
-    report = measure(protocol, data, rivals, (model.name, method_of(model)), limit)
+    return _described(measure(protocol, data, rivals, (model.name, method_of(model)), limit), model)
+
+
+def _of_noise(data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
+    other = None if baseline is None else load(baseline, device=str(model.device), precision=_precision(model))
+    if other is not None:
+        other.name = _rival_name(model, other)
+    return measure_generated([model] if other is None else [model, other], str(data), limit)
+
+
+def _described(report: Report, model: Model) -> Report:
+    """With what is to be said of the model."""
     card = model.card.model_dump(include={"steps", "images", "photos", "data", "version"})
     report.models.append({"name": model.name, "recipe": model.recipe.name, "scale": model.task.scale, **card})
     report.notes.extend(_trained_on(model))

@@ -26,8 +26,10 @@ from img2img.inference.canvas import Canvas
 from img2img.inference.inputs import Job, find_jobs, has_photo_suffix, is_photo, is_plain_file, named_like_result
 from img2img.inference.pipeline import Options
 from img2img.inference.plan import OnTile, Plan, Size, asked_steps, plan, run_plan
+from img2img.modelfile import read_header
 from img2img.pixels.images import Photo, output_format, read_mask, read_photo, write_photo
 from img2img.tasks import task_class, task_kinds
+from img2img.zoo import model_path
 
 log = logging.getLogger("img2img")
 
@@ -53,6 +55,10 @@ class Request:
         """Raise UserError for whatever would fail on every photo."""
         precision_for(pick_device(self.device), self.precision)
         asked_steps(self.tasks, self.scale, self.model)
+        if self.options.direction is not None and self.model is None:
+            raise UserError("--direction: name the model that goes both ways with --model, or leave --direction out")
+        if self.model is not None:
+            self.options.check_direction(self.model, read_header(model_path(self.model)).recipe.task)
 
     def apply(self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnTile | None = None) -> tuple[Plan, Photo]:
         """The plan for a photo and what came of it; `mask` is boolean (H,W), True = to be filled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import UserError
 from img2img.modelfile import Card, load_generator
+from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
 from img2img.pixels.colour import resize
 from img2img.pixels.images import Photo, from_array, from_pil, quantise, to_array, to_float, to_pil
 from img2img.pixels.tiling import tiled
 from img2img.recipe import Recipe
-from img2img.tasks.base import View
+from img2img.tasks.base import Task, View
 from img2img.tasks.forward import forward
 from img2img.zoo import model_path
 
@@ -34,10 +36,20 @@ class Options:
     strength: float = 1.0  # 0: the task's trivial baseline, 1: the network's full say
     seed: int = 0
     from_photo: bool = False  # make the condition (a sketch) from the photo first
+    direction: Direction | None = None  # of a model that goes both ways; AtoB unless asked for
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise UserError(f"--strength: {self.strength} is not between 0 and 1")
+        if self.direction not in (None, *DIRECTIONS):
+            raise UserError(f"--direction: '{self.direction}' is none of {', '.join(DIRECTIONS)}")
+        if self.from_photo and self.direction == "BtoA":
+            raise UserError("--from-photo makes side A's picture, and --direction BtoA takes side B's: leave one out")
+
+    def check_direction(self, name: str, task: Task) -> None:
+        """Raise UserError when a direction is asked of a model that has but one."""
+        if self.direction is not None and not task.unpaired:
+            raise UserError(f"--direction: model '{name}' goes one way only: leave --direction out")
 
 
 class Model:
@@ -65,13 +77,16 @@ class Model:
         return to_pil(done) if isinstance(image, Image.Image) else to_array(done)
 
     @torch.inference_mode()
-    def predict_tensor(self, x: Tensor, mask: Tensor | None = None, *, strength: float = 1.0) -> Tensor:
+    def predict_tensor(
+        self, x: Tensor, mask: Tensor | None = None, *, strength: float = 1.0, direction: Direction | None = None
+    ) -> Tensor:
         """Prepare, generator (tiled), decode and finish on (B,1|3,H,W) floats in [0,1]: RGB (B,3,H·scale,W·scale).
 
         Values beyond [0,1] (noise) are neither rejected nor clamped. `mask` (B,1,H,W), > 0.5 = to be filled.
         Raises UserError for another shape, or a missing mask.
         """
-        options = Options(strength=strength)
+        options = Options(strength=strength, direction=direction)
+        options.check_direction(self.name, self.task)
         if x.dim() != 4 or x.shape[1] not in (1, 3):
             raise UserError(f"predict_tensor takes (B,1,H,W) or (B,3,H,W), not {tuple(x.shape)}")
         if self.task.needs_mask and mask is None:
@@ -88,6 +103,7 @@ class Model:
         self, photo: Photo, mask: np.ndarray | None = None, options: Options = Options(), dtype: Any = None
     ) -> Photo:
         """The photo after this model, at `dtype` (the photo's own depth by default); alpha and metadata are kept."""
+        options.check_direction(self.name, self.task)
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
         x = torch.from_numpy(np.ascontiguousarray(photo.rgb.transpose(2, 0, 1)))[None]
@@ -144,13 +160,14 @@ class Model:
     ) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            return forward(
-                self.task, self._network, self.recipe.generator.multiple_of, x, mask, size, options.strength, grey
-            )
+            network = partial(self._network, direction=options.direction)
+            return forward(self.task, network, self.recipe.generator.multiple_of, x, mask, size, options.strength, grey)
 
-    def _network(self, condition: Tensor) -> Tensor:
+    def _network(self, condition: Tensor, direction: Direction | None = None) -> Tensor:
         condition = condition.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if isinstance(self.generator, TwoWay):
+                return self.generator(condition, direction)
             return self.generator(condition)
 
     def _alpha(self, photo: Photo, dtype: np.dtype[Any]) -> np.ndarray | None:

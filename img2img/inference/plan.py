@@ -66,7 +66,7 @@ class Plan:
     def sentence(self) -> str:
         """One line for people: what will be done, and why."""
         if not self.steps and not self.skipped:
-            kinds = "|".join(task_kinds())
+            kinds = "|".join(photo_tasks())
             return f"copied unchanged, nothing needs doing; what may be asked: --task {kinds}"
         done = _listed([step.verb for step in self.steps], ", then ") or "copied unchanged"
         reasons = [step.reason for step in self.steps if step.reason]
@@ -92,9 +92,14 @@ def plan(
     if min(photo.size) < least:
         raise UserError(f"the photo is {photo.size[0]}x{photo.size[1]}: at least {least}x{least} pixels are needed")
     if mask is not None and not any(_defaults(step.task).needs_mask for step in made.steps):
-        fills = ", ".join(kind for kind in task_kinds() if _defaults(kind).needs_mask)
+        fills = ", ".join(kind for kind in photo_tasks() if _defaults(kind).needs_mask)
         raise UserError(f"--mask: '{made.tasks}' fills nothing: leave the mask out, or ask for --task {fills}")
     return made
+
+
+def photo_tasks() -> list[str]:
+    """Names of the tasks that change photos, in plan order; the others make pictures from noise."""
+    return [kind for kind in task_kinds() if not _defaults(kind).from_noise]
 
 
 def asked_steps(tasks: Sequence[str] | None, scale: int | None, model: str | None) -> tuple[Step, ...] | None:
@@ -104,7 +109,7 @@ def asked_steps(tasks: Sequence[str] | None, scale: int | None, model: str | Non
     if not tasks:
         return None
     if scale is not None and not any(_enlarges(kind) for kind in tasks):
-        able = ", ".join(kind for kind in task_kinds() if _enlarges(kind))
+        able = ", ".join(kind for kind in photo_tasks() if _enlarges(kind))
         raise UserError(f"--scale: '{','.join(tasks)}' does not enlarge: leave --scale out, or use --task {able}")
     return tuple(_step(kind, scale) for kind in tasks)
 
@@ -156,7 +161,7 @@ def _tile_count(size: Size, header: Header) -> int:
 def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan:
     """Every task that applies to the photo, in plan order; one without a model is left out and said so."""
     seen, steps, skipped = statistics(photo, mask), [], []
-    for kind in task_kinds():
+    for kind in photo_tasks():
         task = _defaults(kind)
         wanted = scale is not None and task.scale > 1
         reason = f"×{scale} was asked for" if wanted else task.applies(seen)
@@ -175,12 +180,17 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan
 def _step(kind: str, scale: int | None, reason: str = "") -> Step:
     """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge alone."""
     task = _defaults(kind)
+    if task.from_noise:
+        raise UserError(f"--task: '{kind}' makes pictures from noise, not from photos: use img2img generate")
     factor = (scale or task.scale) if task.scale > 1 else None
     return Step(kind, default_model(kind, factor), _verb(task, factor or 1), reason)
 
 
 def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> Step:
     task = read_header(model_path(name)).recipe.task
+    if task.from_noise:
+        use = f"img2img generate --model {name}"
+        raise UserError(f"--model: '{name}' makes pictures from noise, not from photos: use {use}")
     if tasks and list(tasks) != [task.kind]:
         raise UserError(f"--model: '{name}' is for --task {task.kind}, not '{','.join(tasks)}': leave one of them out")
     if scale not in (None, task.scale):

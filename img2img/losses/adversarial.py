@@ -10,6 +10,7 @@ from img2img.losses.diffaugment import Augmentation
 from img2img.losses.objectives import OBJECTIVES, BoundaryEquilibrium, Kind, Objective
 
 Sees = Literal["condition", "mask", "label"]
+Judges = Literal["pictures", "latent"]
 
 
 class OptimizerConfig(BaseModel):
@@ -25,12 +26,15 @@ class OptimizerConfig(BaseModel):
 class Adversarial(OptimizerConfig):
     """The objective, what D sees beside the picture, when it starts, its optimizer, and the stabilisers.
 
-    `lr` and `betas` are the discriminator's; left out, `train.lr` and the kind's own.
+    `lr` and `betas` are the discriminator's; left out, the kind's own (wgan) or `train.lr`.
     """
 
     kind: Kind = "ns"
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
     sees: tuple[Sees, ...] = Field((), description="what the discriminator gets beside the picture")
+    judges: Judges = Field(
+        "pictures", description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. 2016)"
+    )
     start_step: int = Field(0, ge=0, description="the discriminator rests before this step")
     phases: tuple[float, float, float] | None = Field(
         None, description="proportions of the run in which G learns alone, D learns alone, both learn; GLCIC: 18, 2, 80"

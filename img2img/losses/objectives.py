@@ -27,6 +27,7 @@ class Objective:
     smooths: ClassVar[bool] = False  # takes a `real_label` below 1
     optimizer: ClassVar[OptimizerKind] = "adam"
     lr: ClassVar[float] = 2e-4
+    d_lr: ClassVar[float | None] = None  # where D's rate is bound to something else than G's
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
     d_steps: ClassVar[int] = 1
     clip_weights: ClassVar[float | None] = None
@@ -93,6 +94,7 @@ class Wasserstein(Objective):
 
     optimizer: ClassVar[OptimizerKind] = "rmsprop"
     lr = 5e-5
+    d_lr: ClassVar[float | None] = 5e-5  # half a percent of the clipping range a step: faster, weights only flip sides
     d_steps = 5
     clip_weights: ClassVar[float | None] = 0.01
 
@@ -109,6 +111,7 @@ class WassersteinGP(Wasserstein):
     penalty = "between"
     optimizer = "adam"
     lr = 1e-4
+    d_lr = None
     betas = (0.0, 0.9)
     clip_weights = None
     gradient_penalty = 10.0

@@ -38,6 +38,5 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def around(real: Tensor) -> Tensor:
-    """x + α·½·std(x)·u with u in [0,1] a value and α in [0,1] a sample: the noise of DRAGAN's published code."""
-    share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-    return real + share * 0.5 * real.std() * torch.rand_like(real)
+    """x + δ with δ ~ N(0, cI) (Kodali et al. 2017, equation 1); √c is half the data's standard deviation."""
+    return real + 0.5 * real.std() * torch.randn_like(real)

@@ -13,6 +13,7 @@ from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
 
 Region = Literal["all", "hole", "known"]
+Of = Literal["target", "cycle", "identity"]
 
 
 class _Config(BaseModel):
@@ -25,7 +26,19 @@ class _Config(BaseModel):
         return None
 
 
-class PixelLoss(_Config):
+class PictureLoss(_Config):
+    """A loss between what was made and what it should be, RGB in [0,1]."""
+
+    of: Of = Field(
+        "target",
+        description="made of what: of the input; unpaired, of its translation (back again), or of what is to stay",
+    )
+
+    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+class PixelLoss(PictureLoss):
     """Mean of |d| (l1), d² (l2) or sqrt(d² + ε²) (charbonnier, Lai et al. 2017) over the region."""
 
     kind: Literal["l1", "l2", "charbonnier"]
@@ -48,7 +61,7 @@ class PixelLoss(_Config):
         return masked_mean(values, mask, self.region)
 
 
-class PerceptualLoss(_Config):
+class PerceptualLoss(PictureLoss):
     """Mean perceptual distance, optionally on a crop (round the hole where there is one) to save time."""
 
     kind: Literal["perceptual"]
@@ -71,7 +84,7 @@ class PerceptualLoss(_Config):
         return network(rgb, target).mean()
 
 
-class ColourfulnessLoss(_Config):
+class ColourfulnessLoss(PictureLoss):
     """1 - chroma of the picture over that of the target, where too grey (after DDColor, Kang et al. 2023)."""
 
     kind: Literal["colourfulness"]
@@ -81,7 +94,31 @@ class ColourfulnessLoss(_Config):
         return F.relu(1 - ratio).mean()
 
 
-Loss = Annotated[PixelLoss | PerceptualLoss | ColourfulnessLoss, Field(discriminator="kind")]
+class KlLoss(_Config):
+    """KL divergence of the encoder's Gaussian from N(0,I), nats a picture (Kingma & Welling 2014, equation 10)."""
+
+    kind: Literal["kl"]
+
+    def __call__(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """-½ Σ (1 + log σ² - μ² - σ²) over the code, (B,Z) each, mean over the batch."""
+        mean, log_variance = mean.float(), log_variance.float()
+        return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
+
+
+class FeatureLoss(_Config):
+    """Squared distance in a layer of the discriminator, nats a picture (VAE-GAN, Larsen et al. 2016, equation 7)."""
+
+    kind: Literal["features"]
+
+    def __call__(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """-log N(wanted | made, I) without its constant: ½ Σ d² over all but the batch, mean over the batch."""
+        return 0.5 * (made.float() - wanted.float()).square().flatten(1).sum(1).mean()
+
+
+Loss = Annotated[
+    PixelLoss | PerceptualLoss | ColourfulnessLoss | KlLoss | FeatureLoss,
+    Field(discriminator="kind"),
+]
 
 
 def masked_mean(values: Tensor, mask: Tensor | None, region: Region) -> Tensor:

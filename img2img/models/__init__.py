@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from img2img.models.autoencoder import AutoencoderConfig
 from img2img.models.colour_unet import ColourUNetConfig
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from img2img.models.gated import GatedConfig
@@ -13,17 +14,20 @@ from img2img.models.glcic import GlcicConfig
 from img2img.models.global_local import GlobalLocalConfig
 from img2img.models.mlp import MlpDiscriminatorConfig, MlpGeneratorConfig
 from img2img.models.patchgan import PatchGanConfig
+from img2img.models.resnet import ResNetConfig
 from img2img.models.restorer import RestorerConfig
 from img2img.models.unet import UNetConfig
 
 Generator = Annotated[
     UNetConfig
+    | ResNetConfig
     | RestorerConfig
     | ColourUNetConfig
     | GatedConfig
     | GlcicConfig
     | DcganGeneratorConfig
-    | MlpGeneratorConfig,
+    | MlpGeneratorConfig
+    | AutoencoderConfig,
     Field(discriminator="kind"),
 ]
 Discriminator = Annotated[

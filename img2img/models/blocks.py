@@ -39,6 +39,19 @@ class Shapes(Protocol):
     def from_noise(self) -> bool:
         """The condition is one column of noise (and label), not a picture; `scale` is the size of what is made."""
 
+    @property
+    def bottleneck(self) -> Bottleneck | None:
+        """What pictures have to pass through to be made again; None where they need not."""
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """The narrow place in the middle of an autoencoder, and the size of the pictures on either side."""
+
+    latent: int  # numbers in a code
+    size_px: int
+    labels: int = 0  # one-hot values that encoder and decoder know besides
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -55,6 +68,8 @@ class NetworkConfig(BaseModel):
     """A network's own fields; frozen, and unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encodes: ClassVar[bool] = False  # pictures pass a bottleneck in it
 
     @property
     def multiple_of(self) -> int:
@@ -81,6 +96,7 @@ class DiscriminatorConfig(NetworkConfig):
     heads: ClassVar[tuple[Head, ...]] = ("logits",)
     knows_labels: ClassVar[bool] = False  # by projection
     recognises_codes: ClassVar[bool] = False
+    has_features: ClassVar[bool] = False  # its network has `features(x)`, the layer before the last
 
     @property
     def batch_normed(self) -> bool:
@@ -110,13 +126,15 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
     return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
 
 
-def upsample(kind: Upsampling, in_channels: int, out_channels: int, bias: bool = True) -> nn.Module:
-    """Doubling of height and width: 4x4 transposed convolution, or nearest resize then 3x3 convolution.
+def upsample(kind: Upsampling, in_channels: int, out_channels: int, bias: bool = True, kernel: int = 4) -> nn.Module:
+    """Doubling of height and width: transposed convolution (4x4, or CycleGAN's 3x3), or nearest resize then 3x3.
 
     The second has no uneven kernel overlap, the cause of checkerboards (Odena et al. 2016).
     """
     if kind == "transposed":
-        return nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=bias)
+        return nn.ConvTranspose2d(
+            in_channels, out_channels, kernel, stride=2, padding=1, output_padding=kernel % 2, bias=bias
+        )
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias))
 
 

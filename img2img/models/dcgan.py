@@ -40,7 +40,7 @@ class DcganGeneratorConfig(NetworkConfig):
     def refusal(self, shapes: Shapes) -> str | None:
         if not shapes.from_noise:
             return "it makes pictures from noise, and the task gives it a picture"
-        return _size_refusal(shapes.scale)
+        return size_refusal(shapes.scale)
 
     def build(self, shapes: Shapes) -> nn.Module:
         return DcganGenerator(self, shapes.condition_channels, shapes.prediction_channels, shapes.scale)
@@ -51,7 +51,7 @@ class DcganGenerator(nn.Module):
 
     def __init__(self, config: DcganGeneratorConfig, in_channels: int, out_channels: int, size_px: int) -> None:
         super().__init__()
-        start, doublings = _plan(size_px)
+        start, doublings = square_plan(size_px)
         width = config.width * 2 ** max(0, doublings - 1)
         # A transposed convolution of one pixel: the projection of the paper.
         layers: list[nn.Module] = [nn.ConvTranspose2d(in_channels, width, start, bias=config.norm != "batch")]
@@ -81,11 +81,12 @@ class DcganDiscriminatorConfig(DiscriminatorConfig):
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
     knows_labels: ClassVar[bool] = True
+    has_features: ClassVar[bool] = True
     recognises_codes: ClassVar[bool] = True
 
     def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
         alone = self.norm == "batch" and batch_size == 1
-        return _size_refusal(crop_px) or ("batch norm needs more than one picture a batch" if alone else None)
+        return size_refusal(crop_px) or ("batch norm needs more than one picture a batch" if alone else None)
 
     def build(self, judged: Judged) -> nn.Module:
         return Autoencoding(self, judged) if judged.head == "reconstruction" else DcganDiscriminator(self, judged)
@@ -96,8 +97,8 @@ class DcganDiscriminator(nn.Module):
 
     def __init__(self, config: DcganDiscriminatorConfig, judged: Judged) -> None:
         super().__init__()
-        start, _ = _plan(judged.size_px)
-        tower, channels = _tower(config, judged)
+        start, _ = square_plan(judged.size_px)
+        tower, channels = halving_tower(judged.channels, judged.size_px, config.width, config.norm)
         self.tower = tower.append(MinibatchStd()) if config.minibatch_std else tower
         features = (channels + config.minibatch_std) * start**2
         self.head = JudgeHead(features, judged, config.projection, config.minibatch_discrimination)
@@ -106,7 +107,11 @@ class DcganDiscriminator(nn.Module):
             spectral(self)
 
     def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        return self.head(self.tower(x).flatten(1), label)
+        return self.head(self.features(x).flatten(1), label)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B,C,S,S) to the last hidden layer, (B,F,s,s)."""
+        return self.tower(x)
 
 
 class Autoencoding(nn.Module):
@@ -114,8 +119,8 @@ class Autoencoding(nn.Module):
 
     def __init__(self, config: DcganDiscriminatorConfig, judged: Judged) -> None:
         super().__init__()
-        start, _ = _plan(judged.size_px)
-        tower, channels = _tower(config, judged)
+        start, _ = square_plan(judged.size_px)
+        tower, channels = halving_tower(judged.channels, judged.size_px, config.width, config.norm)
         self.encoder = nn.Sequential(tower, nn.Flatten(), nn.Linear(channels * start**2, config.bottleneck))
         decoder = DcganGeneratorConfig(width=config.width, norm=config.norm, upsampling="resize")
         self.decoder = DcganGenerator(decoder, config.bottleneck, judged.channels, judged.size_px)
@@ -127,19 +132,19 @@ class Autoencoding(nn.Module):
         return torch.sigmoid(self.decoder(self.encoder(x)[..., None, None]))
 
 
-def _tower(config: DcganDiscriminatorConfig, judged: Judged) -> tuple[nn.Sequential, int]:
-    _, halvings = _plan(judged.size_px)
+def halving_tower(channels: int, size_px: int, first_width: int, norm: Norm) -> tuple[nn.Sequential, int]:
+    """(B,C,S,S) in [0,1] by strided convolutions to the smallest square, and the number of its channels."""
+    _, halvings = square_plan(size_px)
     layers: list[nn.Module] = [SignedInput()]
-    channels = judged.channels
     for index in range(halvings):
-        width, norm = config.width * 2**index, config.norm if index else "none"
-        layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=norm != "batch")]
-        layers += [norm_layer(norm, width), nn.LeakyReLU(0.2)]
+        width, kind = first_width * 2**index, norm if index else "none"
+        layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1, bias=kind != "batch")]
+        layers += [norm_layer(kind, width), nn.LeakyReLU(0.2)]
         channels = width
     return nn.Sequential(*layers), channels
 
 
-def _plan(size_px: int) -> tuple[int, int]:
+def square_plan(size_px: int) -> tuple[int, int]:
     """The smallest square, 4 to 7 px, and how often it doubles to `size_px`: 28 is 7 doubled twice."""
     doublings = 0
     while size_px > 7 and size_px % 2 == 0:
@@ -148,7 +153,8 @@ def _plan(size_px: int) -> tuple[int, int]:
     return size_px, doublings
 
 
-def _size_refusal(size_px: int) -> str | None:
-    start, doublings = _plan(size_px)
+def size_refusal(size_px: int) -> str | None:
+    """Why pictures of this size do not halve to such a square, or None."""
+    start, doublings = square_plan(size_px)
     fits = 4 <= start <= 7 and doublings
     return None if fits else f"size {size_px} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"

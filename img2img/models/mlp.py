@@ -37,6 +37,11 @@ class MlpGenerator(nn.Module):
             *_layers((in_channels, *config.hidden), nn.ReLU()),
             nn.Linear((in_channels, *config.hidden)[-1], out_channels * size_px**2),
         )
+        # Outputs start as widely spread as the noise: a start near one point is half a mode collapse.
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).view(len(x), *self.shape)
@@ -55,7 +60,12 @@ class MlpDiscriminatorConfig(DiscriminatorConfig):
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
     knows_labels: ClassVar[bool] = True
+    has_features: ClassVar[bool] = True
     recognises_codes: ClassVar[bool] = True
+
+    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
+        too_many = self.quadratic and crop_px > 16
+        return "the products of so many pixels fill the memory: use quadratic: false" if too_many else None
 
     def build(self, judged: Judged) -> nn.Module:
         return MlpAutoencoding(self, judged) if judged.head == "reconstruction" else MlpDiscriminator(self, judged)
@@ -75,11 +85,15 @@ class MlpDiscriminator(nn.Module):
             spectral(self)
 
     def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        return self.head(self.features(x), label)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B,C,S,S) to the last hidden layer, (B,F)."""
         x = x.flatten(1)
         if self.quadratic:
             rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
             x = torch.cat([x, x[:, rows] * x[:, columns]], 1)
-        return self.head(self.layers(x), label)
+        return self.layers(x)
 
 
 class MlpAutoencoding(nn.Module):

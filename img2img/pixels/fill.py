@@ -10,6 +10,7 @@ Picture = np.ndarray
 _SWEEPS = 12
 _RADIUS = 0.99  # of Jacobi's iteration: what Chebyshev's acceleration takes the slowest remaining error to be
 _NEIGHBOURS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
+_SPECK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
 
 
 def smooth_fill(picture: Picture, hole: np.ndarray) -> Picture:
@@ -52,34 +53,30 @@ def _relaxed(picture: Picture, missing: np.ndarray) -> Picture:
     weight = cv2.merge([missing] * 3)
     before, now, omega = picture, picture, 1.0
     for sweep in range(_SWEEPS):
-        after = cv2.filter2D(now, -1, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
-        after -= before
-        after *= weight
-        after *= omega
-        after += before
-        before, now = now, after
+        mean = cv2.filter2D(now, -1, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+        before, now = now, before + (omega * weight) * (mean - before)
         omega = 1 / (1 - _RADIUS**2 * (omega / 4 if sweep else 0.5))
     return now
 
 
 def _mirrored(hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of a known pixel for each missing one: as far beyond the nearest edge as it lies inside."""
+    opened = cv2.morphologyEx((~hole).astype(np.uint8), cv2.MORPH_OPEN, _SPECK)  # specks would own flat cells
+    solid: np.ndarray = opened.astype(bool) if opened.any() else np.logical_not(hole)
     _, label = cv2.distanceTransformWithLabels(
-        hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        np.logical_not(solid).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     edge = np.zeros((2, label.max() + 1), int)
-    edge[:, label[~hole]] = np.nonzero(~hole)
+    edge[:, label[solid]] = np.nonzero(solid)
     size = np.array(hole.shape)[:, None]
-    nearest = edge[:, label[hole]]
     place = np.array(np.nonzero(hole))
-    for _ in range(3):  # beyond a narrow bridge lies another hole: from there, mirror again
+    nearest = edge[:, label[hole]]
+    for _ in range(4):  # beyond a bridge lies another hole: from there, back again, until it ends on the bridge
         missing = hole[tuple(place)]
-        if not missing.any():
-            break
         inside = place[:, missing]
         place[:, missing] = _folded(2 * edge[:, label[tuple(inside)]] - inside, size)
-    still = hole[tuple(place)]
-    place[:, still] = nearest[:, still]
+    missing = hole[tuple(place)]
+    place[:, missing] = nearest[:, missing]
     return place[0], place[1]
 
 

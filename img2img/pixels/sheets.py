@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,11 +53,23 @@ def write_sheet(path: Path, sheet: np.ndarray) -> None:
 
 def write_animation(path: Path, frames: Sequence[Path], most: int = 60, frame_ms: int = 150) -> None:
     """Sheets of one size as an animated GIF that rests on its last frame; at most `most` of them, evenly chosen."""
+    if not frames:  # nothing was held out to look at
+        return
     chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))]
     pictures = [Image.open(p).convert("P", palette=Image.Palette.ADAPTIVE) for p in chosen]
     lengths = [frame_ms] * (len(pictures) - 1) + [10 * frame_ms]
     with atomic_path(path) as temporary:
         pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=lengths, loop=0)
+
+
+def embedded(path: Path, most_px: int) -> str:
+    """A sheet as a `data:` address for a page that stands alone: JPEG, its longer side at most `most_px`."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _heat(scores: np.ndarray) -> np.ndarray:

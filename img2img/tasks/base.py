@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from img2img.data.sample import Batch, Sample
+from img2img.models.blocks import Bottleneck
 from img2img.pixels.colour import resize
 from img2img.pixels.sheets import rows_sheet
 
 Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its trivial baseline, what was made of it
 Judge = Callable[[Tensor], Tensor]  # pictures (B,C,H,W) to one score each, (B,)
-Reads = Literal["photo", "pair", "label", "none"]
+Reads = Literal["photo", "pair", "label", "none", "two sides", "two halves"]
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,18 @@ class Task(BaseModel):
     plan_order: ClassVar[int] = 50  # steps of an automatic plan run from low to high
     prediction_strides: ClassVar[tuple[int, ...]] = (1,)
     from_noise: ClassVar[bool] = False  # makes pictures of nothing but noise and a label: `img2img generate`
+    set_based: ClassVar[bool] = False  # validated all at once: its numbers compare sets of pictures
     verb: ClassVar[str] = "change"  # "denoise it", in the sentence of the automatic plan
 
     @property
     def reads(self) -> Reads:
         """What a sample must hold."""
         return self.reads_what
+
+    @property
+    def unpaired(self) -> bool:
+        """Samples are pictures of two sides that do not belong together; both ways are learned."""
+        return self.reads in ("two sides", "two halves")
 
     @property
     def condition_channels(self) -> int:
@@ -101,6 +108,16 @@ class Task(BaseModel):
         return 0
 
     @property
+    def bottleneck(self) -> Bottleneck | None:
+        """What a picture has to pass through to be made again; None where it need not."""
+        return None
+
+    @property
+    def from_prior(self) -> Task | None:
+        """The task of making pictures of this one's codes by the network's `decoder`; None where there are no codes."""
+        return None
+
+    @property
     def code_sizes(self) -> tuple[int, int]:
         """InfoGAN's codes: values of the categorical one, number of continuous ones."""
         return 0, 0
@@ -124,6 +141,10 @@ class Task(BaseModel):
     def from_photo(self, photo: Tensor) -> Tensor:
         """The condition picture made from a finished photo (`--from-photo`), for tasks that know how."""
         return photo
+
+    def other_side(self, photo: Tensor) -> Tensor | None:
+        """What an unpaired task's side A would show of side B's photo, where that is known."""
+        return None
 
     def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
         """The parts of an (H,W) photo to work on, in order; the whole at its own size unless the task knows better."""

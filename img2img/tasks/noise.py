@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.errors import UserError
+from img2img.pixels.sheets import grid_sheet
 from img2img.tasks.base import Task
 
 
@@ -23,6 +24,7 @@ class FromNoise(Task):
     continuous: int = Field(0, ge=0, description="InfoGAN: continuous codes, uniform in [-1,1]")
 
     from_noise: ClassVar[bool] = True
+    set_based: ClassVar[bool] = True
     keeps_grey: ClassVar[bool] = False
     minimum_px: ClassVar[int] = 1
     verb: ClassVar[str] = "make it up"
@@ -63,6 +65,10 @@ class FromNoise(Task):
             code[0, rng.integers(self.categorical)] = 1
         code[0, self.categorical :] = rng.uniform(-1, 1, self.continuous)
         return torch.from_numpy(code)
+
+    def overview(self, made: Tensor, columns: int | None = None) -> np.ndarray:
+        """All that was made as one picture, (H,W,3) in [0,1]."""
+        return grid_sheet(made, columns)
 
     def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
         raise UserError("this model makes pictures from noise, not from photos: use img2img generate --model …")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from img2img.data.sample import Batch, Sample
@@ -31,6 +32,12 @@ class Points(FromNoise):
 
     reads_what: ClassVar[Reads] = "none"
 
+    @model_validator(mode="after")
+    def _labels_are_modes(self) -> Points:
+        if self.labels not in (0, self.modes):
+            raise ValueError(f"labels {self.labels}: a point's label is its Gaussian; write 0, or modes: {self.modes}")
+        return self
+
     @property
     def prediction_channels(self) -> int:
         return 2
@@ -42,17 +49,19 @@ class Points(FromNoise):
     @property
     def means(self) -> np.ndarray:
         """The modes' centres, (modes,2)."""
-        angles = 2 * np.pi * np.arange(self.modes) / self.modes
-        return np.array(self.centre) + self.radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+        return _circle(self.modes, self.radius, self.centre)
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        point = self.means[rng.integers(self.modes)] + self.sigma * rng.standard_normal(2)
+        mode = int(rng.integers(self.modes))
+        point = self.means[mode] + self.sigma * rng.standard_normal(2)
         noise, code = self.draw_noise(rng), self.draw_code(rng)
         target = torch.tensor(point, dtype=torch.float32)[None, :, None, None]
-        return Batch(condition=self.condition(noise, code=code), target=target, code=code)
+        label = torch.tensor([mode]) if self.labels else None
+        return Batch(condition=self.condition(noise, label, code), target=target, label=label, code=code)
 
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
-        return prediction
+        """Networks work in units of the radius."""
+        return prediction * (self.radius or 1.0)
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
         return rgb
@@ -64,16 +73,30 @@ class Points(FromNoise):
         return {"modes_covered": float(covered), "share_near_modes": float(near.any(1).mean())}
 
     def sheet(self, rows: Sequence[Row], judge: Judge | None = None) -> np.ndarray:
-        reach = float(np.abs(np.array(self.centre)).max() + self.radius + max(0.5, 5 * self.sigma))
         batch, _, made = rows[0]
-        surface = None if judge is None else _surface(judge, reach)
+        surface = None if judge is None else _surface(judge, self.reach)
         shown = [x[:600].float().flatten(1).cpu().numpy() for x in (made, batch.target)]
-        return points_sheet(shown[0], shown[1], reach, surface)
+        return points_sheet(shown[0], shown[1], self.reach, surface)
+
+    def overview(self, made: Tensor, columns: int | None = None) -> np.ndarray:
+        """The points, and the modes' centres."""
+        return points_sheet(made.float().flatten(1).cpu().numpy(), self.means, self.reach)
+
+    @property
+    def reach(self) -> float:
+        """Half the side of the square that is shown, from the origin."""
+        return float(np.abs(np.array(self.centre)).max() + self.radius + max(0.5, 5 * self.sigma))
 
     def _distances(self, points: Tensor) -> np.ndarray:
         """(N,modes) from points (N,2,1,1)."""
         flat = points.float().flatten(1).cpu().numpy()
         return np.linalg.norm(flat[:, None] - self.means[None], axis=2)
+
+
+@cache  # asked for with every sample
+def _circle(count: int, radius: float, centre: tuple[float, float]) -> np.ndarray:
+    angles = 2 * np.pi * np.arange(count) / count
+    return np.array(centre) + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
 def _surface(judge: Judge, reach: float, side: int = 80) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Picture-to-picture translation (pix2pix, Isola et al. 2017) from pairs, or from pairs made of single photos."""
+"""Picture-to-picture translation: from pairs (pix2pix, Isola et al. 2017) or without (CycleGAN, Zhu et al. 2017)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from kornia.color import rgb_to_grayscale
+from kornia.color import rgb_to_grayscale, sepia
 from kornia.filters import canny, gaussian_blur2d
 from pydantic import Field
 from torch import Tensor
@@ -15,13 +15,18 @@ from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels.colour import resize
 from img2img.tasks.base import Reads, Task, View, working_view
 
+SEPIA_WHITE = 1.351  # what white becomes in the reddest channel: divided by it, nothing is cut off
+
 
 class Translate(Task):
     """Condition picture in (a sketch, a label map), photo out."""
 
     kind: Literal["translate"] = "translate"
-    source: Literal["pairs", "edges", "grey", "blur", "downscale"] = Field(
-        "pairs", description="pairs from files, or conditions made from single photos"
+    source: Literal["pairs", "edges", "grey", "sepia", "blur", "downscale", "unpaired"] = Field(
+        "pairs", description="pairs from files, conditions made from single photos, or two sides without pairs"
+    )
+    side_a: Literal["files", "edges", "grey", "sepia", "blur", "downscale"] = Field(
+        "files", description="unpaired: trainA and trainB as they are, or A made from photos that B never shows"
     )
     direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="for pairs: which side is the condition")
     edge_sigma_px: float = Field(2.0, gt=0, description="blur before Canny: larger gives fewer, longer lines")
@@ -32,7 +37,14 @@ class Translate(Task):
 
     @property
     def reads(self) -> Reads:
+        if self.source == "unpaired":
+            return "two sides" if self.side_a == "files" else "two halves"
         return "pair" if self.source == "pairs" else "photo"
+
+    @property
+    def made(self) -> str:
+        """What conditions are made of photos, if they are."""
+        return self.side_a if self.source == "unpaired" else self.source
 
     @property
     def condition_channels(self) -> int:
@@ -41,26 +53,33 @@ class Translate(Task):
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
         assert sample.photo is not None
         target = as_tensor(sample.photo)
-        if self.source != "pairs":
+        if self.reads == "photo":
             return Batch(condition=self.prepare(self.from_photo(target)), target=target)
         assert sample.other is not None
         other = as_tensor(sample.other)
+        if self.unpaired:
+            return Batch(condition=self.from_photo(other), target=target)
         condition, target = (other, target) if self.direction == "AtoB" else (target, other)
         return Batch(condition=self.prepare(condition), target=target)
 
     def from_photo(self, photo: Tensor) -> Tensor:
-        """The condition as a picture (B,3,H,W): black lines on white, grey, blurred, or shrunk to a quarter."""
+        """The condition as a picture (B,3,H,W): black lines on white, grey, sepia, blurred, or shrunk to a quarter."""
         photo = photo.clamp(0, 1)
-        if self.source == "edges":
+        if self.made == "edges":
             return (1 - _edges(photo, self.edge_sigma_px)).expand(-1, 3, -1, -1)
-        if self.source == "grey":
+        if self.made == "grey":
             return rgb_to_grayscale(photo).expand(-1, 3, -1, -1)
-        if self.source == "blur":
+        if self.made == "sepia":
+            return sepia(photo, rescale=False) / SEPIA_WHITE
+        if self.made == "blur":
             return gaussian_blur2d(photo, (13, 13), (3.0, 3.0))
-        if self.source == "downscale":
+        if self.made == "downscale":
             height, width = photo.shape[-2:]
             return resize(resize(photo, (-(-height // 4), -(-width // 4))), (height, width))
         return photo
+
+    def other_side(self, photo: Tensor) -> Tensor | None:
+        return self.from_photo(photo) if self.reads == "two halves" else None
 
     def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
         return photo if self.condition_channels == 3 else photo.mean(1, keepdim=True)

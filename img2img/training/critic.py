@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -72,7 +73,7 @@ class Critic:
         for place, (real, fake) in enumerate(turns):
             fake = fake.detached()
             with self.player.sync(last=place == len(turns) - 1):
-                loss, parts = self._losses(real, self.pool.exchange(fake) if self.pool else fake)
+                loss, parts = self._losses(real, self.pool.exchange(fake) if self.pool is not None else fake)
                 loss = loss * self.adversarial.d_loss_weight
                 self.player.backward(loss, len(turns))
             for name, value in {"d_loss": loss.detach(), **parts}.items():
@@ -94,11 +95,20 @@ class Critic:
             loss = loss + self.adversarial.information * code_loss(recognised, fake.code, self.code_sizes)
         return loss
 
+    def features(self, pictures: Tensor) -> Tensor:
+        """What D, frozen, makes of a picture in its last hidden layer: Dis_l of Larsen et al. 2016."""
+        judge: Any = self.player.unwrapped.requires_grad_(False)
+        with self.accelerator.autocast():
+            return judge.features(pictures)
+
     @torch.no_grad()
     def judge(self, pictures: Tensor) -> Tensor:
-        """One score a picture, (B,), from a discriminator that sees nothing beside it."""
-        self.player.unwrapped.eval()
-        return self._scores(self.player.plain, Shown(pictures), plain=True)[0].flatten(1).mean(1)
+        """One score a picture, (B,), higher for what looks real, from a discriminator that sees nothing beside it."""
+        network, learning = self.player.unwrapped, self.player.unwrapped.training
+        network.eval()
+        scores = self._scores(self.player.plain, Shown(pictures), plain=True)[0].flatten(1).mean(1)
+        network.train(learning)  # as it was: a look must not change the run
+        return -scores if self.objective.head == "reconstruction" else scores
 
     def _losses(self, real: Shown, fake: Shown) -> tuple[Tensor, dict[str, Tensor | float]]:
         network = self.player.network
@@ -143,7 +153,7 @@ class Critic:
         joined = joined.contiguous(memory_format=torch.channels_last)
         out = network(joined, shown.local_centre, shown.label).float()
         if self.objective.head == "reconstruction":
-            return (out - joined.float()).abs().flatten(1).mean(1), None
+            return (out - joined.float()).abs().flatten(1).mean(1, keepdim=True), None
         return (out[:, :1], out[:, 1:]) if self.judged.codes else (out, None)
 
     def _noisy_labels(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,13 +166,13 @@ class Critic:
     def state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs, as named tensors."""
         tensors = self.player.state() | {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
-        return tensors | ({f"replay.{k}": v for k, v in self.pool.state().items()} if self.pool else {})
+        return tensors | ({f"replay.{k}": v for k, v in self.pool.state().items()} if self.pool is not None else {})
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up a run from what `state` gave."""
         self.player.load_state(tensors)
         self.objective.load_state_dict(under("objective.", tensors))
-        if self.pool:
+        if self.pool is not None:  # an empty pool is falsy
             self.pool.load_state(under("replay.", tensors))
 
 

@@ -21,6 +21,10 @@ class TrainingError(Exception):
     """The run cannot go on (NaN); what was saved is good."""
 
 
+class Trouble(TrainingError):
+    """The doctor has stopped the run (`train.on_trouble: stop`); it was saved, and can be resumed."""
+
+
 class Player:
     """One side of the game."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ReplayPool:
-    """At most `size` samples with all that was shown beside them; pictures are kept as uint8 unless `exact`."""
+    """At most `size` samples with all that was shown beside them; the pictures are kept as uint8 unless `exact`."""
 
     def __init__(self, size: int, *, exact: bool = False) -> None:
         self.size, self.exact = size, exact
@@ -29,7 +29,7 @@ class ReplayPool:
         """
         given = {name: value.clone() for name, value in fake.tensors().items()}
         for place in range(len(fake.picture)):
-            new = {name: self._packed(value[place : place + 1]) for name, value in fake.tensors().items()}
+            new = {name: self._packed(name, value[place : place + 1]) for name, value in fake.tensors().items()}
             if len(self) < self.size:
                 self.kept = {n: torch.cat([self.kept[n], v]) if self.kept else v for n, v in new.items()}
             elif torch.rand(()) < 0.5:
@@ -39,9 +39,9 @@ class ReplayPool:
                     self.kept[name][old] = value[0]
         return replace(fake, **given)
 
-    def _packed(self, value: Tensor) -> Tensor:
+    def _packed(self, name: str, value: Tensor) -> Tensor:
         value = value.detach().cpu()
-        if self.exact or not value.is_floating_point() or value.dim() < 4:
+        if self.exact or name != "picture":  # what is beside it may reach beyond [0,1], and is real for both sides
             return value.contiguous().clone()
         return (value.clamp(0, 1) * 255).round().byte().contiguous()
 

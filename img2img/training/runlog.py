@@ -18,13 +18,15 @@ class RunLog:
 
     def __init__(self, path: Path, keep_to_step: int | None) -> None:
         self.path = path
+        self.rows: list[dict[str, Any]] = []  # all that is in the file
         if keep_to_step is not None and path.exists():
-            lines = [line for line in path.read_text().splitlines() if _belongs(line, keep_to_step)]
-            write_text(path, "".join(f"{line}\n" for line in lines))
+            self.rows = [row for row in read_rows(path) if _belongs(row, keep_to_step)]
+            write_text(path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
         self.file = path.open("a", encoding="utf-8")
 
     def write(self, **values: Any) -> None:
         """Append one object."""
+        self.rows.append(values)
         self.file.write(json.dumps(values) + "\n")
         self.file.flush()
 
@@ -33,32 +35,43 @@ class RunLog:
         self.file.close()
 
 
-def _belongs(line: str, last_step: int) -> bool:
-    try:
-        values = json.loads(line)
-    except ValueError:  # a line cut short by a kill
-        return False
-    return values.get("step", 0) <= last_step and not values.get("summary")
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a log.jsonl; a line that a kill cut short, or that is being written, is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        rows += [row] if isinstance(row, dict) else []
+    return rows
+
+
+def _belongs(row: dict[str, Any], last_step: int) -> bool:
+    return row.get("step", 0) <= last_step and not row.get("summary")
 
 
 class Averages:
-    """Running means of logged values between two lines; saved with the checkpoint, so resumed lines are the same."""
+    """Means and extremes of logged values between two lines; saved with the checkpoint: resumed lines are the same."""
 
     def __init__(self, state: dict[str, list[float]] | None = None) -> None:
-        self.sums = {name: list(pair) for name, pair in (state or {}).items()}
+        self.sums = {name: list(sums) for name, sums in (state or {}).items()}
 
     def add(self, values: dict[str, float]) -> None:
         """Count a step in."""
         for name, value in values.items():
-            pair = self.sums.setdefault(name, [0.0, 0.0])
-            pair[0] += value
-            pair[1] += 1
+            total, count, peak = self.sums.get(name, (0.0, 0.0, value))
+            self.sums[name] = [total + value, count + 1, max(peak, value)]
 
-    def take(self) -> dict[str, float]:
-        """The means, and start anew."""
-        means = {name: total / count for name, (total, count) in self.sums.items()}
+    def take(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The means, and the highest values of losses and norms; and start anew."""
+        means = {name: total / count for name, (total, count, _) in self.sums.items()}
+        peaks = {name: peak for name, (_, _, peak) in self.sums.items() if name.endswith(_PEAKING)}
         self.sums = {}
-        return means
+        return means, peaks
+
+
+_PEAKING = ("_loss", "_norm", "adversarial")
 
 
 class Bar:

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,16 +28,36 @@ from img2img.pixels.sheets import write_animation, write_sheet
 from img2img.pixels.tiling import measured_overlap
 from img2img.recipe import Recipe
 from img2img.resources import samples_dir
+from img2img.tasks.base import Row
 from img2img.tasks.forward import forward, predict_rgb
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from img2img.training.doctor import Diagnosis
 from img2img.training.methods import STEPS
-from img2img.training.player import TrainingError
+from img2img.training.player import TrainingError, Trouble
+from img2img.training.report import write_report
 from img2img.training.runlog import Averages, Bar, RunLog
+from img2img.training.treatment import Treatment, row_of, told_before
+from img2img.training.vitals import noise_signs, ranges, vital_signs
 from img2img.zoo import model_path
 
 log = logging.getLogger("img2img")
 
 SHEET_ROWS = 6
+
+
+class Measured(NamedTuple):
+    """What was made of a batch, and the task's metrics of it."""
+
+    rgb: torch.Tensor
+    metrics: dict[str, float]
+
+
+class Judged(NamedTuple):
+    """Frozen batches with their baseline and what was made of them, and the means of the task's metrics."""
+
+    rows: list[Row]
+    metrics: dict[str, float]
+    baseline: dict[str, float]
 
 
 class Interrupted(Exception):
@@ -74,6 +94,8 @@ class Trainer:
             log.warning("resumed from step %d", self.done) if checkpoint else log.warning(
                 "no checkpoint in %s: starting at 0", out
             )
+        self.treatment = Treatment(recipe, self.accelerator)
+        self.baselines: dict[str, list[Measured]] = {}
         self.stop_wanted = False
 
     def run(self) -> dict[str, Any]:
@@ -89,8 +111,12 @@ class Trainer:
                     self._save()
                     raise Interrupted(self.done)
             return self._finish()
+        except Trouble:
+            raise
         except TrainingError as error:
+            self._tell(self.treatment.news([*self._rows(), {"step": self.done, "error": str(error)}]))
             self._say(step=self.done, error=str(error))
+            self._report()
             kept = f"the last good checkpoint in {self.out}/checkpoints is kept"
             remedy = "lower train.lr, or set train.clip_norm=1, and --resume"
             raise TrainingError(f"step {self.done + 1}: {error}; {kept}; {remedy}") from error
@@ -102,6 +128,9 @@ class Trainer:
 
     def _one_step(self, micro_batches: list[Batch], bar: Bar) -> None:
         train, before = self.recipe.train, time.monotonic()
+        if self.done == 0 and not self._are_points(micro_batches[0]):
+            conditions = [] if self.recipe.task.from_noise else [micro_batches[0].condition]
+            self._say(step=1, ranges=ranges(conditions, [micro_batches[0].target]))
         torch.manual_seed(_mixed(self.recipe.seed, self.done, self.accelerator.process_index))
         values = self.step.step(micro_batches, self.done)
         self.done += 1
@@ -112,19 +141,50 @@ class Trainer:
         bar.advance(speed, {k: v for k, v in values.items() if not k.endswith("norm")})
         last = self.done == train.steps
         if self.done % train.log_every == 0 or last:
-            means = self.averages.take()
-            self._say(
-                step=self.done, images=self.done * self._images_per_step(), seconds=round(self.seconds, 2), **means
-            )
+            means, peaks = self.averages.take()
+            counted = {"images": self.done * self._images_per_step(), "seconds": round(self.seconds, 2)}
+            self._say(step=self.done, **counted, **means, peaks=peaks)
             self.accelerator.log(means, step=self.done)
         if self.done % train.validate_every == 0 and not last:
             self._validate()
+            self._report()
+        if (self.done % train.log_every == 0 or self.done % train.validate_every == 0) and not last:
+            self._consult()
         overdue = time.monotonic() - self.saved_at > train.checkpoint_minutes * 60
         if (self.done % train.checkpoint_every == 0 or overdue) and not last:
             self._save()
 
+    def _consult(self) -> None:
+        """Tell what the doctor finds in the log so far, and do about it what `train.on_trouble` says."""
+        found = self.treatment.news(self._rows())
+        self._tell(found)
+        if self.treatment.wants_stop(found):
+            self._save()
+            self._report()
+            worst = found[0].line if found else "stopped by the main process"
+            raise Trouble(f"step {self.done}: {worst}; train.on_trouble=stop, everything is saved: --resume goes on")
+        remedy = self.treatment.adapt(self._rows(), self.step)
+        if remedy and self.main:
+            log.warning("step %d: %s: %s", self.done, remedy["diagnosis"], remedy["remedy"])
+            self._say(**remedy)
+
+    def _tell(self, found: list[Diagnosis]) -> None:
+        for diagnosis in found:
+            if not told_before(diagnosis, self._rows()):
+                log.warning("step %d: %s", diagnosis.step, diagnosis.line)
+            self._say(**row_of(diagnosis))
+            self.accelerator.log({"doctor": diagnosis.line}, step=self.done)
+
+    def _report(self) -> None:
+        if self.main:
+            write_report(self.out)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.log.rows if self.log is not None else []
+
     def _finish(self) -> dict[str, Any]:
         validation = self._validate()
+        self._tell(self.treatment.news(self._rows()))
         self._save(overlap=True, metrics=validation)
         if self.main and self.recipe.task.from_noise:
             write_animation(self.out / "samples" / "animation.gif", sorted((self.out / "samples").glob("step_*.png")))
@@ -139,6 +199,7 @@ class Trainer:
             "model": str(self.out / "model.safetensors"),
         }
         self._say(**summary)
+        self._report()
         return summary
 
     def _batches(self) -> Iterator[list[Batch]]:
@@ -174,26 +235,45 @@ class Trainer:
         return train.batch_size * train.accumulate * self.accelerator.num_processes
 
     def _validate(self) -> dict[str, dict[str, float]]:
-        """Metrics of the averaged weights and of the trivial baseline on frozen crops, and a sample sheet."""
+        """Metrics of the averaged weights and of the trivial baseline on frozen crops, vital signs, a sample sheet."""
         if not self.main or not self.photos.validation:
             return {"validation": {}, "baseline": {}}
-        made: list[dict[str, float]] = []
-        plain: list[dict[str, float]] = []
-        rows: list[tuple[Batch, torch.Tensor, torch.Tensor]] = []
-        with torch.inference_mode(), self.accelerator.autocast():
-            for batch in self.photos.validation:
-                batch = batch.to(self.accelerator.device)
-                rgb, baseline = (self._predict(batch, strength) for strength in (1.0, 0.0))
-                made.append(dict(self.recipe.task.metrics(rgb, batch.target, batch.mask)))
-                plain.append(dict(self.recipe.task.metrics(baseline, batch.target, batch.mask)))
-                if len(rows) < SHEET_ROWS:
-                    rows.append((batch, baseline, rgb))
-        sheet = self.recipe.task.sheet(rows, self.step.judge)
+        validated, trained = (
+            self._judged(self.photos.validation, "validation"),
+            self._judged(self.photos.trained, "training"),
+        )
+        sheet = self.step.sheet(validated.rows[:SHEET_ROWS])
         write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", sheet)
-        numbers = {"validation": _means(made), "baseline": _means(plain)}
-        self._say(step=self.done, **numbers)
+        numbers = {"validation": validated.metrics, "baseline": validated.baseline}
+        seen = {"training": trained.metrics, "training_baseline": trained.baseline} if trained.rows else {}
+        self._say(step=self.done, **numbers, **seen, vitals=self._vitals(validated.rows))
         self.accelerator.log({f"validation/{k}": v for k, v in numbers["validation"].items()}, step=self.done)
         return numbers
+
+    def _judged(self, batches: list[Batch], named: str) -> Judged:
+        """What the averaged weights make of frozen batches; their baseline never changes, so it is computed once."""
+        batches = [batch.to(self.accelerator.device) for batch in batches]
+        with torch.inference_mode(), self.accelerator.autocast():
+            if named not in self.baselines:
+                self.baselines[named] = [self._measured(batch, strength=0.0) for batch in batches]
+            made = [self._measured(batch, strength=1.0) for batch in batches]
+        plain = self.baselines[named]
+        rows = [(batch, p.rgb, m.rgb) for batch, p, m in zip(batches, plain, made, strict=True)]
+        return Judged(rows, _means([m.metrics for m in made]), _means([p.metrics for p in plain]))
+
+    def _measured(self, batch: Batch, strength: float) -> Measured:
+        rgb = self._predict(batch, strength)
+        return Measured(rgb, self.step.metrics(batch, rgb, strength))
+
+    @staticmethod
+    def _are_points(batch: Batch) -> bool:
+        return batch.target.shape[-2:] == (1, 1)
+
+    def _vitals(self, rows: list[Row]) -> dict[str, float]:
+        made, target = [rgb for _, _, rgb in rows], [batch.target for batch, _, _ in rows]
+        if self.recipe.task.from_noise or self.recipe.task.unpaired:  # no target is an input's own
+            return noise_signs(made, target)
+        return vital_signs([batch.condition for batch, _, _ in rows], made, target)
 
     def _predict(self, batch: Batch, strength: float) -> torch.Tensor:
         return predict_rgb(
@@ -219,6 +299,7 @@ class Trainer:
             photos=self.photos.count,
             data=", ".join(data.path),
             data_terms=data.terms,
+            class_names=self.photos.class_names,
             steps=self.done,
             images=self.done * self._images_per_step(),
             minutes=round(self.seconds / 60, 1),
@@ -314,7 +395,7 @@ def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
 # What may differ when a run is taken up again: where the same photos lie, and how often is reported and saved.
 _FREE = {
     "data": ("path", "terms", "cache_mb", "workers"),
-    "train": ("steps", "init", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes"),
+    "train": ("steps", "init", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes", "on_trouble"),
 }
 
 

@@ -46,8 +46,8 @@ def default_models(task_kind: str) -> list[str]:
 
 
 def _purposes() -> dict[str, tuple[str, int]]:
-    """Task and scale of every shipped model."""
+    """Task and scale of every shipped model that takes photos."""
     from img2img.modelfile import read_header  # brings torch, which a list of names does not need
 
     tasks = {name: read_header(path).recipe.task for name, path in shipped_models().items()}
-    return {name: (task.kind, task.scale) for name, task in tasks.items()}
+    return {name: (task.kind, task.scale) for name, task in tasks.items() if not task.from_noise}

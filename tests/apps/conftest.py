@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from img2img.resources.apps.browser import Running, chromium, chromium_path, running_app
 
 from img2img.cli import main
+from img2img.modelfile import Card, save_model
+from img2img.recipe import Recipe
 
 Infer = Callable[..., bytes]
 
@@ -27,11 +30,40 @@ def launcher(tiny_zoo: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A running app that takes at most 4 megapixels."""
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model of pictures from noise, of three named classes, in a folder `own`."""
+    task = {"kind": "generate", "size_px": 16, "channels": 1, "latent": 8, "labels": 3}
+    network = {"kind": "dcgan", "width": 8}
+    fields = {"name": "clothes", "task": task, "generator": network, "discriminator": network, "losses": []}
+    recipe = Recipe.parse(fields | {"adversarial": {"kind": "ns"}, "data": {"crop_px": 16}})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = recipe.build_generator()
+    path = tmp_path_factory.mktemp("models") / "own" / "clothes.safetensors"
+    path.parent.mkdir()
+    save_model(path, generator, recipe, Card(class_names=("Coat", "Bag", "Boot")))
+    return path
+
+
+@pytest.fixture(scope="session")
+def app(launcher: list[str], maker: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A running app that takes at most 4 megapixels and has a model of its owner's."""
     folder = tmp_path_factory.mktemp("app")
-    with running_app(folder / "app.log", ["--max-megapixels", "4", "--data-root", str(folder)], launcher) as running:
+    flags = ["--max-megapixels", "4", "--data-root", str(folder), "--models", str(maker.parent)]
+    with running_app(folder / "app.log", flags, launcher) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def generate(maker: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
+    """The bytes of the grid `img2img generate` makes with the model."""
+
+    def run(*flags: str) -> bytes:
+        grid = tmp_path_factory.mktemp("grid") / "grid.png"
+        assert main(["generate", "--model", str(maker), "--grid", str(grid), *flags]) == 0
+        return grid.read_bytes()
+
+    return run
 
 
 @pytest.fixture(scope="session")

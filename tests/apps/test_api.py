@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from img2img.resources.apps.browser import Running
+from img2img.resources.apps.benchmark import costs, photo_of
+from img2img.resources.apps.browser import Running, running_app
+from img2img.resources.apps.client import answered, called, uploaded
 from PIL import Image
 
+from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
 
 EXAMPLES = Path(sys.modules[Running.__module__].__file__ or "").parent / "api_examples"
@@ -37,7 +40,7 @@ CALLS = {
         [MASK, 3, 2, "0,0,16,0", 0, ""],
         ["--mask", str(MASK), "--mask-grow", "3", "--feather", "2", "--extend", "0,0,16,0"],
     ),
-    "translate": (SKETCH, [False, 0, ""], ["--task", "translate"]),
+    "translate": (SKETCH, [False, 0, "", ""], ["--task", "translate"]),
 }
 
 
@@ -46,7 +49,7 @@ def test_endpoints_make_the_bytes_the_command_line_makes(
     app: Running, infer: Callable[..., bytes], tmp_path: Path, name: str
 ) -> None:
     photo, values, flags = CALLS[name]
-    made, content, facts = called(app, name.partition("_")[0], photo, *values)
+    made, content, facts = called(app.url, name.partition("_")[0], photo, *values)
     assert content == infer(photo, tmp_path / f"out{Path(made).suffix}", *flags)
     assert facts["size_out"] and facts["reason"]
 
@@ -54,20 +57,39 @@ def test_endpoints_make_the_bytes_the_command_line_makes(
 def test_endpoints_are_named_and_described(app: Running) -> None:
     with urllib.request.urlopen(f"{app.url}gradio_api/info") as answer:
         known = json.load(answer)["named_endpoints"]
-    assert set(known) == {"/restore", "/colorize", "/denoise", "/enlarge", "/erase", "/translate"}
+    assert set(known) == {"/restore", "/colorize", "/denoise", "/enlarge", "/erase", "/translate", "/generate"}
     assert all(facts["description"] for facts in known.values())
-    assert [p["parameter_name"] for p in known["/denoise"]["parameters"]] == ["photo", "strength", "model"]
+    names = {name: [p["parameter_name"] for p in facts["parameters"]] for name, facts in known.items()}
+    assert names["/denoise"] == ["photo", "strength", "model"]
+    assert names["/generate"] == ["label", "seed", "count", "to_seed", "model"]
+
+
+@pytest.mark.parametrize(
+    ("values", "flags"),
+    [
+        (["", 3, 5, None, ""], ["--seed", "3", "--n", "5"]),
+        (["Boot", 3, 5, None, "own/clothes"], ["--seed", "3", "--n", "5", "--label", "Boot"]),
+        (["1", 3, 5, 8, ""], ["--interpolate", "3", "8", "--n", "5", "--label", "1"]),
+    ],
+)
+def test_generate_makes_the_bytes_the_command_line_makes(
+    app: Running, generate: Callable[..., bytes], values: list[Any], flags: list[str]
+) -> None:
+    name, content, facts = called(app.url, "generate", *values)
+    assert name == "clothes.generate.png" and content == generate(*flags)
+    assert facts["model"] == "clothes" and len(facts["made"]) == 5
 
 
 @pytest.mark.parametrize("example", ["denoise.py", "denoise.sh"])
 def test_examples_work(app: Running, infer: Callable[..., bytes], tmp_path: Path, example: str) -> None:
-    if example.endswith(".sh") and not shutil.which("curl"):
-        pytest.skip("no curl on this machine")
-    program = [sys.executable] if example.endswith(".py") else ["bash"]
-    command = [*program, str(EXAMPLES / example), app.url, str(OLD), str(tmp_path / "made.jpg")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    ran(example, app.url, str(OLD), str(tmp_path / "made.jpg"))
     assert (tmp_path / "made.jpg").read_bytes() == infer(OLD, tmp_path / "out.jpg", "--task", "denoise")
+
+
+@pytest.mark.parametrize("example", ["generate.py", "generate.sh"])
+def test_examples_of_generate_work(app: Running, generate: Callable[..., bytes], tmp_path: Path, example: str) -> None:
+    ran(example, app.url, "own/clothes", str(tmp_path / "grid.png"))
+    assert (tmp_path / "grid.png").read_bytes() == generate("--seed", "7", "--n", "16")
 
 
 def test_two_users_at_once_each_get_their_own(
@@ -80,7 +102,7 @@ def test_two_users_at_once_each_get_their_own(
         Image.fromarray(photo).save(paths[-1])
 
     def one(path: Path) -> bytes:
-        return called(app, "denoise", path, 1.0, "")[1]
+        return called(app.url, "denoise", path, 1.0, "")[1]
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = list(pool.map(one, paths))
@@ -96,19 +118,39 @@ def test_two_users_at_once_each_get_their_own(
     ],
 )
 def test_wrong_values_come_back_as_messages(app: Running, values: tuple[Any, ...], said: str) -> None:
-    assert said in answered(app, "denoise", [uploaded(app, OLD), *values])
+    assert said in answered(app.url, "denoise", [uploaded(app.url, OLD), *values])
+
+
+def test_a_way_of_a_one_way_model_is_explained(app: Running) -> None:
+    answer = answered(app.url, "translate", [uploaded(app.url, SKETCH), False, 0, "", "BtoA"])
+    assert "choose a model that goes both ways, or none" in answer and "--" not in answer
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (("Hat", 0, 4, None, ""), "unknown class 'Hat'"),
+        (("", -1, 4, None, ""), "seeds are 0 or more"),
+        (("", 0, 145, None, ""), "maximum value"),
+        (("", 0, 4, None, "/etc/passwd"), "Models tab"),
+        (("", 0, 4, None, "denoise"), "Models tab"),
+    ],
+)
+def test_wrong_wishes_come_back_as_messages(app: Running, values: tuple[Any, ...], said: str) -> None:
+    answer = answered(app.url, "generate", list(values))
+    assert said in answer and "--" not in answer
 
 
 def test_mask_of_another_size_is_explained(app: Running) -> None:
-    data = [uploaded(app, MASKED), uploaded(app, OLD), 0, 0, "0,0,0,0", 0, ""]
-    assert re.search(r"mask is \d+x\d+, photo is \d+x\d+", answered(app, "erase", data))
+    data = [uploaded(app.url, MASKED), uploaded(app.url, OLD), 0, 0, "0,0,0,0", 0, ""]
+    assert re.search(r"mask is \d+x\d+, photo is \d+x\d+", answered(app.url, "erase", data))
 
 
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "../../../../etc/passwd", "http://192.0.2.1/x.jpg", "/proc/self/environ"]
 )
 def test_only_uploads_are_taken(app: Running, path: str) -> None:
-    answer = answered(app, "denoise", [{"path": path, "meta": {"_type": "gradio.FileData"}}, 1.0, ""])
+    answer = answered(app.url, "denoise", [{"path": path, "meta": {"_type": "gradio.FileData"}}, 1.0, ""])
     assert "event: error" in answer and "root:" not in answer
     assert ("not fetched" in answer) == path.startswith("http")
 
@@ -138,39 +180,37 @@ def test_page_names_nothing_outside_and_forbids_it(app: Running) -> None:
 
 
 def test_hostile_upload_name_stays_in_the_folder(app: Running) -> None:
-    path = uploaded(app, OLD, "../../../../tmp/img2img-evil.png")["path"]
+    path = uploaded(app.url, OLD, "../../../../tmp/img2img-evil.png")["path"]
     assert "/img2img-app-" in path and ".." not in path
     assert not Path("/tmp/img2img-evil.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "most_mb"), [("colorize", 3000), ("denoise", 1500), ("erase", 1800)])
+def test_24_megapixels_take_bounded_memory_with_the_shipped_weights(tmp_path: Path, name: str, most_mb: int) -> None:
+    photo, hole = photo_of(24, tmp_path / "photo.jpg"), tmp_path / "mask.png"
+    mask = np.zeros(read_photo(photo).rgb.shape[:2], np.uint8)
+    mask[2000:2200, 2000:2300] = 255
+    Image.fromarray(mask).save(hole)
+    values = [hole, 4, 0, "0,0,0,0", 0, ""] if name == "erase" else [1.0, ""]
+    with running_app(tmp_path / "app.log") as app:
+        with costs(app) as cost:
+            _, _, facts = called(app.url, name, photo, *values)
+        assert facts["size_out"] == [mask.shape[1], mask.shape[0]]
+        print(f"24 megapixels, {name}: {cost}")
+        assert cost.peak_mb < most_mb
 
 
 # --- a client of a few lines -----------------------------------------------------------------------------------------
 
 
-def uploaded(app: Running, path: Path, name: str | None = None) -> dict[str, Any]:
-    """Upload a file; the value of a file parameter."""
-    head = f'--xxx\r\nContent-Disposition: form-data; name="files"; filename="{name or path.name}"\r\n\r\n'
-    body = head.encode() + path.read_bytes() + b"\r\n--xxx--\r\n"
-    headers = {"Content-Type": "multipart/form-data; boundary=xxx"}
-    with urllib.request.urlopen(urllib.request.Request(f"{app.url}gradio_api/upload", body, headers)) as answer:
-        return {"path": json.load(answer)[0], "meta": {"_type": "gradio.FileData"}}
-
-
-def answered(app: Running, name: str, data: list[Any]) -> str:
-    """The whole stream an endpoint answers with."""
-    url, headers = f"{app.url}gradio_api/call/{name}", {"Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, json.dumps({"data": data}).encode(), headers)) as answer:
-        event = json.load(answer)["event_id"]
-    with urllib.request.urlopen(f"{url}/{event}", timeout=120) as answer:
-        return str(answer.read().decode())
-
-
-def called(app: Running, name: str, *values: Any) -> tuple[str, bytes, dict[str, Any]]:
-    """Name, content and facts of what an endpoint makes of values; paths are uploaded."""
-    stream = answered(app, name, [uploaded(app, v) if isinstance(v, Path) else v for v in values])
-    assert "event: complete" in stream, stream
-    made, facts = json.loads(stream.partition("event: complete\ndata: ")[2].splitlines()[0])
-    with urllib.request.urlopen(f"{app.url}gradio_api/file={made['path']}") as answer:
-        return Path(made["path"]).name, answer.read(), facts
+def ran(example: str, *arguments: str) -> None:
+    """Run one of the examples."""
+    if example.endswith(".sh") and not shutil.which("curl"):
+        pytest.skip("no curl on this machine")
+    command = [sys.executable if example.endswith(".py") else "bash", str(EXAMPLES / example), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def refused(request: str | urllib.request.Request) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from img2img.resources.apps.browser import Running
+from img2img.resources.apps.browser import Running, running_app
 from img2img.resources.apps.screenshots import open_tab
 from PIL import Image
 
@@ -24,6 +24,7 @@ TABS = {
     "Denoise": ("denoise", NOISY, ["--task", "denoise"]),
     "Translate": ("translate", SKETCH, ["--task", "translate"]),
 }
+ALL = [*TABS, "Erase", "Generate", "Train", "Models"]
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -51,7 +52,7 @@ def test_slider_moves_between_before_and_after(page: Any) -> None:
     assert handle.bounding_box()["x"] < before["x"] - 40
 
 
-@pytest.mark.parametrize("tab", ["Colorize", "Enlarge", "Denoise", "Erase", "Translate"])
+@pytest.mark.parametrize("tab", ["Colorize", "Enlarge", "Denoise", "Erase", "Translate", "Models"])
 def test_examples_work_at_one_click(page: Any, tab: str) -> None:
     open_tab(page, tab)
     page.locator(f"#{tab.lower()}-example-0").click()
@@ -96,6 +97,40 @@ def test_drawn_sketch_is_translated(page: Any) -> None:
     brush(page, "translate")
     page.locator("#translate-draw-run").click()
     done(page, "translate")
+
+
+def test_generated_pictures_are_what_the_command_line_makes(
+    page: Any, generate: Callable[..., bytes], tmp_path: Path
+) -> None:
+    open_tab(page, "Generate")
+    page.locator("#generate-example-0").click()
+    done(page, "generate")
+    assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "16")
+    page.locator("#generate-more").click()
+    page.locator("#generate-status", has_text="From seed 16, Bag to seed 31, Bag").wait_for()
+    assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "16", "--seed", "16")
+    page.locator("#generate-label input").click()
+    page.get_by_role("option", name="Boot").click()
+    page.locator("#generate-seed input").fill("5")
+    page.locator("#generate-run").click()
+    page.locator("#generate-status", has_text="From seed 5, Boot").wait_for()
+    assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "16", "--seed", "5", "--label", "Boot")
+
+
+def test_a_walk_is_looked_at_step_by_step(page: Any, generate: Callable[..., bytes], tmp_path: Path) -> None:
+    open_tab(page, "Generate")
+    page.get_by_role("tab", name="Walk", exact=True).click()
+    page.locator("#generate-from input").fill("3")
+    page.locator("#generate-to input").fill("8")
+    page.locator("#generate-steps input[type=number]").fill("5")
+    page.locator("#generate-walk-run").click()
+    done(page, "generate")
+    assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "5", "--interpolate", "3", "8")
+    seen = page.locator("#generate-preview img").get_attribute("src")
+    page.locator("#generate-one input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#generate-status", has_text="Picture 1 of 5: 0% of the way from seed 3 to seed 8, Coat").wait_for()
+    assert page.locator("#generate-preview img").get_attribute("src") != seen
 
 
 @pytest.mark.parametrize(
@@ -164,12 +199,44 @@ def test_own_model_is_loaded_and_offered(page: Any, tiny_model: Callable[[str], 
     page.get_by_role("option", name="my denoise").wait_for()
 
 
+def test_a_maker_of_ones_own_is_chosen_when_there_is_no_other(page: Any, maker: Path) -> None:
+    open_tab(page, "Models")
+    page.locator("#models-upload input[type=file]").set_input_files(maker)
+    page.locator("#models-status .good", has_text="where it says “Generate”").wait_for()
+    open_tab(page, "Generate")
+    page.locator("#generate-model input").click()
+    page.get_by_role("option", name="my clothes").click()
+    page.locator("#generate-run").click()
+    done(page, "generate")
+
+
+def test_a_password_is_asked_for_first(launcher: list[str], tmp_path: Path, browser: Any) -> None:
+    with running_app(tmp_path / "app.log", ["--auth", "anna:secret"], launcher) as app:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(app.url)
+        for password, answer in (("wrong", page.get_by_text("Incorrect")), ("secret", page.locator("#restore-run"))):
+            assert page.get_by_role("tab", name="Restore").count() == 0
+            assert page.request.post(f"{app.url}gradio_api/call/denoise", data={"data": []}).status == 401
+            page.get_by_label("username").fill("anna")
+            page.get_by_label("password").fill(password)
+            page.get_by_role("button", name="Login").click()
+            answer.wait_for()
+        page.locator("#restore-example-2").click()
+        done(page, "restore")
+        open_tab(page, "Generate")
+        page.locator("#generate-status", has_text="No model that makes pictures").wait_for()
+        page.locator("#generate-run").click()
+        page.locator("#generate-status .bad", has_text="load one on the Models tab").wait_for()
+        page.close()
+
+
 @pytest.mark.parametrize("width", [360, 390])
 def test_phone_window_has_no_sideways_scrolling(browser: Any, app: Running, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, has_touch=True)
     page = context.new_page()
     page.goto(app.url)
-    for tab in ("Restore", "Erase", "Models"):
+    for tab in ALL:
         open_tab(page, tab)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
     open_tab(page, "Restore")
@@ -187,14 +254,26 @@ def test_nothing_jumps_when_a_photo_and_its_result_arrive(page: Any) -> None:
     assert after == pytest.approx(places, abs=2)
 
 
+def test_nothing_jumps_when_pictures_are_made(page: Any) -> None:
+    open_tab(page, "Generate")
+    parts = ("run", "example-0", "one", "status", "download")
+    places = [page.locator(f"#generate-{part}").bounding_box()["y"] for part in parts]
+    page.locator("#generate-example-0").click()
+    done(page, "generate")
+    after = [page.locator(f"#generate-{part}").bounding_box()["y"] for part in parts]
+    assert after == pytest.approx(places, abs=2)
+
+
 def test_everything_can_be_named_and_reached_by_keyboard(page: Any) -> None:
     page.locator("#restore-run").wait_for()
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll('button, input:not([type=file]), [role=slider], [role=tab]')]
-        .filter(e => e.offsetParent && !(e.innerText || e.ariaLabel || e.title || e.labels?.length
-          || e.getAttribute('aria-labelledby') || e.placeholder)).map(e => e.outerHTML.slice(0, 200))"""
-    )
-    assert not nameless
+    for tab in ALL:
+        open_tab(page, tab)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('button, input:not([type=file]), [role=slider], [role=tab]')]
+            .filter(e => e.offsetParent && !(e.innerText || e.ariaLabel || e.title || e.labels?.length
+              || e.getAttribute('aria-labelledby') || e.placeholder)).map(e => e.outerHTML.slice(0, 200))"""
+        )
+        assert not nameless, tab
     page.get_by_role("tab", name="Restore").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")

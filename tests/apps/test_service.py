@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -294,28 +292,3 @@ def test_extended_canvas_keeps_the_slider_aligned(service: Service, upload: Call
     for path in outcome.pair:
         with Image.open(path) as picture:
             assert picture.size == (96 + 24, 96 + 4)
-
-
-@pytest.mark.slow
-def test_24_megapixels_take_bounded_memory(tiny_zoo: Path, tmp_path: Path) -> None:
-    """A whole run of look, denoise, write and previews, measured in a process of its own."""
-    Image.effect_noise((6000, 4000), 40).convert("RGB").save(tmp_path / "photo.jpg", quality=90)
-    code = f"""
-import resource, shutil
-from pathlib import Path
-import img2img.zoo
-img2img.zoo.zoo_dir = lambda: Path({str(tiny_zoo)!r})
-from img2img.inference.batch import Request
-from img2img.resources.apps.models import Models
-from img2img.resources.apps.service import Service
-from img2img.resources.apps.settings import Settings
-from img2img.resources.apps.workspace import Workspace
-space = Workspace()
-service = Service(Settings(), space, Models(space))
-path = Path(shutil.copy({str(tmp_path / "photo.jpg")!r}, space.new_folder()))
-print(service.run([path], Request(("denoise",))).made[0].size_out)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
-    size, megabytes = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
-    assert size == "(6000, 4000)"
-    assert int(megabytes) < 2500, megabytes

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from img2img.resources.apps.browser import Running, running_app
 from img2img.resources.apps.screenshots import open_tab
+from img2img.resources.apps.service import escaped
 from img2img.resources.apps.settings import Settings
+from img2img.resources.apps.tabs.train import doctor_says
 from img2img.resources.apps.training import Trainings, verdict
 from img2img.resources.apps.workspace import Workspace
 
@@ -80,6 +82,38 @@ def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
     assert seen.sample is not None and trainings.workspace.holds(seen.sample)
 
 
+def test_doctor_lists_every_finding_with_its_remedy(trainings: Trainings) -> None:
+    folder = trainings.folder = trainings.runs / "sick"
+    folder.mkdir(parents=True)
+    (folder / "app.log").touch()
+    (folder / "recipe.yaml").write_text("train: {steps: 100}\nadversarial: {kind: ns}\n")
+    losing = {"images_per_second": 5.0, "d_loss": 1e-4, "d_accuracy": 1.0, "g_grad_norm": 1.0}
+    rows = [losing | {"step": n, "g_signal": 1 / 10**n, "peaks": {"g_grad_norm": 500.0}} for n in range(1, 20)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seen = trainings.watch()
+    assert seen is not None and {"discriminator winning", "loss spikes"} <= {d.name for d in seen.findings}
+    shown = doctor_says(seen)
+    assert shown.count("<li>") == len(seen.findings) >= 2
+    assert all(escaped(d.remedy) in shown and d.severity in shown for d in seen.findings)
+
+
+def test_names_of_runs_are_free(trainings: Trainings) -> None:
+    assert trainings.free_name("ring") == "ring"
+    for name in ("ring", "ring-2"):
+        (trainings.runs / name).mkdir(parents=True)
+    assert trainings.free_name("ring") == "ring-3"
+
+
+@pytest.mark.slow
+def test_example_trains_at_one_click(page: Any) -> None:
+    open_tab(page, "Train")
+    page.locator("#train-example-0").click()
+    said = page.locator("#train-status")
+    said.get_by_text("Training: step").wait_for(timeout=300_000)
+    page.locator("#train-stop").click()
+    said.get_by_text("Stopped at step").wait_for(timeout=120_000)
+
+
 @pytest.mark.slow
 def test_start_watch_stop_resume_and_use(page: Any, app: Running) -> None:
     open_tab(page, "Train")
@@ -94,7 +128,7 @@ def test_start_watch_stop_resume_and_use(page: Any, app: Running) -> None:
     said.get_by_text("Stopped at step").wait_for(timeout=120_000)
     page.locator("#train-resume").click()
     said.get_by_text("Finished: 400 steps").wait_for(timeout=300_000)
-    said.get_by_text("baseline").wait_for()
+    page.locator("#train-doctor").get_by_text("baseline").wait_for()
     page.locator("#train-use").click()
     said.get_by_text("is now under Model").wait_for()
 

@@ -60,6 +60,25 @@ def test_gradients_reach_the_picture_and_never_the_weights():
     assert not any(p.requires_grad for p in network.parameters())
 
 
+def test_the_distance_of_features_has_autograds_value_and_gradient():
+    torch.manual_seed(0)
+    features, wanted = (torch.rand(2, 5, 4, 3).relu_() for _ in range(2))
+    features[0, :, 1, 1] = 0  # an all-zero pixel
+    features.requires_grad_()
+    head, share = torch.rand(1, 5, 1, 1), torch.tensor([1.0, 3.0])
+
+    def unit(x):
+        return x / (x.square().sum(1, keepdim=True) + 1e-20).sqrt()
+
+    plain = ((unit(features) - unit(wanted)).square() * head).sum(1).mean((1, 2))
+    made = perceptual._Distance.apply(features, wanted, head)
+    gradients = [torch.autograd.grad((d * share).sum(), features)[0] for d in (plain, made)]
+    torch.testing.assert_close(made, plain)
+    known = features.detach().sum(1, keepdim=True).expand_as(features) > 0
+    torch.testing.assert_close(gradients[1][known], gradients[0][known])
+    assert gradients[1].isfinite().all()
+
+
 @needs_weights
 def test_a_network_first_used_in_inference_mode_still_trains():
     first, second = fixed_pictures(48, 48)

@@ -8,21 +8,21 @@ import pytest
 import torch
 from torch import nn
 
-from img2img.models.blocks import parameter_count
+from img2img.models.blocks import Judged, parameter_count
 from img2img.models.global_local import GlobalLocalConfig, local_crop
 from img2img.models.patchgan import PatchGanConfig
 
 
 def test_patchgan_has_the_published_size_and_30_by_30_logits() -> None:
     with torch.no_grad():
-        network = PatchGanConfig().build(6)
+        network = PatchGanConfig().build(Judged(6))
     assert parameter_count(network) == 2_768_705  # junyanz prints 2.769 M
-    assert PatchGanConfig(width=4).build(6)(torch.rand(1, 6, 256, 256)).shape == (1, 1, 30, 30)
+    assert PatchGanConfig(width=4).build(Judged(6))(torch.rand(1, 6, 256, 256)).shape == (1, 1, 30, 30)
 
 
 @pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70)])
 def test_one_logit_sees_a_patch_of_the_stated_side(layers: int, patch: int) -> None:
-    network = PatchGanConfig(width=4, layers=layers, norm="none").build(3).double()
+    network = PatchGanConfig(width=4, layers=layers, norm="none").build(Judged(3)).double()
     picture = torch.rand(1, 3, 160, 160, dtype=torch.double, requires_grad=True)
     logits = network(picture)
     middle = logits.shape[-1] // 2
@@ -34,7 +34,7 @@ def test_one_logit_sees_a_patch_of_the_stated_side(layers: int, patch: int) -> N
 @pytest.mark.parametrize("layers", [1, 2, 3, 4, 5])
 def test_the_stated_least_size_is_enough_and_needed(layers: int) -> None:
     config = PatchGanConfig(width=4, layers=layers, norm="instance")
-    network, least = config.build(3), config.minimum_px
+    network, least = config.build(Judged(3)), config.minimum_px
     assert network(torch.rand(1, 3, least, least)).numel() >= 1
     if least > 32:
         with pytest.raises((RuntimeError, ValueError)):
@@ -46,7 +46,7 @@ def test_the_stated_least_size_is_enough_and_needed(layers: int) -> None:
     [PatchGanConfig(width=4, spectral=True), GlobalLocalConfig(width=4, features=8, norm="none", spectral=True)],
 )
 def test_spectral_norm_bounds_every_layer(config: Any) -> None:
-    network = config.build(3).train()
+    network = config.build(Judged(3)).train()
     for _ in range(20):  # power iterations
         network(torch.rand(2, 3, 64, 64), torch.tensor([[32, 32], [32, 32]]))
     weighted = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
@@ -56,12 +56,12 @@ def test_spectral_norm_bounds_every_layer(config: Any) -> None:
 
 
 def test_no_spectral_norm_unless_asked_for() -> None:
-    for network in (PatchGanConfig(width=4).build(3), GlobalLocalConfig(width=4, features=8).build(3)):
+    for network in (PatchGanConfig(width=4).build(Judged(3)), GlobalLocalConfig(width=4, features=8).build(Judged(3))):
         assert not any(nn.utils.parametrize.is_parametrized(layer) for layer in network.modules())
 
 
 def test_patchgan_does_not_normalise_its_first_and_last_layer() -> None:
-    network = PatchGanConfig(width=4).build(3)
+    network = PatchGanConfig(width=4).build(Judged(3))
     kinds = [type(layer).__name__ for layer in network.layers]
     assert kinds.count("BatchNorm2d") == 3
     assert kinds[1:4] == ["Conv2d", "Identity", "LeakyReLU"]
@@ -94,7 +94,7 @@ def test_local_crop_follows_each_pictures_own_centre_and_shrinks_to_small_pictur
 
 
 def test_global_tower_sees_everything_and_local_tower_the_crop_alone() -> None:
-    network = GlobalLocalConfig(width=4, features=8, local_px=32, norm="none").build(3).eval()
+    network = GlobalLocalConfig(width=4, features=8, local_px=32, norm="none").build(Judged(3)).eval()
     with torch.no_grad():  # positive weights: no unit is dead, every pixel in reach counts
         for parameter in network.parameters():
             parameter.copy_(parameter.abs() + 0.01)
@@ -113,7 +113,7 @@ def test_global_tower_sees_everything_and_local_tower_the_crop_alone() -> None:
 
 
 def test_both_towers_reach_the_logit() -> None:
-    network = GlobalLocalConfig(width=4, features=8, local_px=32, norm="none").build(3).eval()
+    network = GlobalLocalConfig(width=4, features=8, local_px=32, norm="none").build(Judged(3)).eval()
     picture = torch.rand(1, 3, 128, 128)
     here, there = (network(picture, torch.tensor([[n, n]])) for n in (20, 100))
     assert not torch.equal(here, there), "the local crop moved"
@@ -124,7 +124,7 @@ def test_both_towers_reach_the_logit() -> None:
 
 def test_global_local_has_the_papers_towers() -> None:
     with torch.no_grad():
-        network = GlobalLocalConfig().build(4)
+        network = GlobalLocalConfig().build(Judged(4))
     widths = {
         name: [c.out_channels for c in getattr(network, name) if isinstance(c, nn.Conv2d)]
         for name in ("whole", "local")
@@ -136,4 +136,4 @@ def test_global_local_has_the_papers_towers() -> None:
 
 def test_global_local_refuses_to_guess_the_centre() -> None:
     with pytest.raises(ValueError, match="centre"):
-        GlobalLocalConfig(width=4, features=8).build(3)(torch.rand(1, 3, 64, 64))
+        GlobalLocalConfig(width=4, features=8).build(Judged(3))(torch.rand(1, 3, 64, 64))

@@ -101,3 +101,19 @@ def test_thickness_of_a_bar_is_its_width() -> None:
     assert masks.thickness_px(mask) == pytest.approx(10, abs=1)
     mask[5:8, :6] = True
     assert masks.thickness_px(mask) == pytest.approx(10, abs=1), "the thickest hole counts"
+
+
+@pytest.mark.parametrize("size", [(64, 64), (16, 40), (256, 256)])
+def test_a_window_is_a_part_of_the_mask_that_holds_a_missing_pixel(size: tuple[int, int]) -> None:
+    whole = np.zeros((256, 256), bool)
+    whole[[0, 3, 255], [0, 77, 200]] = True
+    for seed in range(30):
+        part = masks.window(whole, size, np.random.default_rng(seed))
+        assert part.shape == size
+        assert part.any()
+
+
+def test_a_window_keeps_the_width_of_the_strokes() -> None:
+    whole = masks.free_form((256, 256), np.random.default_rng(1), (0.2, 0.3))
+    thick = [masks.thickness_px(masks.window(whole, (128, 128), np.random.default_rng(n))) for n in range(20)]
+    assert np.median(thick) > 0.5 * masks.thickness_px(whole)

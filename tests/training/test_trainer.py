@@ -123,7 +123,7 @@ def test_log_has_one_line_a_step_and_ends_with_the_summary(tmp_path: Path) -> No
     assert written[-1] == summary and summary["summary"] is True
     assert set(summary["validation"]) == set(summary["baseline"]) == {"psnr_db"}
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
-        "checkpoints", "log.jsonl", "model.safetensors", "recipe.yaml", "samples", "tensorboard",
+        "checkpoints", "log.jsonl", "model.safetensors", "recipe.yaml", "report.html", "samples", "tensorboard",
     ]  # fmt: skip
     assert any((tmp_path / "run/tensorboard").rglob("events*")) and any((tmp_path / "run/samples").iterdir())
     assert Recipe.load(tmp_path / "run/recipe.yaml") == small("denoise_tiny", validate_every=4)
@@ -243,7 +243,7 @@ def test_phases_of_glcic(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["denoise_tiny", "super_resolve_tiny", "colorize_tiny", "inpaint_tiny", "translate_tiny"]
+    "name", ["denoise_tiny", "super_resolve_tiny", "colorize_tiny", "inpaint_tiny", "translate_tiny", "vae_tiny"]
 )
 def test_tiny_recipes_learn_on_photos_held_out(name: str, tmp_path: Path) -> None:
     """At least 1 dB better than the trivial baseline, or 10 % of the loss."""

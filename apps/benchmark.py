@@ -1,0 +1,90 @@
+"""How long a person waits: `python -m img2img.resources.apps.benchmark` starts the app and restores a photo.
+
+Wall seconds depend on what else the machine does; processor seconds (the app's own, with its threads) do not, and on
+N idle cores the wait lies between them and their N-th part. Memory is the most the app's process has held at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from img2img.pixels.images import from_array, read_photo, write_photo
+from img2img.resources import inputs_dir
+
+from .browser import Running, running_app
+from .client import called
+
+
+@dataclass
+class Cost:
+    """What something took."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_mb: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:.1f} s, {self.cpu_s:.1f} s of processor, at most {self.peak_mb} MB"
+
+
+def main() -> None:
+    """Measure the start, and each call on a photo of the asked size, the first in a fresh app."""
+    parser = argparse.ArgumentParser(prog="python -m img2img.resources.apps.benchmark", description=__doc__)
+    parser.add_argument("--megapixels", type=float, default=1.0)
+    parser.add_argument("--task", default="auto", help="auto, or names such as denoise,colorize")
+    parser.add_argument("--turns", type=int, default=2, help="how often")
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds between the page and the click")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        photo = photo_of(chosen.megapixels, Path(folder) / "photo.jpg")
+        with running_app(Path(folder) / "app.log", seconds=600) as app:
+            spent = cpu_seconds(app.process.pid)
+            print(f"start until the page is there: {app.seconds:.1f} s, {spent:.1f} s of processor", flush=True)
+            time.sleep(chosen.rest)
+            for turn in range(1, chosen.turns + 1):
+                with costs(app) as cost:
+                    _, content, facts = called(app.url, "restore", photo, chosen.task)
+                print(f"result {turn} ({facts['task']}, {facts['size_out']}, {len(content)} bytes): {cost}", flush=True)
+
+
+def photo_of(megapixels: float, path: Path) -> Path:
+    """The old photo, repeated until it is as large."""
+    side = round((megapixels * 1e6) ** 0.5)
+    old = read_photo(inputs_dir() / "old_photo.jpg").rgb
+    times = [-(-side // n) for n in old.shape[:2]]
+    write_photo(path, from_array(np.ascontiguousarray(np.tile(old, (*times, 1))[:side, :side])))
+    return path
+
+
+@contextmanager
+def costs(app: Running) -> Iterator[Cost]:
+    """What the app's process spends while the block runs."""
+    cost, started, before = Cost(), time.monotonic(), cpu_seconds(app.process.pid)
+    yield cost
+    cost.wall_s, cost.cpu_s = time.monotonic() - started, cpu_seconds(app.process.pid) - before
+    cost.peak_mb = peak_mb(app.process.pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, all threads (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(pid: int) -> int:
+    """The largest resident size a process has had (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
+
+
+if __name__ == "__main__":
+    main()

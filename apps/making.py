@@ -1,0 +1,124 @@
+"""Pictures from noise: what `img2img generate` makes of the same options, and how the page shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from img2img.errors import UserError
+from img2img.inference import generate as making
+from img2img.inference.generate import Wish
+from img2img.inference.pipeline import Model, load
+from img2img.modelfile import Header, read_header
+from img2img.zoo import model_path
+
+from .previews import MOST_PX
+from .service import Service, Stopped, plain_words
+
+MOST_SAMPLES = 144  # at once: the largest pictures of so many take half a gigabyte on their way to a grid
+_ONE_PX = 480  # of a single picture on the page
+OnSample = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A grid to keep, the same for the page, and each picture with its name."""
+
+    model: str
+    grid: Path
+    shown: Path
+    names: tuple[str, ...]
+    seconds: float
+    each: Path | None  # (N,H,W,C) uint8; None for points, which are looked at together
+
+    def one(self, number: int) -> Path:
+        """Picture 1, 2, … large enough to see; 0 is all of them."""
+        if self.each is None or not 0 < number <= len(self.names):
+            return self.shown
+        picture = np.load(self.each, mmap_mode="r")[number - 1]
+        return _enlarged(Image.fromarray(np.asarray(picture).squeeze()), self.each.with_name(f"one_{number}.png"))
+
+
+def make(service: Service, model: str, wish: Wish, user: str = "", on_sample: OnSample | None = None) -> Made:
+    """What `img2img generate --grid` writes for the wish. Raises UserError and Stopped."""
+    if wish.count > MOST_SAMPLES:
+        raise UserError(f"{wish.count} pictures at once: at most {MOST_SAMPLES}")
+    name = service.models.maker(model, user)
+    started, path = time.monotonic(), model_path(name)
+    with plain_words(path), service.stoppable(user) as stop:
+        ready = _loaded(path, path.stat().st_mtime_ns)
+
+        def heard(done: int) -> None:
+            if stop.is_set():
+                raise Stopped
+            if on_sample:
+                on_sample(done, wish.count)
+
+        ready.on_tile = heard
+        try:
+            pictures, columns = making.generate(ready, wish)
+        finally:
+            ready.on_tile = None
+    folder, task = service.workspace.new_folder(), making.noise_task(ready)
+    grid = folder / f"{ready.name}.generate.png"
+    making.write_grid(task, pictures, columns, grid)
+    each = None if task.picture_channels == 2 else folder / "each.npy"
+    if each:
+        making.write_samples(task, pictures, each)
+    with Image.open(grid) as picture:
+        shown = _enlarged(picture, folder / "shown.png", MOST_PX)
+    return Made(ready.name, grid, shown, _names(ready, wish), time.monotonic() - started, each)
+
+
+def header_of(service: Service, model: str, user: str | None) -> Header | None:
+    """What the model says of itself; None when there is none."""
+    try:
+        return read_header(model_path(service.models.maker(model, user)))
+    except UserError:
+        return None
+
+
+def class_names(header: Header | None) -> list[str]:
+    """What may be asked for; numbers where the model has no names; nothing where it knows no classes."""
+    classes = header.recipe.task.classes if header else 0
+    names = header.card.class_names if header else ()
+    return list(names) if len(names) == classes else [str(number) for number in range(classes)]
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, changed: int) -> Model:
+    """A model kept ready as the command line loads it; `changed` makes a retrained file a new one."""
+    return load(path, precision="fp32")
+
+
+def _names(model: Model, wish: Wish) -> tuple[str, ...]:
+    """What each picture is: its place on a walk or its seed, and its class."""
+    task, card = making.noise_task(model), model.card
+    labels = making.latents(task, wish, making.label_number(wish.label, task.classes, card.class_names)).label
+    classes = class_names(Header(recipe=model.recipe, card=card))
+    if wish.interpolate:
+        a, b = wish.interpolate
+        places = [f"{i / max(1, wish.count - 1):.0%} of the way from seed {a} to seed {b}" for i in range(wish.count)]
+    else:
+        places = [f"seed {wish.seed + i}" for i in range(wish.count)]
+    if labels is None:
+        return tuple(places)
+    return tuple(f"{place}, {classes[int(label)]}" for place, label in zip(places, labels, strict=True))
+
+
+def _enlarged(picture: Image.Image, path: Path, side_px: int = _ONE_PX) -> Path:
+    """Whole times as large, pixels staying squares, as far as it fits; smaller where it must be."""
+    factor = side_px // max(picture.size)
+    if factor > 1:
+        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    elif max(picture.size) > side_px:
+        picture = picture.convert("RGB")
+        picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    picture.save(path)
+    return path

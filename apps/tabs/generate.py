@@ -1,0 +1,220 @@
+"""Generate: pictures from noise and a label, a walk from one seed to another, each of them to look at by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from img2img.inference.generate import Wish
+from img2img.modelfile import Header
+
+from ..making import MOST_SAMPLES, Made, class_names, header_of, make
+from ..models import GENERATE, SHIPPED
+from ..panel import PRIVATE, WORK, bad, guarded, model_choices, reporter, status
+from ..service import Service, escaped
+from .parts import columns, lead, plain_examples
+
+_EMPTY = '<p class="quiet">Press Generate, or try an example.</p>'
+_NONE = (
+    '<p role="note">No model that makes pictures from noise is installed yet. Load one on the Models tab, or train one '
+    "on the Train tab: its result appears here.</p>"
+)
+_EXAMPLES = (("16 pictures", (0, 16)), ("A walk", (3, 8, 12)))  # seed and count; or from, to, steps
+
+
+def build(service: Service) -> gr.Dropdown:
+    """Lay the tab out."""
+    return _Tab(service).model
+
+
+class _Tab:
+    """Widgets and what happens to them. The state is what was made last."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        lead("Makes up pictures that never were, from noise: the same seed always gives the same picture.")
+        with columns() as (left, right):
+            with left:
+                self._choices()
+                self._tabs()
+                self.examples = plain_examples("generate", [label for label, _ in _EXAMPLES])
+            with right, gr.Column(elem_classes="stage"):
+                self._stage()
+        self.last = gr.State(None)
+        self.shown = [self.picture, self.one, self.status, self.download, self.last]
+        self._wire()
+
+    # --- layout ------------------------------------------------------------------------------------------------------
+
+    def _choices(self) -> None:
+        self.model = gr.Dropdown(
+            choices=model_choices(self.service, GENERATE, None, shipped=False),
+            value=next(iter(self.service.models.of_task(GENERATE)), None),
+            label="Model",
+            info="Models you load on the Models tab appear here",
+            elem_id="generate-model",
+        )
+        header = header_of(self.service, SHIPPED, None)
+        self.label = gr.Dropdown(**_labels(header), label="Label", elem_id="generate-label")
+
+    def _tabs(self) -> None:
+        with gr.Tabs():
+            with gr.Tab("Samples", id="generate-samples"):
+                with gr.Row():
+                    self.seed = _number("Seed", 0, "generate-seed")
+                    self.count = gr.Slider(
+                        1, MOST_SAMPLES, 64, step=1, label="How many", elem_id="generate-count", min_width=150
+                    )
+                with gr.Row():
+                    self.run = gr.Button("Generate", variant="primary", elem_id="generate-run", scale=3, min_width=110)
+                    self.more = gr.Button("Others", elem_id="generate-more", scale=1, min_width=80)
+                    self.stop = gr.Button("Stop", elem_id="generate-stop", scale=1, min_width=80)
+            with gr.Tab("Walk", id="generate-walk"):
+                with gr.Row():
+                    self.start = _number("From seed", 0, "generate-from")
+                    self.end = _number("To seed", 1, "generate-to")
+                    self.steps = gr.Slider(
+                        2, MOST_SAMPLES, 16, step=1, label="Steps", elem_id="generate-steps", min_width=150
+                    )
+                with gr.Row():
+                    self.walk = gr.Button("Walk", variant="primary", elem_id="generate-walk-run", scale=3)
+                    self.stop_walk = gr.Button("Stop", elem_id="generate-walk-stop", scale=1, min_width=90)
+
+    def _stage(self) -> None:
+        self.picture = gr.Image(
+            label="Made from noise",
+            interactive=False,
+            type="filepath",
+            format="png",
+            height=480,
+            elem_classes=["canvas", "pixels"],
+            elem_id="generate-preview",
+            buttons=["fullscreen"],
+        )
+        self.one = gr.Slider(
+            0, 1, 0, step=1, label="One by one", info="0 shows all", interactive=False, elem_id="generate-one"
+        )
+        there = self.service.models.of_task(GENERATE)
+        self.status = status(_EMPTY if there else _NONE, "generate-status")
+        self.download = gr.DownloadButton(
+            "Download the grid", interactive=False, elem_id="generate-download", variant="primary"
+        )
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def _wire(self) -> None:
+        samples, walk = [self.seed, self.count], [self.start, self.end, self.steps]
+        running = [
+            self._runs(self.run.click, self._sample, samples),
+            self._runs(
+                self.more.click(_next, samples, [self.seed], **PRIVATE, queue=False, show_progress="hidden").then,
+                self._sample,
+                samples,
+            ),
+            self._runs(self.walk.click, self._walk, walk),
+        ]
+        for button, (_, values) in zip(self.examples, _EXAMPLES, strict=True):
+            controls, call = (samples, self._sample) if len(values) == 2 else (walk, self._walk)
+            chosen = button.click(
+                lambda values=values: list(values), None, controls, **PRIVATE, queue=False, show_progress="hidden"
+            )
+            running.append(self._runs(chosen.then, call, controls))
+        for stop in (self.stop, self.stop_walk):
+            stop.click(self._stop, None, [self.status], cancels=running, queue=False, **PRIVATE)
+        quick: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+        self.model.change(self._relabel, [self.model], [self.label], **quick)
+        self.one.input(_one, [self.last, self.one], [self.picture, self.status], **quick, trigger_mode="always_last")
+
+    def _runs(self, event: Any, call: Any, controls: Sequence[Any]) -> Any:
+        inputs = [self.model, self.label, *controls]
+        return event(call, inputs, self.shown, **WORK, **PRIVATE, show_progress_on=[self.status], show_progress="full")
+
+    def _sample(
+        self, model: str | None, label: str | None, seed: float, count: float, request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, ...]:  # fmt: skip
+        return self._made(model, lambda: Wish(int(count or 0), int(seed or 0), label or None), request, progress)
+
+    def _walk(
+        self, model: str | None, label: str | None, start: float, end: float, steps: float, request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, ...]:  # fmt: skip
+        ends = (int(start or 0), int(end or 0))
+        return self._made(
+            model, lambda: Wish(int(steps or 0), label=label or None, interpolate=ends), request, progress
+        )
+
+    def _made(self, model: str | None, wish: Any, request: gr.Request, progress: Any) -> tuple[Any, ...]:
+        user, report = f"{request.session_hash}", reporter(progress, "pictures")
+        made = guarded(
+            lambda: make(
+                self.service, model or SHIPPED, wish(), user, lambda done, total: report(done, total, "make it up")
+            )
+        )
+        if isinstance(made, str):
+            return (gr.skip(), gr.skip(), made, gr.skip(), gr.skip())
+        return _finished(made)
+
+    def _relabel(self, model: str | None, request: gr.Request) -> Any:
+        return gr.update(**_labels(header_of(self.service, model or SHIPPED, f"{request.session_hash}")))
+
+    def _stop(self, request: gr.Request) -> str:
+        self.service.stop(f"{request.session_hash}")
+        return '<p class="quiet">Stopped.</p>'
+
+
+def _number(label: str, value: int, elem_id: str) -> gr.Number:
+    return gr.Number(value, label=label, precision=0, minimum=0, elem_id=elem_id, min_width=90)
+
+
+def _next(seed: float, count: float) -> int:
+    """The first seed that is not in the last grid."""
+    return int(seed or 0) + int(count or 0)
+
+
+def _labels(header: Header | None) -> dict[str, Any]:
+    """What a model may be asked for."""
+    names = class_names(header)
+    if not names:
+        return {"choices": [("Any: the model knows no classes", "")], "value": "", "interactive": False}
+    numbered = [(name, str(number)) for number, name in enumerate(names)]
+    return {"choices": [("Every class in turn", ""), *numbered], "value": "", "interactive": True}
+
+
+def _finished(made: Made) -> tuple[Any, ...]:
+    """A stage with all pictures."""
+    several = made.each is not None and len(made.names) > 1
+    return (
+        gr.update(value=str(made.shown)),
+        gr.update(value=0, maximum=max(1, len(made.names)), interactive=several),
+        _said(made, 0),
+        gr.update(value=str(made.grid), interactive=True, label=f"Download {made.grid.name}"),
+        made,
+    )
+
+
+def _one(made: Made | None, number: float) -> tuple[Any, Any]:
+    """A single picture and what it is."""
+    if made is None:
+        return gr.skip(), gr.skip()
+    try:
+        return str(made.one(int(number or 0)).resolve(strict=True)), _said(made, int(number or 0))
+    except OSError:  # an hour has passed
+        return gr.skip(), bad("These pictures are not there any more: press Generate again.")
+
+
+def _said(made: Made, number: int) -> str:
+    total = len(made.names)
+    what = f"Picture {number} of {total}: {made.names[number - 1]}." if 0 < number <= total else _all(made)
+    return (
+        f'<p class="good">Done: {total} made from noise by {escaped(made.model)}, {made.seconds:.1f} s.</p>'
+        f'<p class="quiet">{escaped(what)}</p>'
+    )
+
+
+def _all(made: Made) -> str:
+    if len(made.names) == 1:
+        return f"{made.names[0]}."
+    return f"From {made.names[0]} to {made.names[-1]}."

@@ -1,0 +1,237 @@
+"""Pictures with a class: MNIST, Fashion-MNIST and CIFAR-10 by name, and folders, recognised by what lies in them.
+
+Nothing is ever downloaded. torchvision's own loaders read what torchvision has laid down, and check its sums; the idx
+files of MNIST's kind, packed or not, are also read as they come, such as those of Debian's `dataset-fashion-mnist`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from img2img.data.folder import Cache, find_photos, photos_in
+from img2img.data.sample import Sample
+from img2img.environment import declare_torchvision_ops
+from img2img.errors import UserError
+
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published data set: its loader in torchvision, where that keeps its files, and how to come by them."""
+
+    title: str
+    loader: str
+    folder: str  # below torchvision's root
+    remedy: str
+
+
+_IDX = "put train-images-idx3-ubyte.gz and its three companions"
+KNOWN = {
+    "mnist": Known("MNIST", "MNIST", "MNIST", f"{_IDX} into ./mnist"),
+    "fashion-mnist": Known(
+        "Fashion-MNIST",
+        "FashionMNIST",
+        "FashionMNIST",
+        f"apt-get install dataset-fashion-mnist, or {_IDX} into ./fashion-mnist",
+    ),
+    "cifar-10": Known("CIFAR-10", "CIFAR10", "cifar-10-batches-py", "unpack cifar-10-python.tar.gz into ./cifar-10"),
+}
+DEBIAN = Path("/usr/share/datasets")
+_IDX_FILES: dict[Part, str] = {"train": "train", "test": "t10k"}
+_TEST_FOLDERS = ("test", "val")
+
+
+@dataclass
+class ArraySource:
+    """Pictures in memory, (N,H,W) or (N,H,W,3) uint8, their labels (N,), and the names of the classes."""
+
+    pictures: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    part: Part
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def key(self, index: int) -> str:
+        return f"{self.part}/{index:06d}"
+
+    def read(self, index: int, number: int) -> Sample:
+        picture = self.pictures[index]
+        photo = picture if picture.ndim == 3 else picture[..., None].repeat(3, -1)
+        return Sample(number, photo=photo, label=self.label(index))
+
+    def label(self, index: int) -> int:
+        """The class of an item, without reading it."""
+        return int(self.labels[index])
+
+
+@dataclass
+class ClassFolderSource:
+    """Photos in one folder a class."""
+
+    paths: list[Path]
+    labels: list[int]
+    class_names: tuple[str, ...]
+    cache: Cache
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def key(self, index: int) -> str:
+        path = self.paths[index]
+        return f"{self.class_names[self.labels[index]]}/{path.name}"
+
+    def read(self, index: int, number: int) -> Sample:
+        return Sample(number, photo=self.cache.read(self.paths[index]), label=self.label(index))
+
+    def label(self, index: int) -> int:
+        """The class of an item, without reading it."""
+        return self.labels[index]
+
+
+LabelledSource = ArraySource | ClassFolderSource
+
+
+def labelled_source(paths: Sequence[str], cache: Cache, part: Part = "train") -> LabelledSource:
+    """The pictures of `data.path` with their classes: `mnist`, `NAME:ROOT`, or a folder.
+
+    Raises UserError for files that are missing or are not what they should be.
+    """
+    if len(paths) != 1:
+        raise UserError(f"data.path: {len(paths)} places: pictures with classes come from one, give one")
+    known, root = _named(paths[0])
+    if known is not None:
+        return _by_name(known, root, part)
+    folder = Path(paths[0]).expanduser().resolve()
+    return _arrays_in(folder, part) or _class_folders(folder, cache, part)
+
+
+def array_source(path: str) -> ArraySource | None:
+    """The pictures of a published data set, for tasks that take any photos; None when `path` is a plain folder."""
+    known, root = _named(path)
+    if known is not None:
+        return _by_name(known, root, "train")
+    return _arrays_in(Path(path).expanduser().resolve(), "train")
+
+
+def _named(path: str) -> tuple[str | None, Path | None]:
+    """`NAME` or `NAME:ROOT` taken apart; (None, None) for what names no published data set."""
+    name, _, root = path.partition(":")
+    if name not in KNOWN:
+        return None, None
+    return name, Path(root).expanduser() if root else None
+
+
+def _by_name(name: str, root: Path | None, part: Part) -> ArraySource:
+    known = KNOWN[name]
+    places = [root] if root else [Path(name), Path("data") / name, Path("data"), DEBIAN / name]
+    for place in places:
+        found = _read_known(known, place, part)
+        if found is not None:
+            return found
+    where = f" in '{root}'" if root else ""
+    raise UserError(f"data.path: no files of {known.title}{where}: {known.remedy}, or name their folder: {name}:FOLDER")
+
+
+def _arrays_in(folder: Path, part: Part) -> ArraySource | None:
+    """A folder that holds a published data set, under whatever name; None for any other."""
+    for known in KNOWN.values():
+        inside = folder if folder.name == known.folder else folder / known.folder
+        if inside.is_dir():
+            return _read_known(known, inside.parent, part)
+    fashion = "fashion" in folder.name.lower()
+    return _read_known(KNOWN["fashion-mnist" if fashion else "mnist"], folder, part)
+
+
+def _read_known(known: Known, place: Path, part: Part) -> ArraySource | None:
+    """By torchvision's loader where its files lie as it lays them, else idx files; None when neither is there."""
+    return _by_torchvision(known, place, part) or _by_idx(known, place, part)
+
+
+def _by_torchvision(known: Known, root: Path, part: Part) -> ArraySource | None:
+    if not (root / known.folder).is_dir():
+        return None
+    loader = _loader(known)
+    try:
+        loaded = loader(str(root), train=part == "train", download=False)
+    except (RuntimeError, OSError, ValueError, AssertionError) as error:
+        if _by_idx(known, root, part):
+            return None  # packed, which torchvision's loader does not read
+        raise UserError(f"data.path: {known.title} in '{root / known.folder}' is not whole: {known.remedy}") from error
+    return ArraySource(np.asarray(loaded.data), np.asarray(loaded.targets), _class_names(loaded), part)
+
+
+def _by_idx(known: Known, place: Path, part: Part) -> ArraySource | None:
+    folders = [place / known.folder / "raw", place / known.folder, place / "raw", place]
+    for folder in folders:
+        files = _idx_file(folder, part, "images-idx3"), _idx_file(folder, part, "labels-idx1")
+        if files[0] is not None and files[1] is not None:
+            pictures, labels = read_idx(files[0], 3), read_idx(files[1], 1)
+            if len(pictures) != len(labels):
+                raise UserError(f"data.path: '{files[0]}' has {len(pictures)} pictures, and {len(labels)} labels")
+            return ArraySource(pictures, labels, _class_names(_loader(known)), part)
+    return None
+
+
+def _idx_file(folder: Path, part: Part, what: str) -> Path | None:
+    names = (f"{_IDX_FILES[part]}-{what}-ubyte{packed}" for packed in ("", ".gz"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """An idx file of bytes (LeCun et al. 1998), packed by gzip or not: uint8 of `dimensions` axes. Raises UserError."""
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise UserError(f"data.path: '{path}' cannot be unpacked ({error}): put a whole copy there") from error
+    header = 4 + 4 * dimensions
+    shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4"))
+    if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) != header + int(np.prod(shape)):
+        raise UserError(f"data.path: '{path}' is not a whole idx file of {dimensions} axes: put a whole copy there")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
+    """torchvision's ImageFolder layout, `CLASS/photo.jpg`, below `train/` and `test/` where there are such."""
+    if not folder.is_dir():
+        find_photos([folder])  # says what is wrong
+    inside = _part_folder(folder, part)
+    names = sorted(d.name for d in inside.iterdir() if d.is_dir() and not d.name.startswith("."))
+    found = [(path, label) for label, name in enumerate(names) for path in photos_in(inside / name)]
+    empty = [name for label, name in enumerate(names) if label not in {known for _, known in found}]
+    if len(names) < 2 or empty:
+        what = f"'{empty[0]}' holds no photo" if empty else f"{len(names)} folders in it"
+        raise UserError(f"data.path: '{inside}' is not a folder of classes ({what}): put each class in its own folder")
+    # By hash, so that any few of them, such as those that are looked at in validation, are of many classes.
+    found.sort(key=lambda item: hashlib.sha256(item[0].relative_to(inside).as_posix().encode()).digest())
+    return ClassFolderSource([p for p, _ in found], [label for _, label in found], tuple(names), cache)
+
+
+def _part_folder(folder: Path, part: Part) -> Path:
+    tests = [folder / name for name in _TEST_FOLDERS if (folder / name).is_dir()]
+    if not (folder / "train").is_dir() or not tests:
+        if part == "train":
+            return folder
+        raise UserError(f"data.path: '{folder}' has no train/ and test/ with the classes in each: part it so")
+    return folder / "train" if part == "train" else tests[0]
+
+
+def _loader(known: Known) -> Any:
+    declare_torchvision_ops()
+    import torchvision.datasets
+
+    return getattr(torchvision.datasets, known.loader)
+
+
+def _class_names(data_set: Any) -> tuple[str, ...]:
+    """`7`, not torchvision's `7 - seven`."""
+    return tuple(name.split(" - ")[0] for name in data_set.classes)

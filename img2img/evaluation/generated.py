@@ -1,0 +1,189 @@
+"""Measuring pictures made from noise and a class: are they what was asked for, and as varied as real ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from img2img.data.folder import Cache
+from img2img.data.labelled import LabelledSource, Part, labelled_source
+from img2img.errors import UserError
+from img2img.evaluation import metrics
+from img2img.evaluation.classifier import Classifier, Seen, seen_by, train_classifier
+from img2img.evaluation.metrics import Column
+from img2img.evaluation.report import PhotoScore, Report, Row, Values
+from img2img.evaluation.worst import Worst
+from img2img.inference.generate import made, noise_task, samples
+from img2img.inference.pipeline import Model
+from img2img.pixels.images import quantise
+from img2img.tasks.noise import FromNoise
+
+PER_CLASS = 500
+WORST, ZOOM = 6, 3
+REAL = "held-out real"
+STATEMENT = (
+    f"{PER_CLASS} samples a class from the seeds 0, 1, …, rounded to 8 bits; a small classifier, trained here on the "
+    "real training part from a fixed seed, says which class it sees; diversity: mean distance of pairs within a class, "
+    "over that of one half of the real test part, and KID against that half, both on the classifier's last features "
+    "(unit length); the other half stands beside as held-out real"
+)
+_ASKED = Column("asked class %", "higher", 1)
+_DIVERSITY = Column("diversity", "higher", 2)
+_KID = Column("KID", "lower", 4)
+COLUMNS = (_ASKED, _DIVERSITY, _KID)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures (N,C,S,S) uint8, their classes (N,), and the names of the classes."""
+
+    pixels: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def part(self, index: Tensor | slice) -> Pictures:
+        """Some of them."""
+        return Pictures(self.pixels[index], self.labels[index], self.names)
+
+
+def measure_generated(models: Sequence[Model], data: str, limit: int | None = None) -> Report:
+    """The report on class-conditional models, the first of which is ours; `limit`: samples a class.
+
+    Raises UserError for a model without classes, or data with other classes than the model's.
+    """
+    tasks = [_with_classes(model) for model in models]
+    train, test = (real_pictures(models[0], data, part) for part in ("train", "test"))
+    began = time.monotonic()
+    classifier = train_classifier(train.pixels, train.labels, len(train.names))
+    seconds = time.monotonic() - began
+    halves = [test.part(slice(start, None, 2)) for start in (0, 1)]
+    sets = {m.name: made_pictures(m, t, test.names, limit or PER_CLASS) for m, t in zip(models, tasks, strict=True)}
+    seen = {name: seen_by(classifier, p.pixels) for name, p in {**sets, REAL: halves[1]}.items()}
+    reference = seen_by(classifier, halves[0].pixels)
+    rows = [
+        row
+        for name, pictures in {**sets, REAL: halves[1]}.items()
+        for row in _rows(name, pictures, seen[name], halves[0], reference, ours=name == models[0].name)
+    ]
+    settings = [*test.names, "all"]
+    ours = models[0].name
+    return Report(
+        task=models[0].task.kind,
+        data=data,
+        protocol=STATEMENT,
+        columns=COLUMNS,
+        photo_count=len(test.labels),
+        rows=sorted(rows, key=lambda row: settings.index(row.setting)),
+        photos=[score for name, pictures in sets.items() for score in _scores(name, pictures, seen[name])],
+        notes=[_classifier_note(classifier, test, seconds), _classes_note(seen[ours], test.names)],
+        worst=_worst(sets[ours], seen[ours]),
+    )
+
+
+def _with_classes(model: Model) -> FromNoise:
+    task = noise_task(model)
+    if not task.classes:
+        raise UserError(f"--model: '{model.name}' knows no classes: none can be asked for and found again")
+    return task
+
+
+def real_pictures(model: Model, data: str, part: Part) -> Pictures:
+    """A part of the data as the model's recipe cuts it."""
+    try:
+        source = labelled_source([data], Cache(0), part)
+    except UserError as error:
+        raise UserError(str(error).replace("data.path", "--data")) from None
+    task, names = noise_task(model), source.class_names
+    if len(names) != task.classes:
+        raise UserError(f"--data: '{data}' has {len(names)} classes, and the model {task.classes}")
+    cut = np.stack([_picture(source, index, model) for index in range(len(source))])
+    labels = torch.tensor([source.label(index) for index in range(len(source))])
+    return Pictures(torch.from_numpy(cut).permute(0, 3, 1, 2), labels, names)
+
+
+def _picture(source: LabelledSource, index: int, model: Model) -> np.ndarray:
+    photo = source.read(index, index).photo
+    assert photo is not None
+    cut = model.recipe.data.centre([photo])[0]
+    if noise_task(model).prediction_channels == 3:
+        return cut
+    return np.rint(cut.mean(2, keepdims=True)).astype(np.uint8)
+
+
+def made_pictures(model: Model, task: FromNoise, names: tuple[str, ...], per_class: int) -> Pictures:
+    """Samples of every class, rounded as a file would hold them."""
+    labels = torch.arange(task.classes).repeat_interleave(per_class)
+    drawn = samples(task, range(len(labels)), 0)
+    pictures = made(model, task.condition(drawn.noise, labels, drawn.code))[:, : task.prediction_channels]
+    return Pictures(torch.from_numpy(quantise(pictures.numpy(), np.uint8)), labels, names)
+
+
+def _rows(name: str, made: Pictures, seen: Seen, real: Pictures, reference: Seen, ours: bool) -> list[Row]:
+    """A row for each class and one for all; the diversity of all is the classes' mean."""
+    hit = (seen.probabilities.argmax(1) == made.labels).float() * 100
+    values: dict[str, Values] = {}
+    for number, class_name in enumerate(made.names):
+        own, theirs = made.labels == number, real.labels == number
+        a, b = _unit(seen.features[own]), _unit(reference.features[theirs])
+        numbers = float(hit[own].mean()), float(torch.pdist(a).mean() / torch.pdist(b).mean()), _kid(a, b)
+        values[class_name] = dict(zip((c.name for c in COLUMNS), numbers, strict=True))
+    spread = float(np.mean([v[_DIVERSITY.name] for v in values.values()]))
+    whole = float(hit.mean()), spread, _kid(_unit(seen.features), _unit(reference.features))
+    values["all"] = dict(zip((c.name for c in COLUMNS), whole, strict=True))
+    return [Row(setting, name, "model" if ours else "baseline", found) for setting, found in values.items()]
+
+
+def _unit(features: Tensor) -> Tensor:
+    return F.normalize(features.double(), dim=1)
+
+
+def _kid(made: Tensor, real: Tensor) -> float:
+    """Scaled so that the kernel's dot product over d is a cosine."""
+    return metrics.kid(made * made.shape[1] ** 0.5, real * real.shape[1] ** 0.5)
+
+
+def _scores(name: str, made: Pictures, seen: Seen) -> list[PhotoScore]:
+    sure = seen.probabilities.gather(1, made.labels[:, None])[:, 0].tolist()
+    return [
+        PhotoScore(f"seed {seed}", made.names[label], name, {"probability of the asked class": p})
+        for seed, (label, p) in enumerate(zip(made.labels.tolist(), sure, strict=True))
+    ]
+
+
+def _classifier_note(classifier: Classifier, test: Pictures, seconds: float) -> str:
+    right = (seen_by(classifier, test.pixels).probabilities.argmax(1) == test.labels).float().mean()
+    return f"the classifier, trained in {seconds:.0f} s, is right on {100 * right:.1f} % of the real test pictures"
+
+
+def _classes_note(seen: Seen, names: tuple[str, ...]) -> str:
+    counts = torch.bincount(seen.probabilities.argmax(1), minlength=len(names))
+    fewest = int(counts.argmin())
+    share = 100 * counts[fewest] / counts.sum()
+    return f"{int((counts > 0).sum())} of {len(names)} classes are seen; the rarest, {names[fewest]}, in {share:.1f} %"
+
+
+def _worst(made: Pictures, seen: Seen) -> list[Worst]:
+    """For each class, the samples that look least like it to the classifier."""
+    sure = seen.probabilities.gather(1, made.labels[:, None])[:, 0]
+    lines = []
+    for number, name in enumerate(made.names):
+        own = (made.labels == number).nonzero()[:, 0]
+        least = own[sure[own].argsort()[:WORST]]
+        panels = [(_caption(seen, int(i), made.names, float(sure[i])), _panel(made.pixels[i])) for i in least]
+        lines.append(Worst(f"asked for: {name}", tuple(panels)))
+    return lines
+
+
+def _caption(seen: Seen, index: int, names: tuple[str, ...], sure: float) -> str:
+    return f"seed {index}: {100 * sure:.0f} %, {names[int(seen.probabilities[index].argmax())]}"
+
+
+def _panel(picture: Tensor) -> np.ndarray:
+    array = picture.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(array.repeat(ZOOM, 0).repeat(ZOOM, 1))

@@ -1,0 +1,120 @@
+"""What a run does about a diagnosis (`train.on_trouble`): tell, stop, or adapt, all of it kept in log.jsonl.
+
+Nothing is remembered but the rows of the log and the remedies in the checkpoint, so a resumed run does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+
+from img2img.recipe import Recipe
+from img2img.training.doctor import SEVERITIES, Diagnosis, Facts, Row, diagnose
+from img2img.training.game import Game, Remedies
+
+LEAST_RATE, MOST_RATE, MOST_NOISE, RAREST_TURN = 1 / 16, 4.0, 0.2, 4
+WEAKENS_D = ("discriminator winning", "mode collapse", "loss spikes", "exploding gradients")
+STRENGTHENS_D = ("discriminator blind", "fooling D with garbage")
+
+
+class Treatment:
+    """Looks at the rows of a run whenever one is added, and acts as the recipe says; the same in every process."""
+
+    def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
+        self.facts, self.on_trouble, self.accelerator = Facts.of(recipe.fields()), recipe.train.on_trouble, accelerator
+
+    def news(self, rows: Sequence[Row]) -> list[Diagnosis]:
+        """What is wrong now and not in the log yet, or only in a milder form."""
+        told = [(row["diagnosis"], SEVERITIES.index(row["severity"])) for row in rows if "severity" in row]
+        return [d for d in self._found(rows) if all(name != d.name or rank < d.rank for name, rank in told)]
+
+    def wants_stop(self, found: Sequence[Diagnosis]) -> bool:
+        """Whether the run is to end here; a mild finding is only told."""
+        if self.on_trouble != "stop":
+            return False
+        return bool(self._agreed([float(any(d.rank > 0 for d in found))])[0])
+
+    def adapt(self, rows: Sequence[Row], step: Game[Any]) -> dict[str, Any] | None:
+        """Give the next remedy for the worst clear finding, if there is one; the row for the log."""
+        if self.on_trouble != "adapt" or not step.critics:
+            return None
+        before = after = step.remedies
+        for sick in (d for d in self._found(rows) if d.rank > 0):
+            after = treated(sick, before, rows)
+            if after != before:
+                break
+        slower, noise, every = self._agreed([after.d_lr_factor, after.instance_noise, float(after.d_every)])
+        step.remedies = Remedies(slower, noise, int(every))
+        return remedy_row(sick, before, after) if after != before else None
+
+    def _found(self, rows: Sequence[Row]) -> list[Diagnosis]:
+        """After a remedy, only what has been seen since counts."""
+        given = [int(row["step"]) for row in rows if "remedy" in row]
+        return diagnose(rows, self.facts, since=given[-1] if given else 0)
+
+    def _agreed(self, numbers: list[float]) -> list[float]:
+        """The main process's numbers, in every process."""
+        if self.accelerator.num_processes == 1:
+            return numbers
+        given = torch.tensor(numbers, dtype=torch.float64 if self.accelerator.device.type != "mps" else torch.float32)
+        shared: torch.Tensor = broadcast(given.to(self.accelerator.device))
+        return shared.tolist()
+
+
+def told_before(diagnosis: Diagnosis, rows: Sequence[Row]) -> bool:
+    """Whether the log holds the diagnosis in any form."""
+    return any(row.get("diagnosis") == diagnosis.name for row in rows)
+
+
+def row_of(diagnosis: Diagnosis) -> dict[str, Any]:
+    """A diagnosis as a row of the log."""
+    d = diagnosis
+    return {"step": d.step, "diagnosis": d.name, "severity": d.severity, "numbers": d.numbers, "advice": d.remedy}
+
+
+def remedy_row(diagnosis: Diagnosis, before: Remedies, after: Remedies) -> dict[str, Any]:
+    """What was changed because of a diagnosis, as a row of the log."""
+    said = [
+        f"{name} {old:g} → {new:g}"
+        for (name, old), new in zip(asdict(before).items(), asdict(after).values(), strict=True)
+        if old != new
+    ]
+    return {"step": diagnosis.step, "diagnosis": diagnosis.name, "remedy": ", ".join(said)}
+
+
+def treated(diagnosis: Diagnosis, remedies: Remedies, rows: Sequence[Row]) -> Remedies:
+    """The next remedy for a clear diagnosis; the same remedies when nothing (more) can be done.
+
+    Against a strong discriminator, in turn: half its rate, noise on all it sees, a turn less (Sønderby et al. 2017;
+    Heusel et al. 2017 on two rates). Against a weak one, those are taken back, then its rate is doubled.
+    """
+    if diagnosis.name in WEAKENS_D:
+        choices = (_slower(remedies), _noisier(remedies), _rarer(remedies))
+        given = sum("remedy" in row for row in rows)
+        turns = [choices[(given + n) % 3] for n in range(3)]
+    elif diagnosis.name in STRENGTHENS_D:
+        turns = [replace(remedies, d_every=1), replace(remedies, instance_noise=0.0), _faster(remedies)]
+    else:
+        turns = []
+    return next((changed for changed in turns if changed != remedies), remedies)
+
+
+def _slower(r: Remedies) -> Remedies:
+    return replace(r, d_lr_factor=max(LEAST_RATE, r.d_lr_factor / 2))
+
+
+def _faster(r: Remedies) -> Remedies:
+    return replace(r, d_lr_factor=min(MOST_RATE, r.d_lr_factor * 2))
+
+
+def _noisier(r: Remedies) -> Remedies:
+    return replace(r, instance_noise=min(MOST_NOISE, max(0.05, 2 * r.instance_noise)))
+
+
+def _rarer(r: Remedies) -> Remedies:
+    return replace(r, d_every=min(RAREST_TURN, r.d_every + 1))

@@ -1,0 +1,332 @@
+"""Every sickness made on purpose by a real small run, at three severities; healthy runs, in which nothing is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from img2img.cli import main
+from img2img.data.sample import Batch, Sample
+from img2img.losses.objectives import OBJECTIVES
+from img2img.recipe import Recipe
+from img2img.resources import recipes_dir
+from img2img.tasks.translate import Translate
+from img2img.training.checkpoint import latest_checkpoint
+from img2img.training.doctor import RULES, SEVERITIES, Facts, diagnose, verdict
+from img2img.training.player import TrainingError
+from img2img.training.trainer import Interrupted, Trainer
+
+
+class Careless(Translate):
+    """Grey to colour, by someone who mistakes ranges or hides the input behind noise."""
+
+    kind: str
+    source: Literal["pairs", "edges", "grey", "sepia", "blur", "downscale", "unpaired"] = "grey"
+    times: float = 1.0
+    plus: float = 0.0
+    veil: float = 0.0
+
+    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+        pair = super().make_pair(sample, rng)
+        noise = torch.from_numpy(rng.random(tuple(pair.condition.shape), dtype=np.float32))
+        condition = self.veil * noise + (1 - self.veil) * pair.condition
+        return replace(pair, condition=condition, target=pair.target * self.times + self.plus)
+
+
+RING = [
+    "train.steps=160",
+    "train.batch_size=64",
+    "train.lr=1e-3",
+    "train.log_every=4",
+    "train.validate_every=20",
+    "train.checkpoint_every=10000",
+    "data.validation_max=400",
+]
+PHOTOS: dict[str, Any] = {
+    "name": "careless",
+    "task": {"kind": f"{__name__}:Careless"},
+    "data": {"crop_px": 32, "resize_px": [40, 48], "validation_share": 0.5},
+    "generator": {"kind": "unet", "width": 8, "levels": 4, "norm": "instance", "dropout": 0.0, "upsampling": "resize"},
+    "losses": [{"kind": "l1"}],
+    "train": {
+        "steps": 60,
+        "batch_size": 4,
+        "lr": 2e-3,
+        "betas": [0.5, 0.999],
+        "schedule": "constant",
+        "log_every": 2,
+        "validate_every": 10,
+        "checkpoint_every": 10000,
+        "ema_halflife_images": 0,
+        "precision": "fp32",
+    },
+}
+PATCHES = {"kind": "patchgan", "width": 8, "layers": 2, "norm": "instance"}
+
+
+def ring(*overrides: str) -> Recipe:
+    return Recipe.load("ring", [*RING, *overrides])
+
+
+def photos(folder: Path, *overrides: str) -> Recipe:
+    """A tiny U-Net on six small photos, three of them held out; against a small PatchGAN if it is asked for."""
+    source = folder / "careless.yaml"
+    fields = {**PHOTOS, "data": {**PHOTOS["data"], "path": str(folder / "photos")}}
+    if any(text.startswith("adversarial") for text in overrides):
+        fields |= {"discriminator": PATCHES, "adversarial": {"kind": "lsgan", "sees": ["condition"]}}
+    source.write_text(json.dumps(fields))
+    return Recipe.load(source, overrides)
+
+
+def rows_of(recipe: Recipe, out: Path, *, resume: bool = False) -> list[dict[str, Any]]:
+    """The log of a run, which may end in NaN."""
+    try:
+        Trainer(recipe, out, resume=resume, device="cpu").run()
+    except TrainingError as error:
+        if "NaN" not in str(error):
+            raise
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def told(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Diagnoses with the worst rank at which each was told."""
+    found: dict[str, int] = {}
+    for row in rows:
+        if "severity" in row:
+            found[row["diagnosis"]] = max(found.get(row["diagnosis"], 0), SEVERITIES.index(row["severity"]))
+    return found
+
+
+# Where it is made, what is done to three degrees, and how bad the last is at least.
+Case = tuple[Callable[..., Recipe], tuple[str, str, str], int]
+CASES: dict[str, Case] = {
+    # A discriminator that goes on learning against a generator that hardly does.
+    "discriminator winning": (
+        lambda folder, *o: photos(folder, "adversarial.kind=ns", "train.lr=1e-6", "adversarial.lr=3e-3", *o),
+        ("train.steps=60", "train.steps=90", "train.steps=120"),
+        2,
+    ),
+    # Noise on all it sees, up to 20 times as wide as the ring.
+    "discriminator blind": (
+        lambda _, *o: ring("adversarial.instance_noise_until=1", *o),
+        ("adversarial.instance_noise=6", "adversarial.instance_noise=12", "adversarial.instance_noise=40"),
+        2,
+    ),
+    # A discriminator that hardly or never learns is fooled by points further and further out.
+    "fooling D with garbage": (
+        lambda _, *o: ring(*o),
+        ("adversarial.lr=1e-6", "adversarial.lr=1e-7", "adversarial.lr=1e-9"),
+        2,
+    ),
+    "not a number": (lambda _, *o: ring(*o), ("train.lr=1e15", "train.lr=1e20", "train.lr=1e30"), 2),
+    # The condition disappears behind noise: the same is made of every input.
+    "mode collapse": (photos, ("task.veil=0.9", "task.veil=0.97", "task.veil=1"), 2),
+    "input ignored": (photos, ("task.veil=0.9", "task.veil=0.97", "task.veil=1"), 2),
+    # Steps that throw the weights about.
+    "saturated outputs": (photos, ("train.lr=0.1", "train.lr=0.3", "train.lr=1"), 2),
+    # Transposed convolutions, whose first grid a loud and hasty adversarial loss does not let go.
+    "checkerboard": (
+        lambda folder, *o: photos(folder, "generator.upsampling=transposed", "train.lr=1e-2", *o),
+        ("adversarial.weight=3", "adversarial.weight=10", "adversarial.weight=30"),
+        1,
+    ),
+    # Three photos, always the same crop, and time.
+    "overfitting": (
+        lambda folder, *o: photos(folder, "task.source=edges", "data.crop_px=96", "data.resize_px=null", *o),
+        tuple(f"data.flip=false train.lr=5e-3 train.steps={steps}" for steps in (80, 100, 160)),
+        1,
+    ),
+    # Targets no tanh reaches: every output is white.
+    "dead outputs": (photos, ("task.times=20", "task.times=60", "task.times=255"), 2),
+    "wrong data range": (photos, ("task.plus=-0.1", "task.times=2 task.plus=-1", "task.times=255"), 2),
+}
+QUICK = ("not a number", "input ignored", "wrong data range")
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CASES])
+def test_a_sickness_made_on_purpose_is_found_at_three_severities(name: str, tmp_path: Path, photo_folder: Path) -> None:
+    make, levels, least = CASES[name]
+    ranks = []
+    for number, overrides in enumerate(levels):
+        found = told(rows_of(make(tmp_path, *overrides.split()), tmp_path / str(number)))
+        assert name in found, (overrides, found)
+        ranks.append(found[name])
+    assert ranks == sorted(ranks) and ranks[-1] >= least, ranks
+
+
+@pytest.mark.slow
+def test_a_game_that_swings_is_told_as_spikes(tmp_path: Path) -> None:
+    recipe = ring("adversarial.kind=hinge", "adversarial.lr=1e-4")
+    assert "loss spikes" in told(rows_of(recipe, tmp_path / "run"))
+
+
+def written(count: int = 40, **columns: Callable[[int], Any]) -> list[dict[str, Any]]:
+    """Rows of a log of a steady game, with some columns as functions of the row's place."""
+    steady: dict[str, Any] = {"d_loss": 1.2, "adversarial": 0.8, "d_accuracy": 0.7, "g_signal": 1.0}
+    steady |= {"d_grad_norm": 1.0, "g_grad_norm": 1.0}
+    rows = []
+    for n in range(count):
+        measured = {"validation": {"psnr_db": 20 + n / 10}, "baseline": {"psnr_db": 15.0}, "vitals": {"diversity": 0.9}}
+        row = {"step": 10 * (n + 1), **steady, **(measured if n % 4 == 3 else {})}
+        rows.append(row | {name: column(n) for name, column in columns.items()})
+    return rows
+
+
+def vital(**values: float) -> dict[str, Callable[[int], Any]]:
+    return {"vitals": lambda n: {"diversity": 0.9, **values} if n % 4 == 3 else None}
+
+
+# The same sicknesses as they stand in a log: the thresholds of all three severities.
+LOGS: dict[str, tuple[dict[str, Callable[[int], Any]], ...]] = {
+    "discriminator winning": tuple(
+        {"d_accuracy": lambda n: 1.0, "d_loss": lambda n, x=x: 1.386 / x} for x in (15, 50, 300)
+    ),
+    "discriminator blind": tuple({"d_accuracy": lambda n, x=x: x} for x in (0.57, 0.54, 0.5)),
+    "loss spikes": tuple(
+        {"peaks": lambda n, x=x: {"g_grad_norm": x if n == 37 else 1.5, "d_grad_norm": 1.5}} for x in (30, 100, 1000)
+    ),
+    "fooling D with garbage": tuple(
+        {
+            "adversarial": lambda n, x=x: -(n // 3) * 0.3 - (n % 2) * x,
+            "d_accuracy": lambda n: 0.4,
+            "validation": lambda n: {"psnr_db": 15.0} if n % 4 == 3 else None,
+        }
+        for x in (0.4, 0.15, 0.01)
+    ),
+    "mode collapse": tuple(vital(diversity=x) for x in (0.5, 0.3, 0.1)),
+    "input ignored": tuple(vital(own_input=x) for x in (0.87, 0.94, 1.0)),
+    "overfitting": tuple(
+        {
+            "validation": lambda n, x=x: {"psnr_db": 20 - x * n / 39} if n % 4 == 3 else None,
+            "training": lambda n, x=x: {"psnr_db": 20 + x * n / 39} if n % 4 == 3 else None,
+        }
+        for x in (1.5, 3, 6)
+    ),
+    "checkerboard": tuple(vital(checkerboard=x) for x in (6, 20, 50)),
+    "exploding gradients": tuple({"g_grad_norm": lambda n, x=x: 1.0 if n < 9 else x} for x in (200, 3e3, 1e5)),
+    "dead outputs": tuple(vital(dead=x) for x in (0.2, 0.5, 1.0)),
+    "saturated outputs": tuple(vital(saturated=x) for x in (0.2, 0.4, 0.9)),
+    "wrong data range": tuple(
+        {"ranges": lambda n, r=r: {"target_low": r[0], "target_high": r[1]}} for r in ((-0.1, 1), (-1, 1), (0, 255))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_three_severities_are_told_apart_in_a_log(name: str) -> None:
+    facts = Facts(steps=400, kind="ns")
+    for severity, columns in zip(SEVERITIES, LOGS[name], strict=True):
+        found = {d.name: d for d in diagnose(written(**columns), facts)}
+        assert name in found and found[name].severity == severity, (severity, found)
+        assert found[name].line.endswith(found[name].remedy) and found[name].step == 400
+
+
+def test_a_steady_log_raises_nothing_under_any_objective() -> None:
+    for kind in OBJECTIVES:
+        assert diagnose(written(), Facts(steps=400, kind=kind)) == []
+
+
+def test_a_strong_critic_is_no_sickness_and_a_rising_sign_is_given_time() -> None:
+    strong = written(d_accuracy=lambda n: 1.0, d_loss=lambda n: -50.0)
+    assert diagnose(strong, Facts(steps=400, kind="wgan_gp")) == []
+    growing = written(vitals=lambda n: {"diversity": 1.3**n / 1e5} if n % 4 == 3 else None)
+    assert diagnose(growing, Facts(steps=4000, kind="ns")) == []
+
+
+def checkpointed(out: Path) -> dict[str, torch.Tensor]:
+    checkpoint = latest_checkpoint(out / "checkpoints")
+    assert checkpoint is not None
+    return checkpoint.tensors
+
+
+STRONG = ("adversarial.kind=ns", "train.lr=1e-6", "adversarial.lr=3e-3")
+
+
+def test_stop_saves_says_so_in_one_line_and_can_be_resumed(
+    tmp_path: Path, photo_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(photos(tmp_path, *STRONG, "train.on_trouble=stop").to_yaml())
+    command = ["train", str(recipe), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert main(command) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: step ") and "input ignored (severe): " in error and "--resume" in error
+    stopped = latest_checkpoint(tmp_path / "run/checkpoints")
+    assert stopped is not None and f"step {stopped.facts['step']}:" in error
+    assert (tmp_path / "run/report.html").is_file() and (tmp_path / "run/model.safetensors").is_file()
+    assert main([*command, "--resume", "train.on_trouble=warn"]) == 0
+
+
+def test_adapt_weakens_the_discriminator_and_resumes_bit_for_bit(tmp_path: Path, photo_folder: Path) -> None:
+    recipe = photos(tmp_path, *STRONG, "train.on_trouble=adapt")
+    rows = rows_of(recipe, tmp_path / "whole")
+    given = [row for row in rows if "remedy" in row]
+    assert len(given) >= 2 and {"step", "diagnosis", "remedy"} <= set(given[0])
+    assert given[0]["remedy"] == "d_lr_factor 1 → 0.5" and given[1]["remedy"] == "instance_noise 0 → 0.05"
+    whole = checkpointed(tmp_path / "whole")
+    assert whole["remedies"].tolist() == [0.5, 0.05, 1 + (len(given) > 2)]
+    stopped_at(recipe, tmp_path / "cut", given[0]["step"] + 10)
+    rows_of_cut = rows_of(recipe, tmp_path / "cut", resume=True)
+    same(whole, checkpointed(tmp_path / "cut"))
+    assert [row for row in rows_of_cut if "diagnosis" in row] == [row for row in rows if "diagnosis" in row]
+
+
+def test_each_diagnosis_is_warned_of_once(tmp_path: Path, photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = rows_of(photos(tmp_path, *STRONG), tmp_path / "run")
+    lines = [message for message in caplog.messages if "discriminator winning" in message]
+    assert len(lines) == 1 and "Lower adversarial.lr" in lines[0]
+    told_rows = [row for row in rows if row.get("diagnosis") == "discriminator winning"]
+    assert 1 <= len(told_rows) <= 3  # again only when it gets worse
+    assert all(SEVERITIES.index(a["severity"]) < SEVERITIES.index(b["severity"]) for a, b in pairwise(told_rows))
+
+
+def stopped_at(recipe: Recipe, out: Path, step: int) -> None:
+    trainer = Trainer(recipe, out, device="cpu")
+    take = trainer._one_step
+
+    def one_step(*args: Any) -> None:
+        take(*args)
+        trainer.stop_wanted = trainer.done == step
+
+    trainer._one_step = one_step  # type: ignore[method-assign]  # the test's stand-in for a finger on Ctrl-C
+    with pytest.raises(Interrupted):
+        trainer.run()
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+def test_a_healthy_game_and_a_healthy_translation_raise_nothing(tmp_path: Path, photo_folder: Path) -> None:
+    for number, recipe in enumerate((ring("adversarial.kind=lsgan", "train.steps=300"), photos(tmp_path))):
+        assert told(rows_of(recipe, tmp_path / str(number))) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_the_ring_raises_nothing_under_any_objective(kind: str, tmp_path: Path) -> None:
+    assert told(rows_of(Recipe.load("ring", [f"adversarial.kind={kind}"]), tmp_path / "run")) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(recipes_dir().glob("*_tiny.yaml")), ids=lambda path: path.stem)
+def test_no_tiny_recipe_raises_anything(path: Path, tmp_path: Path) -> None:
+    assert told(rows_of(Recipe.load(path), tmp_path / "run")) == {}
+
+
+def test_a_log_of_any_kind_can_be_read() -> None:
+    """Rows cut short, of other methods, of before the doctor: nothing is found, nothing fails."""
+    odd: list[dict[str, Any]] = [{}, {"step": 3}, {"resumed_from_step": 2, "step": 2}, {"step": 4, "validation": {}}]
+    odd += [{"step": 5, "validation": {"psnr_db": 1.0}, "baseline": {}}, {"step": 6, "d_accuracy": None, "ranges": {}}]
+    assert diagnose([], Facts()) == diagnose(odd * 20, Facts(kind="ns")) == []
+    assert verdict([{"step": 5, "l1": 0.1}]).startswith("Too early")
+    assert len({rule.__name__ for rule in RULES}) == len(RULES)
