@@ -114,11 +114,11 @@ CASES: dict[str, Case] = {
         ("train.steps=60", "train.steps=90", "train.steps=120"),
         2,
     ),
-    # Noise on all it sees, up to 20 times as wide as the ring.
+    # Noise on all it sees, up to fifty times as wide as the ring.
     "discriminator blind": (
         lambda _, *o: ring("adversarial.instance_noise_until=1", *o),
-        ("adversarial.instance_noise=6", "adversarial.instance_noise=12", "adversarial.instance_noise=40"),
-        2,
+        ("adversarial.instance_noise=15", "adversarial.instance_noise=30", "adversarial.instance_noise=100"),
+        1,
     ),
     # A discriminator that hardly or never learns is fooled by points further and further out.
     "fooling D with garbage": (
