@@ -36,6 +36,10 @@ class Running:
     log: Path
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running_app(
     log: Path, flags: Sequence[str] = (), launcher: Sequence[str] = ("-m", "img2img"), seconds: float = 300
@@ -45,7 +49,8 @@ def running_app(
     started = time.monotonic()
     with log.open("w") as file:
         command = [sys.executable, *launcher, "app", "--port", str(port), *flags]
-        process = subprocess.Popen(command, stderr=file, stdout=file, text=True)
+        # A shell's background job ignores Ctrl-C, and so would its children.
+        process = subprocess.Popen(command, stderr=file, stdout=file, text=True, preexec_fn=_hear_ctrl_c)
     try:
         while not _answers(url):
             if process.poll() is not None or time.monotonic() - started > seconds:
