@@ -168,8 +168,9 @@ def discriminator_blind(chart: Chart) -> Diagnosis | None:
     best = max(fmean(accuracy[i : i + WINDOW]) for i in range(len(accuracy) - WINDOW + 1))
     # Made ones are bad at first, and a D that sees anything tells 0.57 of them apart; later ½ is what one hopes for.
     never = _grade(best, (0.55, 0.535, 0.525)) if len(accuracy) >= 4 * WINDOW else None
-    # At ½ the game is even; below a third D points the wrong way, and G follows.
-    fooled = _grade(fmean(now), (0.33, 0.2, 0.05))
+    # At ½ the game is even; below a third D points the wrong way, and G follows, unless D is coming round by itself.
+    recovering = fmean(now) > 1.1 * fmean(accuracy[-2 * WINDOW : -WINDOW] or now)
+    fooled = None if recovering else _grade(fmean(now), (0.33, 0.2, 0.05))
     said = f"at its best it told {best:.0%} of the pairs apart" if never else "it ranks made ones above real ones"
     return _diagnosis(
         chart,
