@@ -71,7 +71,7 @@ def model_card(name: str) -> str:
         ("notes", card.notes or "none"),
         ("made by", f"img2img {card.version}"),
     ]
-    metrics = json.dumps(card.metrics, indent=2) if card.metrics else "none recorded"
+    metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"
     fields = yaml.safe_dump(recipe.fields(), sort_keys=False, allow_unicode=True)
     return "\n".join([aligned(facts), "", f"metrics: {metrics}", "", "recipe:", _indented(fields)])
 
@@ -136,6 +136,13 @@ def aligned(rows: Iterable[tuple[str, ...]]) -> str:
 def _first_comment(path: Path) -> str:
     lines = path.read_text(encoding="utf-8").splitlines()
     return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+
+
+def _rounded(value: Any) -> Any:
+    """The same with four digits to every number."""
+    if isinstance(value, Mapping):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _indented(text: str) -> str:

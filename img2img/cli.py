@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -46,10 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed("interrupted", 1)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of click, which some versions of typer bring along
-            return _failed(f"{_one_line(error.format_message()).rstrip('.')}; see --help", 2)
+            return _failed(_usage(error.format_message()), 2)
         if DEBUG:
             traceback.print_exc()
         return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
+
+
+def _usage(message: str) -> str:
+    """Click's words on one line, with what to write where that is one thing."""
+    line = re.sub(r"Input should be (an? )valid (\w+),.*", r"give \1\2", _one_line(message).rstrip("."))
+    if line == "Missing option '--input'":
+        return f"{line}: write img2img infer --input PHOTO"
+    return f"{line.replace('a integer', 'a whole number')}; see --help"
 
 
 def _version(asked: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -387,6 +388,7 @@ def _step_into(place: Any, part: str, key: str) -> Any:
     return inner
 
 
+@cache
 def schema() -> dict[str, Any]:
     """JSON Schema of a recipe; `task` may be any kind that is installed, or an import path."""
     whole = Recipe.model_json_schema()

@@ -102,7 +102,9 @@ def test_it_runs_as_a_module_and_without_arguments_helps() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["infer"], "--input"),
+        (["infer"], "'--input': write img2img infer --input PHOTO"),
+        (["infer", "--input", "a.jpg", "--strength", "50%"], "'--strength': give a number"),
+        (["infer", "--input", "a.jpg", "--mask-grow", "1.5"], "'--mask-grow': give a whole number"),
         (["infer", "--input", "a.jpg", "--tsk", "denoise"], "--tsk"),
         (["infer", "--input", "a.jpg", "--seed", "x"], "--seed"),
         (["train"], "RECIPE"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import img2img.tasks
+from img2img import tasks
 from img2img.data.sample import Batch, Sample, as_tensor, sample_rng
 from img2img.errors import UserError
 from img2img.modelfile import Card, load_generator, save_model
@@ -607,7 +608,7 @@ def entry_point(monkeypatch: pytest.MonkeyPatch) -> str:
         assert group == "img2img.tasks"
         return [point] if name in (None, "invert") else []
 
-    monkeypatch.setattr(img2img.tasks, "entry_points", installed)
+    monkeypatch.setattr(tasks, "entry_points", installed)
     return "invert"
 
 
@@ -651,3 +652,13 @@ def test_a_model_file_may_not_choose_code_to_run(tmp_path: Any) -> None:
         load_generator(file)
     with pytest.raises(UserError, match="a model file may not choose code"):
         task_class("antigravity:Anything", trusted=False)
+
+
+def test_a_broken_task_file_breaks_no_other_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "half_written.py").write_text("class (\n")
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
+    known = set(tasks.built_in())
+    assert set(tasks.built_in.__wrapped__()) == known
+    assert "half_written.py is left out: SyntaxError" in caplog.text

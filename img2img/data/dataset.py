@@ -165,10 +165,16 @@ def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
         raise UserError(f"data.path: {count} photos leave none to train on: add photos")
     if not held_out and config.validation_share:
         log.warning("1 %s: nothing is held out to validate on", task.reads)
-    validation = list(_validation(source, held_out[: config.validation_max], task, config, seed))
+    seen: list[int] = []
+    validation = list(_validation(source, held_out[: config.validation_max], task, config, seed, seen))
     names = source.class_names if isinstance(source, LabelledSource) and task.reads == "label" else ()
     own_target = validation and not task.from_noise
-    trained = list(_validation(source, train[: len(validation)], task, config, seed)) if own_target else []
+    trained = list(_validation(source, train[: len(validation)], task, config, seed, seen)) if own_target else []
+    if small := sum(side < config.crop_px for side in seen):
+        log.warning(
+            "%d of %d photos looked at are smaller than data.crop_px (%d px) and are enlarged: set data.crop_px=%d",
+            small, len(seen), config.crop_px, max(16, min(seen)),
+        )  # fmt: skip
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
     return Photos(TrainingSet(source, train, task, config, seed), validation, count, trained, names)
@@ -207,15 +213,22 @@ def resolve_folder(path: str) -> Path:
     return Path(path).expanduser().resolve()
 
 
-def _validation(source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int) -> Iterator[Batch]:
-    """Middle crops of held-out photos with frozen damage and masks, the same at every validation and every run."""
+def _validation(
+    source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int, seen: list[int]
+) -> Iterator[Batch]:
+    """Middle crops of held-out photos with frozen damage and masks, the same at every validation and every run.
+
+    The shorter side of each photo, px, is added to `seen`.
+    """
     for place, index in enumerate(items):
         try:
-            sample = _mapped(source.read(index, place), config.centre)
+            sample = source.read(index, place)
         except UserError as error:
             log.warning("left out of validation: %s", error)
             continue
-        yield task.make_pair(sample, sample_rng(seed, VALIDATION, place))
+        if sample.photo is not None:
+            seen.append(min(sample.photo.shape[:2]))
+        yield task.make_pair(_mapped(sample, config.centre), sample_rng(seed, VALIDATION, place))
 
 
 def _mapped(sample: Sample, change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> Sample:

@@ -41,7 +41,7 @@ class Adversarial(OptimizerConfig):
     )
     d_steps: int | None = Field(None, ge=1, description="D's steps to one of G's; train.steps counts D's")
     d_loss_weight: float = Field(1.0, gt=0, description="slows D relative to G; pix2pix uses 0.5")
-    clip_weights: float | None = Field(None, gt=0, description="D's weights are clipped to ± this; wgan: 0.01")
+    clip_weights: float | None = Field(None, ge=0, description="D's weights are clipped to ± this, 0: not; wgan: 0.01")
     gradient_penalty: float | None = Field(None, ge=0, description="its weight; wgan_gp and dragan: 10")
     r1: float = Field(0.0, ge=0, description="weight γ of the gradient penalty at real ones (Mescheder et al. 2018)")
     r1_every: int = Field(1, ge=1, description="R1 is computed every so many steps and weighs as much more (lazy)")
@@ -92,7 +92,7 @@ class Adversarial(OptimizerConfig):
     @property
     def weight_limit(self) -> float | None:
         """What D's weights are clipped to, or None."""
-        return self.played.clip_weights if self.clip_weights is None else self.clip_weights
+        return (self.played.clip_weights if self.clip_weights is None else self.clip_weights) or None
 
     @property
     def rounds(self) -> int:

@@ -18,9 +18,12 @@ def diffaugment(x: Tensor, kinds: tuple[Augmentation, ...], colour_channels: int
     """(B,C,H,W) with its first `colour_channels` recoloured and all of it moved and cut, drawn anew a sample."""
     if "colour" in kinds:
         x = torch.cat([_colour(x[:, :colour_channels]), x[:, colour_channels:]], 1)
+    if not {"translation", "cutout"} & set(kinds):
+        return x
+    x = x - 0.5  # what is moved in and cut out is 0 in the published [-1,1]: mid-grey in our [0,1]
     if "translation" in kinds:
         x = _translation(x)
-    return _cutout(x) if "cutout" in kinds else x
+    return (_cutout(x) if "cutout" in kinds else x) + 0.5
 
 
 def _colour(x: Tensor) -> Tensor:
@@ -34,7 +37,7 @@ def _colour(x: Tensor) -> Tensor:
 
 
 def _translation(x: Tensor, share: float = 0.125) -> Tensor:
-    """Up to an eighth of the size each way; black comes in."""
+    """Up to an eighth of the size each way; zeros come in."""
     height, width = x.shape[-2:]
     down, right = (torch.randint(-round(n * share), round(n * share) + 1, (len(x), 1)) for n in (height, width))
     rows, columns = (torch.arange(n)[None] - shift for n, shift in ((height, down), (width, right)))
@@ -45,7 +48,7 @@ def _translation(x: Tensor, share: float = 0.125) -> Tensor:
 
 
 def _cutout(x: Tensor, share: float = 0.5) -> Tensor:
-    """One square of half the size, anywhere, becomes black."""
+    """One square of half the size, anywhere, becomes zero."""
     height, width = x.shape[-2:]
     kept = torch.ones(len(x), 1, height, width, device=x.device)
     for hole in kept:

@@ -151,9 +151,9 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
 
 
 def spectral(module: nn.Module) -> None:
-    """Put torch's own spectral normalisation on every convolution and linear layer of `module`."""
+    """Put torch's own spectral normalisation on every convolution, linear layer and embedding of `module`."""
     for layer in list(module.modules()):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
             nn.utils.parametrizations.spectral_norm(layer)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -18,13 +19,20 @@ from img2img.tasks.base import Task
 
 __all__ = ["Task", "build_task", "task_class", "task_kinds"]
 
+log = logging.getLogger("img2img")
+
 
 @cache
 def built_in() -> dict[str, type[Task]]:
     """Tasks of this package by kind."""
     found: dict[str, type[Task]] = {}
     for module in pkgutil.iter_modules(__path__):
-        for _, member in inspect.getmembers(importlib.import_module(f"{__name__}.{module.name}"), inspect.isclass):
+        try:
+            loaded = importlib.import_module(f"{__name__}.{module.name}")
+        except Exception as error:  # whoever writes a task breaks this one, not the others
+            log.warning("img2img/tasks/%s.py is left out: %s: %s", module.name, type(error).__name__, error)
+            continue
+        for _, member in inspect.getmembers(loaded, inspect.isclass):
             if issubclass(member, Task) and member is not Task and isinstance(member.model_fields["kind"].default, str):
                 found[member.model_fields["kind"].default] = member
     return found

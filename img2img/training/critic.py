@@ -118,7 +118,7 @@ class Critic:
         loss = self.objective.d_loss(seen_real, seen_fake)
         parts: dict[str, Tensor | float] = {
             **vital_signs(real_scores, fake_scores, self.objective.head),
-            **self.objective.observe(real_scores.detach(), fake_scores.detach()),
+            **self.objective.observe(*self._agreed(real_scores, fake_scores)),
         }
         if recognised is not None and fake.code is not None:
             information = code_loss(recognised, fake.code, self.code_sizes)
@@ -155,6 +155,11 @@ class Critic:
         if self.objective.head == "reconstruction":
             return (out - joined.float()).abs().flatten(1).mean(1, keepdim=True), None
         return (out[:, :1], out[:, 1:]) if self.judged.codes else (out, None)
+
+    def _agreed(self, *scores: Tensor) -> Tensor:
+        """Mean scores over all processes: what an objective keeps must be the same in each."""
+        means = torch.stack([s.detach().mean() for s in scores])
+        return self.accelerator.reduce(means, "mean")
 
     def _noisy_labels(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Scores with the two sides of some samples swapped (Salimans et al. 2016; Chintala et al. 2016)."""

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from img2img import __version__
 from img2img.data.dataset import Photos, load_photos, resolve_folder
 from img2img.data.sample import Batch, collate, sample_rng
-from img2img.devices import precision_for
+from img2img.devices import pick_device, precision_for
 from img2img.errors import UserError
 from img2img.files import write_text
 from img2img.modelfile import Card, read_header, read_weights, save_model
@@ -205,11 +205,11 @@ class Trainer:
     def _batches(self) -> Iterator[list[Batch]]:
         """The batches of every step to come, by sample number: no sampler state, so nothing to resume."""
         accumulate = self.recipe.train.accumulate
-        numbers = [
+        numbers = (
             list(self._sample_numbers(step, micro))
             for step in range(self.done, self.recipe.train.steps)
             for micro in range(accumulate)
-        ]
+        )
         workers = self.recipe.data.workers
         loader = DataLoader(
             self.photos.train,
@@ -381,7 +381,9 @@ class Trainer:
 
 def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=True)  # a process may train one recipe after another
-    on_cpu = device == "cpu"
+    chosen, on_cpu = pick_device(device), device == "cpu"
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)  # a single process of Accelerate's runs on the current one
     precision = precision_for(PartialState(cpu=on_cpu).device, recipe.train.precision)
     return Accelerator(
         cpu=on_cpu,

@@ -205,3 +205,14 @@ def test_arrays_and_tensors_are_the_same_pixels(photos: list[np.ndarray]) -> Non
 def test_every_part_of_the_run_has_randomness_of_its_own() -> None:
     streams = [sample_rng(seed, stream, n).random() for seed in (0, 1) for stream in (0, 1) for n in (0, 1)]
     assert len(set(streams)) == 8
+
+
+@pytest.mark.parametrize(("crop_px", "told"), [(64, True), (32, False)])
+def test_photos_smaller_than_a_crop_are_told_once(
+    crop_px: int, told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(6):
+        Image.new("RGB", (60, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    load_photos(build_task("denoise"), DataConfig(path=str(tmp_path), crop_px=crop_px, validation_share=0.3), 0)  # type: ignore[arg-type]  # a single folder
+    assert caplog.text.count("of 4 photos looked at are smaller than data.crop_px (64 px)") == told
+    assert ("set data.crop_px=40" in caplog.text) == told

@@ -180,6 +180,7 @@ def test_the_recipe_overrides_a_kinds_own_settings() -> None:
     assert (said.rounds, said.penalty_weight) == (2, 1)
     assert not Adversarial(kind="dragan", gradient_penalty=0).penalised
     assert Adversarial(kind="wgan", clip_weights=0.1).weight_limit == 0.1
+    assert Adversarial(kind="wgan", clip_weights=0).weight_limit is None
     assert Adversarial(kind="hinge", clip_weights=0.1).weight_limit == 0.1
     assert Adversarial(kind="hinge", r1=1).penalised
 

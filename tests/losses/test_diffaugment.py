@@ -27,8 +27,8 @@ def test_colour_has_the_published_ranges() -> None:
 
 
 def shifted(picture: torch.Tensor, down: int, right: int) -> torch.Tensor:
-    """By loops: row y comes from row y - down, black where there is none."""
-    moved = torch.zeros_like(picture)
+    """By loops: row y comes from row y - down, mid-grey where there is none."""
+    moved = torch.full_like(picture, 0.5)
     for y in range(picture.shape[-2]):
         for x in range(picture.shape[-1]):
             if 0 <= y - down < picture.shape[-2] and 0 <= x - right < picture.shape[-1]:
@@ -37,7 +37,7 @@ def shifted(picture: torch.Tensor, down: int, right: int) -> torch.Tensor:
 
 
 def test_translation_moves_by_whole_pixels_up_to_an_eighth() -> None:
-    picture = torch.rand(2, 8, 16)
+    picture = torch.randint(256, (2, 8, 16)) / 256  # exact when ½ is taken off and added
     possible = {(d, r): shifted(picture, d, r) for d in (-1, 0, 1) for r in (-2, -1, 0, 1, 2)}
     seen = set()
     for moved in diffaugment(picture.expand(400, -1, -1, -1), ("translation",)):
@@ -46,16 +46,16 @@ def test_translation_moves_by_whole_pixels_up_to_an_eighth() -> None:
     assert seen == set(possible)
 
 
-def test_cutout_blackens_one_square_of_half_the_size_that_may_leave_the_picture() -> None:
+def test_cutout_greys_one_square_of_half_the_size_that_may_leave_the_picture() -> None:
     cut = diffaugment(torch.ones(600, 2, 8, 8), ("cutout",))
     assert torch.equal(cut[:, 0], cut[:, 1])
     sizes = []
-    for hole in cut[:, 0] == 0:
+    for hole in cut[:, 0] == 0.5:
         rows, columns = hole.any(1), hole.any(0)
         assert torch.equal(hole, rows[:, None] & columns[None]), "a rectangle"
         sizes.append((int(rows.sum()), int(columns.sum())))
     assert max(sizes) == (4, 4) and min(min(s) for s in sizes) >= 2
-    assert (cut[:, 0] == 0).float().mean((1, 2)).mean().item() == pytest.approx(
+    assert (cut[:, 0] == 0.5).float().mean((1, 2)).mean().item() == pytest.approx(
         ((2 + 3 + 4 * 5 + 3) / 64) ** 2, abs=0.02
     )
 

@@ -121,10 +121,11 @@ def test_an_autoencoding_judge_gives_back_what_it_was_shown_the_size_of(config: 
 @pytest.mark.parametrize("config", JUDGES, ids=lambda c: c.kind)
 def test_spectral_norm_holds_every_layer_at_one(config: Any, head: Any) -> None:
     asked = config.model_copy(update={"spectral": True, "minibatch_discrimination": 2})
-    network = asked.build(Judged(3, size_px=16, head=head)).train()
+    asked = asked.model_copy(update={"projection": head == "logits"})
+    network = asked.build(Judged(3, size_px=16, head=head, classes=5)).train()
     for _ in range(30):  # power iterations
-        network(torch.rand(2, 3, 16, 16))
-    weighted = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        network(torch.rand(2, 3, 16, 16), label=torch.tensor([0, 1]))
+    weighted = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
     assert weighted
     for layer in weighted:
         assert nn.utils.parametrize.is_parametrized(layer)
