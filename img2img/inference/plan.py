@@ -169,7 +169,7 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan
         if not reason or beside_the_point:
             continue
         try:
-            steps.append(_step(kind, scale, reason))
+            steps.append(_step(kind, scale, reason, found_photo=True))
         except UserError as error:
             if wanted or task.needs_mask:
                 raise
@@ -177,13 +177,13 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan
     return Plan(tuple(steps), tuple(skipped))
 
 
-def _step(kind: str, scale: int | None, reason: str = "") -> Step:
+def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool = False) -> Step:
     """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge alone."""
     task = _defaults(kind)
     if task.from_noise:
         raise UserError(f"--task: '{kind}' makes pictures from noise, not from photos: use img2img generate")
     factor = (scale or task.scale) if task.scale > 1 else None
-    return Step(kind, default_model(kind, factor), _verb(task, factor or 1), reason)
+    return Step(kind, default_model(kind, factor, found_photo=found_photo), _verb(task, factor or 1), reason)
 
 
 def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> Step:

@@ -113,6 +113,11 @@ class Task(BaseModel):
         return None
 
     @property
+    def for_found_photos(self) -> bool:
+        """Trained on the damage of photos as they are found: the automatic plan prefers such a model."""
+        return False
+
+    @property
     def from_prior(self) -> Task | None:
         """The task of making pictures of this one's codes by the network's `decoder`; None where there are no codes."""
         return None

@@ -33,6 +33,10 @@ class Denoise(Task):
     plan_order: ClassVar[int] = 20
     verb: ClassVar[str] = "denoise"
 
+    @property
+    def for_found_photos(self) -> bool:
+        return self.camera_share >= 0.5
+
     @model_validator(mode="after")
     def _shares_leave_something(self) -> Denoise:
         """A sample is damaged in one way, so the shares are parts of one whole; what they leave is Gaussian noise."""

@@ -26,7 +26,8 @@ SETTLED = 0.25  # part of a run before which poor outputs are no sickness but th
 BLIND_LOSS = {"mm": 2 * math.log(2), "ns": 2 * math.log(2), "dragan": 2 * math.log(2), "ragan": 2 * math.log(2)}
 BLIND_LOSS |= {"lsgan": 0.25, "hinge": 2.0}  # D's loss when it scores all alike; critics and BEGAN have no such level
 CRITICS = ("wgan", "wgan_gp")  # meant to be trained towards their best: winning is no sickness of theirs
-HIGHER_IS_BETTER = ("_db", "ssim", "modes_covered", "share_near_modes", "diversity", "accuracy")
+SHARES = ("ssim", "share_near_modes", "accuracy")  # 1 is the best there is
+HIGHER_IS_BETTER = ("_db", "modes_covered", "diversity", *SHARES)
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,23 @@ class Facts:
     starts: int = 0  # the step from which both players learn
     d_loss_weight: float = 1.0
     clipped: bool = False  # G's gradients: their spikes do no harm
+    modes: int | None = None  # of the data, where they are counted
 
     @classmethod
     def of(cls, recipe: Mapping[str, Any]) -> Facts:
         """The facts of a resolved recipe's fields."""
         steps, played = recipe["train"]["steps"], recipe.get("adversarial")
-        clipped = recipe["train"].get("clip_norm") is not None
+        clipped, modes = recipe["train"].get("clip_norm") is not None, recipe.get("task", {}).get("modes")
         if not played:
-            return cls(steps, clipped=clipped)
+            return cls(steps, clipped=clipped, modes=modes)
         a = Adversarial.model_validate(played)
-        return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, clipped)
+        return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, clipped, modes)
+
+    def best(self, name: str) -> float:
+        """The highest value a validated number can have."""
+        if name == "modes_covered" and self.modes:
+            return self.modes
+        return 1.0 if name.endswith(SHARES) else math.inf
 
 
 class Chart:
@@ -112,7 +120,8 @@ class Chart:
 
     def garbage(self) -> bool:
         """No validated number keeps more than half of the best lead it ever had over the baseline, or never had one."""
-        leads = [lead for name, rows in self.metrics() if not name.endswith("_ratio") if (lead := _leads(name, rows))]
+        best, kept = self.facts.best, [(name, rows) for name, rows in self.metrics() if not name.endswith("_ratio")]
+        leads = [lead for name, rows in kept if (lead := _leads(name, rows, best(name)))]
         return bool(leads) and all(len(lead) > 2 and lead[-1] <= 0.5 * max(0.0, *lead) for lead in leads)
 
     def _series(self, name: str, group: str | None) -> Iterator[tuple[int, float]]:
@@ -464,11 +473,12 @@ def _parted(name: str, rows: Sequence[Row]) -> float:
     return lost + gained if lost > 0.2 and gained > 0.2 else 0.0
 
 
-def _leads(name: str, rows: Sequence[Row]) -> list[float]:
-    """How far each validation lies ahead of its baseline."""
+def _leads(name: str, rows: Sequence[Row], best: float = math.inf) -> list[float]:
+    """How far each validation lies ahead of its baseline; of nothing, where the baseline cannot be improved on."""
     sign = 1 if higher_is_better(name) else -1
     both = [(row["validation"][name], (row.get("baseline") or {}).get(name)) for row in rows]
-    return [sign * (value - plain) for value, plain in both if plain is not None]
+    # One Gaussian of one is covered by a generator that makes the origin: then being there at all is what counts.
+    return [sign * (value - (plain if plain < best else 0.0)) for value, plain in both if plain is not None]
 
 
 def _range_grade(side: str, low: float, high: float) -> Severity | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from img2img.errors import UserError, did_you_mean
 from img2img.resources import zoo_dir
+
+if TYPE_CHECKING:
+    from img2img.tasks import Task
 
 
 def shipped_models() -> dict[str, Path]:
@@ -29,11 +33,18 @@ def model_path(name: str | Path) -> Path:
     raise UserError(f"unknown model '{name}'{did_you_mean(str(name), shipped)}")
 
 
-def default_model(task_kind: str, scale: int | None = None) -> str:
-    """The shipped model for a task (and scale), the shortest name first. Raises UserError when there is none."""
-    fitting = [name for name, (kind, factor) in _purposes().items() if kind == task_kind and scale in (None, factor)]
+def default_model(task_kind: str, scale: int | None = None, *, found_photo: bool = False) -> str:
+    """The shipped model for a task (and scale), the shortest name first. Raises UserError when there is none.
+
+    `found_photo`: a model made for the damage of photos as they are found comes first; otherwise last.
+    """
+    fitting = [
+        (purpose.for_found_photos != found_photo, len(name), name)
+        for name, purpose in _purposes().items()
+        if purpose.kind == task_kind and scale in (None, purpose.scale)
+    ]
     if fitting:
-        return min(fitting, key=lambda name: (len(name), name))
+        return min(fitting)[-1]
     wanted = f"{task_kind} ×{scale}" if scale else task_kind
     known = ", ".join(_purposes()) or "none"
     raise UserError(f"no model for {wanted} is shipped: name one of your own with --model; shipped: {known}")
@@ -41,13 +52,13 @@ def default_model(task_kind: str, scale: int | None = None) -> str:
 
 def default_models(task_kind: str) -> list[str]:
     """The default model of a task for each shipped scale, small ones first. Raises UserError if there is none."""
-    scales = sorted({scale for kind, scale in _purposes().values() if kind == task_kind})
+    scales = sorted({task.scale for task in _purposes().values() if task.kind == task_kind})
     return [default_model(task_kind, scale) for scale in scales] or [default_model(task_kind)]
 
 
-def _purposes() -> dict[str, tuple[str, int]]:
-    """Task and scale of every shipped model that takes photos."""
+def _purposes() -> dict[str, Task]:
+    """The task of every shipped model that takes photos."""
     from img2img.modelfile import read_header  # brings torch, which a list of names does not need
 
     tasks = {name: read_header(path).recipe.task for name, path in shipped_models().items()}
-    return {name: (task.kind, task.scale) for name, task in tasks.items() if not task.from_noise}
+    return {name: task for name, task in tasks.items() if not task.from_noise}

@@ -32,6 +32,16 @@ def test_denoise_draws_once_per_photo_and_does_not_clip():
     assert torch.equal(cases("denoise")[0].given, made[0].given)
 
 
+def test_models_of_found_photos_meet_the_same_camera_each_time():
+    real = {"kind": "denoise", "camera_share": 0.7}
+    (case,) = cases(real)
+    assert case.setting == "camera"
+    assert case.sigma_255 == pytest.approx(255 * float((case.given - case.truth).square().mean() ** 0.5))
+    assert 2 < case.sigma_255 < 60
+    assert torch.equal(cases(real)[0].given, case.given)
+    assert not torch.equal(cases(real, Sample(4, picture(0)))[0].given, case.given)
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_super_resolve_cuts_to_a_multiple_and_gives_8_bits(scale):
     (case,) = cases({"kind": "super-resolve", "factor": scale}, Sample(0, picture(0, 75, 89)))

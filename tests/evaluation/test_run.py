@@ -153,6 +153,11 @@ def test_default_models_are_one_per_scale_the_shortest_name_first(photos, silent
         zoo.default_model("super-resolve", 3)
     with pytest.raises(UserError, match="no model for denoise"):
         zoo.default_models("denoise")
+    silent_model({"kind": "denoise", "camera_share": 0.6}, name="d", folder=tmp_path)
+    assert zoo.default_model("denoise") == "d", "the only one there is"
+    silent_model({"kind": "denoise", "camera_share": 0.2}, name="denoise", folder=tmp_path)
+    assert zoo.default_model("denoise") == "denoise"
+    assert zoo.default_model("denoise", found_photo=True) == "d"
     report = evaluate("super-resolve", photos, limit=1)
     assert [(r.setting, r.method) for r in report.rows] == [
         ("×2", "bicubic"), ("×2", "sr_x2"), ("×4", "bicubic"), ("×4", "sr_x4"),
