@@ -139,6 +139,9 @@ def infer(
     ] = "0,0,0,0",
     scale: Annotated[int | None, typer.Option(metavar="N", help="enlargement: 2 or 4")] = None,
     strength: Annotated[float, typer.Option(metavar="0..1", help="how much of the network's change is applied")] = 1.0,
+    detail: Annotated[
+        float | None, typer.Option(metavar="0..1", help="enlarging ×4: 0 is faithful, 1 crisp; faithful by default")
+    ] = None,
     seed: Annotated[int, typer.Option(help="for networks that draw")] = 0,
     from_photo: Annotated[
         bool, typer.Option("--from-photo", help="make the sketch from the photo first (translate)")
@@ -164,6 +167,7 @@ def infer(
             tasks=parse_tasks(task),
             model=model,
             scale=scale,
+            detail=detail,
             options=Options(strength, seed, from_photo, direction),  # type: ignore[arg-type]  # checked inside
             canvas=Canvas(mask_grow, feather, parse_extend(extend)),
             device=device,

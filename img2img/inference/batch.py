@@ -46,6 +46,7 @@ class Request:
     tasks: tuple[str, ...] = ()  # none: the automatic plan
     model: str | None = None
     scale: int | None = None
+    detail: float | None = None  # 0..1: between a model and its crisper half
     options: Options = field(default_factory=Options)
     canvas: Canvas = field(default_factory=Canvas)
     device: str = AUTO
@@ -54,7 +55,7 @@ class Request:
     def check(self) -> None:
         """Raise UserError for whatever would fail on every photo."""
         precision_for(pick_device(self.device), self.precision)
-        asked_steps(self.tasks, self.scale, self.model)
+        asked_steps(self.tasks, self.scale, self.model, self.detail)
         if self.options.direction is not None and self.model is None:
             raise UserError("--direction: name the model that goes both ways with --model, or leave --direction out")
         if self.model is not None:
@@ -68,7 +69,7 @@ class Request:
 
     def plan(self, photo: Photo, mask: np.ndarray | None) -> Plan:
         """What would be done to a prepared photo."""
-        return plan(photo, mask, self.tasks, self.scale, self.model)
+        return plan(photo, mask, self.tasks, self.scale, self.model, self.detail)
 
     def run(self, chosen: Plan, photo: Photo, mask: np.ndarray | None, on_tile: OnTile | None = None) -> Photo:
         """A plan carried out on a prepared photo."""

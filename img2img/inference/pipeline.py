@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import UserError
+from img2img.inference.blend import blended
 from img2img.modelfile import Card, load_generator
 from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
 from img2img.pixels.colour import resize
@@ -180,14 +181,19 @@ class Model:
         return quantise(larger, dtype)
 
 
-def load(name: str | Path, *, device: str = "auto", precision: Precision = "auto") -> Model:
+def load(
+    name: str | Path, *, device: str = "auto", precision: Precision = "auto", detail: float | None = None
+) -> Model:
     """A model by zoo name, model file or run folder, ready on a device. Loading never runs code from the file.
 
-    Raises UserError for an unknown name, a file that is not ours, or a device that is not here.
+    `detail` in [0,1] mixes it with its other half (see `blend`). Raises UserError for an unknown name, a file that is
+    not ours, a device that is not here, or a detail asked of a model without another half.
     """
     path = model_path(name)
-    header, generator = load_generator(path)
     title = path.parent.name if path.name == "model.safetensors" else path.stem
+    if detail is not None:
+        return Model(title, *blended(path, detail), pick_device(device), precision)
+    header, generator = load_generator(path)
     return Model(title, header.recipe, header.card, generator, pick_device(device), precision)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from img2img.devices import Precision
 from img2img.errors import UserError
+from img2img.inference.blend import checked_pair, pair_of
 from img2img.inference.canvas import feathered
 from img2img.inference.pipeline import Model, Options, load
 from img2img.inference.statistics import statistics
@@ -38,6 +39,7 @@ class Step:
     model: str
     verb: str
     reason: str = ""
+    detail: float | None = None  # between the model and its crisper half; None leaves the model as it is
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,15 @@ def plan(
     tasks: Sequence[str] | None = None,
     scale: int | None = None,
     model: str | None = None,
+    detail: float | None = None,
 ) -> Plan:
     """Steps for a photo: those asked for by task or model, else those whose tasks say that they apply.
 
-    `scale` chooses the enlargement. Raises UserError for unknown names, an asked step without a model, a mask nobody
-    uses, or a photo too small.
+    `scale` chooses the enlargement, `detail` in [0,1] mixes models with their crisper half. Raises UserError for
+    unknown names, an asked step without a model, a mask nobody uses, or a photo too small.
     """
-    asked = asked_steps(tasks, scale, model)
-    made = _automatic(photo, mask, scale) if asked is None else Plan(asked)
+    asked = asked_steps(tasks, scale, model, detail)
+    made = _automatic(photo, mask, scale, detail) if asked is None else Plan(asked)
     least = max((_defaults(step.task).minimum_px for step in made.steps), default=0)
     if min(photo.size) < least:
         raise UserError(f"the photo is {photo.size[0]}x{photo.size[1]}: at least {least}x{least} pixels are needed")
@@ -102,8 +105,20 @@ def photo_tasks() -> list[str]:
     return [kind for kind in task_kinds() if not _defaults(kind).from_noise]
 
 
-def asked_steps(tasks: Sequence[str] | None, scale: int | None, model: str | None) -> tuple[Step, ...] | None:
+def asked_steps(
+    tasks: Sequence[str] | None, scale: int | None, model: str | None, detail: float | None = None
+) -> tuple[Step, ...] | None:
     """The steps a person named, None when the choice is left to the plan. Raises UserError as `plan` does."""
+    steps = _named_steps(tasks, scale, model)
+    if steps is None or detail is None:
+        return steps
+    mixed = tuple(_with_detail(step, detail) for step in steps)
+    if all(step.detail is None for step in mixed):
+        checked_pair(mixed[-1].model, detail)  # raises, naming it
+    return mixed
+
+
+def _named_steps(tasks: Sequence[str] | None, scale: int | None, model: str | None) -> tuple[Step, ...] | None:
     if model is not None:
         return (_step_of_model(model, tasks, scale),)
     if not tasks:
@@ -132,7 +147,8 @@ def run_plan(
     depth = photo.rgb.dtype
     for number, step in enumerate(plan.steps):
         path = model_path(step.model)
-        model = copy(_loaded(path, path.stat().st_mtime_ns, device, precision))  # shares weights, but not the callback
+        loaded = _loaded(path, path.stat().st_mtime_ns, device, precision, step.detail)
+        model = copy(loaded)  # shares weights, but not the callback
         model.on_tile = None if on_tile is None else (lambda done, n=number: on_tile(n, done))
         dtype = depth if number == len(plan.steps) - 1 else np.dtype(np.float32)
         photo = _applied(model, photo, mask, options, feather_px, dtype)
@@ -158,7 +174,7 @@ def _tile_count(size: Size, header: Header) -> int:
     return sum(1 for _ in tiles(height_width, header.card.tile_overlap_px, header.recipe.generator.multiple_of))
 
 
-def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan:
+def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail: float | None) -> Plan:
     """Every task that applies to the photo, in plan order; one without a model is left out and said so."""
     seen, steps, skipped = statistics(photo, mask), [], []
     for kind in photo_tasks():
@@ -169,7 +185,7 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None) -> Plan
         if not reason or beside_the_point:
             continue
         try:
-            steps.append(_step(kind, scale, reason, found_photo=True))
+            steps.append(_with_detail(_step(kind, scale, reason, found_photo=True), detail))
         except UserError as error:
             if wanted or task.needs_mask:
                 raise
@@ -184,6 +200,14 @@ def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool =
         raise UserError(f"--task: '{kind}' makes pictures from noise, not from photos: use img2img generate")
     factor = (scale or task.scale) if task.scale > 1 else None
     return Step(kind, default_model(kind, factor, found_photo=found_photo), _verb(task, factor or 1), reason)
+
+
+def _with_detail(step: Step, detail: float | None) -> Step:
+    """The step at this detail, if its model has a crisper half."""
+    if detail is None or pair_of(step.model) is None:
+        return step
+    checked_pair(step.model, detail)
+    return replace(step, detail=detail)
 
 
 def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> Step:
@@ -209,9 +233,9 @@ def _applied(
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: Path, changed: int, device: str, precision: Precision) -> Model:
+def _loaded(path: Path, changed: int, device: str, precision: Precision, detail: float | None) -> Model:
     """A model kept ready; `changed`, the file's time stamp, makes a retrained file a new one."""
-    return load(path, device=device, precision=precision)
+    return load(path, device=device, precision=precision, detail=detail)
 
 
 def _defaults(kind: str) -> Task:

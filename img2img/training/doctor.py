@@ -397,11 +397,13 @@ def verdict(rows: Sequence[Row], facts: Facts | None = None) -> str:
     if not measured:
         return "Too early to tell: nothing was validated yet."
     name, value = next(iter(measured[-1]["validation"].items()))
-    baseline = measured[-1]["baseline"].get(name, math.nan)
+    baseline, best = measured[-1]["baseline"].get(name, math.nan), (facts or Facts()).best(name)
     ahead = value > baseline if higher_is_better(name) else value < baseline
+    said = "Healthy: better than its baseline" if ahead else "Not yet better than its baseline"
+    said = said if ahead or value < best else "Healthy: as good as can be"
     numbers = f"{name} {value:.3g}, doing nothing gives {baseline:.3g}"
     mild = f" Keep an eye on: {found[0].name} ({found[0].numbers})." if found else ""
-    return f"{'Healthy: better than its baseline' if ahead else 'Not yet better than its baseline'} ({numbers}).{mild}"
+    return f"{said} ({numbers}).{mild}"
 
 
 def higher_is_better(name: str) -> bool:

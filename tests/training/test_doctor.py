@@ -241,6 +241,26 @@ def test_a_strong_critic_is_no_sickness_and_a_rising_sign_is_given_time() -> Non
     assert diagnose(growing, Facts(steps=4000, kind="ns")) == []
 
 
+def test_a_measure_that_cannot_get_better_is_not_asked_to() -> None:
+    """One Gaussian, found at once, as the baseline has it; a game that leaves it again is garbage all the same."""
+
+    def fooled(covered: Callable[[int], float]) -> list[dict[str, Any]]:
+        numbers = [{"modes_covered": covered(n), "share_near_modes": 0.999 * covered(n)} for n in range(40)]
+        return written(
+            adversarial=lambda n: 2 - 0.05 * n,
+            d_accuracy=lambda n: 0.5,
+            validation=lambda n: numbers[n] if n % 4 == 3 else None,
+            baseline=lambda n: {"modes_covered": 1.0, "share_near_modes": 1.0} if n % 4 == 3 else None,
+        )
+
+    single, many = (Facts(steps=400, kind="ns", modes=modes) for modes in (1, 8))
+    steady, lost = fooled(lambda n: 1.0), fooled(lambda n: float(n < 20))
+    assert diagnose(steady, single) == []
+    assert verdict(steady, single).startswith("Healthy: as good as can be (modes_covered 1")
+    assert [d.name for d in diagnose(lost, single)] == ["fooling D with garbage"]
+    assert verdict(steady, many).startswith("Not yet better")
+
+
 def checkpointed(out: Path) -> dict[str, torch.Tensor]:
     checkpoint = latest_checkpoint(out / "checkpoints")
     assert checkpoint is not None
@@ -309,6 +329,11 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 def test_a_healthy_game_and_a_healthy_translation_raise_nothing(tmp_path: Path, photo_folder: Path) -> None:
     for number, recipe in enumerate((ring("adversarial.kind=lsgan", "train.steps=200"), photos(tmp_path))):
         assert told(rows_of(recipe, tmp_path / str(number))) == {}
+
+
+@pytest.mark.slow
+def test_the_healthy_linear_recipe_raises_nothing(tmp_path: Path) -> None:
+    assert told(rows_of(Recipe.load("linear"), tmp_path / "run")) == {}
 
 
 @pytest.mark.slow
