@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2img import __version__
 from img2img.resources import recipes_dir
-from img2img.zoo import model_path, shipped_models
+from img2img.zoo import measurements, model_path, shipped_models
 
 if TYPE_CHECKING:
     from img2img.tasks.base import Task
@@ -73,7 +73,10 @@ def model_card(name: str) -> str:
     ]
     metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"
     fields = yaml.safe_dump(recipe.fields(), sort_keys=False, allow_unicode=True)
-    return "\n".join([aligned(facts), "", f"metrics: {metrics}", "", "recipe:", _indented(fields)])
+    measured = measurements(path)
+    facts += [("pictures", f"{measured.pictures} (input, best baseline, this model, truth)")] if measured else []
+    told = ["measured by img2img eval:", "", measured.text] if measured else []
+    return "\n".join([aligned(facts), "", *told, f"metrics: {metrics}", "", "recipe:", _indented(fields)])
 
 
 def _limits(task: Task) -> str:

@@ -27,6 +27,11 @@ def inputs_dir() -> Path:
     return _ROOT / "data" / "inputs"
 
 
+def cards_dir() -> Path:
+    """What was measured of the shipped models, a text and a picture each."""
+    return _PACKAGE / "zoo" / "cards"
+
+
 def zoo_dir() -> Path:
     """The shipped models."""
     return _PACKAGE / "zoo"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import gradio as gr
 from img2img.about import main_metric, model_card
 from img2img.errors import UserError
 from img2img.modelfile import read_header
-from img2img.zoo import shipped_models
+from img2img.resources import cards_dir
+from img2img.zoo import measurements, shipped_models
 
 from ..models import GENERATE, kind_of, verb
 from ..panel import LOOK, PRIVATE, bad, model_choices, status
@@ -105,7 +107,16 @@ def _card(name: str, path: Path) -> str:
     }
     rows = "".join(f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in facts.items())
     more = f"<details><summary>All it says of itself</summary><pre>{escaped(_whole(path))}</pre></details>"
-    return f'<article class="card"><h3>{escaped(name)}</h3><dl>{rows}</dl>{more}</article>'
+    return f'<article class="card"><h3>{escaped(name)}</h3><dl>{rows}</dl>{_pictures(path)}{more}</article>'
+
+
+def _pictures(path: Path) -> str:
+    measured = measurements(path)
+    if measured is None:
+        return ""
+    source = "data:image/jpeg;base64," + b64encode(measured.pictures.read_bytes()).decode()
+    says = "Input, best baseline, this model, truth: the first four photos of its benchmark"
+    return f'<details><summary>Before and after</summary><img alt="{says}" title="{says}" src="{source}"></details>'
 
 
 def _times(scale: int) -> str:
@@ -114,4 +125,4 @@ def _times(scale: int) -> str:
 
 def _whole(path: Path) -> str:
     """The card as `img2img models NAME` prints it, without telling where on this machine the file lies."""
-    return model_card(str(path)).replace(str(path), path.name)
+    return model_card(str(path)).replace(str(path), path.name).replace(f"{cards_dir()}/", "")

@@ -17,8 +17,8 @@ from img2img.errors import UserError
 from img2img.evaluation import metrics
 from img2img.evaluation.classifier import Classifier, Seen, seen_by, train_classifier
 from img2img.evaluation.metrics import Column
+from img2img.evaluation.pictures import Line
 from img2img.evaluation.report import PhotoScore, Report, Row, Values
-from img2img.evaluation.worst import Worst
 from img2img.inference.generate import made, noise_task, samples
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import quantise
@@ -168,7 +168,7 @@ def _classes_note(seen: Seen, names: tuple[str, ...]) -> str:
     return f"{int((counts > 0).sum())} of {len(names)} classes are seen; the rarest, {names[fewest]}, in {share:.1f} %"
 
 
-def _worst(made: Pictures, seen: Seen) -> list[Worst]:
+def _worst(made: Pictures, seen: Seen) -> list[Line]:
     """For each class, the samples that look least like it to the classifier."""
     sure = seen.probabilities.gather(1, made.labels[:, None])[:, 0]
     lines = []
@@ -176,7 +176,7 @@ def _worst(made: Pictures, seen: Seen) -> list[Worst]:
         own = (made.labels == number).nonzero()[:, 0]
         least = own[sure[own].argsort()[:WORST]]
         panels = [(_caption(seen, int(i), made.names, float(sure[i])), _panel(made.pixels[i])) for i in least]
-        lines.append(Worst(f"asked for: {name}", tuple(panels)))
+        lines.append(Line(f"asked for: {name}", tuple(panels)))
     return lines
 
 

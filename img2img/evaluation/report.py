@@ -16,7 +16,7 @@ from rich.table import Table
 
 from img2img.errors import UserError
 from img2img.evaluation.metrics import Column
-from img2img.evaluation.worst import Worst, drawn
+from img2img.evaluation.pictures import Line, drawn
 from img2img.files import write_text
 from img2img.pixels.images import Photo, write_photo
 
@@ -57,7 +57,8 @@ class Report:
     models: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)  # photo: reason
     notes: list[str] = field(default_factory=list)
-    worst: list[Worst] = field(default_factory=list)
+    worst: list[Line] = field(default_factory=list)
+    first: list[Line] = field(default_factory=list)
 
     def __add__(self, other: Report) -> Report:
         """Two models of one task on the same photos, such as ×2 and ×4, as one report."""
@@ -70,6 +71,7 @@ class Report:
             skipped={**self.skipped, **other.skipped},
             notes=list(dict.fromkeys(self.notes + other.notes)),
             worst=self.worst + other.worst,
+            first=self.first + other.first,
         )
 
     def to_json(self) -> str:
@@ -118,14 +120,15 @@ class Report:
             console.print(line, markup=False, highlight=False)
 
     def write(self, out: Path) -> None:
-        """`report.json`, `report.md`, `photos.csv` and, when a model was measured, `worst.png` in the folder `out`."""
+        """`report.json`, `report.md`, `photos.csv` and, of a measured model, `worst.png` and `first.png` in `out`."""
         if out.exists() and not out.is_dir():
             raise UserError(f"--out: '{out}' is a file, not a folder")
         write_text(out / "report.json", self.to_json() + "\n")
         write_text(out / "report.md", self.to_markdown())
         write_text(out / "photos.csv", self.to_csv())
-        if self.worst:
-            write_photo(out / "worst.png", Photo(np.ascontiguousarray(drawn(self.worst))))
+        for name, lines in (("worst", self.worst), ("first", self.first)):
+            if lines:
+                write_photo(out / f"{name}.png", Photo(np.ascontiguousarray(drawn(lines))))
 
     def _heading(self) -> str:
         photos = "1 photo" if self.photo_count == 1 else f"{self.photo_count} photos"

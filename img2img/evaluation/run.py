@@ -21,11 +21,11 @@ from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit
 from img2img.evaluation.generated import measure_generated
 from img2img.evaluation.metrics import JUDGES
+from img2img.evaluation.pictures import FirstCases, WorstCases
 from img2img.evaluation.protocol import Protocol, Scores
 from img2img.evaluation.protocols import protocol_for
 from img2img.evaluation.published import published_rows
 from img2img.evaluation.report import PhotoScore, Report, Row
-from img2img.evaluation.worst import WorstCases
 from img2img.inference.pipeline import Model, load
 from img2img.tasks import task_kinds
 from img2img.zoo import default_models
@@ -112,13 +112,13 @@ def measure(
     methods = {**rivals, **(dict([ours]) if ours else {})}
     skipped: dict[str, str] = {}
     scores: list[PhotoScore] = []
-    worst = WorstCases(protocol.ranked_by)
+    worst, first = WorstCases(protocol.ranked_by), FirstCases(protocol.ranked_by)
     for case in _cases(protocol, _source(protocol, data), limit, skipped):
         made = {name: _result(method, case) for name, method in methods.items()}
         found = protocol.score(case, made)
         scores += [PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()]
-        if ours:
-            worst.offer(case, made, found, ours[0])
+        for kept in (worst, first) if ours else ():
+            kept.offer(case, made, found, ours[0])  # type: ignore[index]  # only with ours
     if not scores:
         raise UserError(f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}")
     rows, photos = _rows(protocol, scores, ours[0] if ours else None), len({score.photo for score in scores})
@@ -134,6 +134,7 @@ def measure(
         skipped=skipped,
         notes=protocol.notes(),
         worst=worst.lines(),
+        first=first.lines(),
     )
 
 

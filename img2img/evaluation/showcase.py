@@ -1,27 +1,32 @@
 """README's pictures and results table, made from the shipped models by one command:
 
-`python -m img2img.evaluation.showcase [--bench DIR]` writes before/after pictures to `data/showcase`, and with a folder
-of benchmark sets also rewrites the table between the two `results` marks in README.md.
+`python -m img2img.evaluation.showcase [--bench DIR] [--model NAME]` writes before/after pictures to `data/showcase`,
+and with a folder of benchmark sets also every model's card (numbers and the first four photos, `img2img/zoo/cards`) and
+the table between the two `results` marks in README.md, which is those numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from img2img.errors import UserError
+from img2img.evaluation.pictures import drawn
+from img2img.evaluation.report import Report
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
 from img2img.inference.batch import Request, parse_tasks
+from img2img.modelfile import read_header
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, read_mask, read_photo, write_photo
-from img2img.resources import inputs_dir
-from img2img.zoo import default_models
+from img2img.resources import cards_dir, inputs_dir
+from img2img.zoo import default_models, model_path, shipped_models
 
-HEIGHT_PX = 300
+HEIGHT_PX, CARD_PX = 300, 900
 GAP_PX = 6
 BEGIN, END = "<!-- results: made by python -m img2img.evaluation.showcase -->", "<!-- end of results -->"
 
@@ -45,15 +50,31 @@ EXHIBITS = (
     Exhibit("translate", "sketch.png", "translate"),
 )
 
-# Benchmark folders of each task.
+
+@dataclass(frozen=True)
+class Bench:
+    """A shipped model on a benchmark folder, beside another shipped one where that says more than itself."""
+
+    model: str
+    folder: str
+    beside: str | None = None
+
+
 BENCHES = (
-    ("denoise", "cbsd68"),
-    ("super-resolve", "set5"),
-    ("super-resolve", "set14"),
-    ("inpaint", "bsd100"),
-    ("colorize", "bsd100"),
-    ("colorize", "scenes"),
-    ("translate", "clothing"),
+    Bench("denoise", "cbsd68"),
+    Bench("denoise_real", "bsd100", "denoise"),
+    Bench("super_resolve_x2", "set5"),
+    Bench("super_resolve_x2", "set14"),
+    Bench("super_resolve_x4", "set5"),
+    Bench("super_resolve_x4", "set14"),
+    Bench("super_resolve_x4", "bsd100"),
+    Bench("super_resolve_x4_gan", "set14", "super_resolve_x4"),
+    Bench("super_resolve_x4_gan", "bsd100", "super_resolve_x4"),
+    Bench("inpaint", "bsd100"),
+    Bench("inpaint_glcic", "bsd100", "inpaint"),
+    Bench("colorize", "bsd100"),
+    Bench("colorize", "scenes"),
+    Bench("edges2clothes", "clothing"),
 )
 
 
@@ -69,14 +90,33 @@ def before_after(exhibit: Exhibit) -> np.ndarray:
     return np.concatenate([panels[0], np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8), panels[1]], 1)
 
 
-def results_table(bench: Path, work: Path, limit: int | None) -> str:
-    """Markdown of every evaluation; full reports with worst cases land in `work`."""
-    reports = [
-        evaluate(task, bench / folder, out=work / f"{task}-{folder}", limit=limit)
-        for task, folder in BENCHES
-        if _shipped(task)
-    ]
-    return "\n".join(report.to_markdown() for report in reports)
+def measured(bench: Path, work: Path, limit: int | None, only: Collection[str]) -> dict[str, list[Report]]:
+    """Reports of the shipped models by name; full reports land in `work`."""
+    reports: dict[str, list[Report]] = {}
+    for entry in BENCHES:
+        if entry.model not in shipped_models() or (only and entry.model not in only):
+            continue
+        beside = entry.beside if entry.beside in shipped_models() else None
+        task = read_header(model_path(entry.model)).recipe.task.kind
+        out = work / f"{entry.model}-{entry.folder}"
+        report = evaluate(task, bench / entry.folder, entry.model, out, beside, limit=limit)
+        reports.setdefault(entry.model, []).append(report)
+    return reports
+
+
+def write_cards(reports: Mapping[str, list[Report]], folder: Path) -> None:
+    """Beside each model: its numbers, and the first photos of its first benchmark, which nobody chose."""
+    for model, found in reports.items():
+        write_text(folder / f"{model}.md", "\n".join(report.to_markdown() for report in found))
+        sheet = drawn(found[0].first)
+        small = resized(sheet, min(1.0, CARD_PX / sheet.shape[1]))
+        write_photo(folder / f"{model}.jpg", Photo(np.ascontiguousarray(small)), quality=80)
+
+
+def results_table(folder: Path) -> str:
+    """The numbers of all cards, in the order of the benchmarks."""
+    cards = [folder / f"{model}.md" for model in dict.fromkeys(entry.model for entry in BENCHES)]
+    return "\n".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
 
 
 def _shipped(task: str) -> bool:
@@ -91,21 +131,22 @@ def _panel(rgb: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Make the pictures, and the table when benchmark photos are at hand."""
+    """Make the pictures, and cards and table when benchmark photos are at hand."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bench", type=Path, help="folder with the sets cbsd68, set5, set14, bsd100, scenes, clothing")
     parser.add_argument("--work", type=Path, default=Path("runs/showcase"), help="where full reports go")
     parser.add_argument("--limit", type=int, help="only the first N photos of each set")
+    parser.add_argument("--model", action="append", default=[], help="measure this one alone; may be given repeatedly")
     options = parser.parse_args()
     target = inputs_dir().parent / "showcase"
     for exhibit in (e for e in EXHIBITS if _shipped(e.tasks)):
         write_photo(target / f"{exhibit.name}.jpg", Photo(before_after(exhibit)), quality=88)
     if options.bench:
+        write_cards(measured(options.bench, options.work, options.limit, options.model), cards_dir())
         readme = Path("README.md")
         head, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
         _, _, tail = rest.partition(END)
-        table = results_table(options.bench, options.work, options.limit)
-        write_text(readme, f"{head}{BEGIN}\n{table}\n{END}{tail}")
+        write_text(readme, f"{head}{BEGIN}\n{results_table(cards_dir())}\n{END}{tail}")
 
 
 if __name__ == "__main__":

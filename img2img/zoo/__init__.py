@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from img2img.errors import UserError, did_you_mean
-from img2img.resources import zoo_dir
+from img2img.resources import cards_dir, zoo_dir
 
 if TYPE_CHECKING:
     from img2img.tasks import Task
@@ -31,6 +31,21 @@ def model_path(name: str | Path) -> Path:
     if str(name) in shipped:
         return shipped[str(name)]
     raise UserError(f"unknown model '{name}'{did_you_mean(str(name), shipped)}")
+
+
+class Measurements(NamedTuple):
+    """What was measured of a shipped model: tables in Markdown, and a picture of the first photos of a benchmark."""
+
+    text: str
+    pictures: Path
+
+
+def measurements(path: Path) -> Measurements | None:
+    """Those of a model file; None for one that is not shipped, or was never measured."""
+    text, pictures = (cards_dir() / f"{path.stem}{suffix}" for suffix in (".md", ".jpg"))
+    if path not in shipped_models().values() or not (text.is_file() and pictures.is_file()):
+        return None
+    return Measurements(text.read_text(encoding="utf-8"), pictures)
 
 
 def default_model(task_kind: str, scale: int | None = None, *, found_photo: bool = False) -> str:

@@ -76,7 +76,8 @@ def test_translation_is_judged_by_networks_and_beside_another_model(photos, sile
 
 def test_files_say_the_same_as_the_report(photos, silent_model, tmp_path):
     report = evaluate("denoise", photos, silent_model({"kind": "denoise"}), out=tmp_path / "out")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"report.json", "report.md", "photos.csv", "worst.png"}
+    files = {"report.json", "report.md", "photos.csv", "worst.png", "first.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == files
     kept = json.loads((tmp_path / "out" / "report.json").read_text())
     assert kept["photo_count"] == 3
     assert kept["models"][0]["name"] == "silent"

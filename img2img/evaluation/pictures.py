@@ -1,4 +1,4 @@
-"""The cases a model did worst on, as one picture: what it was given, the best baseline, its own result, the truth."""
+"""Cases as one picture, the first and the worst: what was given, the best baseline, the model's result, the truth."""
 
 from __future__ import annotations
 
@@ -19,25 +19,61 @@ from img2img.pixels.images import quantise
 
 _Scores = Mapping[str, Mapping[str, float | None]]
 KEPT = 3
+FIRST = 4
 PANEL_PX = 320
 _GAP_PX, _LINE_PX = 8, 20
 _ASCII = str.maketrans({"σ": "sigma", "×": "x", "–": "-", "Δ": "d"})  # the font inside Pillow has no more
 
 
 @dataclass(frozen=True)
-class Worst:
+class Line:
     """One line of the picture: (caption, (h,w,3) uint8) for each panel."""
 
     title: str
     panels: tuple[tuple[str, np.ndarray], ...]
 
 
-class WorstCases:
-    """Keeps the worst few cases of a setting, only as much of their pictures as will be shown."""
+class Cases:
+    """Keeps a few cases, only as much of their pictures as will be shown."""
 
     def __init__(self, column: Column) -> None:
         self.column = column
-        self.heaps: dict[str, list[tuple[float, int, Worst]]] = {}
+
+    def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
+        """Take the case if it belongs to those that are kept."""
+        raise NotImplementedError
+
+    def lines(self) -> list[Line]:
+        """What is kept, in the order in which it is to be drawn."""
+        raise NotImplementedError
+
+    def _badness(self, scores: Mapping[str, float | None]) -> float | None:
+        value = scores.get(self.column.name)
+        if value is None:
+            return None
+        return value if self.column.better == "lower" else -value
+
+    def _shown(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> Line:
+        others = [name for name in made if name != ours]
+        rival = min(others, key=lambda name: self._badness(scores[name]) or 0.0, default=None)
+        shown = [(name, made[name]) for name in (rival, ours) if name is not None]
+        pictures = [("input", _given(case)), *shown, ("truth", case.truth)]
+        window = _window(made[ours], case.truth)
+        panels = tuple((self._caption(name, scores), quantise(as_picture(x)[window], np.uint8)) for name, x in pictures)
+        return Line(f"{case.photo}   {case.setting}".rstrip(), panels)
+
+    def _caption(self, name: str, scores: _Scores) -> str:
+        if name not in scores:
+            return name
+        return f"{name}: {self.column.text(scores[name].get(self.column.name))} {self.column.name}"
+
+
+class WorstCases(Cases):
+    """The worst few of every setting."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        self.heaps: dict[str, list[tuple[float, int, Line]]] = {}
         self.count = 0
 
     def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
@@ -51,40 +87,37 @@ class WorstCases:
             entry = (badness, -self.count, self._shown(case, made, scores, ours))
             heapq.heappush(heap, entry) if len(heap) < KEPT else heapq.heapreplace(heap, entry)
 
-    def lines(self) -> list[Worst]:
+    def lines(self) -> list[Line]:
         """Setting by setting, the worst first."""
         ordered = (sorted(heap, key=lambda entry: entry[:2], reverse=True) for heap in self.heaps.values())
-        return [worst for heap in ordered for _, _, worst in heap]
-
-    def _badness(self, scores: Mapping[str, float | None]) -> float | None:
-        value = scores.get(self.column.name)
-        if value is None:
-            return None
-        return value if self.column.better == "lower" else -value
-
-    def _shown(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> Worst:
-        others = [name for name in made if name != ours]
-        rival = min(others, key=lambda name: self._badness(scores[name]) or 0.0, default=None)
-        shown = [(name, made[name]) for name in (rival, ours) if name is not None]
-        pictures = [("input", _given(case)), *shown, ("truth", case.truth)]
-        window = _window(made[ours], case.truth)
-        panels = tuple((self._caption(name, scores), quantise(as_picture(x)[window], np.uint8)) for name, x in pictures)
-        return Worst(f"{case.photo}   {case.setting}".rstrip(), panels)
-
-    def _caption(self, name: str, scores: _Scores) -> str:
-        if name not in scores:
-            return name
-        return f"{name}: {self.column.text(scores[name].get(self.column.name))} {self.column.name}"
+        return [line for heap in ordered for _, _, line in heap]
 
 
-def drawn(lines: list[Worst]) -> np.ndarray:
+class FirstCases(Cases):
+    """The first few photos of the folder, each at the middle one of its settings: nobody chose them."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        self.photos: dict[str, list[Line]] = {}
+
+    def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
+        """Take the case if its photo is one of the first."""
+        if case.photo in self.photos or len(self.photos) < FIRST:
+            self.photos.setdefault(case.photo, []).append(self._shown(case, made, scores, ours))
+
+    def lines(self) -> list[Line]:
+        """One a photo."""
+        return [settings[len(settings) // 2] for settings in self.photos.values()]
+
+
+def drawn(lines: list[Line]) -> np.ndarray:
     """All lines below one another, titles and captions over the panels; (H,W,3) uint8."""
     strips = [_strip(line) for line in lines]
     width = max(strip.shape[1] for strip in strips)
     return np.concatenate([np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips])
 
 
-def _strip(line: Worst) -> np.ndarray:
+def _strip(line: Line) -> np.ndarray:
     """A title, then panels side by side, each as wide as its caption needs, at least."""
     font = ImageFont.load_default(size=13)
     widths = [max(panel.shape[1], int(font.getlength(_plain(caption))) + 2) for caption, panel in line.panels]

@@ -1,0 +1,52 @@
+"""Cards and README's table: the numbers of `img2img eval`, written beside the models."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from img2img import zoo
+from img2img.about import model_card
+from img2img.evaluation import showcase
+from img2img.evaluation.pictures import FIRST
+
+
+@pytest.fixture
+def bench(photos: Path, tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shipped `denoise` without training, a benchmark folder, and somewhere for its card."""
+    shutil.copytree(photos, tmp_path / "cbsd68")
+    for number in (3, 4):
+        shutil.copy(photos / "0.png", tmp_path / "cbsd68" / f"{number}.png")
+    monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: tiny_zoo)
+    cards = tmp_path / "cards"
+    monkeypatch.setattr("img2img.zoo.cards_dir", lambda: cards)
+    monkeypatch.setattr(showcase, "BENCHES", (showcase.Bench("denoise", "cbsd68"), showcase.Bench("absent", "cbsd68")))
+    return tmp_path
+
+
+def test_a_card_holds_the_numbers_and_the_first_photos(bench: Path) -> None:
+    reports = showcase.measured(bench, bench / "work", 5, ())
+    assert list(reports) == ["denoise"], "what is not shipped is not measured"
+    lines = reports["denoise"][0].first
+    assert [Path(line.title.split()[0]).name for line in lines] == [f"{n}.png" for n in range(FIRST)]
+    assert all("sigma 25" in line.title.replace("σ", "sigma") for line in lines), "the middle setting"
+    showcase.write_cards(reports, bench / "cards")
+    with Image.open(bench / "cards" / "denoise.jpg") as picture:
+        assert picture.width <= showcase.CARD_PX
+    known = zoo.measurements(zoo.shipped_models()["denoise"])
+    assert known is not None
+    assert "| σ 25 | **denoise** |" in known.text
+    assert showcase.results_table(bench / "cards") == known.text
+    told = model_card("denoise")
+    assert known.text in told and str(known.pictures) in told
+
+
+def test_models_of_ones_own_and_unmeasured_ones_have_no_card(bench: Path, tiny_model) -> None:  # type: ignore[no-untyped-def]
+    assert zoo.measurements(tiny_model("denoise")) is None, "nothing is written yet"
+    showcase.write_cards(showcase.measured(bench, bench / "work", 1, ["denoise"]), bench / "cards")
+    own = bench / "denoise.safetensors"
+    own.write_bytes(tiny_model("denoise").read_bytes())
+    assert zoo.measurements(own) is None, "of the same name, but not the shipped one"
