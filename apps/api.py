@@ -26,6 +26,7 @@ def endpoints(service: Service) -> None:
     with gr.Column(visible=False):
         photo, mask = gr.File(label="photo"), gr.File(label="mask")
         strength = gr.Slider(0, 1, 1, label="strength")
+        detail = gr.Number(None, label="detail")
         scale = gr.Radio([2, 4], value=2, label="scale")
         grow, feather = (gr.Slider(0, 512, 0, step=1, label=name) for name in ("mask_grow", "feather"))
         seed = gr.Number(0, precision=0, label="seed")
@@ -49,7 +50,7 @@ def endpoints(service: Service) -> None:
     add("restore", calls.restore, [photo, steps])
     add("colorize", calls.colorize, [photo, strength, model])
     add("denoise", calls.denoise, [photo, strength, model])
-    add("enlarge", calls.enlarge, [photo, scale, strength])
+    add("enlarge", calls.enlarge, [photo, scale, strength, detail])
     add("erase", calls.erase, [photo, mask, grow, feather, extend, seed, model])
     add("translate", calls.translate, [photo, from_photo, seed, model, direction])
     add("generate", calls.generate, [label, seed, count, to_seed, model])
@@ -73,11 +74,11 @@ class _Calls:
         """The photo without noise; strength 0..1."""
         return self._answer(photo, lambda: self._request("denoise", model, Options(strength=strength)), request)
 
-    def enlarge(self, photo: str, scale: int, strength: float, request: gr.Request) -> Answer:
-        """The photo 2 or 4 times as large; strength 0..1 is the amount of detail."""
+    def enlarge(self, photo: str, scale: int, strength: float, detail: float | None, request: gr.Request) -> Answer:
+        """The photo 2 or 4 times as large; strength 0..1; detail 0..1 or nothing: from faithful to crisp, ×4."""
 
         def wanted() -> Request:
-            return Request(("super-resolve",), scale=int(scale), options=Options(strength=strength))
+            return Request(("super-resolve",), scale=int(scale), detail=detail, options=Options(strength=strength))
 
         return self._answer(photo, wanted, request)
 

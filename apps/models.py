@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from img2img.errors import UserError
+from img2img.inference.blend import pair_of
 from img2img.modelfile import load_generator, read_header
 from img2img.tasks import task_class
 from img2img.zoo import default_model, shipped_models
@@ -90,6 +91,11 @@ def is_installed(kind: str, scale: int | None = None) -> bool:
     except UserError:
         return False
     return True
+
+
+def has_crisp(kind: str, scale: int) -> bool:
+    """Whether the shipped model for a task and scale can be mixed with a crisper one."""
+    return is_installed(kind, scale) and pair_of(default_model(kind, scale)) is not None
 
 
 def verb(kind: str) -> str:

@@ -8,7 +8,8 @@ from img2img.inference.batch import Request
 from img2img.inference.pipeline import Options
 
 from ..examples import Examples
-from ..panel import Panel, model_choice
+from ..models import has_crisp
+from ..panel import PRIVATE, Panel, model_choice
 from ..service import Service
 from .parts import columns, example_buttons, lead, note_if_missing
 
@@ -67,16 +68,23 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
             amount = gr.Slider(
                 0, 1, 1, step=0.05, label="Detail", info="0 is plain enlargement", elem_id="enlarge-amount"
             )
+            crispness = gr.Slider(
+                0, 1, 0, step=0.05, label="Crispness", info="0 is faithful, 1 invents fine texture",
+                elem_id="enlarge-crispness", visible=has_crisp(kind, 2),
+            )  # fmt: skip
+            scale.change(lambda size: gr.update(visible=has_crisp(kind, int(size))), scale, crispness, **PRIVATE)
             with gr.Accordion("Model", open=False, elem_id="enlarge-model"):
                 model = model_choice(service, kind, shipped=True)
             panel.buttons("Enlarge")
         with right:
             panel.stage()
 
-    def request(user: str, scale: int, amount: float, model: str) -> Request:
-        path = service.models.path(model, kind, user)
-        options = Options(strength=amount)
-        return Request(model=path, options=options) if path else Request((kind,), scale=int(scale), options=options)
+    def request(user: str, scale: int, amount: float, crispness: float, model: str) -> Request:
+        path, options = service.models.path(model, kind, user), Options(strength=amount)
+        if path:
+            return Request(model=path, options=options)
+        detail = crispness if has_crisp(kind, int(scale)) else None
+        return Request((kind,), scale=int(scale), detail=detail, options=options)
 
-    panel.wire(request, [scale, amount, model], shown)
+    panel.wire(request, [scale, amount, crispness, model], shown)
     return model

@@ -75,6 +75,7 @@ class SuperResolveProtocol(Protocol):
     )
     own_columns = (_Y_PSNR, _Y_SSIM)
     ranked_by = _Y_PSNR
+    judged = True
 
     def baselines(self) -> dict[str, Method]:
         return {"bicubic": baselines.bicubic}

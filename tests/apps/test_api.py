@@ -34,7 +34,7 @@ CALLS = {
     "restore_chosen": (OLD, ["denoise,colorize"], ["--task", "denoise,colorize"]),
     "colorize": (OLD, [0.5, ""], ["--task", "colorize", "--strength", "0.5"]),
     "denoise": (OLD, [0.7, ""], ["--task", "denoise", "--strength", "0.7"]),
-    "enlarge": (inputs_dir() / "small.jpg", [4, 1.0], ["--task", "super-resolve", "--scale", "4"]),
+    "enlarge": (inputs_dir() / "small.jpg", [4, 1.0, None], ["--task", "super-resolve", "--scale", "4"]),
     "erase": (
         MASKED,
         [MASK, 3, 2, "0,0,16,0", 0, ""],
