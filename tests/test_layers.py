@@ -24,7 +24,7 @@ LAYERS = [
     {"modelfile", "zoo", "devices"},
     {"training", "inference"},
     {"evaluation"},
-    {"about", "cli", "apps", "__main__"},
+    {"about", "cli", "apps", "study", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 

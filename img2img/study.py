@@ -1,0 +1,159 @@
+"""One problem under every adversarial objective at equal steps: a table and a picture in a page.
+
+`python -m img2img.study RECIPE --data DIR --page PAGE --picture FILE [--runs DIR] [--limit N] [key.path=value …]`
+trains the recipe once a kind (finished runs are kept, stopped ones go on), measures all of them on DIR by the task's
+protocol, and rewrites what lies between the recipe's marks in the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from img2img.evaluation.generated import measure_generated
+from img2img.evaluation.pictures import Line, drawn
+from img2img.evaluation.report import Report
+from img2img.evaluation.run import evaluate
+from img2img.files import write_text
+from img2img.inference.generate import Wish, generate
+from img2img.inference.pipeline import Model, load
+from img2img.losses.objectives import OBJECTIVES
+from img2img.pixels.augment import resized
+from img2img.pixels.images import Photo, quantise, write_photo
+from img2img.recipe import Recipe
+from img2img.training import train
+from img2img.training.report import Run
+
+WIDTH_PX = 900
+ZOOM = 2  # of pictures made from noise
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What stands in the page: the table's head and rows, the protocol, and a line of pictures a kind."""
+
+    protocol: str
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    lines: list[Line]
+
+
+def recipe_under(name: str, kind: str, overrides: Sequence[str]) -> Recipe:
+    """The recipe with this objective, and a discriminator that reconstructs where the kind asks for one."""
+    head = OBJECTIVES[kind].head  # type: ignore[index]  # a key of the table itself
+    judge = ["discriminator.kind=dcgan"] if head == "reconstruction" else []
+    recipe = Recipe.load(name, [*overrides, f"adversarial.kind={kind}", *judge])
+    if recipe.adversarial and recipe.adversarial.penalised and getattr(recipe.discriminator, "norm", "") == "batch":
+        raise SystemExit(
+            f"{name}: discriminator.norm=batch shuts out gradient penalties; add discriminator.norm=instance"
+        )
+    return recipe
+
+
+def run_all(name: str, runs: Path, overrides: Sequence[str]) -> dict[str, Path]:
+    """Train under every kind, each in its own folder."""
+    folders: dict[str, Path] = {}
+    for kind in OBJECTIVES:
+        recipe = recipe_under(name, kind, overrides)
+        folder = runs / f"{recipe.name}_{kind}"
+        if not _finished(folder):
+            train(recipe, folder, resume=(folder / "log.jsonl").exists())
+        folders[kind] = folder
+    return folders
+
+
+def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured:
+    """Every run beside the baselines of its task, on the same photos or samples."""
+    models = {kind: load(folder, precision="fp32") for kind, folder in folders.items()}
+    task = next(iter(models.values())).task
+    report, lines = _of_noise(models, data, limit) if task.from_noise else _of_photos(task.kind, folders, data, limit)
+    kinds = {model.name: kind for kind, model in models.items()}
+    rows = []
+    for row in report.rows:
+        run = Run.read(folders[kinds[row.method]]) if row.method in kinds else None
+        told = (f"{run.step:,}", f"{run.minutes:.1f}") if run else ("–", "–")
+        numbers = (column.text(row.values.get(column.name)) for column in report.columns)
+        rows.append((kinds.get(row.method, row.method), *told, *numbers, run.verdict if run else "–"))
+    head = ("objective", "steps", "minutes", *(column.title for column in report.columns), "the doctor")
+    return Measured(report.protocol, head, list(dict.fromkeys(rows)), lines)
+
+
+def _of_noise(models: dict[str, Model], data: str, limit: int | None) -> tuple[Report, list[Line]]:
+    report = measure_generated(list(models.values()), data, limit)
+    report.rows[:] = [row for row in report.rows if row.setting == "all"]
+    return report, [Line(kind, tuple(("", picture) for picture in _of_each_class(m))) for kind, m in models.items()]
+
+
+def _of_each_class(model: Model) -> list[np.ndarray]:
+    """The first sample of every class."""
+    rgb, _ = generate(model, Wish(model.task.classes))
+    panels = quantise(torch.as_tensor(rgb).permute(0, 2, 3, 1).numpy(), np.uint8)
+    return [np.ascontiguousarray(panel.repeat(ZOOM, 0).repeat(ZOOM, 1)) for panel in panels]
+
+
+def _of_photos(task: str, folders: dict[str, Path], data: str, limit: int | None) -> tuple[Report, list[Line]]:
+    reports = [evaluate(task, data, folder, limit=limit) for folder in folders.values()]
+    total = reports[0]
+    for report in reports[1:]:
+        total = total + report
+    given, truth = (tuple(("", line.panels[place][1]) for line in reports[0].first) for place in (0, -1))
+    made = [
+        Line(kind, tuple(("", line.panels[-2][1]) for line in report.first))
+        for kind, report in zip(folders, reports, strict=True)
+    ]
+    return total, [Line("input", given), *made, Line("truth", truth)]
+
+
+def page_with(page: str, name: str, text: str) -> str:
+    """The page with the study's text between its marks, or with both added at the end."""
+    begin, end = f"<!-- study: {name} -->", f"<!-- end of study: {name} -->"
+    head, found, rest = page.partition(begin)
+    tail = rest.partition(end)[2] if found else "\n"
+    return f"{head if found else page.rstrip() + chr(10) * 2}{begin}\n{text}\n{end}{tail}"
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """The first row is the head."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def _finished(folder: Path) -> bool:
+    log = folder / "log.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    return bool(lines) and "summary" in json.loads(lines[-1])
+
+
+def main() -> None:
+    """Train what is missing, measure, and write the page and its picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    parser.add_argument("--data", required=True, help="what to measure on")
+    parser.add_argument("--page", type=Path, required=True)
+    parser.add_argument("--picture", type=Path, required=True, help="a JPEG, linked from the page")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"))
+    parser.add_argument("--limit", type=int, help="only the first N photos, or samples a class")
+    options = parser.parse_args()
+    folders = run_all(options.recipe, options.runs, options.overrides)
+    found = measured(folders, options.data, options.limit)
+    sheet = drawn(found.lines)
+    small = resized(sheet, min(1.0, WIDTH_PX / sheet.shape[1]))
+    write_photo(options.picture, Photo(np.ascontiguousarray(small)), quality=82)
+    command = f"python -m img2img.study {options.recipe} {' '.join(options.overrides)}".rstrip()
+    link = Path(*[".."] * len(options.page.parent.parts), options.picture)
+    text = "\n".join(
+        [f"`{command}`: {found.protocol}.", "", markdown_table([found.head, *found.rows]), "", f"![]({link})"]
+    )
+    page = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
+    write_text(options.page, page_with(page, options.recipe, text))
+
+
+if __name__ == "__main__":
+    main()
