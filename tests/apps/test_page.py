@@ -172,6 +172,21 @@ def test_several_photos_come_as_a_zip(page: Any, tmp_path: Path) -> None:
         assert archive.namelist() == ["old_photo.denoise.jpg", "noisy.denoise.png"]
 
 
+@pytest.mark.parametrize("tab", ["Enlarge", "Denoise"])
+def test_stop_ends_long_work_and_the_next_photo_works(page: Any, tmp_path: Path, tab: str) -> None:
+    name, large = TABS[tab][0], tmp_path / "large.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (1990, 2000, 3)).astype(np.uint8)).save(large)
+    open_tab(page, tab)
+    upload(page, name, large)
+    page.locator(f"#{name}-run").click()
+    page.locator(f"#{name}-status", has_text="tiles").wait_for()
+    page.locator(f"#{name}-stop").click()
+    page.locator(f"#{name}-status", has_text="Stopped").wait_for()
+    assert page.locator(f"#{name}-download").is_disabled()
+    page.locator(f"#{name}-example-0").click()
+    done(page, name)
+
+
 def test_two_windows_get_their_own_results(browser: Any, app: Running, infer: Infer, tmp_path: Path) -> None:
     windows = [browser.new_context(accept_downloads=True).new_page() for _ in range(2)]
     for window, photo in zip(windows, (OLD, NOISY), strict=True):
