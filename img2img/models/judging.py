@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from img2img.models.blocks import Judged
 
+CODE_FEATURES = 128
+
 
 class MinibatchStd(nn.Module):
     """(B,C,H,W) with one channel more, the mean over features of their spread in the batch (Karras et al. 2018)."""
@@ -34,20 +36,26 @@ class JudgeHead(nn.Module):
     """Flat features (B,F) and labels (B,) to (B,1+codes): the score, then what InfoGAN's codes are recognised by.
 
     With `projection`, the inner product of the features with the label's embedding adds to the score (Miyato & Koyama
-    2018, equation 6).
+    2018, equation 6). Codes are read by a hidden layer of their own (Chen et al. 2016, appendix C; without its batch
+    norm, which would mix samples).
     """
 
     def __init__(self, features: int, judged: Judged, projection: bool, kernels: int) -> None:
         super().__init__()
         self.company = MinibatchDiscrimination(features, kernels) if kernels else nn.Identity()
-        self.score = nn.Linear(features + kernels, 1 + judged.codes)
+        self.score = nn.Linear(features + kernels, 1)
+        self.codes = _recogniser(features + kernels, judged.codes) if judged.codes else None
         self.embedding = nn.Embedding(judged.classes, features) if projection else None
 
     def forward(self, h: Tensor, label: Tensor | None) -> Tensor:
-        out = self.score(self.company(h))
-        if self.embedding is None:
-            return out
-        if label is None:
-            raise ValueError("a projection discriminator needs the label")
-        match = (self.embedding(label) * h).sum(1, keepdim=True)
-        return torch.cat([out[:, :1] + match, out[:, 1:]], 1)
+        seen = self.company(h)
+        score = self.score(seen)
+        if self.embedding is not None:
+            if label is None:
+                raise ValueError("a projection discriminator needs the label")
+            score = score + (self.embedding(label) * h).sum(1, keepdim=True)
+        return score if self.codes is None else torch.cat([score, self.codes(seen)], 1)
+
+
+def _recogniser(features: int, codes: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(features, CODE_FEATURES), nn.LeakyReLU(0.1), nn.Linear(CODE_FEATURES, codes))

@@ -93,14 +93,17 @@ def test_projection_adds_the_inner_product_of_label_and_features() -> None:
     network = MlpDiscriminatorConfig(hidden=(), projection=True).build(Judged(2, size_px=1, classes=3, codes=2))
     x, label = torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 2, 1])
     h = x.flatten(1)
-    expected = network.head.score(h)
-    expected[:, 0] += (network.head.embedding.weight[label] * h).sum(1)
+    score = network.head.score(h)[:, 0] + (network.head.embedding.weight[label] * h).sum(1)
+    expected = torch.cat([score[:, None], network.head.codes(h)], 1)
     assert torch.allclose(network(x, None, label), expected, atol=1e-6), "the codes' outputs are left alone"
 
 
 @BOTH
 def test_codes_are_recognised_beside_the_score(config: Any) -> None:
-    assert config.build(Judged(1, size_px=16, codes=5))(torch.rand(2, 1, 16, 16)).shape == (2, 6)
+    network, picture = config.build(Judged(1, size_px=16, codes=5)), torch.rand(2, 1, 16, 16)
+    assert network(picture).shape == (2, 6)
+    network(picture)[:, 1:].sum().backward()
+    assert not network.head.score.weight.grad.any(), "the score has no part in reading them"
 
 
 def test_quadratic_features_are_the_products_of_all_pairs() -> None:
