@@ -67,8 +67,8 @@ class Cache:
 
 
 @dataclass
-class PhotoSource:
-    """Single photos."""
+class _Files:
+    """A sample in each of a list of files."""
 
     paths: list[Path]
     cache: Cache
@@ -78,23 +78,17 @@ class PhotoSource:
 
     def key(self, index: int) -> str:
         return _key(self.paths[index])
+
+
+class PhotoSource(_Files):
+    """Single photos."""
 
     def read(self, index: int, number: int) -> Sample:
         return Sample(number, photo=self.cache.read(self.paths[index]))
 
 
-@dataclass
-class SideBySideSource:
+class SideBySideSource(_Files):
     """Pairs in one file, A left and B right, as pix2pix data sets come."""
-
-    paths: list[Path]
-    cache: Cache
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def key(self, index: int) -> str:
-        return _key(self.paths[index])
 
     def read(self, index: int, number: int) -> Sample:
         both = self.cache.read(self.paths[index])

@@ -57,6 +57,7 @@ class MlpDiscriminatorConfig(DiscriminatorConfig):
     projection: bool = Field(False, description="the label's embedding times the features (Miyato & Koyama 2018)")
     minibatch_discrimination: int = Field(0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)")
     bottleneck: int = Field(2, ge=1, description="reconstruction: what lies between encoder and decoder")
+    unit: float = Field(1.0, gt=0, description="reconstruction: what its autoencoder calls 1")
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
     knows_labels: ClassVar[bool] = True
@@ -104,11 +105,13 @@ class MlpAutoencoding(nn.Module):
         shape = (judged.channels, max(1, judged.size_px), max(1, judged.size_px))
         values = shape[0] * shape[1] * shape[2]
         inwards, outwards = (values, *config.hidden), (config.bottleneck, *reversed(config.hidden))
+        self.unit = config.unit
+        # Kinks rather than curves: the errors are to differ between modes and the ground between them.
         self.layers = nn.Sequential(
             nn.Flatten(),
-            *_layers(inwards, nn.ELU()),
+            *_layers(inwards, nn.LeakyReLU(0.2)),
             nn.Linear(inwards[-1], config.bottleneck),
-            *_layers(outwards, nn.ELU()),
+            *_layers(outwards, nn.LeakyReLU(0.2)),
             nn.Linear(outwards[-1], values),
             nn.Unflatten(1, shape),
         )
@@ -116,7 +119,7 @@ class MlpAutoencoding(nn.Module):
             spectral(self)
 
     def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        return self.layers(x)
+        return self.unit * self.layers(x / self.unit)
 
 
 def _layers(widths: tuple[int, ...], activation: nn.Module) -> list[nn.Module]:

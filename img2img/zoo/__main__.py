@@ -8,7 +8,7 @@ from pathlib import Path
 
 from img2img.modelfile import load_generator, save_model
 from img2img.resources import zoo_dir
-from img2img.zoo import model_path
+from img2img.zoo import model_path, shipped_models
 
 MOST_BYTES = 12_500_000
 
@@ -30,7 +30,14 @@ def main() -> None:
     if not header.card.metrics:
         parser.error(f"{options.run} was never finished: its model has no metrics and no measured tile overlap")
     names = tuple(Path(path).name for path in header.recipe.data.path)  # this machine's folders mean nothing elsewhere
-    recipe = header.recipe.model_copy(update={"data": header.recipe.data.model_copy(update={"path": names})})
+    train = header.recipe.train
+    start = train.init if train.init in shipped_models() else None  # an earlier block of this run: --notes tells of it
+    recipe = header.recipe.model_copy(
+        update={
+            "data": header.recipe.data.model_copy(update={"path": names}),
+            "train": train.model_copy(update={"init": start}),
+        }
+    )
     more["data"] = more.get("data", ", ".join(names))
     save_model(target, generator, recipe, header.card.model_copy(update=more), half=True)
     size = target.stat().st_size

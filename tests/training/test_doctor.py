@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+from stopping import stopped_at
 
 from img2img.cli import main
 from img2img.data.sample import Batch, Sample
@@ -22,7 +23,7 @@ from img2img.tasks.translate import Translate
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.doctor import RULES, SEVERITIES, Facts, diagnose, verdict
 from img2img.training.player import TrainingError
-from img2img.training.trainer import Interrupted, Trainer
+from img2img.training.trainer import Trainer
 
 
 class Careless(Translate):
@@ -306,19 +307,6 @@ def test_each_diagnosis_is_warned_of_once(tmp_path: Path, photo_folder: Path, ca
     told_rows = [row for row in rows if row.get("diagnosis") == "discriminator winning"]
     assert 1 <= len(told_rows) <= 3  # again only when it gets worse
     assert all(SEVERITIES.index(a["severity"]) < SEVERITIES.index(b["severity"]) for a, b in pairwise(told_rows))
-
-
-def stopped_at(recipe: Recipe, out: Path, step: int) -> None:
-    trainer = Trainer(recipe, out, device="cpu")
-    take = trainer._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        trainer.stop_wanted = trainer.done == step
-
-    trainer._one_step = one_step  # type: ignore[method-assign]  # the test's stand-in for a finger on Ctrl-C
-    with pytest.raises(Interrupted):
-        trainer.run()
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stopping import stopped_at
 
 from img2img.losses.objectives import OBJECTIVES
 from img2img.modelfile import load_generator
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.trainer import Interrupted, Trainer
 
 QUICK = ["train.log_every=1", "train.validate_every=100", "train.checkpoint_every=100", "data.validation_max=20"]
 SMALL = ["generator.hidden=[8]", "discriminator.hidden=[8]", "train.batch_size=8", "train.steps=14"]
@@ -30,19 +30,6 @@ def state(out: Path) -> dict[str, torch.Tensor]:
 
 def lines(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-
-
-def stopped_at(recipe: Recipe, out: Path, step: int) -> None:
-    trainer = Trainer(recipe, out, device="cpu")
-    take = trainer._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        trainer.stop_wanted = trainer.done == step
-
-    trainer._one_step = one_step  # type: ignore[method-assign]  # the test's stand-in for a finger on Ctrl-C
-    with pytest.raises(Interrupted):
-        trainer.run()
 
 
 @pytest.mark.parametrize(

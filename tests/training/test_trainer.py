@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopping import stopped_at
 
 from img2img.errors import UserError
 from img2img.modelfile import read_header
@@ -22,7 +23,7 @@ from img2img.resources import samples_dir
 from img2img.training import train
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.steps import TrainingError
-from img2img.training.trainer import Interrupted, Trainer
+from img2img.training.trainer import Trainer
 
 
 def small(name: str = "inpaint_tiny", **train_fields: Any) -> Recipe:
@@ -49,21 +50,6 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     checkpoint = latest_checkpoint(out / "checkpoints")
     assert checkpoint is not None
     return checkpoint.tensors
-
-
-def stopped_at(recipe: Recipe, out: Path, step: int) -> None:
-    """Run until `step`, then stop as Ctrl-C does."""
-    trainer = Trainer(recipe, out, device="cpu")
-    take = trainer._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        trainer.stop_wanted = trainer.done == step
-
-    trainer._one_step = one_step  # type: ignore[method-assign]  # the test's stand-in for a finger on Ctrl-C
-    with pytest.raises(Interrupted) as stop:
-        trainer.run()
-    assert stop.value.step == step
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
