@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
 from img2img.losses.objectives import OBJECTIVES, BoundaryEquilibrium, Kind, Objective
 
@@ -48,14 +50,32 @@ class Adversarial(OptimizerConfig):
     real_label: float = Field(1.0, gt=0.5, le=1, description="one-sided label smoothing: 0.9 (Salimans et al. 2016)")
     label_noise: float = Field(0.0, ge=0, lt=0.5, description="share of samples whose two sides D gets swapped")
     instance_noise: float = Field(
-        0.0, ge=0, description="σ of noise on all that D sees, falling to 0 (Sønderby et al. 2017)"
+        0.0, ge=0, description="σ of noise on all that D sees, falling (Sønderby et al. 2017)"
     )
     instance_noise_until: float = Field(0.5, gt=0, le=1, description="part of the run by which it has fallen to 0")
+    instance_noise_floor: float = Field(0.0, ge=0, description="σ below which it does not fall")
     replay: int = Field(0, ge=0, description="pool of past fakes D learns from (Shrivastava et al. 2017): 50")
     augment: tuple[Augmentation, ...] = Field((), description="DiffAugment for few pictures: colour translation cutout")
     information: float = Field(0.0, ge=0, description="weight of InfoGAN's code loss (Chen et al. 2016)")
     gamma: float = Field(0.5, gt=0, le=1, description="began: diversity, E[L(G(z))] / E[L(x)]")
     k_rate: float = Field(1e-3, gt=0, description="began: how fast k follows")
+    per_kind: dict[Kind, dict[str, Any]] = Field(
+        {}, exclude=True, description="fields that have another value under a kind, in a recipe for several"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_kind_has_it(cls, fields: Any) -> Any:
+        """Put what `per_kind` says of the kind in the place of what is said for all; what is resolved has no choice."""
+        if not isinstance(fields, dict) or not isinstance(fields.get("per_kind"), dict):
+            return fields
+        chosen = fields["per_kind"]
+        for kind, own in chosen.items():
+            _check_known(kind, OBJECTIVES, "per_kind")
+            for name in own or ():
+                _check_known(name, cls.model_fields, f"per_kind.{kind}")
+        own = chosen.get(fields.get("kind", cls.model_fields["kind"].default)) or {}
+        return {**{name: value for name, value in fields.items() if name != "per_kind"}, **own}
 
     @model_validator(mode="after")
     def _one_start(self) -> Adversarial:
@@ -101,7 +121,8 @@ class Adversarial(OptimizerConfig):
 
     def noise_sigma(self, number: int, steps: int) -> float:
         """σ of the instance noise at a step of a run of `steps`."""
-        return self.instance_noise * max(0.0, 1 - number / (self.instance_noise_until * steps))
+        left = max(0.0, 1 - number / (self.instance_noise_until * steps))
+        return max(self.instance_noise_floor, self.instance_noise * left)
 
     def turns(self, steps: int) -> tuple[int, int]:
         """The step from which the discriminator learns, and the one from which both do, in a run of `steps`."""
@@ -115,3 +136,8 @@ class Adversarial(OptimizerConfig):
         if self.played is BoundaryEquilibrium:
             return BoundaryEquilibrium(self.gamma, self.k_rate)
         return self.played(self.real_label)
+
+
+def _check_known(name: str, known: Iterable[str], where: str) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: unknown '{name}'{did_you_mean(str(name), known)}")

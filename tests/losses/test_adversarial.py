@@ -211,3 +211,21 @@ def test_instance_noise_falls_to_nothing_and_stays_there() -> None:
 def test_impossible_fields_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Adversarial.model_validate(fields)
+
+
+def test_a_recipe_for_several_kinds_says_what_one_has_otherwise() -> None:
+    fields = {"instance_noise": 1.0, "per_kind": {"began": {"instance_noise": 5.0, "gamma": 0.8}}}
+    began, hinge = (Adversarial.model_validate({**fields, "kind": kind}) for kind in ("began", "hinge"))
+    assert (began.instance_noise, began.gamma) == (5.0, 0.8)
+    assert (hinge.instance_noise, hinge.gamma) == (1.0, 0.5)
+    again = Adversarial.model_validate(began.model_dump())
+    assert (again.instance_noise, again.per_kind) == (5.0, {}), "what is saved is what was played"
+    with pytest.raises(ValidationError, match=r"per_kind\.began: unknown 'gama', did you mean 'gamma'"):
+        Adversarial.model_validate({"kind": "began", "per_kind": {"began": {"gama": 1}}})
+    with pytest.raises(ValidationError, match="per_kind: unknown 'bgan', did you mean 'began'"):
+        Adversarial.model_validate({"per_kind": {"bgan": {"gamma": 1}}})
+
+
+def test_instance_noise_falls_to_its_floor() -> None:
+    noisy = Adversarial(instance_noise=2, instance_noise_until=0.5, instance_noise_floor=0.5)
+    assert [noisy.noise_sigma(step, 100) for step in (0, 25, 37, 50, 100)] == pytest.approx([2, 1, 0.52, 0.5, 0.5])

@@ -109,11 +109,8 @@ def test_a_linear_judge_teaches_the_mean_and_a_quadratic_one_the_spread_too(quad
 # --- the ring
 
 
-COLLAPSES = pytest.mark.xfail(strict=True, reason="BEGAN's samples are near modes, but of 3 modes only: not solved yet")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=COLLAPSES) if k == "began" else k for k in OBJECTIVES])
+@pytest.mark.parametrize("kind", OBJECTIVES)
 def test_every_kind_covers_the_ring(kind: str, tmp_path: Path) -> None:
     train(Recipe.load("ring", [f"adversarial.kind={kind}"]), tmp_path / "run", device="cpu")
     last = lines(tmp_path / "run")[-1]
