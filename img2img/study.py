@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,12 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
+def _shown(override: str) -> str:
+    """An override without this machine's folders."""
+    key, _, value = override.partition("=")
+    return f"{key}={Path(value).name}" if key == "data.path" else override
+
+
 def _finished(folder: Path) -> bool:
     log = folder / "log.jsonl"
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
@@ -146,7 +153,7 @@ def main() -> None:
     sheet = drawn(found.lines)
     small = resized(sheet, min(1.0, WIDTH_PX / sheet.shape[1]))
     write_photo(options.picture, Photo(np.ascontiguousarray(small)), quality=82)
-    command = f"python -m img2img.study {options.recipe} {' '.join(options.overrides)}".rstrip()
+    command = shlex.join(["python", "-m", "img2img.study", options.recipe, *map(_shown, options.overrides)])
     link = Path(*[".."] * len(options.page.parent.parts), options.picture)
     text = "\n".join(
         [f"`{command}`: {found.protocol}.", "", markdown_table([found.head, *found.rows]), "", f"![]({link})"]

@@ -55,6 +55,7 @@ def test_runs_are_trained_once_measured_and_shown(
     study.main()
     page = (tmp_path / "page.md").read_text()
     assert "| lsgan | 2 |" in page and "| began | 2 |" in page and "| the condition itself | – |" in page
+    assert "data.path=photos" in page and str(photo_folder) not in page
     assert "ST-LPIPS" in page and "![](" in page
     with Image.open(tmp_path / "all.jpg") as picture:
         assert picture.height > 4 * 32, "input, two kinds, truth"
