@@ -26,7 +26,7 @@ Shown = tuple[Any, Any, str, Any]  # preview, slider, status, download
 Made = TypeVar("Made")
 MakeRequest = Callable[..., Request]
 EMPTY = '<p class="quiet">Drop a photo, or try an example.</p>'
-STOPPED = '<p class="quiet">Stopped. Nothing was changed.</p>'
+STOPPED = '<p class="quiet">Stopped.</p>'
 
 
 @dataclass

@@ -85,7 +85,8 @@ class Game(Generic[Made]):
             values |= self._critics_learn(micro_batches, made or self._made_quietly(micro_batches))
         if made is not None:
             values |= self._generator_step(micro_batches, made, Heard() if self._joined(number) else None)
-            self.average.follow(self.generator, self._images(), number)
+            rounds = self.recipe.adversarial.rounds if self.recipe.adversarial else 1
+            self.average.follow(self.generator, self._images(), number // rounds)  # of G's own steps
         return values
 
     def _generator_step(self, batches: Sequence[Batch], made: Sequence[Made], heard: Heard | None) -> dict[str, float]:

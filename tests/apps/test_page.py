@@ -172,14 +172,13 @@ def test_several_photos_come_as_a_zip(page: Any, tmp_path: Path) -> None:
         assert archive.namelist() == ["old_photo.denoise.jpg", "noisy.denoise.png"]
 
 
-@pytest.mark.parametrize("tab", ["Enlarge", "Denoise"])
-def test_stop_ends_long_work_and_the_next_photo_works(page: Any, tmp_path: Path, tab: str) -> None:
-    name, large = TABS[tab][0], tmp_path / "large.png"
+def test_stop_ends_long_work_and_the_next_photo_works(page: Any, tmp_path: Path) -> None:
+    tab, name, large = "Enlarge", "enlarge", tmp_path / "large.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (1990, 2000, 3)).astype(np.uint8)).save(large)
     open_tab(page, tab)
     upload(page, name, large)
     page.locator(f"#{name}-run").click()
-    page.locator(f"#{name}-status", has_text="tiles").wait_for()
+    page.locator(f"#{name}-status", has_text="tiles").wait_for()  # 25 of them: there is time to stop
     page.locator(f"#{name}-stop").click()
     page.locator(f"#{name}-status", has_text="Stopped").wait_for()
     assert page.locator(f"#{name}-download").is_disabled()
