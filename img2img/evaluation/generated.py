@@ -28,7 +28,7 @@ PER_CLASS = 500
 WORST, ZOOM = 6, 3
 REAL = "held-out real"
 STATEMENT = (
-    f"{PER_CLASS} samples a class from the seeds 0, 1, …, rounded to 8 bits; a small classifier, trained here on the "
+    "{per_class} samples a class from the seeds 0, 1, …, rounded to 8 bits; a small classifier, trained here on the "
     "real training part from a fixed seed, says which class it sees; diversity: mean distance of pairs within a class, "
     "over that of one half of the real test part, and KID against that half, both on the classifier's last features "
     "(unit length); the other half stands beside as held-out real"
@@ -76,7 +76,7 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     return Report(
         task=models[0].task.kind,
         data=data,
-        protocol=STATEMENT,
+        protocol=STATEMENT.format(per_class=limit or PER_CLASS),
         columns=COLUMNS,
         photo_count=len(test.labels),
         rows=sorted(rows, key=lambda row: settings.index(row.setting)),
