@@ -109,7 +109,8 @@ def test_a_linear_judge_teaches_the_mean_and_a_quadratic_one_the_spread_too(quad
 # --- the ring
 
 
-# Seeds 0 and 1 reach it (7 modes, 0.83 and 0.74), seed 2 does not (8 modes, 0.53): another machine's rounding is a new seed.
+# Seeds 0 and 1 reach it (7 modes, 0.83 and 0.74), seed 2 does not (8 modes, 0.53), and another machine's rounding is
+# as good as another seed.
 CHAOTIC = pytest.mark.xfail(strict=False, reason="BEGAN reaches it with two seeds of three: not robust yet")
 
 
