@@ -24,7 +24,7 @@ from img2img.evaluation.run import evaluate
 from img2img.files import write_text
 from img2img.inference.generate import Wish, generate
 from img2img.inference.pipeline import Model, load
-from img2img.losses.objectives import OBJECTIVES
+from img2img.losses.objectives import OBJECTIVES, Kind
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, write_photo
 from img2img.recipe import Recipe
@@ -45,9 +45,9 @@ class Measured:
     lines: list[Line]
 
 
-def recipe_under(name: str, kind: str, overrides: Sequence[str]) -> Recipe:
+def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
     """The recipe with this objective, and a discriminator that reconstructs where the kind asks for one."""
-    head = OBJECTIVES[kind].head  # type: ignore[index]  # a key of the table itself
+    head = OBJECTIVES[kind].head
     judge = ["discriminator.kind=dcgan"] if head == "reconstruction" else []
     recipe = Recipe.load(name, [*overrides, f"adversarial.kind={kind}", *judge])
     if recipe.adversarial and recipe.adversarial.penalised and getattr(recipe.discriminator, "norm", "") == "batch":

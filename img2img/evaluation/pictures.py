@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -33,19 +34,19 @@ class Line:
     panels: tuple[tuple[str, np.ndarray], ...]
 
 
-class Cases:
+class Cases(ABC):
     """Keeps a few cases, only as much of their pictures as will be shown."""
 
     def __init__(self, column: Column) -> None:
         self.column = column
 
+    @abstractmethod
     def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
         """Take the case if it belongs to those that are kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lines(self) -> list[Line]:
         """What is kept, in the order in which it is to be drawn."""
-        raise NotImplementedError
 
     def _badness(self, scores: Mapping[str, float | None]) -> float | None:
         value = scores.get(self.column.name)

@@ -117,8 +117,9 @@ def measure(
         made = {name: _result(method, case) for name, method in methods.items()}
         found = protocol.score(case, made)
         scores += [PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()]
-        for kept in (worst, first) if ours else ():
-            kept.offer(case, made, found, ours[0])  # type: ignore[index]  # only with ours
+        if ours:
+            worst.offer(case, made, found, ours[0])
+            first.offer(case, made, found, ours[0])
     if not scores:
         raise UserError(f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}")
     rows, photos = _rows(protocol, scores, ours[0] if ours else None), len({score.photo for score in scores})

@@ -206,7 +206,7 @@ def _with_detail(step: Step, detail: float | None) -> Step:
     """The step at this detail, if its model has a crisper half."""
     if detail is None or pair_of(step.model) is None:
         return step
-    checked_pair(step.model, detail)
+    checked_pair(step.model, detail)  # raises for a detail beyond its range
     return replace(step, detail=detail)
 
 

@@ -213,6 +213,6 @@ def test_photos_smaller_than_a_crop_are_told_once(
 ) -> None:
     for number in range(6):
         Image.new("RGB", (60, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    load_photos(build_task("denoise"), DataConfig(path=str(tmp_path), crop_px=crop_px, validation_share=0.3), 0)  # type: ignore[arg-type]  # a single folder
+    load_photos(build_task("denoise"), DataConfig(path=(str(tmp_path),), crop_px=crop_px, validation_share=0.3), 0)
     assert caplog.text.count("of 4 photos looked at are smaller than data.crop_px (64 px)") == told
     assert ("set data.crop_px=40" in caplog.text) == told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_a_card_holds_the_numbers_and_the_first_photos(bench: Path) -> None:
     assert known.text in told and str(known.pictures) in told
 
 
-def test_models_of_ones_own_and_unmeasured_ones_have_no_card(bench: Path, tiny_model) -> None:  # type: ignore[no-untyped-def]
+def test_models_of_ones_own_and_unmeasured_ones_have_no_card(bench: Path, tiny_model: Callable[[str], Path]) -> None:
     assert zoo.measurements(tiny_model("denoise")) is None, "nothing is written yet"
     showcase.write_cards(showcase.measured(bench, bench / "work", 1, ["denoise"]), bench / "cards")
     own = bench / "denoise.safetensors"

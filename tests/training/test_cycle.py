@@ -12,6 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from stopping import stopped_at
 from torch import Tensor, nn
 
 from img2img.data.dataset import load_photos
@@ -26,7 +27,6 @@ from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.critic import Critic
 from img2img.training.cycle import CycleStep
 from img2img.training.game import Heard
-from img2img.training.trainer import Interrupted, Trainer
 
 
 def small(folder: Path | None = None, **parts: dict[str, Any]) -> Recipe:
@@ -150,19 +150,6 @@ def test_sheet_shows_three_pictures_a_side(accelerator: Accelerator) -> None:
 
 
 # --- runs
-
-
-def stopped_at(recipe: Recipe, out: Path, step: int) -> None:
-    trainer = Trainer(recipe, out, device="cpu")
-    take = trainer._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        trainer.stop_wanted = trainer.done == step
-
-    trainer._one_step = one_step  # type: ignore[method-assign]  # a finger on Ctrl-C
-    with pytest.raises(Interrupted):
-        trainer.run()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
