@@ -41,8 +41,9 @@ class DenoiseProtocol(Protocol):
     statement = (
         "additive Gaussian noise, σ on the 0–255 scale, one draw per photo from a fixed seed, not clipped; camera, for "
         "models of found photos: blur of 0.2–0.8 px (half of them), shot noise of 60–600 photons at white (70 %), "
-        "correlated noise of σ 2–25, JPEG of quality 40–95 (80 %), drawn per photo from a fixed seed; results clipped "
-        "and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told σ, for the camera the RMS of its damage"
+        "correlated noise of σ 2–25, all of it alike in all channels (40 %), JPEG of quality 40–95 (80 %), drawn per "
+        "photo from a fixed seed; results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is "
+        "told σ, for the camera the RMS of its damage"
     )
     own_columns = (_PSNR,)
     ranked_by = _PSNR

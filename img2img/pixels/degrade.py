@@ -36,13 +36,19 @@ def blur(rgb: Picture, sigma_px: float) -> Picture:
 
 
 def camera(rgb: Picture, rng: np.random.Generator, strength: float = 1.0) -> Picture:
-    """A cheap camera or scan: slight blur, shot and correlated noise, a JPEG encoding; `strength` scales the damage."""
+    """A cheap camera or scan: slight blur, shot and correlated noise, a JPEG encoding; `strength` scales the damage.
+
+    Film has grains, and cameras smooth colour before they write a file: so the noise is often alike in all channels.
+    """
     if rng.random() < 0.5:
         rgb = blur(rgb, rng.uniform(0.2, 0.8) * max(strength, 1e-3))
+    noisy = rgb
     if rng.random() < 0.7:
-        rgb = poisson_noise(rgb, rng.uniform(60, 600) / max(strength, 1e-3), rng)
-    rgb = correlated_noise(rgb, rng.uniform(2, 25) * strength, rng, rng.uniform(0.4, 1.2))
-    return jpeg(rgb, int(rng.integers(40, 96))) if rng.random() < 0.8 else rgb
+        noisy = poisson_noise(noisy, rng.uniform(60, 600) / max(strength, 1e-3), rng)
+    noisy = correlated_noise(noisy, rng.uniform(2, 25) * strength, rng, rng.uniform(0.4, 1.5))
+    if rng.random() < 0.4:
+        noisy = rgb + (noisy - rgb)[..., :1]
+    return jpeg(noisy, int(rng.integers(40, 96))) if rng.random() < 0.8 else noisy
 
 
 def _bgr8(rgb: Picture) -> np.ndarray:

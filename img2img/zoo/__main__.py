@@ -31,7 +31,8 @@ def main() -> None:
         parser.error(f"{options.run} was never finished: its model has no metrics and no measured tile overlap")
     names = tuple(Path(path).name for path in header.recipe.data.path)  # this machine's folders mean nothing elsewhere
     train = header.recipe.train
-    start = train.init if train.init in shipped_models() else None  # an earlier block of this run: --notes tells of it
+    # An earlier block of this run, be it the file that ships so far, is no start of its own: --notes tells of it.
+    start = train.init if train.init in shipped_models() and train.init != options.name else None
     recipe = header.recipe.model_copy(
         update={
             "data": header.recipe.data.model_copy(update={"path": names}),

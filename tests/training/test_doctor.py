@@ -203,7 +203,7 @@ LOGS: dict[str, tuple[dict[str, Callable[[int], Any]], ...]] = {
         for x in (0.4, 0.15, 0.01)
     ),
     "mode collapse": tuple(vital(diversity=x) for x in (0.5, 0.3, 0.1)),
-    "input ignored": tuple(vital(own_input=x) for x in (0.87, 0.94, 1.0)),
+    "input ignored": tuple(vital(own_input=x) for x in (0.93, 0.97, 1.0)),
     "overfitting": tuple(
         {
             "validation": lambda n, x=x: {"psnr_db": 20 - x * n / 39} if n % 4 == 3 else None,
