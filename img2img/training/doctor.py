@@ -255,12 +255,12 @@ def mode_collapse(chart: Chart) -> Diagnosis | None:
 
 def input_ignored(chart: Chart) -> Diagnosis | None:
     """An output is no nearer to its own target than to those of other inputs."""
-    # 1 is a constant output. Healthy tasks lie below 0.7, sketches to clothes, whose colour nothing tells, below 0.89.
+    # 1 is a constant output, which three photos may miss by 0.02. Healthy tasks lie below 0.7, rough sketches at 0.8.
     own = chart.vital("own_input", high_is_bad=True)
     return _diagnosis(
         chart,
         "input ignored",
-        _grade(own, (0.92, 0.96, 0.985)),
+        _grade(own, (0.92, 0.95, 0.975)),
         f"an output is {own or 0:.2f} times as far from its own target as from those of other inputs (1: input unused)",
         "Let D see the input (adversarial.sees=[condition]), weigh the first loss higher, or lower adversarial.weight",
         own or 0,

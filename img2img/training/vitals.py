@@ -44,12 +44,12 @@ def diversity(made: Tensor, target: Tensor) -> float:
 
 
 def own_input(made: Tensor, target: Tensor) -> float:
-    """Distance of outputs to their own targets over that to other targets: 1 where the input is ignored, 0 exact."""
-    distance = torch.cdist(_flat(made), _flat(target))
-    count = len(distance)
-    own = distance.diagonal().mean()
-    others = (distance.sum() - distance.diagonal().sum()) / (count * (count - 1))
-    return float(own / (others + 1e-12))
+    """Distance of outputs to their own targets over that to other targets: 1 where the input is ignored, 0 exact.
+
+    By colours or by contours, whichever tell more: a sketch does not say how bright its garment is.
+    """
+    views = [_flat] if _are_points(made) else [_flat, _contours]
+    return min(_own_over_others(view(made), view(target)) for view in views)
 
 
 def neighbourhoods(made: Tensor, target: Tensor) -> dict[str, float]:
@@ -116,6 +116,22 @@ def _joined(pictures: Sequence[Tensor], most: int) -> Tensor:
 def _flat(pictures: Tensor) -> Tensor:
     height, width = (min(THUMBNAIL_PX, side) for side in pictures.shape[-2:])
     return F.adaptive_avg_pool2d(pictures, (height, width)).flatten(1)
+
+
+def _contours(pictures: Tensor) -> Tensor:
+    """Where a thumbnail has edges, whatever their strength: unit vectors, and 0 for an even picture."""
+    grey = pictures.mean(1, keepdim=True)
+    down, right = F.pad(grey.diff(dim=-2), (0, 0, 0, 1)), F.pad(grey.diff(dim=-1), (0, 1))
+    flat = _flat((down.square() + right.square()).sqrt())
+    return F.normalize(flat - flat.mean(1, keepdim=True), dim=1, eps=1e-4)
+
+
+def _own_over_others(made: Tensor, target: Tensor) -> float:
+    distance = torch.cdist(made, target)
+    count = len(distance)
+    own = distance.diagonal().mean()
+    others = (distance.sum() - distance.diagonal().sum()) / (count * (count - 1))
+    return float(own / (others + 1e-12))
 
 
 def _spread(flat: Tensor) -> float:

@@ -46,6 +46,12 @@ def test_own_input_is_one_for_a_constant_and_grows_as_the_input_is_forgotten(pic
     assert heard == sorted(heard) and heard[0] < 1e-3 and heard[-1] == pytest.approx(1, abs=0.01)
 
 
+def test_a_sketch_is_heard_by_its_contours_where_it_tells_no_colour(pictures: Tensor) -> None:
+    negatives = 0.6 - 0.2 * pictures.mean(1, keepdim=True).expand_as(pictures)
+    assert vitals.own_input(negatives, pictures) < 0.2
+    assert vitals.own_input(negatives.roll(1, 0), pictures) > 0.9
+
+
 @pytest.mark.parametrize("period", [2, 4])
 def test_checkerboard_hears_the_grid_of_both_strides(pictures: Tensor, period: int) -> None:
     line = (torch.arange(64) % period == 0).float()
