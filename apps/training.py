@@ -18,14 +18,14 @@ from typing import Any
 from img2img.errors import UserError
 from img2img.resources import recipes_dir
 from img2img.training.doctor import Diagnosis, verdict
-from img2img.training.report import NOT_LOSSES, Run
+from img2img.training.report import Run, is_loss
+from img2img.training.runlog import read_rows
 
 from .settings import Settings
 from .workspace import Workspace
 
 DEMONSTRATION = ""  # the recipe's own photos
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
-_NOT_LOSSES = NOT_LOSSES | {"resumed_from_step"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ class Trainings:
         """The run of this app as its folder tells it; None before the first."""
         if self.folder is None:
             return None
-        lines = _lines(self.folder / "log.jsonl")
+        log = self.folder / "log.jsonl"
+        lines = read_rows(log) if log.is_file() else []
         model = self.folder / "model.safetensors"
         run = Run.read(self.folder) if lines else None
         return Watched(
@@ -163,16 +164,6 @@ class Trainings:
         return copy
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    found = []
-    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:  # being written just now
-            continue
-    return found
-
-
 def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
     rows = [line for line in lines if "images_per_second" in line]
     total = {"g_loss"} if all(row.get("g_loss") in _parts(row) for row in rows) else set()  # of a single part
@@ -181,10 +172,10 @@ def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
         (row["step"], name, value)
         for row in rows[::thin]
         for name, value in row.items()
-        if name not in _NOT_LOSSES | total and not name.endswith("norm") and isinstance(value, int | float)
+        if is_loss(name) and name not in total and isinstance(value, int | float)
     ]
 
 
 def _parts(row: dict[str, Any]) -> list[Any]:
     """What the generator's loss is made of."""
-    return [value for name, value in row.items() if name not in _NOT_LOSSES and name != "g_loss"]
+    return [value for name, value in row.items() if is_loss(name) and name != "g_loss"]

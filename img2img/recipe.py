@@ -16,7 +16,7 @@ from torch import nn
 from img2img.data.dataset import DataConfig
 from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
-from img2img.losses.adversarial import Adversarial, OptimizerConfig
+from img2img.losses.adversarial import Adversarial, OptimizerConfig, as_the_kind_has_it
 from img2img.losses.reconstruction import Loss, PictureLoss, PixelLoss
 from img2img.models import Discriminator, Generator
 from img2img.models.blocks import Judged
@@ -110,6 +110,12 @@ class Recipe(BaseModel):
         if not isinstance(fields, dict):
             return cls.parse(fields, where=str(path))
         for override in overrides:
+            _override(fields, override)
+        try:
+            fields |= {"adversarial": as_the_kind_has_it(fields["adversarial"])} if "adversarial" in fields else {}
+        except ValueError as error:
+            raise UserError(f"{path}: adversarial.{error}") from error
+        for override in overrides:  # again: what is asked for here also beats what the recipe says of the kind
             _override(fields, override)
         return cls.parse(fields, where=str(path))
 
@@ -331,6 +337,12 @@ def _judge_refusal(adversarial: Adversarial, discriminator: Discriminator, task:
         return f"discriminator.projection needs labels, and task '{task.kind}' has no classes"
     if adversarial.information and not discriminator.recognises_codes:
         return f"adversarial.information needs a discriminator that recognises codes, and '{kind}' cannot: use dcgan"
+    ignored = [
+        name for name in ("projection", "minibatch_std", "minibatch_discrimination") if getattr(discriminator, name, 0)
+    ]
+    if head == "reconstruction" and ignored:
+        beside = "; adversarial.sees: [label] shows the class" if ignored[0] == "projection" else ""
+        return f"discriminator.{ignored[0]} adds to a score, and adversarial.kind '{adversarial.kind}' has none{beside}"
     if adversarial.information and head == "reconstruction":
         return f"adversarial.kind '{adversarial.kind}' has no scores beside which codes could be recognised"
     return None

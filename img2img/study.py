@@ -8,7 +8,6 @@ protocol, and rewrites what lies between the recipe's marks in the page.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from img2img.errors import UserError
 from img2img.evaluation.generated import measure_generated
 from img2img.evaluation.pictures import Line, drawn
 from img2img.evaluation.report import Report
@@ -30,6 +30,7 @@ from img2img.pixels.images import Photo, quantise, write_photo
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.report import Run
+from img2img.training.runlog import read_rows
 
 WIDTH_PX = 900
 ZOOM = 2  # of pictures made from noise
@@ -47,14 +48,13 @@ class Measured:
 
 def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
     """The recipe with this objective, and a discriminator that reconstructs where the kind asks for one."""
-    head = OBJECTIVES[kind].head
-    judge = ["discriminator.kind=dcgan"] if head == "reconstruction" else []
-    recipe = Recipe.load(name, [*overrides, f"adversarial.kind={kind}", *judge])
-    if recipe.adversarial and recipe.adversarial.penalised and getattr(recipe.discriminator, "norm", "") == "batch":
-        raise SystemExit(
-            f"{name}: discriminator.norm=batch shuts out gradient penalties; add discriminator.norm=instance"
-        )
-    return recipe
+    recipe = Recipe.load(name, overrides)
+    if OBJECTIVES[kind].head != "reconstruction":
+        return Recipe.load(name, [*overrides, f"adversarial.kind={kind}"])
+    judge = ["discriminator.kind=dcgan"]
+    if getattr(recipe.discriminator, "projection", False):  # adds to a score; what is reconstructed can show the class
+        judge += ["discriminator.projection=false", "adversarial.sees=[label]"]
+    return Recipe.load(name, [*overrides, f"adversarial.kind={kind}", *judge])
 
 
 def run_all(name: str, runs: Path, overrides: Sequence[str]) -> dict[str, Path]:
@@ -133,8 +133,7 @@ def _shown(override: str) -> str:
 
 def _finished(folder: Path) -> bool:
     log = folder / "log.jsonl"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    return bool(lines) and "summary" in json.loads(lines[-1])
+    return log.exists() and any(row.get("summary") for row in read_rows(log)[-1:])
 
 
 def main() -> None:
@@ -148,8 +147,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/study"))
     parser.add_argument("--limit", type=int, help="only the first N photos, or samples a class")
     options = parser.parse_args()
-    folders = run_all(options.recipe, options.runs, options.overrides)
-    found = measured(folders, options.data, options.limit)
+    try:
+        folders = run_all(options.recipe, options.runs, options.overrides)
+        found = measured(folders, options.data, options.limit)
+    except UserError as error:
+        parser.error(str(error))
     sheet = drawn(found.lines)
     small = resized(sheet, min(1.0, WIDTH_PX / sheet.shape[1]))
     write_photo(options.picture, Photo(np.ascontiguousarray(small)), quality=82)

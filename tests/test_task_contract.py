@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
@@ -602,11 +603,13 @@ def recipe_fields(kind: str) -> dict[str, Any]:
 @pytest.fixture
 def entry_point(monkeypatch: pytest.MonkeyPatch) -> str:
     """`invert` as if a package had declared it in the group `img2img.tasks`."""
-    point = SimpleNamespace(name="invert", load=lambda: Invert)
+    point = SimpleNamespace(name="invert", value="invert:Invert", load=lambda: Invert)
+    absent = lambda: importlib.import_module("no_such_module")  # noqa: E731
+    broken = SimpleNamespace(name="broken", value="no_such_module:Task", load=absent)
 
-    def installed(group: str, name: str | None = None) -> list[Any]:
+    def installed(group: str) -> list[Any]:
         assert group == "img2img.tasks"
-        return [point] if name in (None, "invert") else []
+        return [broken, point]  # a package that cannot be imported breaks its own task alone
 
     monkeypatch.setattr(tasks, "entry_points", installed)
     return "invert"

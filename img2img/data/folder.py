@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -166,9 +166,6 @@ def split(source: Source, validation_share: float) -> tuple[list[int], list[int]
 def _key(path: Path) -> str:
     """Folder and file name: the same wherever the data set lies."""
     return f"{path.parent.name}/{path.name}"
-
-
-SourceBuilder = Callable[[Sequence[Path], Cache], Source]
 
 
 def photo_source(folders: Sequence[Path], cache: Cache) -> Source:

@@ -58,6 +58,13 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     Raises UserError for a model without classes, or data with other classes than the model's.
     """
     tasks = [_with_classes(model) for model in models]
+    if limit is not None and limit < 2:
+        raise UserError(f"--limit: {limit} samples a class have no diversity: give 2 or more")
+    channels = {task.prediction_channels for task in tasks}
+    if len(channels) > 1:
+        raise UserError(
+            "--baseline: one of the models makes grey pictures and the other coloured: compare like with like"
+        )
     train, test = (real_pictures(models[0], data, part) for part in ("train", "test"))
     began = time.monotonic()
     classifier = train_classifier(train.pixels, train.labels, len(train.names))

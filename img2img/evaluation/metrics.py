@@ -26,7 +26,6 @@ JUDGES: dict[PerceptualNetwork, str] = {
     "lpips_alex": "LPIPS AlexNet",
 }
 _OPTIONAL: tuple[PerceptualNetwork, ...] = ("lpips_alex",)
-_JUDGED_PX = JUDGED_PX
 _STRIP_ROWS = 256
 
 
@@ -102,4 +101,4 @@ def perceptual(network: PerceptualNetwork, rgb: Tensor, truth: Tensor) -> list[f
     Raises UserError when the network's weights are not here.
     """
     judge = perceptual_distance(network).to(rgb.device)
-    return [float(d) for d in judge(at_most(rgb, _JUDGED_PX), at_most(truth, _JUDGED_PX))]
+    return [float(d) for d in judge(at_most(rgb, JUDGED_PX), at_most(truth, JUDGED_PX))]

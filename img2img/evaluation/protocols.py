@@ -175,6 +175,10 @@ class TranslateProtocol(Protocol):
     ranked_by = Column(JUDGES["stlpips_alex"], "lower", 4)
 
     def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
+        if task.reads == "two sides":
+            raise UserError(
+                "--task: the model learned from two sides without pairs, and no photo here is another's truth"
+            )
         super().__init__(task, crop, device)
         self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
 

@@ -190,6 +190,8 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail:
             if wanted or task.needs_mask:
                 raise
             skipped.append(f"not done: {task.verb}, though {reason} ({error})")
+    if detail is not None and not any(step.detail is not None for step in steps):
+        skipped.append(f"--detail {detail:g} left out: no step has a crisper half to mix with")
     return Plan(tuple(steps), tuple(skipped))
 
 

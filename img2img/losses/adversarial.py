@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
-from img2img.losses.objectives import OBJECTIVES, BoundaryEquilibrium, Kind, Objective
+from img2img.losses.objectives import OBJECTIVES, Kind, Objective
 
 Sees = Literal["condition", "mask", "label"]
 Judges = Literal["pictures", "latent"]
@@ -65,17 +65,8 @@ class Adversarial(OptimizerConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_the_kind_has_it(cls, fields: Any) -> Any:
-        """Put what `per_kind` says of the kind in the place of what is said for all; what is resolved has no choice."""
-        if not isinstance(fields, dict) or not isinstance(fields.get("per_kind"), dict):
-            return fields
-        chosen = fields["per_kind"]
-        for kind, own in chosen.items():
-            _check_known(kind, OBJECTIVES, "per_kind")
-            for name in own or ():
-                _check_known(name, cls.model_fields, f"per_kind.{kind}")
-        own = chosen.get(fields.get("kind", cls.model_fields["kind"].default)) or {}
-        return {**{name: value for name, value in fields.items() if name != "per_kind"}, **own}
+    def _one_kind(cls, fields: Any) -> Any:
+        return as_the_kind_has_it(fields)
 
     @model_validator(mode="after")
     def _one_start(self) -> Adversarial:
@@ -89,9 +80,11 @@ class Adversarial(OptimizerConfig):
     def _kind_has_it(self) -> Adversarial:
         played = self.played
         if self.gradient_penalty and played.penalty is None:
-            raise ValueError(f"gradient_penalty belongs to wgan_gp and dragan, not to kind '{self.kind}'; r1 fits all")
+            having = " and ".join(kind for kind, played in OBJECTIVES.items() if played.penalty)
+            raise ValueError(f"gradient_penalty belongs to {having}, not to kind '{self.kind}'; r1 fits all")
         if self.real_label < 1 and not played.smooths:
-            raise ValueError(f"real_label smooths labels, and kind '{self.kind}' has none: use mm, ns, dragan or lsgan")
+            having = ", ".join(kind for kind, played in OBJECTIVES.items() if played.smooths)
+            raise ValueError(f"real_label smooths labels, and kind '{self.kind}' has none: use one of {having}")
         return self
 
     @property
@@ -133,9 +126,23 @@ class Adversarial(OptimizerConfig):
 
     def build(self) -> Objective:
         """A fresh objective of this kind."""
-        if self.played is BoundaryEquilibrium:
-            return BoundaryEquilibrium(self.gamma, self.k_rate)
-        return self.played(self.real_label)
+        return self.played(**{name: getattr(self, name) for name in self.played.fields})
+
+
+def as_the_kind_has_it(fields: Any) -> Any:
+    """An adversarial part's fields with what its `per_kind` says of the kind in the place of what is said for all.
+
+    What is resolved has no choice left. Raises ValueError for a kind or a field that is not there.
+    """
+    if not isinstance(fields, dict) or not isinstance(fields.get("per_kind"), dict):
+        return fields
+    known = Adversarial.model_fields
+    for kind, own in fields["per_kind"].items():
+        _check_known(kind, OBJECTIVES, "per_kind")
+        for name in own or ():
+            _check_known(name, known, f"per_kind.{kind}")
+    own = fields["per_kind"].get(fields.get("kind", known["kind"].default)) or {}
+    return {**{name: value for name, value in fields.items() if name != "per_kind"}, **own}
 
 
 def _check_known(name: str, known: Iterable[str], where: str) -> None:

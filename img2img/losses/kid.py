@@ -34,7 +34,7 @@ def kid_features(rgb: Tensor) -> Tensor | None:
     assert isinstance(network, STLPIPS)
     maps = network.features(at_most(rgb, JUDGED_PX))
     means = torch.cat([F.normalize(m, dim=1).mean((2, 3)) for m in maps], 1)
-    return means.double().cpu() * (means.shape[1] / len(maps)) ** 0.5
+    return means.cpu().double() * (means.shape[1] / len(maps)) ** 0.5
 
 
 def kid_of_sets(made: Tensor, real: Tensor, batch: int = 100) -> float | None:

@@ -5,6 +5,7 @@ Scores are what the discriminator gives: logits of any shape, or, for BEGAN, the
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 import torch
@@ -32,6 +33,9 @@ class Objective:
     d_steps: ClassVar[int] = 1
     clip_weights: ClassVar[float | None] = None
     gradient_penalty: ClassVar[float] = 0.0
+    fields: ClassVar[tuple[str, ...]] = ("real_label",)  # of the adversarial part that it is made with
+    blind_loss: ClassVar[float | None] = None  # D's, where it scores all alike; critics and BEGAN have no such level
+    critic: ClassVar[bool] = False  # meant to be trained towards its best: winning is no sickness of it
 
     def __init__(self, real_label: float = 1.0) -> None:
         self.real_label = real_label
@@ -60,6 +64,7 @@ class Minimax(Objective):
     """Goodfellow et al. 2014, equation 1: D by cross-entropy, G minimises log(1 - D(G(z))), which saturates."""
 
     smooths = True
+    blind_loss: ClassVar[float | None] = 2 * math.log(2)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         # One-sided smoothing (Salimans et al. 2016): only the real label moves. As softplus, no logarithm overflows.
@@ -81,6 +86,7 @@ class LeastSquares(Objective):
     """Mao et al. 2017, equation 9 (labels 0 and 1): ½(D(x)-1)² + ½D(G(z))² against ½(D(G(z))-1)²."""
 
     smooths = True
+    blind_loss = 0.25
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return 0.5 * (real - self.real_label).square().mean() + 0.5 * fake.square().mean()
@@ -97,6 +103,7 @@ class Wasserstein(Objective):
     d_lr: ClassVar[float | None] = 5e-5  # half a percent of the clipping range a step: faster, weights only flip sides
     d_steps = 5
     clip_weights: ClassVar[float | None] = 0.01
+    critic = True
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
@@ -127,6 +134,8 @@ class Dragan(NonSaturating):
 class Hinge(Objective):
     """Lim & Ye 2017: D stops caring beyond the margin, G pushes the logit up."""
 
+    blind_loss = 2.0
+
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
@@ -138,6 +147,7 @@ class RelativisticAverage(Objective):
     """Jolicoeur-Martineau 2019, algorithm 2: is the real more real than the made are on average, and the reverse."""
 
     compares = True
+    blind_loss = 2 * math.log(2)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()
@@ -155,6 +165,7 @@ class BoundaryEquilibrium(Objective):
 
     head = "reconstruction"
     lr = 1e-4
+    fields = ("gamma", "k_rate")
 
     def __init__(self, gamma: float = 0.5, k_rate: float = 1e-3) -> None:
         super().__init__()

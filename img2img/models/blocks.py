@@ -94,7 +94,6 @@ class DiscriminatorConfig(NetworkConfig):
     """A discriminator's own fields, and what it can be asked for."""
 
     heads: ClassVar[tuple[Head, ...]] = ("logits",)
-    knows_labels: ClassVar[bool] = False  # by projection
     recognises_codes: ClassVar[bool] = False
     has_features: ClassVar[bool] = False  # its network has `features(x)`, the layer before the last
 
@@ -153,7 +152,7 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
 def spectral(module: nn.Module) -> None:
     """Put torch's own spectral normalisation on every convolution, linear layer and embedding of `module`."""
     for layer in list(module.modules()):
-        if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
             nn.utils.parametrizations.spectral_norm(layer)
 
 

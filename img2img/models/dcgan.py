@@ -80,7 +80,6 @@ class DcganDiscriminatorConfig(DiscriminatorConfig):
     bottleneck: int = Field(64, ge=1, description="reconstruction: what lies between encoder and decoder")
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
-    knows_labels: ClassVar[bool] = True
     has_features: ClassVar[bool] = True
     recognises_codes: ClassVar[bool] = True
 

@@ -60,7 +60,6 @@ class MlpDiscriminatorConfig(DiscriminatorConfig):
     unit: float = Field(1.0, gt=0, description="reconstruction: what its autoencoder calls 1")
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
-    knows_labels: ClassVar[bool] = True
     has_features: ClassVar[bool] = True
     recognises_codes: ClassVar[bool] = True
 

@@ -38,9 +38,20 @@ def built_in() -> dict[str, type[Task]]:
     return found
 
 
+def plugins() -> dict[str, type[Task]]:
+    """Task classes of other packages, by their entry point's name; one that cannot be imported is told and left out."""
+    found: dict[str, type[Task]] = {}
+    for point in entry_points(group="img2img.tasks"):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:  # as with the built-in: whoever writes a task breaks this one alone
+            log.warning("task '%s' (%s) is left out: %s: %s", point.name, point.value, type(error).__name__, error)
+    return found
+
+
 def task_kinds() -> list[str]:
     """Names a recipe or `--task` may use, in the order in which an automatic plan applies them."""
-    classes = {**built_in(), **{point.name: point.load() for point in entry_points(group="img2img.tasks")}}
+    classes = {**built_in(), **plugins()}
     return sorted(classes, key=lambda kind: (classes[kind].plan_order, kind))
 
 
@@ -51,8 +62,8 @@ def task_class(kind: str, *, trusted: bool) -> type[Task]:
     """
     if kind in built_in():
         return built_in()[kind]
-    for point in entry_points(group="img2img.tasks", name=kind):
-        return point.load()
+    if kind in plugins():
+        return plugins()[kind]
     if ":" in kind and not trusted:
         raise UserError(
             f"task.kind: '{kind}' is code, and a model file may not choose code to run: install it as an entry point"

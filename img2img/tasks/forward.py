@@ -13,7 +13,14 @@ from img2img.tasks.base import Task
 Network = Callable[[Tensor], Tensor]
 
 
-def predict_rgb(task: Task, network: Network, multiple_of: int, condition: Tensor, strength: float = 1.0) -> Tensor:
+def predict_rgb(
+    task: Task,
+    network: Network,
+    multiple_of: int,
+    condition: Tensor,
+    strength: float = 1.0,
+    mask: Tensor | None = None,
+) -> Tensor:
     """RGB that the task decodes from the network's prediction for a condition of any size.
 
     `strength` scales the prediction: 0 is the task's trivial baseline, 1 the network's full say.
@@ -21,7 +28,8 @@ def predict_rgb(task: Task, network: Network, multiple_of: int, condition: Tenso
     height, width = condition.shape[-2:]
     padded = pad_to_multiple(condition, multiple_of)
     prediction = network(padded).float() * strength
-    return task.decode(padded, prediction)[..., : height * task.scale, : width * task.scale]
+    padded_mask = None if mask is None else pad_to_multiple(mask, multiple_of)
+    return task.decode(padded, prediction, padded_mask)[..., : height * task.scale, : width * task.scale]
 
 
 def forward(
@@ -41,5 +49,5 @@ def forward(
     size = working_size or (photo.shape[-2], photo.shape[-1])
     small_mask = None if mask is None else (resize(mask, size) > 0.01).to(photo.dtype)
     condition = task.prepare(resize(photo, size), small_mask)
-    rgb = predict_rgb(task, network, multiple_of, condition, strength)
+    rgb = predict_rgb(task, network, multiple_of, condition, strength, small_mask)
     return task.finish(photo, rgb.mean(1, keepdim=True).expand_as(rgb) if grey else rgb, mask)

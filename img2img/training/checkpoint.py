@@ -64,17 +64,18 @@ def optimizer_tensors(optimizer: Optimizer, prefix: str) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
     """Put back what `optimizer_tensors` gave, in the memory layout of each parameter: fused kernels rely on it."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, parameter in enumerate(parameters):
+    parameters = [(p, bool(group.get("fused"))) for group in optimizer.param_groups for p in group["params"]]
+    for index, (parameter, fused) in enumerate(parameters):
         entry = {name.rsplit(".", 1)[1]: v for name, v in tensors.items() if name.startswith(f"{prefix}{index}.")}
         if entry:
-            optimizer.state[parameter] = {key: _like(value, parameter) for key, value in entry.items()}
+            optimizer.state[parameter] = {key: _like(value, parameter, fused) for key, value in entry.items()}
 
 
-def _like(value: Tensor, parameter: Tensor) -> Tensor:
-    if value.shape != parameter.shape:
-        return value.clone()
-    return torch.empty_like(parameter).copy_(value)
+def _like(value: Tensor, parameter: Tensor, fused: bool) -> Tensor:
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter).copy_(value)
+    # The count of steps: fused kernels read it on the parameter's device, all others on the CPU.
+    return value.to(parameter.device, copy=True) if fused else value.clone()
 
 
 def _sha256(path: Path) -> str:

@@ -106,7 +106,8 @@ class Critic:
         """One score a picture, (B,), higher for what looks real, from a discriminator that sees nothing beside it."""
         network, learning = self.player.unwrapped, self.player.unwrapped.training
         network.eval()
-        scores = self._scores(self.player.plain, Shown(pictures), plain=True)[0].flatten(1).mean(1)
+        shown = Shown(pictures.to(self.accelerator.device))
+        scores = self._scores(self.player.plain, shown, plain=True)[0].flatten(1).mean(1)
         network.train(learning)  # as it was: a look must not change the run
         return -scores if self.objective.head == "reconstruction" else scores
 

@@ -15,6 +15,7 @@ from statistics import fmean, median, pstdev
 from typing import Any, Literal
 
 from img2img.losses.adversarial import Adversarial
+from img2img.losses.objectives import OBJECTIVES, Kind, Objective
 
 Row = Mapping[str, Any]
 Severity = Literal["mild", "clear", "severe"]
@@ -23,10 +24,8 @@ Grades = tuple[float, float, float]  # where mild, clear and severe begin; falli
 
 WINDOW = 8  # rows that count as now: fewer are noise, and the first of a run are no steady state
 SETTLED = 0.25  # part of a run before which poor outputs are no sickness but the beginning
-BLIND_LOSS = {"mm": 2 * math.log(2), "ns": 2 * math.log(2), "dragan": 2 * math.log(2), "ragan": 2 * math.log(2)}
-BLIND_LOSS |= {"lsgan": 0.25, "hinge": 2.0}  # D's loss when it scores all alike; critics and BEGAN have no such level
-CRITICS = ("wgan", "wgan_gp")  # meant to be trained towards their best: winning is no sickness of theirs
 SHARES = ("ssim", "share_near_modes", "accuracy")  # 1 is the best there is
+NOT_A_NUMBER = "not a number"
 HIGHER_IS_BETTER = ("_db", "modes_covered", "diversity", *SHARES)
 
 
@@ -57,7 +56,7 @@ class Facts:
     """What must be known of the recipe to read its log."""
 
     steps: int = 1
-    kind: str | None = None
+    kind: Kind | None = None
     starts: int = 0  # the step from which both players learn
     d_loss_weight: float = 1.0
     clipped: bool = False  # G's gradients: their spikes do no harm
@@ -72,6 +71,16 @@ class Facts:
             return cls(steps, clipped=clipped, modes=modes)
         a = Adversarial.model_validate(played)
         return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, clipped, modes)
+
+    @property
+    def played(self) -> type[Objective] | None:
+        """The objective's class."""
+        return OBJECTIVES[self.kind] if self.kind else None
+
+    @property
+    def reconstructs(self) -> bool:
+        """D has no scores, and is meant to reconstruct made ones better than the real."""
+        return self.played is not None and self.played.head == "reconstruction"
 
     def best(self, name: str) -> float:
         """The highest value a validated number can have."""
@@ -144,17 +153,17 @@ def diagnose(rows: Sequence[Row], facts: Facts, since: int = 0) -> list[Diagnosi
 def discriminator_winning(chart: Chart) -> Diagnosis | None:
     """D ranks nearly every pair rightly, and its loss has gone to 0 or its gradient to G has faded."""
     accuracy, facts = chart.now("d_accuracy"), chart.facts
-    if not accuracy or fmean(accuracy) < 0.98 or facts.kind == "began":  # a real game has D wrong more than once in 50
+    if not accuracy or fmean(accuracy) < 0.98 or facts.reconstructs:  # a real game has D wrong more than once in 50
         return None
-    faded = max(chart.all("g_signal")) / max(median(chart.now("g_signal") or [math.inf]), 1e-30)
-    level = BLIND_LOSS.get(facts.kind or "", 0.0) * facts.d_loss_weight
+    faded = max(chart.all("g_signal"), default=0.0) / max(median(chart.now("g_signal") or [math.inf]), 1e-30)
+    level = (facts.played.blind_loss or 0.0) * facts.d_loss_weight if facts.played else 0.0
     losses = chart.now("d_loss")
     share = max(fmean(losses), 1e-6) / level if level and losses else 1.0
     # A tenth of the loss of a blind D: G's samples are told apart with 95 % certainty. Gradients may fall 30-fold as
     # pictures get better; a critic's gradient may do so without harm, and only its disappearance counts.
     grade = (
         _grade(1 / share, (10, 30, 100)),
-        _grade(faded, (1e3, 1e4, 1e5) if facts.kind in CRITICS else (30, 100, 1e3)),
+        _grade(faded, (1e3, 1e4, 1e5) if facts.played and facts.played.critic else (30, 100, 1e3)),
     )
     return _diagnosis(
         chart,
@@ -170,9 +179,7 @@ def discriminator_winning(chart: Chart) -> Diagnosis | None:
 def discriminator_blind(chart: Chart) -> Diagnosis | None:
     """D never learned to tell real from made, or is wrong more often than right."""
     accuracy, now = chart.all("d_accuracy"), chart.now("d_accuracy")
-    if (
-        not now or not chart.settled or chart.facts.kind == "began"
-    ):  # whose made ones are meant to be reconstructed better than the real
+    if not now or not chart.settled or chart.facts.reconstructs:
         return None
     best = max(fmean(accuracy[i : i + WINDOW]) for i in range(len(accuracy) - WINDOW + 1))
     # Made ones are bad at first, and a D that sees anything tells 0.57 of them apart; later ½ is what one hopes for.
@@ -197,7 +204,7 @@ def loss_spikes(chart: Chart) -> Diagnosis | None:
     spikes = {name: _spike(chart, name) for name in watched}
     name = max(spikes, key=lambda n: spikes[n])
     accuracy = chart.now("d_accuracy")
-    swing = pstdev(accuracy) if accuracy and chart.facts.kind != "began" else 0.0
+    swing = pstdev(accuracy) if accuracy and not chart.facts.reconstructs else 0.0
     # Healthy steps reach 10 times the usual gradient; 0.29 is the deviation of an accuracy drawn at random.
     grade = _worst(_grade(spikes[name], (20, 50, 200)), _grade(swing, (0.25, 0.33, 0.4)))
     return _diagnosis(
@@ -303,7 +310,7 @@ def not_a_number(chart: Chart) -> Diagnosis | None:
     bad = [k for row in chart.rows[-WINDOW:] for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
     said = error or (f"{bad[0]} is not finite" if bad else None)
     remedy = "Lower train.lr, set train.clip_norm=1, or set train.precision=fp32, and --resume"
-    return _diagnosis(chart, "not a number", "severe" if said else None, said or "", remedy, 1.0)
+    return _diagnosis(chart, NOT_A_NUMBER, "severe" if said else None, said or "", remedy, 1.0)
 
 
 def exploding_gradients(chart: Chart) -> Diagnosis | None:

@@ -23,8 +23,9 @@ from img2img.training.page import page
 from img2img.training.runlog import read_rows
 
 FRAMES = 8  # of the sample timeline
-SHEET_PX, THUMBNAIL_PX = 560, 360
-NOT_LOSSES = {"step", "images", "seconds", "images_per_second", "d_real", "d_fake", "d_accuracy", "g_signal"}
+SHEET_PX = 560
+NO_LOSS = {"step", "images", "seconds", "images_per_second", "began_k", "resumed_from_step"}
+SIGNS = ("d_real", "d_fake", "d_accuracy", "g_signal")  # of two sides, _A and _B follow
 
 
 @dataclass(frozen=True)
@@ -166,18 +167,25 @@ def _several(runs: Sequence[Run]) -> str:
     return page("Runs compared", ", ".join(run.name for run in runs), parts)
 
 
+def is_loss(name: str) -> bool:
+    """Whether a logged number is a loss or a part of one."""
+    return name not in NO_LOSS and not name.startswith(SIGNS) and "_norm" not in name
+
+
 def _plots(run: Run) -> list[Plot]:
-    losses = [
-        n for n in run.names() if n not in NOT_LOSSES and not n.endswith(("_norm", "began_k", "resumed_from_step"))
-    ]
-    norms = [n for n in run.names() if n.endswith("_norm") or n == "g_signal"]
+    losses = [n for n in run.names() if is_loss(n)]
+    norms = [n for n in run.names() if "_norm" in n or n.startswith("g_signal")]
     marks = run.marks
     return [
         Plot("Losses", _curves(run, losses), marks=marks),
-        Plot("Scores of real D(x) and made D(G(z))", _curves(run, ["d_real", "d_fake"]), marks=marks),
+        Plot(
+            "Scores of real D(x) and made D(G(z))",
+            _curves(run, [n for n in run.names() if n.startswith(("d_real", "d_fake"))]),
+            marks=marks,
+        ),
         Plot(
             "Pairs of real and made that D ranks rightly",
-            _curves(run, [n for n in run.names() if n.endswith("d_accuracy")]),
+            _curves(run, [n for n in run.names() if n.startswith("d_accuracy")]),
             level=0.5,
             note="½: D cannot tell them apart. 1: D is always right.",
             marks=marks,

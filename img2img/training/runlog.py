@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from img2img.files import write_text
+from img2img.training.doctor import NOT_A_NUMBER
 
 
 class RunLog:
@@ -48,7 +49,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _belongs(row: dict[str, Any], last_step: int) -> bool:
-    return row.get("step", 0) <= last_step and not row.get("summary")
+    """Not what came after the checkpoint, nor how the run ended: a NaN bears the number of the last good step."""
+    ended = row.get("summary") or "error" in row or row.get("diagnosis") == NOT_A_NUMBER
+    return row.get("step", 0) <= last_step and not ended
 
 
 class Averages:

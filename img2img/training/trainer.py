@@ -89,6 +89,13 @@ class Trainer:
         self._prepare_folder()  # only now: a mistake in the recipe, the data or train.init leaves nothing behind
         self.averages = Averages(averages)
         self.log = RunLog(out / "log.jsonl", self.done if resume else None) if self.main else None
+        if (
+            checkpoint is not None
+            and self.accelerator.num_processes > 1
+            and recipe.adversarial
+            and recipe.adversarial.replay
+        ):
+            log.warning("the replay pool of the first process is taken up by all: not the run it would have been")
         if resume:
             self._say(resumed_from_step=self.done, step=self.done)
             log.warning("resumed from step %d", self.done) if checkpoint else log.warning(
@@ -117,7 +124,8 @@ class Trainer:
             self._tell(self.treatment.news([*self._rows(), {"step": self.done, "error": str(error)}]))
             self._say(step=self.done, error=str(error))
             self._report()
-            kept = f"the last good checkpoint in {self.out}/checkpoints is kept"
+            saved = any((self.out / "checkpoints").glob("step_*.json"))
+            kept = f"the last good checkpoint in {self.out}/checkpoints is kept" if saved else "nothing was saved yet"
             remedy = "lower train.lr, or set train.clip_norm=1, and --resume"
             raise TrainingError(f"step {self.done + 1}: {error}; {kept}; {remedy}") from error
         finally:
@@ -276,9 +284,8 @@ class Trainer:
         return vital_signs([batch.condition for batch, _, _ in rows], made, target)
 
     def _predict(self, batch: Batch, strength: float) -> torch.Tensor:
-        return predict_rgb(
-            self.recipe.task, self.step.ema, self.recipe.generator.multiple_of, batch.condition, strength
-        )
+        multiple_of = self.recipe.generator.multiple_of
+        return predict_rgb(self.recipe.task, self.step.ema, multiple_of, batch.condition, strength, batch.mask)
 
     def _save(self, overlap: bool = False, metrics: dict[str, Any] | None = None) -> None:
         self.saved_at = time.monotonic()
@@ -332,10 +339,10 @@ class Trainer:
         if name is None:
             return self.step.start_from(None)
         path = model_path(name)
+        theirs = read_header(path).recipe.generator.model_dump(mode="json")  # raises for what is no model file
         try:
             self.step.start_from(read_weights(path))
         except RuntimeError as error:
-            theirs = read_header(path).recipe.generator.model_dump(mode="json")
             raise UserError(
                 f"train.init: '{name}' has another network; write its generator in the recipe: {theirs}"
             ) from error
@@ -394,10 +401,15 @@ def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
     )
 
 
-# What may differ when a run is taken up again: where the same photos lie, and how often is reported and saved.
+# What may differ when a run is taken up again: where the same photos lie, how often is reported and saved, and what
+# mends a run that met NaN.
+_MENDING = ("lr", "clip_norm", "precision")
 _FREE = {
     "data": ("path", "terms", "cache_mb", "workers"),
-    "train": ("steps", "init", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes", "on_trouble"),
+    "train": (
+        *("steps", "init", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes", "on_trouble"),
+        *_MENDING,
+    ),
 }
 
 
@@ -407,8 +419,12 @@ def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
         old, new = (_fixed(part, recipe[part]) for recipe in (saved, wanted))
         if json.dumps(old) != json.dumps(new) and part != "name":
             raise UserError(f"--resume: the run was started with another {part}; undo the change, or start a new --out")
-    if saved["train"]["steps"] != wanted["train"]["steps"]:
-        log.warning("train.steps was %d: the learning rate follows the new length", saved["train"]["steps"])
+    before, now = saved["train"], wanted["train"]
+    if before["steps"] != now["steps"]:
+        log.warning("train.steps was %d: the learning rate follows the new length", before["steps"])
+    for name in _MENDING:
+        if before[name] != now[name]:
+            log.warning("train.%s was %s, and is %s from here on", name, before[name], now[name])
 
 
 def _fixed(part: str, value: Any) -> Any:

@@ -72,8 +72,7 @@ def default_models(task_kind: str) -> list[str]:
 
 
 def _purposes() -> dict[str, Task]:
-    """The task of every shipped model that takes photos."""
+    """The task of every shipped model."""
     from img2img.modelfile import read_header  # brings torch, which a list of names does not need
 
-    tasks = {name: read_header(path).recipe.task for name, path in shipped_models().items()}
-    return {name: task for name, task in tasks.items() if not task.from_noise}
+    return {name: read_header(path).recipe.task for name, path in shipped_models().items()}

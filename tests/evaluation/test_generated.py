@@ -100,8 +100,10 @@ def test_what_cannot_be_measured_is_said(data: Path, model: Callable[..., Path])
         evaluate("generate", str(data), model("none", 0))
     with pytest.raises(UserError, match=r"--data: .*no train/ and test/"):
         evaluate("generate", str(data / "train"), model("four"))
-    with pytest.raises(UserError, match="no model for generate is shipped"):
-        evaluate("generate", str(data))
+    with pytest.raises(UserError, match="has 4 classes, and the model 10"):
+        evaluate("generate", str(data))  # by the shipped model
+    with pytest.raises(UserError, match="--limit: 1 samples"):
+        evaluate("generate", str(data), model("four"), limit=1)
 
 
 def test_the_shipped_model_is_small_and_knows_its_classes() -> None:

@@ -93,7 +93,7 @@ def test_perceptual_takes_several_pictures_at_one_truth_and_bounds_large_ones(mo
     pair = metrics.perceptual("stlpips_alex", pictures, pictures[:1])
     alone = metrics.perceptual("stlpips_alex", pictures[1:], pictures[:1])
     assert pair == pytest.approx([0, alone[0]], abs=1e-6)
-    monkeypatch.setattr(metrics, "_JUDGED_PX", 32)
+    monkeypatch.setattr(metrics, "JUDGED_PX", 32)
     assert metrics.perceptual("stlpips_alex", pictures[1:], pictures[:1]) != pytest.approx(alone)
 
 

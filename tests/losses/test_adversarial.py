@@ -12,6 +12,7 @@ from torch import Tensor
 
 from img2img.losses.adversarial import Adversarial
 from img2img.losses.objectives import OBJECTIVES, Kind, Objective
+from img2img.recipe import Recipe
 
 REAL, FAKE = torch.tensor([[2.0], [0.5]]), torch.tensor([[-1.0], [3.0]])
 KINDS: list[Kind] = list(OBJECTIVES)
@@ -112,7 +113,7 @@ def test_smoothing_moves_the_real_label_alone() -> None:
 
 @pytest.mark.parametrize("kind", ["wgan", "wgan_gp", "began", "hinge", "ragan"])
 def test_a_kind_without_labels_refuses_to_smooth_them(kind: Kind) -> None:
-    with pytest.raises(ValidationError, match="has none: use mm, ns, dragan or lsgan"):
+    with pytest.raises(ValidationError, match="has none: use one of mm, ns, lsgan, dragan"):
         Adversarial(kind=kind, real_label=0.9)
 
 
@@ -224,6 +225,13 @@ def test_a_recipe_for_several_kinds_says_what_one_has_otherwise() -> None:
         Adversarial.model_validate({"kind": "began", "per_kind": {"began": {"gama": 1}}})
     with pytest.raises(ValidationError, match="per_kind: unknown 'bgan', did you mean 'began'"):
         Adversarial.model_validate({"per_kind": {"bgan": {"gamma": 1}}})
+
+
+def test_what_is_asked_for_beats_what_a_recipe_says_of_a_kind() -> None:
+    asked = Recipe.load("ring", ["adversarial.kind=began", "adversarial.lr=1e-5", "adversarial.instance_noise=0"])
+    left, a = Recipe.load("ring", ["adversarial.kind=began"]).adversarial, asked.adversarial
+    assert a is not None and left is not None
+    assert (a.lr, a.instance_noise, a.gamma) == (1e-5, 0, left.gamma) and left.lr != a.lr
 
 
 def test_instance_noise_falls_to_its_floor() -> None:

@@ -22,6 +22,7 @@ from img2img.recipe import Recipe
 from img2img.resources import samples_dir
 from img2img.training import train
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from img2img.training.report import Run
 from img2img.training.steps import TrainingError
 from img2img.training.trainer import Trainer
 
@@ -168,6 +169,16 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) ->
     assert kept is not None and kept.facts["step"] == 2
     assert all(torch.isfinite(value).all() for value in kept.tensors.values())
     assert "NaN" in lines(tmp_path / "run")[-1]["error"]
+    mended = small("denoise_tiny", steps=6, checkpoint_every=2, lr=1e-5, clip_norm=1.0)  # what the error tells to do
+    Trainer(mended, tmp_path / "run", resume=True, device="cpu").run()
+    assert not any("error" in row or "diagnosis" in row for row in lines(tmp_path / "run"))
+    assert Run.read(tmp_path / "run").verdict.startswith(("Healthy", "Not yet better"))
+
+
+def test_a_nan_before_the_first_checkpoint_says_that_nothing_was_saved(tmp_path: Path) -> None:
+    trainer = Trainer(small("denoise_tiny", steps=6, lr=1e30), tmp_path / "run", device="cpu")
+    with pytest.raises(TrainingError, match=r"NaN.*; nothing was saved yet; lower train\.lr"):
+        trainer.run()
 
 
 def test_fine_tuning_starts_from_the_given_model(tmp_path: Path) -> None:
@@ -183,6 +194,10 @@ def test_fine_tuning_another_network_is_refused(tmp_path: Path) -> None:
     train(small("denoise_tiny", steps=1), tmp_path / "first", device="cpu")
     with pytest.raises(UserError, match=r"train\.init"):
         train(small("super_resolve_tiny", steps=1, init=str(tmp_path / "first")), tmp_path / "second", device="cpu")
+    (tmp_path / "notes.md").write_text("no model")
+    with pytest.raises(UserError, match=r"notes\.md"):
+        train(small("denoise_tiny", steps=1, init=str(tmp_path / "notes.md")), tmp_path / "third", device="cpu")
+    assert not (tmp_path / "third" / "log.jsonl").exists()
 
 
 def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
