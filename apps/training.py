@@ -18,8 +18,8 @@ from typing import Any
 from img2img.errors import UserError
 from img2img.resources import recipes_dir
 from img2img.training.doctor import Diagnosis, verdict
-from img2img.training.report import Run, is_loss
-from img2img.training.runlog import read_rows
+from img2img.training.drawing import Plot
+from img2img.training.report import Run, loss_plot
 
 from .settings import Settings
 from .workspace import Workspace
@@ -30,13 +30,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 
 @dataclass(frozen=True)
 class Watched:
-    """What is known of a run at a moment; curves are (step, name, value)."""
+    """What is known of a run at a moment."""
 
     running: bool
     message: str
     verdict: str
     findings: tuple[Diagnosis, ...]  # of the doctor, the worst first
-    curves: tuple[tuple[int, str, float], ...]
+    losses: Plot | None
     sample: Path | None
     model: Path | None
 
@@ -123,15 +123,15 @@ class Trainings:
         if self.folder is None:
             return None
         log = self.folder / "log.jsonl"
-        lines = read_rows(log) if log.is_file() else []
+        run = Run.read(self.folder) if log.is_file() else None
+        lines = run.rows if run else []
         model = self.folder / "model.safetensors"
-        run = Run.read(self.folder) if lines else None
         return Watched(
             running=self.is_running,
             message=self._message(lines),
             verdict=run.verdict if run else verdict(lines),
             findings=tuple(run.diagnoses) if run else (),
-            curves=tuple(_curves(lines)),
+            losses=loss_plot(run) if run else None,
             sample=self._sample(self.folder),
             model=model if model.is_file() else None,
         )
@@ -162,20 +162,3 @@ class Trainings:
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(sheets[-1], copy)
         return copy
-
-
-def _curves(lines: list[dict[str, Any]]) -> list[tuple[int, str, float]]:
-    rows = [line for line in lines if "images_per_second" in line]
-    total = {"g_loss"} if all(row.get("g_loss") in _parts(row) for row in rows) else set()  # of a single part
-    thin = max(1, len(rows) // 200)
-    return [
-        (row["step"], name, value)
-        for row in rows[::thin]
-        for name, value in row.items()
-        if is_loss(name) and name not in total and isinstance(value, int | float)
-    ]
-
-
-def _parts(row: dict[str, Any]) -> list[Any]:
-    """What the generator's loss is made of."""
-    return [value for name, value in row.items() if is_loss(name) and name != "g_loss"]

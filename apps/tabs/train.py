@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
+from img2img.training.drawing import drawn
 
-from ..curves import EMPTY, drawing
 from ..panel import PRIVATE, bad, status
 from ..service import Service, escaped
 from ..training import DEMONSTRATION, Trainings, Watched
@@ -19,6 +19,7 @@ _IDLE = (
     '<p class="quiet">Choose a recipe and photos, then press Start. Recipes that end in “tiny” take about a minute.</p>'
 )
 _DOCTOR = '<p class="quiet">While a training runs, the doctor says here how it goes and what would help.</p>'
+_NO_LOSSES = '<p class="quiet">Losses are drawn here while a training runs.</p>'
 _EXAMPLES = (("Denoise", "denoise_tiny"), ("Colour from grey", "translate_tiny"), ("Ring of points", "ring"))
 _QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
@@ -39,7 +40,7 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
         with right:
             said = status(_IDLE, "train-status")
             curves = gr.HTML(
-                EMPTY, elem_id="train-curves", elem_classes=["status", "curves"], container=False, padding=False
+                _NO_LOSSES, elem_id="train-curves", elem_classes=["status", "curves"], container=False, padding=False
             )
             sample = gr.Image(
                 label="Samples as of the last validation",
@@ -110,11 +111,12 @@ def _choices(trainings: Trainings) -> list[Any]:
 
 def _shown(seen: Watched | None) -> list[Any]:
     if seen is None:
-        return [_IDLE, _DOCTOR, EMPTY, None, gr.update(interactive=False), gr.Timer(active=False)]
+        return [_IDLE, _DOCTOR, _NO_LOSSES, None, gr.update(interactive=False), gr.Timer(active=False)]
     text = f'<p class="good">{escaped(seen.message)}</p>'
     picture = str(seen.sample) if seen.sample else None
     ready = gr.update(interactive=seen.model is not None)
-    return [text, doctor_says(seen), drawing(seen.curves), picture, ready, gr.Timer(active=seen.running)]
+    losses = (drawn(seen.losses) if seen.losses else "") or _NO_LOSSES
+    return [text, doctor_says(seen), losses, picture, ready, gr.Timer(active=seen.running)]
 
 
 def doctor_says(seen: Watched) -> str:

@@ -167,17 +167,19 @@ def _several(runs: Sequence[Run]) -> str:
     return page("Runs compared", ", ".join(run.name for run in runs), parts)
 
 
-def is_loss(name: str) -> bool:
-    """Whether a logged number is a loss or a part of one."""
-    return name not in NO_LOSS and not name.startswith(SIGNS) and "_norm" not in name
+def loss_plot(run: Run) -> Plot:
+    """Losses and their parts; G's whole loss is left out where it is its only part."""
+    named = [n for n in run.names() if n not in NO_LOSS and not n.startswith(SIGNS) and "_norm" not in n]
+    parts = [n for n in named if n != "g_loss"]
+    one_part = any(run.series(n) == run.series("g_loss") for n in parts)
+    return Plot("Losses", _curves(run, parts if one_part else named), logarithmic=True, marks=run.marks)
 
 
 def _plots(run: Run) -> list[Plot]:
-    losses = [n for n in run.names() if is_loss(n)]
     norms = [n for n in run.names() if "_norm" in n or n.startswith("g_signal")]
     marks = run.marks
     return [
-        Plot("Losses", _curves(run, losses), marks=marks),
+        loss_plot(run),
         Plot(
             "Scores of real D(x) and made D(G(z))",
             _curves(run, [n for n in run.names() if n.startswith(("d_real", "d_fake"))]),

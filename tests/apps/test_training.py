@@ -78,7 +78,8 @@ def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
     (folder / "app.log").write_text("error: the disk is full\n")
     seen = trainings.watch()
     assert seen is not None and seen.message == "Stopped at step 10. the disk is full"
-    assert seen.curves == ((5, "l1", 0.2), (10, "l1", 0.1))
+    assert seen.losses is not None and [c.name for c in seen.losses.curves] == ["l1"]
+    assert seen.losses.curves[0].shown == [(5, 0.2), (10, 0.1)]
     assert seen.sample is not None and trainings.workspace.holds(seen.sample)
 
 
