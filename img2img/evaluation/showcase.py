@@ -8,8 +8,9 @@ the table between the two `results` marks in README.md, which is those numbers.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,12 @@ BEGIN, END = "<!-- results: made by python -m img2img.evaluation.showcase -->", 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One before/after picture: an input, and what is asked for."""
+    """One before/after pair: an input, and what is asked for; pairs of one name are stacked in one picture."""
 
     name: str
     input: str
     tasks: str = "auto"
+    model: str | None = None
     mask: str | None = None
     scale: int | None = None
 
@@ -45,6 +47,10 @@ class Exhibit:
 EXHIBITS = (
     Exhibit("colorize", "old_photo.jpg", "colorize"),
     Exhibit("denoise", "noisy.png", "denoise"),
+    *(
+        Exhibit("denoise_real", f"found_{kind}.png", "denoise", model="denoise_real")
+        for kind in ("scan", "plate", "camera")
+    ),
     Exhibit("super_resolve", "small.jpg", "super-resolve", scale=4),
     Exhibit("inpaint", "object.jpg", "inpaint", mask="object_mask.png"),
     Exhibit("translate", "sketch.png", "translate"),
@@ -82,12 +88,19 @@ def before_after(exhibit: Exhibit) -> np.ndarray:
     """The input (its mask in red) and the result side by side, (H,W,3) uint8."""
     photo = read_photo(inputs_dir() / exhibit.input)
     mask = None if exhibit.mask is None else read_mask(inputs_dir() / exhibit.mask, photo.size)
-    _, made = Request(tasks=parse_tasks(exhibit.tasks), scale=exhibit.scale).apply(photo, mask)
+    _, made = Request(tasks=parse_tasks(exhibit.tasks), scale=exhibit.scale, model=exhibit.model).apply(photo, mask)
     before = quantise(photo.rgb, np.uint8).copy()
     if mask is not None:
         before[mask] = (220, 40, 40)
     panels = [_panel(before), _panel(quantise(made.rgb, np.uint8))]
     return np.concatenate([panels[0], np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8), panels[1]], 1)
+
+
+def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures below each other, as wide as the narrowest."""
+    width = min(row.shape[1] for row in rows)
+    gap = np.full((GAP_PX, width, 3), 255, np.uint8)
+    return np.concatenate([part for row in rows for part in (row[:, :width], gap)][:-1], 0)
 
 
 def measured(bench: Path, work: Path, limit: int | None, only: Collection[str]) -> dict[str, list[Report]]:
@@ -119,9 +132,9 @@ def results_table(folder: Path) -> str:
     return "\n".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
 
 
-def _shipped(task: str) -> bool:
+def _shipped(exhibit: Exhibit) -> bool:
     try:
-        return bool(default_models(task))
+        return exhibit.model in shipped_models() if exhibit.model else bool(default_models(exhibit.tasks))
     except UserError:
         return False
 
@@ -139,8 +152,8 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[], help="measure this one alone; may be given repeatedly")
     options = parser.parse_args()
     target = inputs_dir().parent / "showcase"
-    for exhibit in (e for e in EXHIBITS if _shipped(e.tasks)):
-        write_photo(target / f"{exhibit.name}.jpg", Photo(before_after(exhibit)), quality=88)
+    for name, exhibits in groupby(filter(_shipped, EXHIBITS), key=lambda exhibit: exhibit.name):
+        write_photo(target / f"{name}.jpg", Photo(stacked([before_after(e) for e in exhibits])), quality=88)
     if options.bench:
         write_cards(measured(options.bench, options.work, options.limit, options.model), cards_dir())
         readme = Path("README.md")
