@@ -279,3 +279,5 @@ def test_the_tiny_recipe_learns_both_ways(tmp_path: Path) -> None:
     assert made["cycle_A_psnr_db"] > plain["cycle_A_psnr_db"] + 6
     assert made["cycle_B_psnr_db"] > plain["cycle_B_psnr_db"] + 4
     assert made["BtoA_psnr_db"] > plain["BtoA_psnr_db"] + 1
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [row for row in rows if "diagnosis" in row] == []

@@ -18,7 +18,6 @@ from img2img.cli import main
 from img2img.data.sample import Batch, Sample
 from img2img.losses.objectives import OBJECTIVES
 from img2img.recipe import Recipe
-from img2img.resources import recipes_dir
 from img2img.tasks.translate import Translate
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.doctor import RULES, SEVERITIES, Facts, diagnose, verdict
@@ -322,18 +321,6 @@ def test_a_healthy_game_and_a_healthy_translation_raise_nothing(tmp_path: Path, 
 @pytest.mark.slow
 def test_the_healthy_linear_recipe_raises_nothing(tmp_path: Path) -> None:
     assert told(rows_of(Recipe.load("linear"), tmp_path / "run")) == {}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", OBJECTIVES)
-def test_the_ring_raises_nothing_under_any_objective(kind: str, tmp_path: Path) -> None:
-    assert told(rows_of(Recipe.load("ring", [f"adversarial.kind={kind}"]), tmp_path / "run")) == {}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", sorted(recipes_dir().glob("*_tiny.yaml")), ids=lambda path: path.stem)
-def test_no_tiny_recipe_raises_anything(path: Path, tmp_path: Path) -> None:
-    assert told(rows_of(Recipe.load(path), tmp_path / "run")) == {}
 
 
 def test_a_log_of_any_kind_can_be_read() -> None:

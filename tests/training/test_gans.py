@@ -111,24 +111,21 @@ def test_a_linear_judge_teaches_the_mean_and_a_quadratic_one_the_spread_too(quad
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", OBJECTIVES)
-def test_every_kind_covers_the_ring(kind: str, tmp_path: Path) -> None:
+def test_every_kind_covers_the_ring_in_good_health(kind: str, tmp_path: Path) -> None:
     # BEGAN is chaotic there: seeds 0 and 1 reach it (7 modes, 0.83 and 0.74), seed 2 does not (8 modes, 0.53), and
     # another machine's rounding is as good as another seed.
     ends = []
     for seed in range(3 if kind == "began" else 1):
         train(Recipe.load("ring", [f"adversarial.kind={kind}", f"seed={seed}"]), tmp_path / str(seed), device="cpu")
-        ends.append(lines(tmp_path / str(seed))[-1])
-        if ends[-1]["modes_covered"] >= 7 and ends[-1]["share_near_modes"] >= 0.6:
+        rows = lines(tmp_path / str(seed))
+        ends.append((rows[-1]["modes_covered"], rows[-1]["share_near_modes"]))
+        if ends[-1][0] >= 7 and ends[-1][1] >= 0.6:
+            assert [row for row in rows if "diagnosis" in row] == []
+            measure = [row["began_measure"] for row in rows if "began_measure" in row]
+            tenth = max(1, len(measure) // 10)
+            assert kind != "began" or np.mean(measure[-tenth:]) < np.mean(measure[:tenth]) / 2
             return
-    pytest.fail(f"{[(end['modes_covered'], end['share_near_modes']) for end in ends]}")
-
-
-@pytest.mark.slow
-def test_began_converges_by_its_own_measure(tmp_path: Path) -> None:
-    train(Recipe.load("ring", ["adversarial.kind=began"]), tmp_path / "run", device="cpu")
-    measure = [line["began_measure"] for line in lines(tmp_path / "run") if "began_measure" in line]
-    tenth = max(1, len(measure) // 10)
-    assert np.mean(measure[-tenth:]) < np.mean(measure[:tenth]) / 2
+    pytest.fail(f"{ends}")
 
 
 @pytest.mark.slow
