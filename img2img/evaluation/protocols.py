@@ -36,14 +36,11 @@ _KID = Column("KID", "lower", 3)
 
 
 class DenoiseProtocol(Protocol):
-    """σ 15, 25 and 50, the levels of the literature; for models of found photos, what a cheap camera does."""
+    """σ 15, 25 and 50, the levels of the literature."""
 
     statement = (
-        "additive Gaussian noise, σ on the 0–255 scale, one draw per photo from a fixed seed, not clipped; camera, for "
-        "models of found photos: blur of 0.2–0.8 px (half of them), shot noise of 60–600 photons at white (70 %), "
-        "correlated noise of σ 2–25, all of it alike in all channels (40 %), JPEG of quality 40–95 (80 %), drawn per "
-        "photo from a fixed seed; results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is "
-        "told σ, for the camera the RMS of its damage"
+        "additive Gaussian noise, σ on the 0–255 scale, one draw per photo from a fixed seed, not clipped; results "
+        "clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told σ"
     )
     own_columns = (_PSNR,)
     ranked_by = _PSNR
@@ -54,16 +51,27 @@ class DenoiseProtocol(Protocol):
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
-        if self.task.for_found_photos:
-            damaged = as_tensor(degrade.camera(as_picture(truth), sample_rng(SEED, 1, sample.number)))
-            yield Case(photo, "camera", damaged, truth, sigma_255=255 * float((damaged - truth).square().mean().sqrt()))
-            return
         for sigma in self.sigmas_255:
             noisy = degrade.gaussian_noise(as_picture(truth), sigma, sample_rng(SEED, 0, sample.number))
             yield Case(photo, f"σ {sigma}", as_tensor(noisy), truth, sigma_255=sigma)
 
     def measure(self, case: Case, rgb: Tensor) -> Scores:
         return {_PSNR.name: metrics.psnr_db(rgb, case.truth)}
+
+
+class FoundPhotoProtocol(DenoiseProtocol):
+    """What a cheap camera or a scanner does, for models of photos as they are found."""
+
+    statement = (
+        "blur of 0.2–0.8 px (half of the photos), shot noise of 60–600 photons at white (70 %), correlated noise of σ "
+        "2–25, all noise alike in all channels (40 %), JPEG of quality 40–95 (80 %), drawn per photo from a fixed "
+        "seed; results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told the RMS of the damage"
+    )
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        truth = _photo(sample)
+        damaged = as_tensor(degrade.camera(as_picture(truth), sample_rng(SEED, 1, sample.number)))
+        yield Case(photo, "camera", damaged, truth, sigma_255=255 * float((damaged - truth).square().mean().sqrt()))
 
 
 class SuperResolveProtocol(Protocol):
@@ -221,11 +229,15 @@ PROTOCOLS: dict[str, type[Protocol]] = {
 }
 
 
+FOUND_PHOTOS: dict[str, type[Protocol]] = {"denoise": FoundPhotoProtocol}
+
+
 def protocol_for(task: Task, crop: Augment, device: torch.device | str = "cpu") -> Protocol:
     """The protocol of a task, its recipe's `crop` given. Raises UserError for a task that has none."""
-    if task.kind not in PROTOCOLS:
+    known = {**PROTOCOLS, **FOUND_PHOTOS} if task.for_found_photos else PROTOCOLS
+    if task.kind not in known:
         raise UserError(f"task '{task.kind}' has no protocol to measure it by; there is one for {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[task.kind](task, crop, device)
+    return known[task.kind](task, crop, device)
 
 
 def _photo(sample: Sample) -> Tensor:
