@@ -65,7 +65,8 @@ class FoundPhotoProtocol(DenoiseProtocol):
     statement = (
         "blur of 0.2–0.8 px (half of the photos), shot noise of 60–600 photons at white (70 %), correlated noise of σ "
         "2–25, all noise alike in all channels (40 %), JPEG of quality 40–95 (80 %), drawn per photo from a fixed "
-        "seed; results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told the RMS of the damage"
+        "seed; results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told the RMS of the "
+        "damage"
     )
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
