@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2img import __version__
 from img2img.resources import recipes_dir
-from img2img.zoo import measurements, model_path, shipped_models
+from img2img.zoo import lessons, measurements, model_path, shipped_models
 
 if TYPE_CHECKING:
     from img2img.tasks.base import Task
@@ -68,7 +68,7 @@ def model_card(name: str) -> str:
         ("limits", _limits(recipe.task)),
         *([("classes", ", ".join(card.class_names))] if card.class_names else []),
         ("tile overlap", f"{card.tile_overlap_px} px" if recipe.task.tiles else "none: not tiled"),
-        ("notes", card.notes or "none"),
+        ("notes", card.notes or lessons(path) or "none"),
         ("made by", f"img2img {card.version}"),
     ]
     metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"

@@ -48,6 +48,13 @@ def measurements(path: Path) -> Measurements | None:
     return Measurements(text.read_text(encoding="utf-8"), pictures)
 
 
+def lessons(path: Path) -> str:
+    """What the runs of a shipped model taught, and the limits seen; empty for other files."""
+    text = cards_dir() / f"{path.stem}.txt"
+    known = path in shipped_models().values() and text.is_file()
+    return " ".join(text.read_text(encoding="utf-8").split()) if known else ""
+
+
 def default_model(task_kind: str, scale: int | None = None, *, found_photo: bool = False) -> str:
     """The shipped model for a task (and scale), the shortest name first. Raises UserError when there is none.
 

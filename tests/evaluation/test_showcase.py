@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from img2img import zoo
 from img2img.about import model_card
 from img2img.evaluation import showcase
 from img2img.evaluation.pictures import FIRST
+from img2img.zoo import shipped_models
 
 
 @pytest.fixture
@@ -51,3 +53,9 @@ def test_models_of_ones_own_and_unmeasured_ones_have_no_card(bench: Path, tiny_m
     own = bench / "denoise.safetensors"
     own.write_bytes(tiny_model("denoise").read_bytes())
     assert zoo.measurements(own) is None, "of the same name, but not the shipped one"
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_every_shipped_model_tells_what_its_runs_taught(name: str) -> None:
+    told = re.search(r"^notes +(.*)$", model_card(name), re.MULTILINE)
+    assert told is not None and len(told[1]) > 40, "write img2img/zoo/cards/NAME.txt, or ship with --notes"
