@@ -61,6 +61,7 @@ class Facts:
     d_loss_weight: float = 1.0
     clipped: bool = False  # G's gradients: their spikes do no harm
     modes: int | None = None  # of the data, where they are counted
+    d_alone: bool = False  # G has no other loss: what it learned, it learned from D
 
     @classmethod
     def of(cls, recipe: Mapping[str, Any]) -> Facts:
@@ -70,7 +71,7 @@ class Facts:
         if not played:
             return cls(steps, clipped=clipped, modes=modes)
         a = Adversarial.model_validate(played)
-        return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, clipped, modes)
+        return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, clipped, modes, not recipe.get("losses", True))
 
     @property
     def played(self) -> type[Objective] | None:
@@ -133,6 +134,18 @@ class Chart:
         leads = [lead for name, rows in kept if (lead := _leads(name, rows, best(name)))]
         return bool(leads) and all(len(lead) > 2 and lead[-1] <= 0.5 * max(0.0, *lead) for lead in leads)
 
+    def taught(self) -> bool:
+        """Every validated number with a best has come half the way there from the baseline, and D alone led it."""
+        best = self.facts.best
+        ways = [
+            (value - plain, best(name) - plain)
+            for name, rows in self.metrics()
+            if (plain := (rows[-1].get("baseline") or {}).get(name)) is not None
+            and math.isfinite(best(name))
+            and math.isfinite(value := rows[-1]["validation"][name])
+        ]
+        return self.facts.d_alone and bool(ways) and all(gone >= 0.5 * whole for gone, whole in ways)
+
     def _series(self, name: str, group: str | None) -> Iterator[tuple[int, float]]:
         for row in self.rows:
             value = (row.get(group) or {}).get(name) if group else row.get(name)
@@ -183,7 +196,8 @@ def discriminator_blind(chart: Chart) -> Diagnosis | None:
         return None
     best = max(fmean(accuracy[i : i + WINDOW]) for i in range(len(accuracy) - WINDOW + 1))
     # Made ones are bad at first, and a D that sees anything tells 0.57 of them apart; later ½ is what one hopes for.
-    never = _grade(best, (0.55, 0.535, 0.525)) if len(accuracy) >= 4 * WINDOW else None
+    # A D held back by noise and a gradient penalty may tell no more of them apart, and yet teach G all of the data.
+    never = _grade(best, (0.55, 0.535, 0.525)) if len(accuracy) >= 4 * WINDOW and not chart.taught() else None
     # At ½ the game is even; below a third D points the wrong way, and G follows, unless D is coming round by itself.
     recovering = fmean(now) > 1.1 * fmean(accuracy[-2 * WINDOW : -WINDOW] or now)
     fooled = None if recovering else _grade(fmean(now), (0.33, 0.2, 0.05))

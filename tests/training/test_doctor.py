@@ -241,6 +241,22 @@ def test_a_strong_critic_is_no_sickness_and_a_rising_sign_is_given_time() -> Non
     assert diagnose(growing, Facts(steps=4000, kind="ns")) == []
 
 
+def test_a_discriminator_that_has_taught_all_there_is_is_not_blind() -> None:
+    def modest(share: float) -> list[dict[str, Any]]:
+        numbers = {"modes_covered": 8 * share, "share_near_modes": share}
+        plain = {"modes_covered": 0.0, "share_near_modes": 0.05}
+        return written(
+            d_accuracy=lambda n: 0.53,
+            validation=lambda n: numbers if n % 4 == 3 else None,
+            baseline=lambda n: plain if n % 4 == 3 else None,
+        )
+
+    alone = Facts(steps=400, kind="dragan", modes=8, d_alone=True)
+    assert diagnose(modest(0.9), alone) == []
+    for rows, facts in ((modest(0.2), alone), (modest(0.9), Facts(steps=400, kind="dragan", modes=8))):
+        assert [d.name for d in diagnose(rows, facts)] == ["discriminator blind"]
+
+
 def test_a_measure_that_cannot_get_better_is_not_asked_to() -> None:
     """One Gaussian, found at once, as the baseline has it; a game that leaves it again is garbage all the same."""
 
