@@ -263,7 +263,8 @@ def mode_collapse(chart: Chart) -> Diagnosis | None:
     played = chart.facts.kind is not None
     grades = (0.6, 0.4, 0.2) if played else (0.4, 0.25, 0.1)
     covered = "" if coverage is None else f", and {coverage:.0%} of the real samples have made ones around them"
-    noisier = "Set adversarial.instance_noise=0.1 or discriminator.minibatch_discrimination, or use wgan_gp"
+    company = "raise adversarial.gamma" if chart.facts.reconstructs else "set discriminator.minibatch_discrimination"
+    noisier = f"Set adversarial.instance_noise=0.1, {company}, or use wgan_gp"
     return _diagnosis(
         chart,
         "mode collapse",
