@@ -136,7 +136,7 @@ class Panel:
 
     def _worker(self, make_request: MakeRequest) -> Callable[..., Shown]:
         # Gradio finds the request by its annotation and the progress by its default, before *values alone.
-        def work(photos: Any, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Shown:  # noqa: B008
+        def work(photos: Any, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Shown:
             return self.outcome(photos, lambda: make_request(request.session_hash, *values), request, progress)
 
         return work

@@ -32,16 +32,16 @@ def declare_torchvision_ops() -> None:
     enough.
     Does nothing where torchvision is whole. The registration must outlive this call, hence the module-level list.
     """
-    import torch
+    from torch import library
 
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or _compiled_ops_load(Path(spec.origin).parent):
         return
     source = Path(spec.origin).with_name("_meta_registrations.py").read_text()
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    ops = library.Library("torchvision", "FRAGMENT")
     for name in sorted(set(re.findall(r'register_fake\("torchvision::(\w+)"\)', source))):
-        library.define(f"{name}(Tensor input) -> Tensor")
-    _libraries.append(library)
+        ops.define(f"{name}(Tensor input) -> Tensor")
+    _libraries.append(ops)
 
 
 _libraries: list[object] = []

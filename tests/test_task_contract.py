@@ -160,7 +160,10 @@ def zeros(task: Task, batch: Batch) -> Tensor:
 @ALL
 def test_the_truth_decodes_to_the_photo(task: Task, photos: list[np.ndarray]) -> None:
     batch = pair(task, photos[0])
-    residual = lambda b: b.target - task.decode(b.condition, zeros(task, b), b.mask)  # noqa: E731
+
+    def residual(b: Batch) -> Tensor:
+        return b.target - task.decode(b.condition, zeros(task, b), b.mask)
+
     prediction = zeros(task, batch)
     truth = TRUTH.get(task.kind, residual)(batch)
     prediction[:, : truth.shape[1]] = truth
@@ -604,7 +607,10 @@ def recipe_fields(kind: str) -> dict[str, Any]:
 def entry_point(monkeypatch: pytest.MonkeyPatch) -> str:
     """`invert` as if a package had declared it in the group `img2img.tasks`."""
     point = SimpleNamespace(name="invert", value="invert:Invert", load=lambda: Invert)
-    absent = lambda: importlib.import_module("no_such_module")  # noqa: E731
+
+    def absent() -> Any:
+        return importlib.import_module("no_such_module")
+
     broken = SimpleNamespace(name="broken", value="no_such_module:Task", load=absent)
 
     def installed(group: str) -> list[Any]:

@@ -158,7 +158,7 @@ class _Erase:
 def _wire(erase: _Erase, controls: list[Any], examples: list[tuple[gr.Button, Example]]) -> None:
     panel = erase.panel
 
-    def work(kept: list[str], request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:  # noqa: B008
+    def work(kept: list[str], request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:
         return erase.fill(*values, kept=kept, request=request, progress=progress)
 
     looks = [panel.photos.upload, panel.photos.clear, panel.photos.delete]

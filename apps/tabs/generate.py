@@ -133,13 +133,13 @@ class _Tab:
 
     def _sample(
         self, model: str | None, label: str | None, seed: float, count: float, request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:  # fmt: skip
         return self._made(model, lambda: Wish(int(count or 0), int(seed or 0), label or None), request, progress)
 
     def _walk(
         self, model: str | None, label: str | None, start: float, end: float, steps: float, request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:  # fmt: skip
         ends = (int(start or 0), int(end or 0))
         return self._made(

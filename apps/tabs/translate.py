@@ -59,7 +59,7 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
         options = Options(seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[way])
         return Request(() if path else (_KIND,), model=path, options=options)
 
-    def drawn(layers: Any, sender: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:  # noqa: B008
+    def drawn(layers: Any, sender: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:
         try:
             path = sketch_file(layers, service.workspace.new_folder() / "sketch.png")
         except UserError as error:

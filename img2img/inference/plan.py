@@ -133,7 +133,7 @@ def run_plan(
     plan: Plan,
     photo: Photo,
     mask: np.ndarray | None = None,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = Options(),
     *,
     feather_px: int = 0,
     device: str = "auto",

@@ -64,7 +64,7 @@ def is_deep(image: Image.Image, path: Path) -> bool:
         return _png_bits(path) == 16
     if image.format != "TIFF" or image.mode in ("CMYK", "LAB"):
         return False
-    tags = image.tag_v2  # type: ignore[attr-defined]
+    tags = image.tag_v2  # type: ignore[attr-defined]  # a TIFF has it
     return max(_as_tuple(tags.get(258, 1))) >= 16 or 3 in _as_tuple(tags.get(339, 1))
 
 
@@ -226,7 +226,7 @@ def _read_tiff_cv2(path: Path, page: Any) -> np.ndarray:
 
 def _tiff_meaning(samples: np.ndarray, image: Image.Image) -> np.ndarray:
     """Samples as white-is-high, straight alpha, at most one extra channel."""
-    tags = image.tag_v2  # type: ignore[attr-defined]
+    tags = image.tag_v2  # type: ignore[attr-defined]  # a TIFF has it
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
     if samples.dtype.kind == "f":
         samples = checked_float(samples)

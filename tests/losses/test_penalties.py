@@ -33,7 +33,9 @@ def test_a_quadratic_judge_is_penalised_sample_by_sample() -> None:
 
 
 def test_a_map_of_patches_is_judged_by_its_mean() -> None:
-    four = lambda x: linear(x)[..., None, None].expand(-1, -1, 2, 2)  # noqa: E731
+    def four(x: Tensor) -> Tensor:
+        return linear(x)[..., None, None].expand(-1, -1, 2, 2)
+
     assert r1_penalty(four, PICTURES).item() == pytest.approx(13**2 / 2)
 
 

@@ -56,7 +56,10 @@ def test_tiles_equal_the_whole_when_the_overlap_is_the_reach(size: tuple[int, in
 def test_too_little_overlap_or_a_wrong_grid_is_visible() -> None:
     x, run = torch.rand(1, 3, 96, 96), network(8, stride=4)
     assert not torch.allclose(tiled(run, x, 1, 4, 4, 48), run(x), atol=1e-6)
-    padded = lambda part: run(pad_to_multiple(part, 4))[..., : part.shape[-2], : part.shape[-1]]  # noqa: E731
+
+    def padded(part: Tensor) -> Tensor:
+        return run(pad_to_multiple(part, 4))[..., : part.shape[-2], : part.shape[-1]]
+
     assert torch.allclose(tiled(padded, x, 1, 8, 4, 50), run(x), atol=1e-6)
     assert not torch.allclose(tiled(padded, x, 1, 9, 1, 49), run(x), atol=1e-6)
 
@@ -75,7 +78,10 @@ def test_a_picture_of_one_tile_runs_whole() -> None:
 
 def box_blur(reach_px: int) -> Callable[[Tensor], Tensor]:
     side = 2 * reach_px + 1
-    rows = lambda x: F.avg_pool2d(x, (side, 1), stride=1, padding=(reach_px, 0))  # noqa: E731
+
+    def rows(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, (side, 1), stride=1, padding=(reach_px, 0))
+
     return lambda x: rows(rows(x).mT).mT
 
 
