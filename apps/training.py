@@ -124,26 +124,26 @@ class Trainings:
             return None
         log = self.folder / "log.jsonl"
         run = Run.read(self.folder) if log.is_file() else None
-        lines = run.rows if run else []
+        rows = run.rows if run else []
         model = self.folder / "model.safetensors"
         return Watched(
             running=self.is_running,
-            message=self._message(lines),
-            verdict=run.verdict if run else verdict(lines),
+            message=self._message(rows),
+            verdict=run.verdict if run else verdict([]),
             findings=tuple(run.diagnoses) if run else (),
             losses=loss_plot(run) if run else None,
             sample=self._sample(self.folder),
             model=model if model.is_file() else None,
         )
 
-    def _message(self, lines: list[dict[str, Any]]) -> str:
-        steps = [line["step"] for line in lines if "step" in line]
-        speed = next((line["images_per_second"] for line in reversed(lines) if "images_per_second" in line), None)
+    def _message(self, rows: list[dict[str, Any]]) -> str:
+        steps = [row["step"] for row in rows if "step" in row]
+        speed = next((row["images_per_second"] for row in reversed(rows) if "images_per_second" in row), None)
         pace = f", {speed:.1f} images a second" if speed else ""
         if self.is_running:
             return f"Training: step {steps[-1]}{pace}." if steps else "Training is starting: photos are being read."
-        if lines and lines[-1].get("summary"):
-            return f"Finished: {lines[-1]['step']} steps in {lines[-1]['minutes']} minutes."
+        if rows and rows[-1].get("summary"):
+            return f"Finished: {rows[-1]['step']} steps in {rows[-1]['minutes']} minutes."
         return f"Stopped{f' at step {steps[-1]}' if steps else ''}. {self._last_words()}".strip()
 
     def _last_words(self) -> str:

@@ -68,7 +68,7 @@ def model_card(name: str) -> str:
         ("limits", _limits(recipe.task)),
         *([("classes", ", ".join(card.class_names))] if card.class_names else []),
         ("tile overlap", f"{card.tile_overlap_px} px" if recipe.task.tiles else "none: not tiled"),
-        ("notes", card.notes or lessons(path) or "none"),
+        ("notes", " ".join(filter(None, (card.notes, lessons(path)))) or "none"),
         ("made by", f"img2img {card.version}"),
     ]
     metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"

@@ -112,7 +112,7 @@ class Recipe(BaseModel):
         for override in overrides:
             _override(fields, override)
         try:
-            fields |= {"adversarial": as_the_kind_has_it(fields["adversarial"])} if "adversarial" in fields else {}
+            fields["adversarial"] = as_the_kind_has_it(fields.get("adversarial"))
         except ValueError as error:
             raise UserError(f"{path}: adversarial.{error}") from error
         for override in overrides:  # again: what is asked for here also beats what the recipe says of the kind
@@ -266,7 +266,9 @@ def _code_refusal(recipe: Recipe, kinds: Sequence[str]) -> str | None:
 def _code_judge_refusal(recipe: Recipe, adversarial: Adversarial) -> str | None:
     """Why this discriminator cannot judge an autoencoder's codes or pictures, or None."""
     if adversarial.sees:
-        return f"adversarial.sees '{adversarial.sees[0]}': an autoencoder's critic sees nothing beside; use projection"
+        projects = adversarial.sees[0] == "label" and adversarial.played.head == "logits"
+        instead = "use discriminator.projection" if projects else "leave it out"
+        return f"adversarial.sees '{adversarial.sees[0]}': an autoencoder's critic sees nothing beside; {instead}"
     if adversarial.judges == "pictures":
         return None
     if recipe.discriminator and recipe.discriminator.kind != "mlp":
@@ -341,8 +343,10 @@ def _judge_refusal(adversarial: Adversarial, discriminator: Discriminator, task:
         name for name in ("projection", "minibatch_std", "minibatch_discrimination") if getattr(discriminator, name, 0)
     ]
     if head == "reconstruction" and ignored:
-        beside = "; adversarial.sees: [label] shows the class" if ignored[0] == "projection" else ""
-        return f"discriminator.{ignored[0]} adds to a score, and adversarial.kind '{adversarial.kind}' has none{beside}"
+        shown = ignored[0] == "projection" and not task.bottleneck  # an autoencoder's critic sees nothing beside
+        instead = "adversarial.sees: [label] shows the class" if shown else "leave it out"
+        none = f"adversarial.kind '{adversarial.kind}' has none"
+        return f"discriminator.{ignored[0]} adds to a score, and {none}; {instead}"
     if adversarial.information and head == "reconstruction":
         return f"adversarial.kind '{adversarial.kind}' has no scores beside which codes could be recognised"
     return None

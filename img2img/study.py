@@ -8,6 +8,7 @@ protocol, and rewrites what lies between the recipe's marks in the page.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,13 +49,17 @@ class Measured:
 
 def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
     """The recipe with this objective, and a discriminator that reconstructs where the kind asks for one."""
+    asked, head = [*overrides, f"adversarial.kind={kind}"], OBJECTIVES[kind].head
+    if head == "logits":
+        return Recipe.load(name, asked)
     recipe = Recipe.load(name, overrides)
-    if OBJECTIVES[kind].head != "reconstruction":
-        return Recipe.load(name, [*overrides, f"adversarial.kind={kind}"])
-    judge = ["discriminator.kind=dcgan"]
-    if getattr(recipe.discriminator, "projection", False):  # adds to a score; what is reconstructed can show the class
-        judge += ["discriminator.projection=false", "adversarial.sees=[label]"]
-    return Recipe.load(name, [*overrides, f"adversarial.kind={kind}", *judge])
+    judge, sees = recipe.discriminator, recipe.adversarial.sees if recipe.adversarial else ()
+    if judge is not None and head not in judge.heads:
+        asked += ["discriminator.kind=dcgan"]
+    if getattr(judge, "projection", False):  # adds to a score; what is reconstructed can show the class
+        shown = dict.fromkeys([*sees, "label"])
+        asked += ["discriminator.projection=false", f"adversarial.sees=[{', '.join(shown)}]"]
+    return Recipe.load(name, asked)
 
 
 def run_all(name: str, runs: Path, overrides: Sequence[str]) -> dict[str, Path]:
@@ -82,7 +87,8 @@ def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured
         numbers = (column.text(row.values.get(column.name)) for column in report.columns)
         rows.append((kinds.get(row.method, row.method), *told, *numbers, run.verdict if run else "–"))
     head = ("objective", "steps", "minutes", *(column.title for column in report.columns), "the doctor")
-    return Measured(report.protocol, head, list(dict.fromkeys(rows)), lines)
+    protocol = f"{report.protocol}; {report.photo_count:,} photos"
+    return Measured(protocol, head, list(dict.fromkeys(rows)), lines)
 
 
 def _of_noise(models: dict[str, Model], data: str, limit: int | None) -> tuple[Report, list[Line]]:
@@ -125,10 +131,23 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
+def command(options: argparse.Namespace) -> str:
+    """What was asked for as a line that can be run again, without this machine's folders."""
+    words = [options.recipe, *map(_shown, options.overrides)]
+    for name in ("data", "page", "picture"):
+        words += [f"--{name}", _portable(getattr(options, name))]
+    words += ["--limit", str(options.limit)] if options.limit is not None else []
+    return shlex.join(["python", "-m", "img2img.study", *words])
+
+
 def _shown(override: str) -> str:
-    """An override without this machine's folders."""
     key, _, value = override.partition("=")
-    return f"{key}={Path(value).name}" if key == "data.path" else override
+    return f"{key}={_portable(value)}" if key == "data.path" else override
+
+
+def _portable(path: str | Path) -> str:
+    """A path as it was given; one that begins at the root, which means nothing elsewhere, by its last name."""
+    return Path(path).name if Path(path).is_absolute() else Path(path).as_posix()
 
 
 def _finished(folder: Path) -> bool:
@@ -155,10 +174,9 @@ def main() -> None:
     sheet = drawn(found.lines)
     small = resized(sheet, min(1.0, WIDTH_PX / sheet.shape[1]))
     write_photo(options.picture, Photo(np.ascontiguousarray(small)), quality=82)
-    command = shlex.join(["python", "-m", "img2img.study", options.recipe, *map(_shown, options.overrides)])
-    link = Path(*[".."] * len(options.page.parent.parts), options.picture)
+    link = Path(os.path.relpath(options.picture, options.page.parent)).as_posix()
     text = "\n".join(
-        [f"`{command}`: {found.protocol}.", "", markdown_table([found.head, *found.rows]), "", f"![]({link})"]
+        [f"`{command(options)}`: {found.protocol}.", "", markdown_table([found.head, *found.rows]), "", f"![]({link})"]
     )
     page = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
     write_text(options.page, page_with(page, options.recipe, text))

@@ -23,6 +23,17 @@ def test_both_problems_can_be_played_under_every_kind(name: str, kind: str) -> N
     assert recipe.train.steps == 50
 
 
+def test_a_discriminator_that_reconstructs_is_kept() -> None:
+    recipe = recipe_under("ring", "began", [])
+    assert recipe.discriminator is not None and recipe.discriminator.kind == "mlp"
+
+
+@pytest.mark.parametrize("sees", ["[]", "[label]"])
+def test_what_is_reconstructed_shows_the_class_that_a_score_would_project(sees: str) -> None:
+    recipe = recipe_under("fashion_mnist", "began", [f"adversarial.sees={sees}"])
+    assert recipe.adversarial is not None and recipe.adversarial.sees == ("label",)
+
+
 def test_a_study_is_added_once_and_then_replaced_between_its_marks() -> None:
     first = page_with("# Page\n\nText.\n", "a", "| 1 |")
     both = page_with(first, "b", "| 2 |")
@@ -55,8 +66,9 @@ def test_runs_are_trained_once_measured_and_shown(
     study.main()
     page = (tmp_path / "page.md").read_text()
     assert "| lsgan | 2 |" in page and "| began | 2 |" in page and "| the condition itself | – |" in page
-    assert "data.path=photos" in page and str(photo_folder) not in page
-    assert "ST-LPIPS" in page and "![](" in page
+    assert "data.path=photos" in page and str(tmp_path) not in page
+    assert "--data photos --page page.md --picture all.jpg --limit 2`: " in page and "; 2 photos." in page
+    assert "ST-LPIPS" in page and "![](all.jpg)" in page
     with Image.open(tmp_path / "all.jpg") as picture:
         assert picture.height > 4 * 32, "input, two kinds, truth"
     changed = (tmp_path / "runs" / "edges2clothes_lsgan" / "log.jsonl").stat().st_mtime_ns

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
@@ -604,7 +606,7 @@ def recipe_fields(kind: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def entry_point(monkeypatch: pytest.MonkeyPatch) -> str:
+def entry_point(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """`invert` as if a package had declared it in the group `img2img.tasks`."""
     point = SimpleNamespace(name="invert", value="invert:Invert", load=lambda: Invert)
 
@@ -612,13 +614,16 @@ def entry_point(monkeypatch: pytest.MonkeyPatch) -> str:
         return importlib.import_module("no_such_module")
 
     broken = SimpleNamespace(name="broken", value="no_such_module:Task", load=absent)
+    no_task = SimpleNamespace(name="no-task", value="math:pi", load=lambda: math.pi)
 
     def installed(group: str) -> list[Any]:
         assert group == "img2img.tasks"
-        return [broken, point]  # a package that cannot be imported breaks its own task alone
+        return [broken, no_task, point]  # a package that cannot be used breaks its own task alone
 
     monkeypatch.setattr(tasks, "entry_points", installed)
-    return "invert"
+    tasks.plugins.cache_clear()
+    yield "invert"
+    tasks.plugins.cache_clear()
 
 
 def works_end_to_end(recipe: Recipe, photo: np.ndarray) -> Tensor:
@@ -651,6 +656,16 @@ def test_a_sixth_task_works_from_an_entry_point(entry_point: str, photos: list[n
     header, network = load_generator(tmp_path / "invert.safetensors")
     assert header.recipe.task == recipe.task
     assert torch.equal(predict_rgb(header.recipe.task, network, 2, pair(recipe.task, photos[0]).condition), made)
+
+
+@pytest.mark.usefixtures("entry_point")
+def test_an_entry_point_that_is_no_task_is_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        assert "no-task" not in task_kinds()
+        with pytest.raises(UserError, match="unknown task 'no-task'"):
+            task_class("no-task", trusted=True)
+    assert caplog.text.count("task 'no-task' (math:pi) is left out: TypeError: not a class derived from") == 1
+    assert caplog.text.count("task 'broken' (no_such_module:Task) is left out") == 1
 
 
 def test_a_model_file_may_not_choose_code_to_run(tmp_path: Any) -> None:

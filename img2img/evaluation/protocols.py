@@ -186,7 +186,7 @@ class TranslateProtocol(Protocol):
     def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
         if task.reads == "two sides":
             raise UserError(
-                "--task: the model learned from two sides without pairs, and no photo here is another's truth"
+                "--model: it learned from two sides, and no photo is another's truth: name a model of pairs"
             )
         super().__init__(task, crop, device)
         self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)

@@ -44,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order; `skipped` are sentences on what would have helped, but has no model here."""
+    """Steps in order; `skipped` are sentences on what is left out: steps without a model here, a detail without use."""
 
     steps: tuple[Step, ...]
     skipped: tuple[str, ...] = ()
@@ -109,6 +109,8 @@ def asked_steps(
     tasks: Sequence[str] | None, scale: int | None, model: str | None, detail: float | None = None
 ) -> tuple[Step, ...] | None:
     """The steps a person named, None when the choice is left to the plan. Raises UserError as `plan` does."""
+    if detail is not None and not 0 <= detail <= 1:  # here, for a plan may hold no step that would notice
+        raise UserError(f"--detail: {detail:g} is not between 0 and 1")
     steps = _named_steps(tasks, scale, model)
     if steps is None or detail is None:
         return steps
@@ -190,7 +192,7 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail:
             if wanted or task.needs_mask:
                 raise
             skipped.append(f"not done: {task.verb}, though {reason} ({error})")
-    if detail is not None and not any(step.detail is not None for step in steps):
+    if detail is not None and steps and all(step.detail is None for step in steps):
         skipped.append(f"--detail {detail:g} left out: no step has a crisper half to mix with")
     return Plan(tuple(steps), tuple(skipped))
 
@@ -208,7 +210,6 @@ def _with_detail(step: Step, detail: float | None) -> Step:
     """The step at this detail, if its model has a crisper half."""
     if detail is None or pair_of(step.model) is None:
         return step
-    checked_pair(step.model, detail)  # raises for a detail beyond its range
     return replace(step, detail=detail)
 
 

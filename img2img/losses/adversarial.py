@@ -139,9 +139,12 @@ def as_the_kind_has_it(fields: Any) -> Any:
     known = Adversarial.model_fields
     for kind, own in fields["per_kind"].items():
         _check_known(kind, OBJECTIVES, "per_kind")
+        if not isinstance(own, dict | None):
+            raise ValueError(f"per_kind.{kind}: {own!r} has no fields; write for example {{lr: 0.0001}}")
         for name in own or ():
             _check_known(name, known, f"per_kind.{kind}")
-    own = fields["per_kind"].get(fields.get("kind", known["kind"].default)) or {}
+    played = fields.get("kind", known["kind"].default)  # unchecked yet, be it a list: compared, not looked up
+    own = next((own for kind, own in fields["per_kind"].items() if kind == played), None) or {}
     return {**{name: value for name, value in fields.items() if name != "per_kind"}, **own}
 
 

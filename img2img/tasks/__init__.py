@@ -38,12 +38,16 @@ def built_in() -> dict[str, type[Task]]:
     return found
 
 
+@cache
 def plugins() -> dict[str, type[Task]]:
-    """Task classes of other packages, by their entry point's name; one that cannot be imported is told and left out."""
+    """Task classes of other packages, by their entry point's name; what cannot be used is told once and left out."""
     found: dict[str, type[Task]] = {}
     for point in entry_points(group="img2img.tasks"):
         try:
-            found[point.name] = point.load()
+            loaded = point.load()
+            if not _is_task(loaded):
+                raise TypeError("not a class derived from img2img.tasks.Task")
+            found[point.name] = loaded
         except Exception as error:  # as with the built-in: whoever writes a task breaks this one alone
             log.warning("task '%s' (%s) is left out: %s: %s", point.name, point.value, type(error).__name__, error)
     return found
@@ -51,7 +55,7 @@ def plugins() -> dict[str, type[Task]]:
 
 def task_kinds() -> list[str]:
     """Names a recipe or `--task` may use, in the order in which an automatic plan applies them."""
-    classes = {**built_in(), **plugins()}
+    classes = _installed()
     return sorted(classes, key=lambda kind: (classes[kind].plan_order, kind))
 
 
@@ -60,10 +64,8 @@ def task_class(kind: str, *, trusted: bool) -> type[Task]:
 
     An import path runs code, so it is taken from a recipe the user wrote (`trusted`), never from a model file's header.
     """
-    if kind in built_in():
-        return built_in()[kind]
-    if kind in plugins():
-        return plugins()[kind]
+    if kind in _installed():
+        return _installed()[kind]
     if ":" in kind and not trusted:
         raise UserError(
             f"task.kind: '{kind}' is code, and a model file may not choose code to run: install it as an entry point"
@@ -87,6 +89,15 @@ def build_task(value: Any, *, trusted: bool = True) -> Task:
         raise UserError(explain(error, found.model_json_schema(), "task")) from error
 
 
+def _installed() -> dict[str, type[Task]]:
+    """Every task by kind; a plugin cannot take the place of a built-in one."""
+    return {**plugins(), **built_in()}
+
+
+def _is_task(found: Any) -> bool:
+    return inspect.isclass(found) and issubclass(found, Task)
+
+
 @cache
 def _imported(path: str) -> type[Task]:
     """The class at `package.module:Class`; its `kind` is the path, so that the run's own recipe finds it again."""
@@ -95,7 +106,7 @@ def _imported(path: str) -> type[Task]:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"task.kind: cannot import '{path}': {error}") from error
-    if not (inspect.isclass(found) and issubclass(found, Task)):
+    if not _is_task(found):
         raise UserError(f"task.kind: '{path}' is not a class derived from img2img.tasks.Task")
     if found.model_fields["kind"].annotation is str:
         return found

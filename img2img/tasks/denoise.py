@@ -22,7 +22,11 @@ class Denoise(Task):
         (0.0, 50.0), description="range of Gaussian σ, uniform, 0-255 scale"
     )
     camera_share: float = Field(
-        0.0, ge=0, le=1, description="share of samples damaged by blur, shot noise and JPEG instead"
+        0.0,
+        ge=0,
+        le=1,
+        description="share of samples damaged as by a camera or scanner instead: blur, shot and correlated noise or "
+        "grain, JPEG",
     )
     correlated_share: float = Field(0.0, ge=0, le=1, description="share with correlated Gaussian noise")
     jpeg_share: float = Field(0.0, ge=0, le=1, description="share with JPEG damage alone, quality 10-90")

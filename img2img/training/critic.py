@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -18,6 +19,8 @@ from img2img.models.blocks import DiscriminatorConfig, Judged
 from img2img.recipe import OptimizerChoice
 from img2img.training.player import Player
 from img2img.training.replay import ReplayPool
+
+log = logging.getLogger("img2img")
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,8 @@ class Critic:
         self.objective.load_state_dict(under("objective.", tensors))
         if self.pool is not None:  # an empty pool is falsy
             self.pool.load_state(under("replay.", tensors))
+            if self.accelerator.num_processes > 1:
+                log.warning("the replay pool of the first process is taken up by all: not the run it would have been")
 
 
 def vital_signs(real: Tensor, fake: Tensor, head: str) -> dict[str, float]:

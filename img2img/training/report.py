@@ -168,7 +168,7 @@ def _several(runs: Sequence[Run]) -> str:
 
 
 def loss_plot(run: Run) -> Plot:
-    """Losses and their parts; G's whole loss is left out where it is its only part."""
+    """Losses and their parts; G's whole loss is left out where it equals one of its parts."""
     named = [n for n in run.names() if n not in NO_LOSS and not n.startswith(SIGNS) and "_norm" not in n]
     parts = [n for n in named if n != "g_loss"]
     one_part = any(run.series(n) == run.series("g_loss") for n in parts)
@@ -194,14 +194,18 @@ def _plots(run: Run) -> list[Plot]:
         ),
         Plot("Gradient norms, and how loud D's gradient reaches G (g_signal)", _curves(run, norms), True, marks=marks),
         *(Plot(_title(name), _metric(run, name), marks=marks) for name in run.names("validation")),
-        Plot("Vital signs of the validated set", _vitals(run), level=1.0, note=VITALS_NOTE, marks=marks),
+        Plot("Vital signs of the validated set", _vitals(run, VITALS), level=1.0, note=VITALS_NOTE, marks=marks),
+        Plot("Vital sign: checkerboard", _vitals(run, ["checkerboard"]), level=1.0, note=GRID_NOTE, marks=marks),
     ]
 
 
+VITALS = ("diversity", "own_input", "coverage", "fidelity", "saturated", "dead")
 VITALS_NOTE = (
     "diversity: how much outputs differ, over targets; own_input: distance to the own target over that to others "
-    "(1: input ignored); coverage: real samples among made ones; fidelity: made samples among real ones."
+    "(1: input ignored); coverage: real samples among made ones; fidelity: made samples among real ones; saturated: "
+    "values at black or white, less the targets'; dead: outputs of one even colour."
 )
+GRID_NOTE = "Energy at the frequencies upsampling leaves, over the targets'. 1: no grid."
 
 
 def _overlaid(runs: Sequence[Run]) -> list[Plot]:
@@ -234,10 +238,8 @@ def _metric(run: Run, name: str) -> list[Curve]:
     ]
 
 
-def _vitals(run: Run) -> list[Curve]:
-    return [
-        Curve(n, run.series(n, "vitals"), i) for i, n in enumerate(("diversity", "own_input", "coverage", "fidelity"))
-    ]
+def _vitals(run: Run, names: Iterable[str]) -> list[Curve]:
+    return [Curve(name, run.series(name, "vitals"), number) for number, name in enumerate(names)]
 
 
 def _verdict(run: Run) -> str:

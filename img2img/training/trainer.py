@@ -89,13 +89,6 @@ class Trainer:
         self._prepare_folder()  # only now: a mistake in the recipe, the data or train.init leaves nothing behind
         self.averages = Averages(averages)
         self.log = RunLog(out / "log.jsonl", self.done if resume else None) if self.main else None
-        if (
-            checkpoint is not None
-            and self.accelerator.num_processes > 1
-            and recipe.adversarial
-            and recipe.adversarial.replay
-        ):
-            log.warning("the replay pool of the first process is taken up by all: not the run it would have been")
         if resume:
             self._say(resumed_from_step=self.done, step=self.done)
             log.warning("resumed from step %d", self.done) if checkpoint else log.warning(
@@ -124,9 +117,10 @@ class Trainer:
             self._tell(self.treatment.news([*self._rows(), {"step": self.done, "error": str(error)}]))
             self._say(step=self.done, error=str(error))
             self._report()
-            saved = any((self.out / "checkpoints").glob("step_*.json"))
+            saved = latest_checkpoint(self.out / "checkpoints") is not None
             kept = f"the last good checkpoint in {self.out}/checkpoints is kept" if saved else "nothing was saved yet"
-            remedy = "lower train.lr, or set train.clip_norm=1, and --resume"
+            rates = "train.lr (or adversarial.lr)" if self.recipe.adversarial else "train.lr"
+            remedy = f"lower {rates}, or set train.clip_norm=1, and --resume"
             raise TrainingError(f"step {self.done + 1}: {error}; {kept}; {remedy}") from error
         finally:
             bar.close()
@@ -175,6 +169,7 @@ class Trainer:
         if remedy and self.main:
             log.warning("step %d: %s: %s", self.done, remedy["diagnosis"], remedy["remedy"])
             self._say(**remedy)
+            self.accelerator.log({"doctor": f"{remedy['diagnosis']}: {remedy['remedy']}"}, step=self.done)
 
     def _tell(self, found: list[Diagnosis]) -> None:
         for diagnosis in found:
@@ -254,8 +249,10 @@ class Trainer:
         write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", sheet)
         numbers = {"validation": validated.metrics, "baseline": validated.baseline}
         seen = {"training": trained.metrics, "training_baseline": trained.baseline} if trained.rows else {}
-        self._say(step=self.done, **numbers, **seen, vitals=self._vitals(validated.rows))
-        self.accelerator.log({f"validation/{k}": v for k, v in numbers["validation"].items()}, step=self.done)
+        groups = {**numbers, **seen, "vitals": self._vitals(validated.rows)}
+        self._say(step=self.done, **groups)
+        named = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+        self.accelerator.log(named, step=self.done)
         return numbers
 
     def _judged(self, batches: list[Batch], named: str) -> Judged:
@@ -403,13 +400,14 @@ def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
 
 # What may differ when a run is taken up again: where the same photos lie, how often is reported and saved, and what
 # mends a run that met NaN.
-_MENDING = ("lr", "clip_norm", "precision")
+_MENDING = {"train": ("lr", "clip_norm", "precision"), "adversarial": ("lr",)}
 _FREE = {
     "data": ("path", "terms", "cache_mb", "workers"),
     "train": (
         *("steps", "init", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes", "on_trouble"),
-        *_MENDING,
+        *_MENDING["train"],
     ),
+    "adversarial": _MENDING["adversarial"],
 }
 
 
@@ -422,9 +420,11 @@ def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     before, now = saved["train"], wanted["train"]
     if before["steps"] != now["steps"]:
         log.warning("train.steps was %d: the learning rate follows the new length", before["steps"])
-    for name in _MENDING:
-        if before[name] != now[name]:
-            log.warning("train.%s was %s, and is %s from here on", name, before[name], now[name])
+    for part, names in _MENDING.items():
+        before, now = (recipe[part] or {} for recipe in (saved, wanted))  # `adversarial: null` has nothing to mend
+        for name in names:
+            if before.get(name) != now.get(name):
+                log.warning("%s.%s was %s, and is %s from here on", part, name, before.get(name), now.get(name))
 
 
 def _fixed(part: str, value: Any) -> Any:

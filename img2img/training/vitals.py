@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 MOST_PICTURES, MOST_POINTS = 256, 1000  # looked at; more would cost a validation its time and tell the same
 THUMBNAIL_PX = 32
+LEAST_GRID_PX = 24  # below, the frequencies beside a grid's own are too few to compare with
 FEW = 3  # samples below which nothing can be said of a set
 NEIGHBOURS = 5  # k of the neighbourhoods in `neighbourhoods`
 AXES = 8  # pictures are compared along so many principal axes: in pixel space all distances are alike
@@ -98,7 +99,7 @@ def _set_signs(made: Tensor, target: Tensor) -> dict[str, float]:
     if _are_points(made):
         return signs
     signs |= {"saturated": saturated(made, target), "dead": dead(made, target)}
-    if min(made.shape[-2:]) >= THUMBNAIL_PX:
+    if min(made.shape[-2:]) >= LEAST_GRID_PX:
         signs["checkerboard"] = checkerboard(made, target)
     return signs
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from img2img.modelfile import load_generator, save_model
+from img2img.modelfile import load_generator, read_header, save_model
 from img2img.resources import zoo_dir
 from img2img.zoo import model_path, shipped_models
 
@@ -31,8 +31,11 @@ def main() -> None:
         parser.error(f"{options.run} was never finished: its model has no metrics and no measured tile overlap")
     names = tuple(Path(path).name for path in header.recipe.data.path)  # this machine's folders mean nothing elsewhere
     train = header.recipe.train
-    # An earlier block of this run, be it the file that ships so far, is no start of its own: --notes tells of it.
-    start = train.init if train.init in shipped_models() and train.init != options.name else None
+    # An earlier block of this run is no start of its own; what the file that ships so far began with still is.
+    shipped = shipped_models()
+    start = train.init if train.init in shipped else None
+    if start == options.name:
+        start = read_header(shipped[options.name]).recipe.train.init
     recipe = header.recipe.model_copy(
         update={
             "data": header.recipe.data.model_copy(update={"path": names}),

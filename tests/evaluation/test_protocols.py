@@ -42,6 +42,11 @@ def test_models_of_found_photos_meet_the_same_camera_each_time():
     assert not torch.equal(cases(real, Sample(4, picture(0)))[0].given, case.given)
 
 
+def test_a_model_of_two_sides_has_no_truth_to_be_measured_by():
+    with pytest.raises(UserError, match=r"--model: it learned from two sides.*a model of pairs"):
+        cases({"kind": "translate", "source": "unpaired"})
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_super_resolve_cuts_to_a_multiple_and_gives_8_bits(scale):
     (case,) = cases({"kind": "super-resolve", "factor": scale}, Sample(0, picture(0, 75, 89)))

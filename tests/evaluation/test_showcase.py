@@ -14,6 +14,7 @@ from img2img import zoo
 from img2img.about import model_card
 from img2img.evaluation import showcase
 from img2img.evaluation.pictures import FIRST
+from img2img.modelfile import load_generator, save_model
 from img2img.zoo import shipped_models
 
 
@@ -53,6 +54,18 @@ def test_models_of_ones_own_and_unmeasured_ones_have_no_card(bench: Path, tiny_m
     own = bench / "denoise.safetensors"
     own.write_bytes(tiny_model("denoise").read_bytes())
     assert zoo.measurements(own) is None, "of the same name, but not the shipped one"
+
+
+def test_notes_of_the_file_and_lessons_beside_it_are_both_told(
+    tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("zoo_dir", "cards_dir"):
+        monkeypatch.setattr(f"img2img.zoo.{place}", lambda: tmp_path)
+    header, network = load_generator(tiny_zoo / "denoise.safetensors")
+    card = header.card.model_copy(update={"notes": "Shipped twice."})
+    save_model(tmp_path / "denoise.safetensors", network, header.recipe, card)
+    (tmp_path / "denoise.txt").write_text("Skies come\nout smooth.\n")
+    assert "Shipped twice. Skies come out smooth." in model_card("denoise")
 
 
 @pytest.mark.parametrize("name", shipped_models())

@@ -88,6 +88,15 @@ def test_a_missing_model_is_skipped_and_said_when_automatic_and_an_error_when_as
 
 
 @pytest.mark.usefixtures("zoo")
+def test_a_detail_is_checked_and_named_only_where_something_is_done(clean: Photo) -> None:
+    for photo in (clean, old_photo()):
+        with pytest.raises(UserError, match="--detail: 5 is not between 0 and 1"):
+            plan(photo, detail=5)
+    assert "--detail 0.5 left out" in plan(old_photo(), detail=0.5).sentence
+    assert plan(clean, detail=0.5).sentence == plan(clean).sentence
+
+
+@pytest.mark.usefixtures("zoo")
 def test_scale_chooses_the_model_and_asks_for_enlargement(clean: Photo) -> None:
     assert plan(clean, tasks=["super-resolve"]).models == "super_resolve_x2"
     assert plan(clean, tasks=["denoise", "super-resolve"], scale=4).models == "denoise,super_resolve_x4"

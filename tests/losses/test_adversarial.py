@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import e, log
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from img2img.errors import UserError
 from img2img.losses.adversarial import Adversarial
 from img2img.losses.objectives import OBJECTIVES, Kind, Objective
 from img2img.recipe import Recipe
@@ -225,6 +227,22 @@ def test_a_recipe_for_several_kinds_says_what_one_has_otherwise() -> None:
         Adversarial.model_validate({"kind": "began", "per_kind": {"began": {"gama": 1}}})
     with pytest.raises(ValidationError, match="per_kind: unknown 'bgan', did you mean 'began'"):
         Adversarial.model_validate({"per_kind": {"bgan": {"gamma": 1}}})
+
+
+@pytest.mark.parametrize("own", [5, ["lr"], "lr"], ids=str)
+def test_what_a_kind_has_otherwise_must_be_fields(own: Any, tmp_path: Path) -> None:
+    message = r"per_kind\.began: .* has no fields; write for example \{lr: 0\.0001\}"
+    with pytest.raises(ValidationError, match=message):
+        Adversarial.model_validate({"per_kind": {"began": own}})
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"adversarial: {{per_kind: {{began: {own}}}}}")
+    with pytest.raises(UserError, match=rf"mine\.yaml: adversarial\.{message}"):
+        Recipe.load(recipe)
+
+
+def test_a_kind_that_is_no_word_is_refused_beside_what_kinds_have_otherwise() -> None:
+    with pytest.raises(ValidationError, match="kind"):
+        Adversarial.model_validate({"kind": ["ns"], "per_kind": {"began": {"lr": 1e-4}}})
 
 
 def test_what_is_asked_for_beats_what_a_recipe_says_of_a_kind() -> None:

@@ -17,6 +17,7 @@ from img2img.models.dcgan import DcganDiscriminatorConfig
 from img2img.models.mlp import MlpDiscriminatorConfig
 from img2img.recipe import OptimizerChoice, Recipe
 from img2img.training.critic import Critic, Shown
+from img2img.training.game import Remedies
 from img2img.training.steps import PairedStep
 
 STILL = OptimizerChoice("adam", 1e-12, (0.5, 0.999))  # a critic that does not move
@@ -329,3 +330,22 @@ def test_scores_that_are_shown_are_higher_for_what_looks_real(kind: Any, acceler
             c.player.bare.get_submodule("head.score").weight.copy_(torch.tensor([[-1.0, -1.0]]))
     near, far = c.judge(torch.tensor([[0.1, 0.1], [5.0, 5.0]]).view(2, 2, 1, 1))
     assert near > far, "an autoencoder that gives back zeros finds zeros real"
+
+
+def test_remedies_reach_the_discriminator(accelerator: Accelerator) -> None:
+    """Half the rate, noise on what it sees, and a rest every other step in which its weights stay as they are."""
+    fields = noise_recipe(lr=1e-3)
+    fields["train"] |= {"schedule": "constant", "warmup_steps": 0}
+    step = PairedStep(Recipe.parse(fields), accelerator)
+    assert step.critic is not None
+    step.remedies = Remedies(d_lr_factor=0.5, instance_noise=0.05, d_every=2)
+    moved = []
+    for number in range(4):
+        before = [p.clone() for p in step.critic.player.bare.parameters()]
+        values = step.step([batch_of(step)], number)
+        after = step.critic.player.bare.parameters()
+        moved.append(not all(torch.equal(a, b) for a, b in zip(before, after, strict=True)))
+        assert ("d_loss" in values) == moved[-1] and "g_loss" in values
+    assert moved == [True, False, True, False]
+    assert step.critic.noise_sigma == 0.05
+    assert [group["lr"] for group in step.critic.player.optimizer.param_groups] == [0.5e-3]

@@ -27,6 +27,7 @@ from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.critic import Critic
 from img2img.training.cycle import CycleStep
 from img2img.training.game import Heard
+from img2img.training.runlog import read_rows
 
 
 def small(folder: Path | None = None, **parts: dict[str, Any]) -> Recipe:
@@ -279,5 +280,5 @@ def test_the_tiny_recipe_learns_both_ways(tmp_path: Path) -> None:
     assert made["cycle_A_psnr_db"] > plain["cycle_A_psnr_db"] + 6
     assert made["cycle_B_psnr_db"] > plain["cycle_B_psnr_db"] + 4
     assert made["BtoA_psnr_db"] > plain["BtoA_psnr_db"] + 1
-    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    rows = read_rows(tmp_path / "run/log.jsonl")
     assert [row for row in rows if "diagnosis" in row] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,11 @@ from img2img.losses.objectives import OBJECTIVES
 from img2img.recipe import Recipe
 from img2img.tasks.translate import Translate
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.doctor import RULES, SEVERITIES, Facts, diagnose, verdict
+from img2img.training.doctor import RULES, SEVERITIES, Diagnosis, Facts, diagnose, verdict
+from img2img.training.game import Remedies
 from img2img.training.player import TrainingError
 from img2img.training.trainer import Trainer
+from img2img.training.treatment import treated
 
 
 class Careless(Translate):
@@ -33,14 +35,17 @@ class Careless(Translate):
     times: float = 1.0
     plus: float = 0.0
     veil: float = 0.0
+    stray: float = 1.0
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
         pair = super().make_pair(sample, rng)
         noise = torch.from_numpy(rng.random(tuple(pair.condition.shape), dtype=np.float32))
         condition = self.veil * noise + (1 - self.veil) * pair.condition
-        return replace(pair, condition=condition, target=pair.target * self.times + self.plus)
+        times = self.times * (self.stray if rng.random() < STRAYS else 1)
+        return replace(pair, condition=condition, target=pair.target * times + self.plus)
 
 
+STRAYS = 0.01  # share of samples that are so many times too bright
 RING = [
     "train.steps=160",
     "train.batch_size=64",
@@ -69,6 +74,14 @@ PHOTOS: dict[str, Any] = {
         "precision": "fp32",
     },
 }
+UNBOUND = (
+    "adversarial.kind=wgan",
+    "adversarial.clip_weights=0",
+    "adversarial.d_steps=1",
+    "discriminator.norm=none",
+    "losses=[]",
+    "train.warmup_steps=30",
+)
 PATCHES = {"kind": "patchgan", "width": 8, "layers": 2, "norm": "instance"}
 
 
@@ -111,14 +124,14 @@ CASES: dict[str, Case] = {
     # A discriminator that goes on learning against a generator that hardly does.
     "discriminator winning": (
         lambda folder, *o: photos(folder, "adversarial.kind=ns", "train.lr=1e-6", "adversarial.lr=3e-3", *o),
-        ("train.steps=60", "train.steps=90", "train.steps=120"),
+        ("train.steps=36", "train.steps=60", "train.steps=120"),
         2,
     ),
-    # Noise on all it sees, up to fifty times as wide as the ring.
+    # Noise on all it sees, up to ten times as wide as the ring.
     "discriminator blind": (
         lambda _, *o: ring("adversarial.instance_noise_until=1", *o),
         ("adversarial.instance_noise=15", "adversarial.instance_noise=30", "adversarial.instance_noise=100"),
-        1,
+        2,
     ),
     # A discriminator that hardly or never learns is fooled by points further and further out.
     "fooling D with garbage": (
@@ -126,9 +139,26 @@ CASES: dict[str, Case] = {
         ("adversarial.lr=1e-6", "adversarial.lr=1e-7", "adversarial.lr=1e-9"),
         2,
     ),
+    # A sample in a hundred is too bright, and its square counts.
+    "loss spikes": (
+        lambda folder, *o: photos(folder, "losses=[{kind: l2}]", "train.steps=100", *o),
+        ("task.stray=30", "task.stray=100", "task.stray=1000"),
+        2,
+    ),
+    # A Wasserstein critic that nothing holds to a slope, as its gradient to G grows with its weights.
+    "exploding gradients": (
+        lambda folder, *o: photos(folder, *UNBOUND, *o),
+        ("adversarial.lr=3e-3", "adversarial.lr=1e-2", "adversarial.lr=1e-2 train.steps=120"),
+        2,
+    ),
+    # A generator hastier and hastier than its discriminator puts all points into one place after another.
+    "mode collapse": (
+        lambda _, *o: ring("adversarial.lr=3e-4", "adversarial.instance_noise=0", "train.batch_size=16", *o),
+        ("train.lr=5e-3", "train.lr=1e-2", "train.lr=4e-2"),
+        2,
+    ),
     "not a number": (lambda _, *o: ring(*o), ("train.lr=1e15", "train.lr=1e20", "train.lr=1e30"), 2),
     # The condition disappears behind noise: the same is made of every input.
-    "mode collapse": (photos, ("task.veil=0.9", "task.veil=0.97", "task.veil=1"), 2),
     "input ignored": (photos, ("task.veil=0.9", "task.veil=0.97", "task.veil=1"), 2),
     # Steps that throw the weights about.
     "saturated outputs": (photos, ("train.lr=0.1", "train.lr=0.3", "train.lr=1"), 2),
@@ -141,13 +171,14 @@ CASES: dict[str, Case] = {
     # Three photos, always the same crop, and time.
     "overfitting": (
         lambda folder, *o: photos(folder, "task.source=edges", "data.crop_px=96", "data.resize_px=null", *o),
-        tuple(f"data.flip=false train.lr=5e-3 train.steps={steps}" for steps in (80, 100, 160)),
+        tuple(f"data.flip=false train.lr=5e-3 train.steps={steps}" for steps in (60, 100, 160)),
         1,
     ),
     # Targets no tanh reaches: every output is white.
-    "dead outputs": (photos, ("task.times=20", "task.times=60", "task.times=255"), 2),
+    "dead outputs": (photos, ("task.times=6", "task.times=20", "task.times=255"), 2),
     "wrong data range": (photos, ("task.plus=-0.1", "task.times=2 task.plus=-1", "task.times=255"), 2),
 }
+AT_ONCE = ("not a number", "dead outputs", "fooling D with garbage")  # at its worst as soon as it is there
 QUICK = ("not a number", "input ignored", "wrong data range")
 
 
@@ -160,12 +191,7 @@ def test_a_sickness_made_on_purpose_is_found_at_three_severities(name: str, tmp_
         assert name in found, (overrides, found)
         ranks.append(found[name])
     assert ranks == sorted(ranks) and ranks[-1] >= least, ranks
-
-
-@pytest.mark.slow
-def test_a_game_that_swings_is_told_as_spikes(tmp_path: Path) -> None:
-    recipe = ring("adversarial.kind=hinge", "adversarial.lr=1e-4")
-    assert "loss spikes" in told(rows_of(recipe, tmp_path / "run"))
+    assert name in AT_ONCE or ranks[0] < ranks[-1], ranks
 
 
 def written(count: int = 40, **columns: Callable[[int], Any]) -> list[dict[str, Any]]:
@@ -308,11 +334,37 @@ def test_adapt_weakens_the_discriminator_and_resumes_bit_for_bit(tmp_path: Path,
     assert len(given) >= 2 and {"step", "diagnosis", "remedy"} <= set(given[0])
     assert given[0]["remedy"] == "d_lr_factor 1 → 0.5" and given[1]["remedy"] == "instance_noise 0 → 0.05"
     whole = checkpointed(tmp_path / "whole")
-    assert whole["remedies"].tolist() == [0.5, 0.05, 1 + (len(given) > 2)]
+    given_in_all = Remedies()
+    for place in range(len(given)):
+        given_in_all = treated(sick("discriminator winning"), given_in_all, given[:place])
+    assert whole["remedies"].tolist() == list(astuple(given_in_all))
     stopped_at(recipe, tmp_path / "cut", given[0]["step"] + 10)
     rows_of_cut = rows_of(recipe, tmp_path / "cut", resume=True)
     same(whole, checkpointed(tmp_path / "cut"))
     assert [row for row in rows_of_cut if "diagnosis" in row] == [row for row in rows if "diagnosis" in row]
+
+
+def sick(name: str) -> Diagnosis:
+    return Diagnosis(name, "clear", 400, "", "", 1.0)
+
+
+def test_a_strong_discriminator_is_weakened_in_turn_and_a_weak_one_strengthened() -> None:
+    """Rate, noise, turns, to their limits; then all of it taken back before D learns faster than it was asked to."""
+    now, rows = Remedies(), list[dict[str, Any]]()
+    course = []
+    while (after := treated(sick("discriminator winning"), now, rows)) != now:
+        course.append(after)
+        now = after
+        rows.append({"remedy": ""})
+    assert course[:3] == [Remedies(0.5), Remedies(0.5, 0.05), Remedies(0.5, 0.05, 2)]
+    assert now == Remedies(1 / 16, 0.2, 4), "nothing goes beyond its limit"
+    assert treated(sick("overfitting"), now, rows) == now, "no remedy of D's helps there"
+    back = []
+    for _ in range(8):
+        now = treated(sick("discriminator blind"), now, rows)
+        back.append(now)
+    assert back[:3] == [Remedies(1 / 16, 0.2), Remedies(1 / 16), Remedies(1 / 8)]
+    assert now == Remedies(4.0), "up to four times its rate"
 
 
 def test_each_diagnosis_is_warned_of_once(tmp_path: Path, photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:

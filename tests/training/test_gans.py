@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from img2img.modelfile import load_generator
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
+from img2img.training.runlog import read_rows
 
 QUICK = ["train.log_every=1", "train.validate_every=100", "train.checkpoint_every=100", "data.validation_max=20"]
 SMALL = ["generator.hidden=[8]", "discriminator.hidden=[8]", "train.batch_size=8", "train.steps=14"]
@@ -29,7 +29,7 @@ def state(out: Path) -> dict[str, torch.Tensor]:
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return read_rows(out / "log.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,8 @@ def made_run(folder: Path, *, adversarial: bool = True, name: str = "one", sick:
         rows.append({**row, "g_grad_norm": 0.5, "peaks": {"g_grad_norm": 0.7}})
         if step % 50 == 0:
             measured = {"validation": {"psnr_db": 20 + step / 100}, "baseline": {"psnr_db": 15.0}}
-            rows.append(
-                {"step": step, **measured, "training": {"psnr_db": 20 + step / 90}, "vitals": {"diversity": 0.9}}
-            )
+            vitals = {"diversity": 0.9, "saturated": 0.01, "dead": 0.0, "checkerboard": 1.2}
+            rows.append({"step": step, **measured, "training": {"psnr_db": 20 + step / 90}, "vitals": vitals})
             write_sheet(run / "samples" / f"step_{step:08d}.png", np.full((300, 900, 3), step / 200))
     rows.append({"summary": True, "step": 200, "minutes": 1.7})
     (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 2')
@@ -66,6 +65,19 @@ def test_report_of_a_run(adversarial: bool, tmp_path: Path) -> None:
     assert ("D(G(z))" in html) == ("d_accuracy" in html) == adversarial
     assert html.count("data:image/jpeg") == 4 and "step 200" in html and "training photos" in html
     assert "batch_size: 8" in html and "l1" in html and len(html) < 400_000
+
+
+def test_gradient_norms_and_vital_signs_are_drawn_where_they_were_logged(tmp_path: Path) -> None:
+    html = write_report(made_run(tmp_path)).read_text()
+    figures = {caption: figure for figure in html.split("<figure>")[1:] for caption in [figure[12 : figure.find("</")]]}
+    expected = {
+        "Gradient norms": {"d_grad_norm", "g_signal", "g_grad_norm"},
+        "Vital signs of": {"diversity", "saturated", "dead"},
+        "Vital sign: ch": {"checkerboard"},
+    }
+    for begin, names in expected.items():
+        (figure,) = (figure for caption, figure in figures.items() if caption.startswith(begin))
+        assert set(re.findall("<title>(.*?)</title>", figure)) == names
 
 
 def test_a_sick_run_says_so_with_numbers_and_remedy(tmp_path: Path) -> None:

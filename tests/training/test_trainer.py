@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from stopping import stopped_at
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from img2img.errors import UserError
 from img2img.modelfile import read_header
@@ -22,7 +22,9 @@ from img2img.recipe import Recipe
 from img2img.resources import recipes_dir, samples_dir
 from img2img.training import train
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from img2img.training.critic import Critic
 from img2img.training.report import Run
+from img2img.training.runlog import read_rows
 from img2img.training.steps import TrainingError
 from img2img.training.trainer import Trainer
 
@@ -44,7 +46,12 @@ def small(name: str = "inpaint_tiny", **train_fields: Any) -> Recipe:
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return read_rows(out / "log.jsonl")
+
+
+def critic_of(trainer: Trainer) -> Critic:
+    (critic,) = trainer.step.critics.values()
+    return critic
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -179,6 +186,45 @@ def test_a_nan_before_the_first_checkpoint_says_that_nothing_was_saved(tmp_path:
     trainer = Trainer(small("denoise_tiny", steps=6, lr=1e30), tmp_path / "run", device="cpu")
     with pytest.raises(TrainingError, match=r"NaN.*; nothing was saved yet; lower train\.lr"):
         trainer.run()
+
+
+def test_a_nan_of_d_is_mended_by_its_own_rate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def played(lr: float) -> Recipe:
+        fields = small("translate_tiny", steps=6, checkpoint_every=3).fields()
+        fields["adversarial"] |= {"lr": lr}
+        return Recipe.parse(fields)
+
+    trainer = Trainer(played(2e-4), tmp_path / "run", device="cpu")
+    take = trainer._one_step
+
+    def poisoned(batches: Any, bar: Any) -> None:
+        if trainer.done == 4:
+            with torch.no_grad():
+                next(critic_of(trainer).player.bare.parameters()).fill_(float("nan"))
+        take(batches, bar)
+
+    trainer._one_step = poisoned  # type: ignore[method-assign]  # poison D before the fifth step
+    with pytest.raises(TrainingError, match=r"NaN.*lower train\.lr \(or adversarial\.lr\)"):
+        trainer.run()
+    mended = Trainer(played(1e-5), tmp_path / "run", resume=True, device="cpu")
+    mended.run()
+    assert "adversarial.lr was 0.0002, and is 1e-05 from here on" in caplog.text
+    assert critic_of(mended).player.choice.lr == 1e-5
+
+
+def test_tensorboard_has_what_the_log_has(tmp_path: Path) -> None:
+    trainer = Trainer(small("translate_tiny", steps=4, on_trouble="adapt"), tmp_path / "run", device="cpu")
+    trainer.treatment.adapt = lambda rows, step: {"step": 2, "diagnosis": "mode collapse", "remedy": "d_every 1 → 2"}  # type: ignore[method-assign]  # always one more
+    trainer.run()
+    (events,) = {path.parent for path in (tmp_path / "run/tensorboard").rglob("events*")}
+    written = EventAccumulator(str(events)).Reload()
+    (row,) = (row for row in lines(tmp_path / "run") if "vitals" in row)
+    for group in ("validation", "baseline", "training", "vitals"):
+        for name, value in row[group].items():
+            (event,) = written.Scalars(f"{group}/{name}")
+            assert (event.step, event.value) == (4, pytest.approx(value, rel=1e-5))
+    said = [event.tensor_proto.string_val[0].decode() for event in written.Tensors("doctor/text_summary")]
+    assert "mode collapse: d_every 1 → 2" in said
 
 
 def test_fine_tuning_starts_from_the_given_model(tmp_path: Path) -> None:
