@@ -106,14 +106,14 @@ class AutoencoderStep(Game[Passed]):
     # --- validation
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
-        """How near reconstructions come, how blurred they are, and how like real pictures draws from the prior are."""
-        numbers = super().metrics(batch, rgb, strength) | {"blur": blur(rgb, batch.target)}
+        """How near reconstructions come, how sharp they are, and how like real pictures draws from the prior are."""
+        numbers = super().metrics(batch, rgb, strength) | {"sharpness_gap": sharpness_gap(rgb, batch.target)}
         if self.recipe.has_prior:
             drawn = self._drawn(batch) if strength else torch.full_like(rgb, 0.5)
             distance = kid_of_sets(drawn, batch.target) if _can_be_compared(batch.target) else None
             numbers |= {} if distance is None else {"prior_kid": distance}
             numbers["prior_sliced_wasserstein"] = sliced_wasserstein(drawn.flatten(1), batch.target.flatten(1))
-            numbers["prior_blur"] = blur(drawn, batch.target)
+            numbers["prior_sharpness_gap"] = sharpness_gap(drawn, batch.target)
         return numbers
 
     def sheet(self, rows: Sequence[Row]) -> np.ndarray:
@@ -136,10 +136,11 @@ class AutoencoderStep(Game[Passed]):
         return self._pictures(self.ema, code.to(batch.condition.device), batch)
 
 
-def blur(made: Tensor, real: Tensor) -> float:
-    """How much smaller the steps between neighbouring pixels are than in real pictures: 0 as sharp, 1 one grey."""
+def sharpness_gap(made: Tensor, real: Tensor) -> float:
+    """How far the steps between neighbouring pixels are from those of real pictures, as a share: 0 as sharp, 1 one
+    grey; noise is no better than blur."""
     steps = [x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean() for x in (made.float(), real.float())]
-    return float(1 - steps[0] / steps[1])
+    return float(abs(1 - steps[0] / steps[1]))
 
 
 def _can_be_compared(pictures: Tensor) -> bool:

@@ -21,7 +21,7 @@ from img2img.inference.generate import Wish, generate
 from img2img.inference.pipeline import load
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
 from img2img.recipe import Recipe
-from img2img.training.autoencode import AutoencoderStep, blur
+from img2img.training.autoencode import AutoencoderStep, sharpness_gap
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.game import Heard
 from img2img.training.trainer import Interrupted, Trainer
@@ -119,11 +119,13 @@ def test_feature_distance_is_half_the_squares_a_picture() -> None:
     assert float(FeatureLoss(kind="features")(made, wanted)) == (0.5 * 4 + 0.5 * 16) / 2
 
 
-def test_blur_is_0_for_the_same_and_1_for_grey() -> None:
+def test_sharpness_has_no_gap_for_the_same_all_for_grey_and_half_for_blur_as_for_noise() -> None:
     real = torch.rand(2, 3, 8, 8)
-    assert blur(real, real) == pytest.approx(0)
-    assert blur(torch.full_like(real, 0.5), real) == 1
-    assert blur((real + real.mean()) / 2, real) == pytest.approx(0.5, abs=1e-4)
+    assert sharpness_gap(real, real) == pytest.approx(0)
+    assert sharpness_gap(torch.full_like(real, 0.5), real) == 1
+    for contrast in (0.5, 1.5):
+        made = real.mean() + contrast * (real - real.mean())
+        assert sharpness_gap(made, real) == pytest.approx(0.5, abs=1e-4)
 
 
 def test_codes_are_drawn_as_their_mean_and_variance_say(accelerator: Accelerator, photos: list[np.ndarray]) -> None:
@@ -316,7 +318,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(kind: str, class_folder: Path, tmp_pa
     assert whole.keys() == cut.keys()
     assert [name for name in whole if not torch.equal(whole[name], cut[name])] == []
     assert ("prior_sliced_wasserstein" in summary["validation"]) == (kind != "dae")
-    assert {"psnr_db", "blur"} <= summary["baseline"].keys()
+    assert {"psnr_db", "sharpness_gap"} <= summary["baseline"].keys()
     assert list((tmp_path / "whole/samples").glob("*.png"))
     uses_what_was_trained(kind, tmp_path / "whole", class_folder)
 
