@@ -25,7 +25,7 @@ from img2img.pixels.images import quantise
 from img2img.tasks.noise import FromNoise
 
 PER_CLASS = 500
-WORST, ZOOM = 6, 3
+SHOWN, ZOOM = 6, 3
 REAL = "held-out real"
 STATEMENT = (
     "{per_class} samples a class from the seeds 0, 1, …, rounded to 8 bits; a small classifier, trained here on the "
@@ -90,6 +90,7 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
         photos=[score for name, pictures in sets.items() for score in _scores(name, pictures, seen[name])],
         notes=[_classifier_note(classifier, test, seconds), _classes_note(seen[ours], test.names)],
         worst=_worst(sets[ours], seen[ours]),
+        first=_first(sets[ours], seen[ours]),
     )
 
 
@@ -177,14 +178,29 @@ def _classes_note(seen: Seen, names: tuple[str, ...]) -> str:
 
 def _worst(made: Pictures, seen: Seen) -> list[Line]:
     """For each class, the samples that look least like it to the classifier."""
-    sure = seen.probabilities.gather(1, made.labels[:, None])[:, 0]
-    lines = []
-    for number, name in enumerate(made.names):
-        own = (made.labels == number).nonzero()[:, 0]
-        least = own[sure[own].argsort()[:WORST]]
-        panels = [(_caption(seen, int(i), made.names, float(sure[i])), _panel(made.pixels[i])) for i in least]
-        lines.append(Line(f"asked for: {name}", tuple(panels)))
-    return lines
+    sure = _sure(made, seen)
+    return [_line(made, seen, own[sure[own].argsort()[:SHOWN]]) for own in _by_class(made)]
+
+
+def _first(made: Pictures, seen: Seen) -> list[Line]:
+    """For each class, its first samples: nobody chose them."""
+    return [_line(made, seen, own[:SHOWN]) for own in _by_class(made)]
+
+
+def _by_class(made: Pictures) -> list[Tensor]:
+    return [(made.labels == number).nonzero()[:, 0] for number in range(len(made.names))]
+
+
+def _sure(made: Pictures, seen: Seen) -> Tensor:
+    """The classifier's probability of the class that was asked for, (N,)."""
+    return seen.probabilities.gather(1, made.labels[:, None])[:, 0]
+
+
+def _line(made: Pictures, seen: Seen, which: Tensor) -> Line:
+    """Samples of one class side by side."""
+    sure = _sure(made, seen)
+    panels = [(_caption(seen, int(i), made.names, float(sure[i])), _panel(made.pixels[i])) for i in which]
+    return Line(f"asked for: {made.names[int(made.labels[which[0]])]}", tuple(panels))
 
 
 def _caption(seen: Seen, index: int, names: tuple[str, ...], sure: float) -> str:

@@ -74,7 +74,13 @@ def test_random_pictures_score_badly_beside_real_ones(data: Path, model: Callabl
     assert report.notes[0].startswith("the classifier, trained in ") and "100.0 %" in report.notes[0]
     assert "of 4 classes are seen" in report.notes[1]
     assert len(report.photos) == 120
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"report.json", "report.md", "photos.csv", "worst.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "report.json",
+        "report.md",
+        "photos.csv",
+        "worst.png",
+        "first.png",
+    }
 
 
 def test_a_generator_of_real_pictures_scores_as_they_do(
