@@ -255,6 +255,12 @@ def test_three_severities_are_told_apart_in_a_log(name: str) -> None:
         assert found[name].line.endswith(found[name].remedy) and found[name].step == 400
 
 
+def test_the_side_that_is_out_of_range_is_named() -> None:
+    held = {"target_low": 0.0, "target_high": 1.0, "condition_low": 0.0, "condition_high": 255.0}
+    (found,) = diagnose(written(ranges=lambda n: held), Facts(steps=400, kind="ns"))
+    assert found.line.startswith("wrong data range (severe): the condition values reach from 0 to 255")
+
+
 def test_a_steady_log_raises_nothing_under_any_objective() -> None:
     for kind in OBJECTIVES:
         assert diagnose(written(), Facts(steps=400, kind=kind)) == []
