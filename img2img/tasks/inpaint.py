@@ -49,7 +49,7 @@ class Inpaint(Task):
         None, ge=16, description="free-form masks are cut from ones of this size: small crops then meet strokes as wide"
     )
     box_share: Annotated[tuple[Side, Side], Ordered] = Field((0.25, 0.5), description="a box's sides, of the picture's")
-    working_px: int = Field(768, ge=128, description="a hole and its surroundings are shrunk to this for the network")
+    working_px: int = Field(768, ge=64, description="a hole and its surroundings are shrunk to this for the network")
 
     needs_mask: ClassVar[bool] = True
     plan_order: ClassVar[int] = 10
