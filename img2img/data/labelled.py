@@ -201,19 +201,36 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
-    """torchvision's ImageFolder layout, `CLASS/photo.jpg`, below `train/` and `test/` where there are such."""
+    """What torchvision's ImageFolder finds, `CLASS/photo.jpg`, below `train/` and `test/` where there are such."""
     if not folder.is_dir():
         find_photos([folder])  # says what is wrong
     inside = _part_folder(folder, part)
-    names = sorted(d.name for d in inside.iterdir() if d.is_dir() and not d.name.startswith("."))
-    found = [(path, label) for label, name in enumerate(names) for path in photos_in(inside / name)]
+    names, found = _listed(inside)
     empty = [name for label, name in enumerate(names) if label not in {known for _, known in found}]
     if len(names) < 2 or empty:
         what = f"'{empty[0]}' holds no photo" if empty else f"{len(names)} folders in it"
         raise UserError(f"data.path: '{inside}' is not a folder of classes ({what}): put each class in its own folder")
     # By hash, so that any few of them, such as those that are looked at in validation, are of many classes.
     found.sort(key=lambda item: hashlib.sha256(item[0].relative_to(inside).as_posix().encode()).digest())
-    return ClassFolderSource([p for p, _ in found], [label for _, label in found], tuple(names), cache)
+    return ClassFolderSource([p for p, _ in found], [label for _, label in found], names, cache)
+
+
+def _listed(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
+    """Classes and photos with their class as ImageFolder lists them; what is hidden or no photo is passed over."""
+    declare_torchvision_ops()
+    from torchvision.datasets import ImageFolder
+
+    names = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    photos = {str(path) for path in photos_in(folder)}
+
+    class Visible(ImageFolder):
+        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+            return names, {name: label for label, name in enumerate(names)}
+
+    if not names:
+        return (), []  # it would not be an ImageFolder
+    listed = Visible(folder, is_valid_file=photos.__contains__, allow_empty=True)
+    return tuple(names), [(Path(path), label) for path, label in listed.samples]
 
 
 def _part_folder(folder: Path, part: Part) -> Path:
