@@ -53,12 +53,11 @@ def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
     if head == "logits":
         return Recipe.load(name, asked)
     recipe = Recipe.load(name, overrides)
-    judge, sees = recipe.discriminator, recipe.adversarial.sees if recipe.adversarial else ()
+    judge = recipe.discriminator
     if judge is not None and head not in judge.heads:
         asked += ["discriminator.kind=dcgan"]
     if getattr(judge, "projection", False):  # adds to a score; what is reconstructed can show the class
-        shown = dict.fromkeys([*sees, "label"])
-        asked += ["discriminator.projection=false", f"adversarial.sees=[{', '.join(shown)}]"]
+        asked += ["discriminator.projection=false", "adversarial.sees=[label]"]
     return Recipe.load(name, asked)
 
 

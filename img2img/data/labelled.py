@@ -221,16 +221,11 @@ def _listed(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
     from torchvision.datasets import ImageFolder
 
     names = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
-    photos = {str(path) for path in photos_in(folder)}
-
-    class Visible(ImageFolder):
-        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-            return names, {name: label for label, name in enumerate(names)}
-
     if not names:
-        return (), []  # it would not be an ImageFolder
-    listed = Visible(folder, is_valid_file=photos.__contains__, allow_empty=True)
-    return tuple(names), [(Path(path), label) for path, label in listed.samples]
+        return (), []  # which it refuses
+    labels, photos = {name: label for label, name in enumerate(names)}, {str(path) for path in photos_in(folder)}
+    listed = ImageFolder.make_dataset(folder, labels, is_valid_file=photos.__contains__, allow_empty=True)
+    return tuple(names), [(Path(path), label) for path, label in listed]
 
 
 def _part_folder(folder: Path, part: Part) -> Path:

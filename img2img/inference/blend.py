@@ -41,9 +41,14 @@ def checked_pair(name: str | Path, detail: float) -> Pair:
     pair = pair_of(name)
     if pair is None:
         raise UserError(f"--detail: model '{name}' has no crisper or plainer half: leave --detail out")
+    check_detail(detail)
+    return pair
+
+
+def check_detail(detail: float) -> None:
+    """Raises UserError for a detail beyond [0,1]."""
     if not 0 <= detail <= 1:
         raise UserError(f"--detail: {detail:g} is not between 0 and 1")
-    return pair
 
 
 def blended(name: str | Path, detail: float) -> tuple[Recipe, Card, nn.Module]:

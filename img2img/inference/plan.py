@@ -16,7 +16,7 @@ import numpy as np
 
 from img2img.devices import Precision
 from img2img.errors import UserError
-from img2img.inference.blend import checked_pair, pair_of
+from img2img.inference.blend import check_detail, checked_pair, pair_of
 from img2img.inference.canvas import feathered
 from img2img.inference.pipeline import Model, Options, load
 from img2img.inference.statistics import statistics
@@ -109,8 +109,8 @@ def asked_steps(
     tasks: Sequence[str] | None, scale: int | None, model: str | None, detail: float | None = None
 ) -> tuple[Step, ...] | None:
     """The steps a person named, None when the choice is left to the plan. Raises UserError as `plan` does."""
-    if detail is not None and not 0 <= detail <= 1:  # here, for a plan may hold no step that would notice
-        raise UserError(f"--detail: {detail:g} is not between 0 and 1")
+    if detail is not None:
+        check_detail(detail)  # here, for a plan may hold no step that would notice
     steps = _named_steps(tasks, scale, model)
     if steps is None or detail is None:
         return steps

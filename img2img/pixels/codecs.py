@@ -11,10 +11,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from img2img.errors import UserError
 from img2img.pixels.metadata import Metadata, icc_space, tiff_directory
@@ -64,7 +65,7 @@ def is_deep(image: Image.Image, path: Path) -> bool:
         return _png_bits(path) == 16
     if image.format != "TIFF" or image.mode in ("CMYK", "LAB"):
         return False
-    tags = image.tag_v2  # type: ignore[attr-defined]  # a TIFF has it
+    tags = cast(TiffImageFile, image).tag_v2
     return max(_as_tuple(tags.get(258, 1))) >= 16 or 3 in _as_tuple(tags.get(339, 1))
 
 
@@ -226,7 +227,7 @@ def _read_tiff_cv2(path: Path, page: Any) -> np.ndarray:
 
 def _tiff_meaning(samples: np.ndarray, image: Image.Image) -> np.ndarray:
     """Samples as white-is-high, straight alpha, at most one extra channel."""
-    tags = image.tag_v2  # type: ignore[attr-defined]  # a TIFF has it
+    tags = cast(TiffImageFile, image).tag_v2
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
     if samples.dtype.kind == "f":
         samples = checked_float(samples)

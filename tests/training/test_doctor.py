@@ -23,6 +23,7 @@ from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.doctor import RULES, SEVERITIES, Diagnosis, Facts, diagnose, verdict
 from img2img.training.game import Remedies
 from img2img.training.player import TrainingError
+from img2img.training.runlog import read_rows
 from img2img.training.trainer import Trainer
 from img2img.training.treatment import treated
 
@@ -106,7 +107,7 @@ def rows_of(recipe: Recipe, out: Path, *, resume: bool = False) -> list[dict[str
     except TrainingError as error:
         if "NaN" not in str(error):
             raise
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return read_rows(out / "log.jsonl")
 
 
 def told(rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -118,7 +119,7 @@ def told(rows: list[dict[str, Any]]) -> dict[str, int]:
     return found
 
 
-# Where it is made, what is done to three degrees, and how bad the last is at least.
+# Where it is made (a name may go on after a comma), what is done to three degrees, and how bad the last is at least.
 Case = tuple[Callable[..., Recipe], tuple[str, str, str], int]
 CASES: dict[str, Case] = {
     # A discriminator that goes on learning against a generator that hardly does.
@@ -159,6 +160,7 @@ CASES: dict[str, Case] = {
     ),
     "not a number": (lambda _, *o: ring(*o), ("train.lr=1e15", "train.lr=1e20", "train.lr=1e30"), 2),
     # The condition disappears behind noise: the same is made of every input.
+    "mode collapse, without a game": (photos, ("task.veil=0.9", "task.veil=0.97", "task.veil=1"), 2),
     "input ignored": (photos, ("task.veil=0.9", "task.veil=0.97", "task.veil=1"), 2),
     # Steps that throw the weights about.
     "saturated outputs": (photos, ("train.lr=0.1", "train.lr=0.3", "train.lr=1"), 2),
@@ -188,10 +190,17 @@ def test_a_sickness_made_on_purpose_is_found_at_three_severities(name: str, tmp_
     ranks = []
     for number, overrides in enumerate(levels):
         found = told(rows_of(make(tmp_path, *overrides.split()), tmp_path / str(number)))
-        assert name in found, (overrides, found)
-        ranks.append(found[name])
+        sickness = name.partition(",")[0]
+        assert sickness in found, (overrides, found)
+        ranks.append(found[sickness])
     assert ranks == sorted(ranks) and ranks[-1] >= least, ranks
     assert name in AT_ONCE or ranks[0] < ranks[-1], ranks
+
+
+@pytest.mark.slow
+def test_a_game_that_swings_is_told_as_spikes(tmp_path: Path) -> None:
+    recipe = ring("adversarial.kind=hinge", "adversarial.lr=1e-4")
+    assert "loss spikes" in told(rows_of(recipe, tmp_path / "run"))
 
 
 def written(count: int = 40, **columns: Callable[[int], Any]) -> list[dict[str, Any]]:
