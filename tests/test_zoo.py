@@ -10,6 +10,7 @@ import pytest
 from img2img.modelfile import Card, read_header, save_model
 from img2img.recipe import Recipe
 from img2img.zoo import __main__ as shipping
+from img2img.zoo import model_path, shipped_models
 
 
 def saved(path: Path, init: str | None) -> None:
@@ -36,3 +37,13 @@ def test_a_shipped_model_names_the_shipped_model_it_began_with(
     monkeypatch.setattr(sys, "argv", ["zoo", str(run), "crisp"])
     shipping.main()
     assert read_header(zoo / "crisp.safetensors").recipe.train.init == kept
+
+
+def test_a_folder_of_a_models_name_does_not_hide_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "denoise/model.safetensors"
+    run.parent.mkdir()
+    assert model_path("denoise") == shipped_models()["denoise"]  # a folder of photos, or of a run
+    run.touch()
+    assert model_path("denoise") == shipped_models()["denoise"]
+    assert model_path("./denoise").samefile(run) and model_path(Path("denoise")).samefile(run)

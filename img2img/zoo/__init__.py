@@ -18,7 +18,13 @@ def shipped_models() -> dict[str, Path]:
 
 
 def model_path(name: str | Path) -> Path:
-    """The file behind a zoo name, a model file or a run folder. Raises UserError for anything else."""
+    """The file behind a zoo name, a model file or a run folder. Raises UserError for anything else.
+
+    A zoo name means the shipped model wherever one stands: a folder of that name is called `./NAME` (or a Path).
+    """
+    shipped = shipped_models()
+    if isinstance(name, str) and name in shipped:
+        return shipped[name]
     path = Path(name)
     if path.is_dir():
         inside = path / "model.safetensors"
@@ -27,9 +33,6 @@ def model_path(name: str | Path) -> Path:
         raise UserError(f"'{path}' holds no model.safetensors: has the run saved a checkpoint yet?")
     if path.is_file():
         return path
-    shipped = shipped_models()
-    if str(name) in shipped:
-        return shipped[str(name)]
     raise UserError(f"unknown model '{name}'{did_you_mean(str(name), shipped)}")
 
 
