@@ -17,6 +17,7 @@ from img2img.data.dataset import DataConfig
 from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
 from img2img.losses.adversarial import Adversarial, OptimizerConfig, as_the_kind_has_it
+from img2img.losses.objectives import OptimizerKind
 from img2img.losses.reconstruction import Loss, PictureLoss, PixelLoss
 from img2img.models import Discriminator, Generator
 from img2img.models.blocks import Judged
@@ -32,7 +33,7 @@ DEFAULT_BETAS = (0.9, 0.999)
 class OptimizerChoice(NamedTuple):
     """A player's optimizer, every default filled in."""
 
-    kind: Literal["adam", "rmsprop"]
+    kind: OptimizerKind
     lr: float
     betas: tuple[float, float]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
-from img2img.losses.objectives import OBJECTIVES, Kind, Objective
+from img2img.losses.objectives import OBJECTIVES, Kind, Objective, OptimizerKind
 
 Sees = Literal["condition", "mask", "label"]
 Judges = Literal["pictures", "latent"]
@@ -20,7 +20,9 @@ class OptimizerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    optimizer: Literal["adam", "rmsprop"] | None = Field(None, description="by default the adversarial kind's own")
+    optimizer: OptimizerKind | None = Field(
+        None, description="by default the adversarial kind's own; muon: for restoring without a discriminator"
+    )
     lr: float | None = Field(None, gt=0)
     betas: tuple[float, float] | None = Field(None, description="Adam's; the pix2pix family uses 0.5 for the first")
 

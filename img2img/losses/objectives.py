@@ -16,7 +16,7 @@ from img2img.models.blocks import Head
 
 Kind = Literal["mm", "ns", "lsgan", "wgan", "wgan_gp", "dragan", "began", "hinge", "ragan"]
 Penalty = Literal["between", "around_real"]
-OptimizerKind = Literal["adam", "rmsprop"]
+OptimizerKind = Literal["adam", "rmsprop", "muon"]
 
 
 class Objective:

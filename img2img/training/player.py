@@ -15,6 +15,7 @@ from torch.optim import Adam, Optimizer, RMSprop
 from img2img.models.blocks import channels_last
 from img2img.recipe import OptimizerChoice
 from img2img.training.checkpoint import optimizer_tensors, restore_optimizer
+from img2img.training.muon import Muon
 
 
 class TrainingError(Exception):
@@ -105,4 +106,6 @@ def _optimizer(network: nn.Module, choice: OptimizerChoice, accelerator: Acceler
     if choice.kind == "rmsprop":
         return RMSprop(network.parameters(), lr=choice.lr)
     fused = accelerator.device.type in ("cpu", "cuda")
+    if choice.kind == "muon":
+        return Muon(network, choice.lr, choice.betas, fused)
     return Adam(network.parameters(), lr=choice.lr, betas=choice.betas, fused=fused)

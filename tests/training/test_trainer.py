@@ -67,9 +67,13 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", ["inpaint_tiny", "translate_tiny"])
-def test_stopped_and_resumed_run_ends_with_the_same_bits(name: str, precision: str, tmp_path: Path) -> None:
-    recipe = small(name, precision=precision)
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [("inpaint_tiny", None), ("translate_tiny", None), ("denoise_tiny", "muon")]
+)
+def test_stopped_and_resumed_run_ends_with_the_same_bits(
+    name: str, optimizer: str | None, precision: str, tmp_path: Path
+) -> None:
+    recipe = small(name, precision=precision, optimizer=optimizer)
     train(recipe, tmp_path / "whole", device="cpu")
     stopped_at(recipe, tmp_path / "cut", 5)
     train(recipe, tmp_path / "cut", resume=True, device="cpu")
@@ -159,7 +163,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert "damaged" in caplog.text
 
 
-def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = small("denoise_tiny", steps=6, checkpoint_every=2)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
     take = trainer._one_step
@@ -169,7 +173,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) ->
             batches[0].target.fill_(float("nan"))
         take(batches, bar)
 
-    trainer._one_step = poisoned  # type: ignore[method-assign]  # poison the fourth batch
+    monkeypatch.setattr(trainer, "_one_step", poisoned)
     with pytest.raises(TrainingError, match=r"step 4: .*NaN.*checkpoint"):
         trainer.run()
     kept = latest_checkpoint(tmp_path / "run/checkpoints")
@@ -188,7 +192,9 @@ def test_a_nan_before_the_first_checkpoint_says_that_nothing_was_saved(tmp_path:
         trainer.run()
 
 
-def test_a_nan_of_d_is_mended_by_its_own_rate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_nan_of_d_is_mended_by_its_own_rate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def played(lr: float) -> Recipe:
         fields = small("translate_tiny", steps=6, checkpoint_every=3).fields()
         fields["adversarial"] |= {"lr": lr}
@@ -203,7 +209,7 @@ def test_a_nan_of_d_is_mended_by_its_own_rate(tmp_path: Path, caplog: pytest.Log
                 next(critic_of(trainer).player.bare.parameters()).fill_(float("nan"))
         take(batches, bar)
 
-    trainer._one_step = poisoned  # type: ignore[method-assign]  # poison D before the fifth step
+    monkeypatch.setattr(trainer, "_one_step", poisoned)
     with pytest.raises(TrainingError, match=r"NaN.*lower train\.lr \(or adversarial\.lr\)"):
         trainer.run()
     mended = Trainer(played(1e-5), tmp_path / "run", resume=True, device="cpu")
@@ -212,9 +218,10 @@ def test_a_nan_of_d_is_mended_by_its_own_rate(tmp_path: Path, caplog: pytest.Log
     assert critic_of(mended).player.choice.lr == 1e-5
 
 
-def test_tensorboard_has_what_the_log_has(tmp_path: Path) -> None:
+def test_tensorboard_has_what_the_log_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer(small("translate_tiny", steps=4, on_trouble="adapt"), tmp_path / "run", device="cpu")
-    trainer.treatment.adapt = lambda rows, step: {"step": 2, "diagnosis": "mode collapse", "remedy": "d_every 1 → 2"}  # type: ignore[method-assign]  # always one more
+    given = {"step": 2, "diagnosis": "mode collapse", "remedy": "d_every 1 → 2"}
+    monkeypatch.setattr(trainer.treatment, "adapt", lambda rows, step: given)
     trainer.run()
     (events,) = {path.parent for path in (tmp_path / "run/tensorboard").rglob("events*")}
     written = EventAccumulator(str(events)).Reload()
