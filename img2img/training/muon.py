@@ -13,13 +13,15 @@ MOMENTUM = 0.95
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial that drives singular values towards 1
 MATCHES_ADAM = 0.2  # the root mean square of Adam's updates in practice
+WEIGHT_DECAY = 0.1  # updates never grow small by themselves: without it weights grow until a run breaks up
 
 
 class Muon(Adam):
     """Muon (Jordan et al. 2024) for the weights of hidden layers, Adam for biases and the first and last layer.
 
-    An update's root mean square is Adam's (Liu et al. 2025, "Muon is Scalable for LLM Training", eq. 4), so both
-    share one learning rate. A convolution's weight counts as a matrix of (first size, all others).
+    An update's root mean square is Adam's, so both share one learning rate, and weights decay (Liu et al. 2025,
+    "Muon is Scalable for LLM Training", eq. 4). A convolution's weight counts as a matrix of (first size, all others).
+    Only the gradient's direction counts, so clipping its norm does not tame a rate that is too high.
     """
 
     def __init__(self, network: nn.Module, lr: float, betas: tuple[float, float], fused: bool) -> None:
@@ -40,6 +42,7 @@ class Muon(Adam):
             momentum.lerp_(gradient, 1 - MOMENTUM)
             matrix = gradient.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's look ahead
             scale = MATCHES_ADAM * max(matrix.shape) ** 0.5
+            parameter.mul_(1 - rate * WEIGHT_DECAY)
             parameter.sub_(orthogonalized(matrix).reshape(parameter.shape), alpha=rate * scale)
         return loss
 

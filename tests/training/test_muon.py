@@ -75,7 +75,7 @@ def test_an_update_is_as_large_as_adams() -> None:
     assert 0.6 * 0.2 * LR < rms < 1.25 * 0.2 * LR
 
 
-def test_the_momentum_is_nesterovs() -> None:
+def test_the_momentum_is_nesterovs_and_weights_decay() -> None:
     net = network()
     optimizer = Muon(net, LR, BETAS, fused=True)
     hidden = hidden_weight(net)
@@ -87,4 +87,4 @@ def test_the_momentum_is_nesterovs() -> None:
         optimizer.step()
     momentum = 0.95 * 0.05 * first + 0.05 * second
     expected = orthogonalized((0.05 * second + 0.95 * momentum).flatten(1)) * 0.2 * math.sqrt(72) * LR
-    assert torch.allclose(before - hidden.detach(), expected.view(8, 8, 3, 3), atol=1e-6)
+    assert torch.allclose(before * (1 - 0.1 * LR) - hidden.detach(), expected.view(8, 8, 3, 3), atol=1e-6)
