@@ -149,6 +149,9 @@ def infer(
     direction: Annotated[
         str | None, typer.Option(metavar="AtoB|BtoA", help="for models that go both ways (CycleGAN); AtoB by default")
     ] = None,
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="a little better, eight times as long (denoise, super-resolve)")
+    ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results that exist")] = False,
@@ -168,7 +171,7 @@ def infer(
             model=model,
             scale=scale,
             detail=detail,
-            options=Options(strength, seed, from_photo, direction),  # type: ignore[arg-type]  # checked inside
+            options=Options(strength, seed, from_photo, direction, self_ensemble),  # type: ignore[arg-type]  # checked inside
             canvas=Canvas(mask_grow, feather, parse_extend(extend)),
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
@@ -234,6 +237,9 @@ def evaluate(
     out: Annotated[str | None, typer.Option(metavar="DIR", help="table, per-photo CSV and worst cases")] = None,
     baseline: Annotated[str | None, typer.Option(metavar="NAME|FILE|RUN", help="another model to set beside")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="only the first N photos")] = None,
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="a row more: the mean over flips and turns")
+    ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="the report as JSON on stdout")] = False,
@@ -241,7 +247,7 @@ def evaluate(
     """Measure a model beside its baselines by the published protocol."""
     from img2img.evaluation import evaluate as measure
 
-    report = measure(task, data, model, out, baseline, device, precision, limit)  # type: ignore[arg-type]  # precision is checked inside
+    report = measure(task, data, model, out, baseline, device, precision, limit, self_ensemble)  # type: ignore[arg-type]  # precision is checked inside
     print(report.to_json()) if as_json else report.print()
 
 

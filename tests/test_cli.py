@@ -272,9 +272,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
     forward = Model._forward
 
-    def slowly(*arguments: Any) -> Any:
+    def slowly(*arguments: Any, **named: Any) -> Any:
         time.sleep(0.3)
-        return forward(*arguments)
+        return forward(*arguments, **named)
 
     stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")

@@ -26,6 +26,7 @@ from img2img.evaluation.protocol import Protocol, Scores
 from img2img.evaluation.protocols import protocol_for
 from img2img.evaluation.published import published_rows
 from img2img.evaluation.report import PhotoScore, Report, Row
+from img2img.inference.ensemble import can_ensemble
 from img2img.inference.pipeline import Model, load
 from img2img.tasks import task_kinds
 from img2img.zoo import default_models
@@ -42,11 +43,13 @@ def evaluate(
     device: str = "auto",
     precision: Precision = "auto",
     limit: int | None = None,
+    self_ensemble: bool = False,
 ) -> Report:
     """Measure a model on a folder of photos beside its baselines, all on the same pixels, seeds and masks.
 
     `model`: zoo name, model file or run; by default the shipped ones, for every scale there is. `baseline`: another
     model to set beside, such as one trained with L1 alone. `limit`: only the first photos. `out`: folder for the files.
+    `self_ensemble`: a row more, of the same model over flips and turns.
     Raises UserError for what a user can mend; photos that cannot be read or are too small are left out and reported.
     """
     if task not in task_kinds():
@@ -59,15 +62,19 @@ def evaluate(
         raise UserError(f"--out: '{out}' is a file, not a folder")
     names = default_models(task) if model is None else [model]
     models = (load(name, device=device, precision=precision) for name in names)
-    report = reduce(add, [_one_model(task, Path(data), model, baseline, limit) for model in models])
+    report = reduce(add, [_one_model(task, Path(data), model, baseline, limit, self_ensemble) for model in models])
     if out is not None:
         report.write(Path(out))
     return report
 
 
-def _one_model(task: str, data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
+def _one_model(
+    task: str, data: Path, model: Model, baseline: str | Path | None, limit: int | None, self_ensemble: bool
+) -> Report:
     if model.task.kind != task:
         raise UserError(f"--model: '{model.name}' is made for {model.task.kind}, not for {task}")
+    if self_ensemble and not can_ensemble(model.recipe):
+        raise UserError(f"--self-ensemble: '{model.name}' was not trained on turned photos: leave it out")
     if model.task.from_noise:
         return _described(_of_noise(data, model, baseline, limit), model)
     protocol = protocol_for(model.task, model.recipe.data, model.device)
@@ -75,6 +82,8 @@ def _one_model(task: str, data: Path, model: Model, baseline: str | Path | None,
     if baseline is not None:
         other = load(baseline, device=str(model.device), precision=_precision(model))
         rivals[_rival_name(model, other)] = method_of(other)
+    if self_ensemble:
+        rivals[f"{model.name}, self-ensemble"] = method_of(model, self_ensemble=True)
     return _described(measure(protocol, data, rivals, (model.name, method_of(model)), limit), model)
 
 
@@ -93,9 +102,9 @@ def _described(report: Report, model: Model) -> Report:
     return report
 
 
-def method_of(model: Model) -> Method:
+def method_of(model: Model, self_ensemble: bool = False) -> Method:
     """A model as a method: it sees the same pixels as every baseline."""
-    return lambda case: model.predict_tensor(case.given, case.mask)
+    return lambda case: model.predict_tensor(case.given, case.mask, self_ensemble=self_ensemble)
 
 
 def measure(

@@ -14,7 +14,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,10 @@ from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import UserError
 from img2img.files import atomic_path
 from img2img.inference.canvas import Canvas
+from img2img.inference.ensemble import can_ensemble
 from img2img.inference.inputs import Job, find_jobs, has_photo_suffix, is_photo, is_plain_file, named_like_result
 from img2img.inference.pipeline import Options
-from img2img.inference.plan import OnTile, Plan, Size, asked_steps, plan, run_plan
+from img2img.inference.plan import OnTile, Plan, Size, Step, asked_steps, plan, run_plan
 from img2img.modelfile import read_header
 from img2img.pixels.images import Photo, output_format, read_mask, read_photo, write_photo
 from img2img.tasks import task_class, task_kinds
@@ -55,7 +56,9 @@ class Request:
     def check(self) -> None:
         """Raise UserError for whatever would fail on every photo."""
         precision_for(pick_device(self.device), self.precision)
-        asked_steps(self.tasks, self.scale, self.model, self.detail)
+        asked = asked_steps(self.tasks, self.scale, self.model, self.detail)
+        if asked is not None and self._ensembles_nothing(asked):
+            raise UserError("--self-ensemble: no step's model was trained on turned photos: leave it out")
         if self.options.direction is not None and self.model is None:
             raise UserError("--direction: name the model that goes both ways with --model, or leave --direction out")
         if self.model is not None:
@@ -69,7 +72,15 @@ class Request:
 
     def plan(self, photo: Photo, mask: np.ndarray | None) -> Plan:
         """What would be done to a prepared photo."""
-        return plan(photo, mask, self.tasks, self.scale, self.model, self.detail)
+        chosen = plan(photo, mask, self.tasks, self.scale, self.model, self.detail)
+        if chosen.steps and self._ensembles_nothing(chosen.steps):
+            left_out = "--self-ensemble left out: no step's model was trained on turned photos"
+            return replace(chosen, skipped=(*chosen.skipped, left_out))
+        return chosen
+
+    def _ensembles_nothing(self, steps: Sequence[Step]) -> bool:
+        recipes = (read_header(model_path(step.model)).recipe for step in steps)
+        return self.options.self_ensemble and not any(can_ensemble(recipe) for recipe in recipes)
 
     def run(self, chosen: Plan, photo: Photo, mask: np.ndarray | None, on_tile: OnTile | None = None) -> Photo:
         """A plan carried out on a prepared photo."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import UserError
 from img2img.inference.blend import blended
+from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.modelfile import Card, load_generator
 from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
 from img2img.pixels.colour import resize
@@ -38,6 +39,7 @@ class Options:
     seed: int = 0
     from_photo: bool = False  # make the condition (a sketch) from the photo first
     direction: Direction | None = None  # of a model that goes both ways; AtoB unless asked for
+    self_ensemble: bool = False  # the mean over flips and turns, by models that know turned photos
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -79,14 +81,20 @@ class Model:
 
     @torch.inference_mode()
     def predict_tensor(
-        self, x: Tensor, mask: Tensor | None = None, *, strength: float = 1.0, direction: Direction | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        *,
+        strength: float = 1.0,
+        direction: Direction | None = None,
+        self_ensemble: bool = False,
     ) -> Tensor:
         """Prepare, generator (tiled), decode and finish on (B,1|3,H,W) floats in [0,1]: RGB (B,3,H·scale,W·scale).
 
         Values beyond [0,1] (noise) are neither rejected nor clamped. `mask` (B,1,H,W), > 0.5 = to be filled.
         Raises UserError for another shape, or a missing mask.
         """
-        options = Options(strength=strength, direction=direction)
+        options = Options(strength=strength, direction=direction, self_ensemble=self_ensemble)
         options.check_direction(self.name, self.task)
         if x.dim() != 4 or x.shape[1] not in (1, 3):
             raise UserError(f"predict_tensor takes (B,1,H,W) or (B,3,H,W), not {tuple(x.shape)}")
@@ -131,7 +139,8 @@ class Model:
             floats = _as_float(part).to(self.device)
             if options.from_photo:
                 floats = self.task.from_photo(floats)
-            rgb = self._forward(floats, hole, view.size if view else None, options, grey)
+            forward = partial(self._forward, mask=hole, size=view.size if view else None, options=options, grey=grey)
+            rgb = ensembled(forward, floats) if options.self_ensemble and can_ensemble(self.recipe) else forward(floats)
             done += 1
             if self.on_tile:
                 self.on_tile(done)
