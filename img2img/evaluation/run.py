@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from operator import add
 from pathlib import Path
+from types import MappingProxyType
 from typing import get_args
 
 import torch
@@ -82,9 +83,8 @@ def _one_model(
     if baseline is not None:
         other = load(baseline, device=str(model.device), precision=_precision(model))
         rivals[_rival_name(model, other)] = method_of(other)
-    if self_ensemble:
-        rivals[f"{model.name}, self-ensemble"] = method_of(model, self_ensemble=True)
-    return _described(measure(protocol, data, rivals, (model.name, method_of(model)), limit), model)
+    slower = {f"{model.name}, self-ensemble": method_of(model, self_ensemble=True)} if self_ensemble else {}
+    return _described(measure(protocol, data, rivals, (model.name, method_of(model)), limit, slower), model)
 
 
 def _of_noise(data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
@@ -113,12 +113,14 @@ def measure(
     rivals: dict[str, Method],
     ours: tuple[str, Method] | None = None,
     limit: int | None = None,
+    variants: Mapping[str, Method] = MappingProxyType({}),
 ) -> Report:
     """Run a protocol over the photos of a folder; without `ours` only the rivals are measured.
 
+    `variants` of ours have rows, but no place among the rivals that the pictures of single cases show it beside.
     Raises UserError when the folder holds no photo that can be measured.
     """
-    methods = {**rivals, **(dict([ours]) if ours else {})}
+    methods = {**rivals, **variants, **(dict([ours]) if ours else {})}
     skipped: dict[str, str] = {}
     scores: list[PhotoScore] = []
     worst, first = WorstCases(protocol.ranked_by), FirstCases(protocol.ranked_by)
@@ -127,8 +129,9 @@ def measure(
         found = protocol.score(case, made)
         scores += [PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()]
         if ours:
-            worst.offer(case, made, found, ours[0])
-            first.offer(case, made, found, ours[0])
+            shown = {name: rgb for name, rgb in made.items() if name not in variants}
+            worst.offer(case, shown, found, ours[0])
+            first.offer(case, shown, found, ours[0])
     if not scores:
         raise UserError(f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}")
     rows, photos = _rows(protocol, scores, ours[0] if ours else None), len({score.photo for score in scores})

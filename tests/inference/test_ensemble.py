@@ -78,3 +78,9 @@ def test_evaluation_gives_it_a_row_of_its_own(photo_folder: Path, capsys: pytest
     rows = {row["method"]: row["values"] for row in json.loads(capsys.readouterr().out)["rows"] if row.get("values")}
     alone, mean = rows["super_resolve_x2"], rows["super_resolve_x2, self-ensemble"]
     assert alone["Y-PSNR dB"] != mean["Y-PSNR dB"] and abs(alone["Y-PSNR dB"] - mean["Y-PSNR dB"]) < 1
+
+
+def test_it_is_no_baseline_of_its_own_model(photo_folder: Path, tmp_path: Path) -> None:
+    report = evaluate("super-resolve", photo_folder, "super_resolve_x2", limit=1, device="cpu", self_ensemble=True)
+    captions = [caption for line in report.first for caption, _ in line.panels]
+    assert len(captions) == 4 and not any("self-ensemble" in caption for caption in captions)
