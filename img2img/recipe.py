@@ -361,6 +361,8 @@ def recipe_path(source: str | Path) -> Path:
     shipped = recipes_dir() / path.with_suffix(".yaml").name
     if path.parent.name in ("", "recipes") and shipped.is_file():
         return shipped
+    if (path / "recipe.yaml").is_file():
+        raise UserError(f"{path} is a run's folder: go on with img2img train {path}/recipe.yaml --out {path} --resume")
     names = [p.stem for p in recipes_dir().glob("*.yaml")]
     raise UserError(f"no recipe '{source}'{did_you_mean(path.stem, names)}")
 
