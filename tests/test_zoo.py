@@ -34,9 +34,16 @@ def test_a_shipped_model_names_the_shipped_model_it_began_with(
     saved(zoo / "plain.safetensors", None)
     saved(zoo / "crisp.safetensors", "plain")  # what ships so far
     saved(run, init)
-    monkeypatch.setattr(sys, "argv", ["zoo", str(run), "crisp"])
+    monkeypatch.setattr(sys, "argv", ["zoo", str(run), "crisp", "--terms", "CC0"])
     shipping.main()
-    assert read_header(zoo / "crisp.safetensors").recipe.train.init == kept
+    header = read_header(zoo / "crisp.safetensors")
+    assert header.recipe.train.init == kept
+    assert header.card.data_terms == header.recipe.data.terms == "CC0"
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_every_shipped_model_says_its_photos_terms(name: str) -> None:
+    assert read_header(shipped_models()[name]).card.data_terms != "unknown"
 
 
 def test_a_folder_of_a_models_name_does_not_hide_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

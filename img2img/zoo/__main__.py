@@ -20,9 +20,11 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--notes", default="", help="limits seen and lessons learned, for the card")
     parser.add_argument("--data", default="", help="what it was trained on, in words")
+    parser.add_argument("--terms", default="", help="the photos' terms, where the run's data.terms did not say them")
     parser.add_argument("--metrics", type=Path, help="JSON file written by img2img eval")
     options = parser.parse_args()
     header, generator = load_generator(model_path(options.run))
+    terms = options.terms or header.card.data_terms
     more = {key: value for key, value in (("notes", options.notes), ("data", options.data)) if value}
     if options.metrics:
         more["metrics"] = {**header.card.metrics, "eval": json.loads(options.metrics.read_text())}
@@ -38,11 +40,11 @@ def main() -> None:
         start = read_header(shipped[options.name]).recipe.train.init
     recipe = header.recipe.model_copy(
         update={
-            "data": header.recipe.data.model_copy(update={"path": names}),
+            "data": header.recipe.data.model_copy(update={"path": names, "terms": terms}),
             "train": train.model_copy(update={"init": start}),
         }
     )
-    more["data"] = more.get("data", ", ".join(names))
+    more |= {"data": more.get("data", ", ".join(names)), "data_terms": terms}
     save_model(target, generator, recipe, header.card.model_copy(update=more), half=True)
     size = target.stat().st_size
     print(f"{target.name}: {size / 1e6:.1f} MB" + ("  TOO LARGE to ship" if size > MOST_BYTES else ""))
