@@ -13,10 +13,12 @@ from img2img.inference.batch import Request, parse_tasks
 from img2img.inference.canvas import Canvas, parse_extend
 from img2img.inference.generate import Wish
 from img2img.inference.pipeline import Options
+from img2img.pixels.hints import Hints, read_hints
+from img2img.pixels.images import read_photo
 
 from .making import MOST_SAMPLES, make
 from .panel import WORK
-from .service import WAYS, Outcome, Service, in_plain_words
+from .service import WAYS, Outcome, Service, in_plain_words, plain_words
 
 Answer = tuple[str, dict[str, Any]]
 
@@ -24,7 +26,7 @@ Answer = tuple[str, dict[str, Any]]
 def endpoints(service: Service) -> None:
     """Register all endpoints; their widgets exist for the types alone and are not shown."""
     with gr.Column(visible=False):
-        photo, mask = gr.File(label="photo"), gr.File(label="mask")
+        photo, mask, hints = (gr.File(label=name) for name in ("photo", "mask", "hints"))
         strength = gr.Slider(0, 1, 1, label="strength")
         detail = gr.Number(None, label="detail")
         scale = gr.Radio([2, 4], value=2, label="scale")
@@ -48,7 +50,7 @@ def endpoints(service: Service) -> None:
         button.click(call, list(inputs), outputs, api_name=name, api_description=call.__doc__, **WORK)
 
     add("restore", calls.restore, [photo, steps])
-    add("colorize", calls.colorize, [photo, strength, model])
+    add("colorize", calls.colorize, [photo, strength, model, hints])
     add("denoise", calls.denoise, [photo, strength, model])
     add("enlarge", calls.enlarge, [photo, scale, strength, detail])
     add("erase", calls.erase, [photo, mask, grow, feather, extend, seed, model])
@@ -66,9 +68,15 @@ class _Calls:
         """What the photo needs; `task` is auto, or names such as denoise,colorize."""
         return self._answer(photo, lambda: Request(parse_tasks(task or "auto")), request)
 
-    def colorize(self, photo: str, strength: float, model: str, request: gr.Request) -> Answer:
-        """Colour for a grey photo; strength 0..1; model: a name from `img2img models`, or nothing."""
-        return self._answer(photo, lambda: self._request("colorize", model, Options(strength=strength)), request)
+    def colorize(self, photo: str, strength: float, model: str, hints: str | None, request: gr.Request) -> Answer:
+        """Colour for a grey photo; strength 0..1; model: a name from `img2img models`, or nothing; hints: the photo
+        with colours painted on it, or a transparent picture of its size with nothing but them, or nothing."""
+
+        def wanted() -> Request:
+            options = Options(strength=strength, hints=self._hints(hints, photo))
+            return self._request("colorize", model, options)
+
+        return self._answer(photo, wanted, request)
 
     def denoise(self, photo: str, strength: float, model: str, request: gr.Request) -> Answer:
         """The photo without noise; strength 0..1."""
@@ -117,6 +125,14 @@ class _Calls:
         except UserError as error:
             raise gr.Error(in_plain_words(str(error)), print_exception=False) from None
         return str(made.grid), {"model": made.model, "made": made.names, "seconds": round(made.seconds, 3)}
+
+    def _hints(self, hints: str | None, photo: str) -> Hints | None:
+        if not hints:
+            return None
+        for upload in (hints, photo):
+            self.service.check_upload(Path(upload))
+        with plain_words(Path(hints)):
+            return read_hints(hints, read_photo(photo))
 
     def _request(self, kind: str, model: str, options: Options, canvas: Canvas | None = None) -> Request:
         path = self.service.models.path(model or "", kind)

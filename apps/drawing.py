@@ -1,9 +1,10 @@
-"""What was brushed on the page, as a file: a mask at the photo's size, or a sketch; the editor's picture is unused."""
+"""What was brushed on the page: a mask at the photo's size, a sketch, or colours; the editor's picture is unused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -13,9 +14,14 @@ from PIL import Image
 
 from img2img.errors import UserError
 from img2img.pixels.codecs import strict_pillow
+from img2img.pixels.hints import Hints
 from img2img.pixels.images import from_array, read_mask, write_photo
 
+from .previews import preview_of
+from .service import Look, Service
+
 MOST_PX = 4096  # of a layer: the canvas shows a preview, which is smaller
+_CANVAS_PX = 1024
 
 
 # Gradio writes a stub file beside the module of every subclass, even in an installed package.
@@ -36,6 +42,14 @@ class LayersEditor(gr.ImageEditor):
     def get_block_name(self) -> str:
         """The page's part for it is Gradio's own."""
         return "imageeditor"
+
+
+def on_canvas(service: Service, seen: Look | None) -> dict[str, Any] | None:
+    """The editor's value for a photo with nothing brushed on it yet."""
+    if seen is None:
+        return None
+    shown = preview_of(seen.preview, service.workspace.new_folder(), _CANVAS_PX)
+    return {"background": str(shown), "layers": [], "composite": None}
 
 
 def brushed(layers: Iterable[bytes]) -> np.ndarray | None:
@@ -73,6 +87,18 @@ def sketch_file(layers: Iterable[bytes], path: Path) -> Path | None:
     return path
 
 
+def painted_colours(layers: Iterable[bytes]) -> Hints | None:
+    """Brushed colours, the upper layer's where several cover a place; None when nothing was brushed."""
+    sent = list(layers)
+    if brushed(sent) is None:
+        return None
+    colours = _rgba(sent[0])
+    for layer in sent[1:]:
+        above = _rgba(layer)
+        colours = np.where(above[..., 3:] > 0, above, colours)
+    return Hints(colours[..., :3], colours[..., 3] > 127)  # what is fainter has no sure colour
+
+
 def _content(layer: object) -> bytes:
     """The browser sends blobs; a client of the API names uploaded files."""
     if isinstance(layer, bytes | bytearray | memoryview):
@@ -81,12 +107,16 @@ def _content(layer: object) -> bytes:
 
 
 def _alpha(layer: bytes) -> np.ndarray:
+    return _rgba(layer)[..., 3]
+
+
+def _rgba(layer: bytes) -> np.ndarray:
     from io import BytesIO
 
     try:
         with strict_pillow(), Image.open(BytesIO(layer), formats=("PNG", "WEBP")) as picture:
             if max(picture.size) > MOST_PX:
                 raise UserError(f"the drawing is larger than {MOST_PX} px: clear it and brush again")
-            return np.asarray(picture.convert("RGBA"))[..., 3]
+            return np.asarray(picture.convert("RGBA"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError("the drawing could not be read: clear it and brush again") from error

@@ -132,6 +132,9 @@ def infer(
     mask: Annotated[
         str | None, typer.Option(metavar="FILE|DIR", help="white = fill; in a folder, matched by name")
     ] = None,
+    hints: Annotated[
+        str | None, typer.Option(metavar="FILE|DIR", help="colours painted on the photo (colorize), matched by name")
+    ] = None,
     mask_grow: Annotated[int, typer.Option(metavar="PX", help="widen the mask")] = 0,
     feather: Annotated[int, typer.Option(metavar="PX", help="blend the fill into the photo around the mask")] = 0,
     extend: Annotated[
@@ -176,7 +179,7 @@ def infer(
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
         )
-        batch = Batch(named, request, output, mask, overwrite)
+        batch = Batch(named, request, output, mask, overwrite, hints)
         for result in batch.run(line.tile, line.begin):
             line.end()
             _report(result, as_json)

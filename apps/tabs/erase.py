@@ -13,16 +13,14 @@ from img2img.inference.batch import Request
 from img2img.inference.canvas import Canvas
 from img2img.inference.pipeline import Options
 
-from ..drawing import LayersEditor, mask_file
+from ..drawing import LayersEditor, mask_file, on_canvas
 from ..examples import Example, Examples
 from ..panel import LOOK, PRIVATE, WORK, Panel, bad, model_choice, paths_of
-from ..previews import preview_of
 from ..service import Service, plain_words
 from .parts import columns, example_buttons, lead, note_if_missing
 
 _KIND = "inpaint"
 _BRUSH = "rgb(220, 38, 38)"
-_CANVAS_PX = 1024
 
 
 def build(service: Service, examples: Examples) -> gr.Dropdown:
@@ -149,10 +147,7 @@ class _Erase:
         return (*self.panel.look(kept[-1]), self._canvas(kept), kept, gr.update(interactive=len(kept) > 1))
 
     def _canvas(self, kept: list[str]) -> dict[str, Any] | None:
-        if not kept:
-            return None
-        shown = preview_of(self.service.look(Path(kept[-1])).preview, self.service.workspace.new_folder(), _CANVAS_PX)
-        return {"background": str(shown), "layers": [], "composite": None}
+        return on_canvas(self.service, self.service.look(Path(kept[-1])) if kept else None)
 
 
 def _wire(erase: _Erase, controls: list[Any], examples: list[tuple[gr.Button, Example]]) -> None:

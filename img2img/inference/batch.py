@@ -26,8 +26,9 @@ from img2img.inference.canvas import Canvas
 from img2img.inference.ensemble import can_ensemble
 from img2img.inference.inputs import Job, find_jobs, has_photo_suffix, is_photo, is_plain_file, named_like_result
 from img2img.inference.pipeline import Options
-from img2img.inference.plan import OnTile, Plan, Size, Step, asked_steps, plan, run_plan
+from img2img.inference.plan import OnTile, Plan, Size, Step, asked_steps, check_hints, plan, run_plan
 from img2img.modelfile import read_header
+from img2img.pixels.hints import read_hints
 from img2img.pixels.images import Photo, output_format, read_mask, read_photo, write_photo
 from img2img.tasks import task_class, task_kinds
 from img2img.zoo import model_path
@@ -73,6 +74,8 @@ class Request:
     def plan(self, photo: Photo, mask: np.ndarray | None) -> Plan:
         """What would be done to a prepared photo."""
         chosen = plan(photo, mask, self.tasks, self.scale, self.model, self.detail)
+        if self.options.hints is not None:
+            check_hints(chosen.steps)
         if chosen.steps and self._ensembles_nothing(chosen.steps):
             left_out = "--self-ensemble left out: no step's model was trained on turned photos"
             return replace(chosen, skipped=(*chosen.skipped, left_out))
@@ -149,6 +152,7 @@ class Batch:
     output: str | None = None
     mask: str | None = None
     overwrite: bool = False
+    hints: str | None = None
     taken: set[Path] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
@@ -156,8 +160,9 @@ class Batch:
         self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
         self.jobs = [job for text in self.inputs for job in self._jobs(text)]
         self._check_output()
-        if self.mask and not Path(self.mask).exists():
-            raise UserError(f"--mask: '{self.mask}': no such file or folder")
+        for flag, place in (("--mask", self.mask), ("--hints", self.hints)):
+            if place and not Path(place).exists():
+                raise UserError(f"{flag}: '{place}': no such file or folder")
         self._check_request()
         self.names = Counter(self._name(job, _guessed_suffix(job.input)) for job in self.jobs)
 
@@ -185,12 +190,13 @@ class Batch:
         for note in photo.notes:
             log.warning("%s: %s", job.input, note)
         prepared, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
-        chosen = self.request.plan(prepared, mask)
+        request = self._hinted(job, photo)
+        chosen = request.plan(prepared, mask)
         output = self._output(job, photo, chosen.tag)
         self._check_free(job, output)
         if on_plan:
             on_plan(job.input, chosen, prepared.size)
-        made = self.request.run(chosen, prepared, mask, on_tile)
+        made = request.run(chosen, prepared, mask, on_tile)
         if chosen.steps or output_format(output) != photo.format.replace("MPO", "JPEG"):
             write_photo(output, made)
         else:
@@ -249,7 +255,12 @@ class Batch:
         fills = self.mask is not None or canvas.extends
         if (canvas.grow_px or canvas.feather_px) and not fills:
             raise UserError("--mask-grow and --feather need something to fill: give --mask or --extend")
-        for step in asked_steps(self.request.tasks, self.request.scale, self.request.model) or ():
+        if self.hints and canvas.extends:
+            raise UserError("--hints: --extend changes the photo's size: do one after the other")
+        asked = asked_steps(self.request.tasks, self.request.scale, self.request.model)
+        if self.hints and asked is not None:
+            check_hints(asked)
+        for step in asked or ():
             if task_class(step.task, trusted=False).needs_mask and not fills:
                 raise UserError(f"--task {step.task} fills masks: give --mask (white = fill) or --extend")
 
@@ -271,21 +282,29 @@ class Batch:
         if output.exists() and not self.overwrite:
             raise UserError(f"{job.input}: {output} exists: add --overwrite, or choose another --output")
 
-    # --- masks -------------------------------------------------------------------------------------------------------
+    # --- what is drawn for a photo: its mask, its colours -------------------------------------------------------------
 
     def _mask(self, job: Job, photo: Photo) -> np.ndarray | None:
         if self.mask is None:
             return None
         path = Path(self.mask)
-        return read_mask(self._mask_in(path, job) if path.is_dir() else path, photo.size)
+        return read_mask(self._drawn_in(path, job, "mask") if path.is_dir() else path, photo.size)
 
-    def _mask_in(self, folder: Path, job: Job) -> Path:
-        """The mask of the photo's name, whatever its suffix, in the same sub-folder or at the top."""
+    def _hinted(self, job: Job, photo: Photo) -> Request:
+        """The request with the photo's own colours in it."""
+        if self.hints is None:
+            return self.request
+        path = Path(self.hints)
+        hints = read_hints(self._drawn_in(path, job, "hints") if path.is_dir() else path, photo)
+        return replace(self.request, options=replace(self.request.options, hints=hints))
+
+    def _drawn_in(self, folder: Path, job: Job, what: str) -> Path:
+        """The mask or hints of the photo's name, whatever the suffix, in the same sub-folder or at the top."""
         for place in (folder / job.relative.parent, folder):
             for path in sorted(place.glob(f"{glob.escape(job.input.stem)}.*")):
                 if is_photo(path) and path.stem == job.input.stem and not path.samefile(job.input):
                     return path
-        raise UserError(f"{job.input}: no mask named {job.input.stem}.* in {folder}")
+        raise UserError(f"{job.input}: no {what} named {job.input.stem}.* in {folder}")
 
 
 # --- suffixes --------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.modelfile import Card, load_generator
 from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
 from img2img.pixels.colour import resize
+from img2img.pixels.hints import Hints, hints_in
 from img2img.pixels.images import Photo, from_array, from_pil, quantise, to_array, to_float, to_pil
 from img2img.pixels.tiling import tiled
 from img2img.recipe import Recipe
@@ -40,6 +41,7 @@ class Options:
     from_photo: bool = False  # make the condition (a sketch) from the photo first
     direction: Direction | None = None  # of a model that goes both ways; AtoB unless asked for
     self_ensemble: bool = False  # the mean over flips and turns, by models that know turned photos
+    hints: Hints | None = None  # colours a person painted, for tasks that take them
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -48,6 +50,11 @@ class Options:
             raise UserError(f"--direction: '{self.direction}' is none of {', '.join(DIRECTIONS)}")
         if self.from_photo and self.direction == "BtoA":
             raise UserError("--from-photo makes side A's picture, and --direction BtoA takes side B's: leave one out")
+
+    def check_hints(self, name: str, task: Task) -> None:
+        """Raise UserError when colours are given to a model that does not colour."""
+        if self.hints is not None and not task.takes_hints:
+            raise UserError(f"--hints: model '{name}' colours nothing: leave the hints out")
 
     def check_direction(self, name: str, task: Task) -> None:
         """Raise UserError when a direction is asked of a model that has but one."""
@@ -69,14 +76,16 @@ class Model:
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
         self.on_tile: Progress | None = None  # called with the number of tiles done; raising in it cancels the work
 
-    def __call__(self, image: Picture, mask: Any = None, **options: Any) -> Picture:
+    def __call__(self, image: Picture, mask: Any = None, hints: Any = None, **options: Any) -> Picture:
         """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or float in [0,1].
 
         The result is of the same type and depth, RGB (with alpha where there was one). `mask`: PIL or array of the
-        photo's size, white (>127, or True) = fill. Options are those of `Options`. Raises UserError.
+        photo's size, white (>127, or True) = fill. `hints`: the photo with colours painted on it, or a transparent
+        picture with nothing but them. Options are those of `Options`. Raises UserError.
         """
-        photo = from_pil(image) if isinstance(image, Image.Image) else from_array(image)
-        done = self.run(photo, as_mask(mask, photo.size), Options(**options))
+        photo = _as_photo(image)
+        painted = None if hints is None else hints_in(_as_photo(hints), photo)
+        done = self.run(photo, as_mask(mask, photo.size), Options(**options, hints=painted))
         return to_pil(done) if isinstance(image, Image.Image) else to_array(done)
 
     @torch.inference_mode()
@@ -113,6 +122,7 @@ class Model:
     ) -> Photo:
         """The photo after this model, at `dtype` (the photo's own depth by default); alpha and metadata are kept."""
         options.check_direction(self.name, self.task)
+        options.check_hints(self.name, self.task)
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
         x = torch.from_numpy(np.ascontiguousarray(photo.rgb.transpose(2, 0, 1)))[None]
@@ -171,7 +181,8 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             network = partial(self._network, direction=options.direction)
-            return forward(self.task, network, self.recipe.generator.multiple_of, x, mask, size, options.strength, grey)
+            multiple_of, strength, hints = self.recipe.generator.multiple_of, options.strength, options.hints
+            return forward(self.task, network, multiple_of, x, mask, size, strength, grey, hints)
 
     def _network(self, condition: Tensor, direction: Direction | None = None) -> Tensor:
         condition = condition.contiguous(memory_format=torch.channels_last)
@@ -216,6 +227,10 @@ def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:
     if array.shape != (size[1], size[0]):
         raise UserError(f"mask is {array.shape[1]}x{array.shape[0]}, photo is {size[0]}x{size[1]}: make them equal")
     return array > middle
+
+
+def _as_photo(image: Any) -> Photo:
+    return from_pil(image) if isinstance(image, Image.Image) else from_array(image)
 
 
 def _as_float(x: Tensor) -> Tensor:

@@ -100,6 +100,14 @@ def plan(
     return made
 
 
+def check_hints(steps: Sequence[Step]) -> None:
+    """Raise UserError unless a step takes a person's colours."""
+    if not any(_defaults(step.task).takes_hints for step in steps):
+        names = ",".join(step.task for step in steps) or "the automatic plan"
+        able = ", ".join(kind for kind in photo_tasks() if _defaults(kind).takes_hints)
+        raise UserError(f"--hints: {names} colours nothing: leave the hints out, or ask for --task {able}")
+
+
 def photo_tasks() -> list[str]:
     """Names of the tasks that change photos, in plan order; the others make pictures from noise."""
     return [kind for kind in task_kinds() if not _defaults(kind).from_noise]
@@ -230,6 +238,8 @@ def _applied(
 ) -> Photo:
     if options.from_photo and type(model.task).from_photo is Task.from_photo:
         raise UserError(f"--from-photo: '{model.task.kind}' takes the photo as it is: leave --from-photo out")
+    if not model.task.takes_hints:
+        options = replace(options, hints=None)  # they are for another step of the plan
     if not model.task.needs_mask or mask is None or not feather_px:
         return model.run(photo, mask, options, dtype)
     return feathered(photo, model.run(photo, grow(mask, feather_px), options, dtype), mask, feather_px)

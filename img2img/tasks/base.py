@@ -18,6 +18,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, Sample
 from img2img.models.blocks import Bottleneck
 from img2img.pixels.colour import resize
+from img2img.pixels.hints import Hints
 from img2img.pixels.sheets import rows_sheet
 
 Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its trivial baseline, what was made of it
@@ -63,6 +64,7 @@ class Task(BaseModel):
 
     reads_what: ClassVar[Reads] = "photo"
     needs_mask: ClassVar[bool] = False
+    takes_hints: ClassVar[bool] = False  # a person may paint some of the result's colours
     tiles: ClassVar[bool] = False  # the result at a pixel depends on its neighbourhood alone
     keeps_grey: ClassVar[bool] = True  # a grey photo stays grey
     minimum_px: ClassVar[int] = 16
@@ -137,6 +139,10 @@ class Task(BaseModel):
 
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
         """RGB of a prediction, differentiable; a prediction of zeros is the task's trivial baseline."""
+        raise NotImplementedError
+
+    def follow(self, rgb: Tensor, hints: Hints) -> Tensor:
+        """A decoded picture (1,3,H,W) with a person's colours in it, for tasks that take them."""
         raise NotImplementedError
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:

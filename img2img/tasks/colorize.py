@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.data.sample import Batch, Sample, as_tensor
-from img2img.pixels.colour import AB_SCALE, fit_gamut, from_lab, luminance, to_lab
+from img2img.pixels.colour import AB_SCALE, fit_gamut, from_lab, luminance, resize, to_lab
+from img2img.pixels.hints import Hints, spread
 from img2img.tasks.base import PhotoStatistics, Task, View, working_view
 
+_HINTS_PX = 384  # longer side at which painted colours spread: the solver's time grows faster than its pixels
 _STRIP_ROWS = 256  # full-size Lab work goes in strips, so that memory does not grow with the photo
 
 
@@ -27,6 +29,7 @@ class Colorize(Task):
         256, ge=64, description="longer side at which chroma is predicted; luminance stays full size"
     )
 
+    takes_hints: ClassVar[bool] = True
     keeps_grey: ClassVar[bool] = False
     plan_order: ClassVar[int] = 30
     prediction_strides: ClassVar[tuple[int, ...]] = (1, 2, 4)
@@ -51,6 +54,15 @@ class Colorize(Task):
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
         chroma = _enlarge(prediction.float(), condition.shape[-2:]) * AB_SCALE
         return from_lab(torch.cat([condition[:, :1].float() * 100, chroma], 1))
+
+    def follow(self, rgb: Tensor, hints: Hints) -> Tensor:
+        lab, full = to_lab(rgb), (rgb.shape[-2], rgb.shape[-1])
+        size = working_view(full, _HINTS_PX).size
+        small = resize(lab, size)
+        colours, marked = hints.at(size)
+        change = (to_lab(as_tensor(colours).to(rgb)) - small)[0, 1:].permute(1, 2, 0)
+        carried = as_tensor(spread(change.cpu().numpy(), marked, small[0, 0].cpu().numpy() / 100)).to(rgb)
+        return fit_gamut(torch.cat([lab[:, :1], lab[:, 1:] + _enlarge(carried, full)], 1))
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
         chroma = _enlarge(to_lab(rgb)[:, 1:], photo.shape[-2:])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from img2img.models.blocks import pad_to_multiple
 from img2img.pixels.colour import resize
+from img2img.pixels.hints import Hints
 from img2img.tasks.base import Task
 
 Network = Callable[[Tensor], Tensor]
@@ -41,13 +42,17 @@ def forward(
     working_size: tuple[int, int] | None = None,
     strength: float = 1.0,
     grey: bool = False,
+    hints: Hints | None = None,
 ) -> Tensor:
     """The finished RGB (B,3,H·scale,W·scale) of a photo (B,3,H,W), the network working at `working_size`.
 
     With `grey`, what the network made has its colour taken out before the task makes its guarantee exact.
+    `hints` are a person's colours, for a task that takes them.
     """
     size = working_size or (photo.shape[-2], photo.shape[-1])
     small_mask = None if mask is None else (resize(mask, size) > 0.01).to(photo.dtype)
     condition = task.prepare(resize(photo, size), small_mask)
     rgb = predict_rgb(task, network, multiple_of, condition, strength, small_mask)
-    return task.finish(photo, rgb.mean(1, keepdim=True).expand_as(rgb) if grey else rgb, mask)
+    if grey:
+        rgb = rgb.mean(1, keepdim=True).expand_as(rgb)
+    return task.finish(photo, rgb if hints is None else task.follow(rgb, hints), mask)

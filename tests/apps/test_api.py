@@ -32,7 +32,7 @@ OLD, MASKED, MASK, SKETCH = (
 CALLS = {
     "restore": (OLD, ["auto"], []),
     "restore_chosen": (OLD, ["denoise,colorize"], ["--task", "denoise,colorize"]),
-    "colorize": (OLD, [0.5, ""], ["--task", "colorize", "--strength", "0.5"]),
+    "colorize": (OLD, [0.5, "", None], ["--task", "colorize", "--strength", "0.5"]),
     "denoise": (OLD, [0.7, ""], ["--task", "denoise", "--strength", "0.7"]),
     "enlarge": (inputs_dir() / "small.jpg", [4, 1.0, None], ["--task", "super-resolve", "--scale", "4"]),
     "erase": (
@@ -139,6 +139,25 @@ def test_a_way_of_a_one_way_model_is_explained(app: Running) -> None:
 def test_wrong_wishes_come_back_as_messages(app: Running, values: tuple[Any, ...], said: str) -> None:
     answer = answered(app.url, "generate", list(values))
     assert said in answer and "--" not in answer
+
+
+def test_painted_colours_are_followed_as_on_the_command_line(
+    app: Running, infer: Callable[..., bytes], tmp_path: Path
+) -> None:
+    painted = np.asarray(Image.open(OLD).convert("RGB")).copy()
+    painted[100:120, 100:160] = (40, 80, 220)
+    hints = tmp_path / "hints.png"
+    Image.fromarray(painted).save(hints)
+    made, content, _ = called(app.url, "colorize", OLD, 1.0, "", hints)
+    output = tmp_path / f"out{Path(made).suffix}"
+    assert content == infer(OLD, output, "--task", "colorize", "--hints", str(hints))
+    assert content != infer(OLD, tmp_path / f"plain{Path(made).suffix}", "--task", "colorize")
+
+
+def test_painted_colours_that_do_not_fit_are_explained(app: Running) -> None:
+    for hints, said in ((MASK, r"they are \d+x\d+, photo is \d+x\d+"), (OLD, "nothing is painted")):
+        answer = answered(app.url, "colorize", [uploaded(app.url, OLD), 1.0, "", uploaded(app.url, hints)])
+        assert re.search(said, answer) and "--" not in answer
 
 
 def test_mask_of_another_size_is_explained(app: Running) -> None:

@@ -72,6 +72,21 @@ def test_brushed_mask_is_filled_and_undone(page: Any, tmp_path: Path) -> None:
     page.locator("#erase-preview img").wait_for()
 
 
+def test_brushed_colours_are_followed(page: Any, infer: Infer, tmp_path: Path) -> None:
+    open_tab(page, "Colorize")
+    upload(page, "colorize", OLD)
+    page.locator("#colorize-paint > button").click()
+    brush(page, "colorize")
+    page.locator("#colorize-run").click()
+    done(page, "colorize")
+    file = download(page, "colorize", tmp_path)
+    infer(OLD, plain_file := tmp_path / f"plain{file.suffix}", "--task", "colorize")
+    made, plain = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (file, plain_file))
+    bluer = (made[..., 2] - made[..., 0]) - (plain[..., 2] - plain[..., 0])  # the first colour of the palette is sky
+    height, width = bluer.shape
+    assert bluer[height * 2 // 5 : height * 3 // 5, width * 2 // 5 : width * 3 // 5].max() > 30
+
+
 def test_uploaded_mask_equals_the_command_line(page: Any, infer: Infer, tmp_path: Path) -> None:
     open_tab(page, "Erase")
     upload(page, "erase", OBJECT)

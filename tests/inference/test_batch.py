@@ -322,6 +322,62 @@ def test_a_mask_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     assert "mask is 20x20, photo is 24x20" in str(run(photo, request=Request(), mask=str(mask))[0].error)
 
 
+# --- hints -----------------------------------------------------------------------------------------------------------
+
+
+def painted(path: Path, photo: Path) -> Path:
+    """A copy of a photo with a red stroke on it."""
+    with Image.open(photo) as image:
+        pixels = np.asarray(image.convert("RGB")).copy()
+    pixels[6:12, 6:16] = (230, 20, 30)
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+COLORIZE = Request(tasks=("colorize",))
+
+
+def test_hints_are_followed_and_matched_by_name_in_a_folder(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name)
+    hints = painted(tmp_path / "hints" / "a.png", tmp_path / "in" / "a.png")
+    one = run(tmp_path / "in" / "a.png", request=COLORIZE, hints=str(hints), output=str(tmp_path / "one.png"))
+    assert one[0].error is None
+    done = run(tmp_path / "in", request=COLORIZE, hints=str(hints.parent), output=str(tmp_path / "out"))
+    assert done[0].error is None and "no hints named b.*" in str(done[1].error)
+    with Image.open(tmp_path / "one.png") as alone, Image.open(tmp_path / "out" / "a.colorize.png") as among:
+        np.testing.assert_array_equal(alone, among)
+        red = np.asarray(alone).astype(int)[8:10, 9:13]
+    assert (red[..., 0] > red[..., 1]).all()
+
+
+def test_in_a_chain_the_step_that_colours_takes_the_hints(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    hints = painted(tmp_path / "h" / "a.png", photo)
+    chain = Request(tasks=("denoise", "colorize", "super-resolve"))
+    done = run(photo, request=chain, hints=str(hints), output=str(tmp_path / "out.png"))
+    assert done[0].error is None and done[0].size_out == (48, 40)
+
+
+def test_hints_that_cannot_be_followed(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    hints = str(painted(tmp_path / "h" / "a.png", photo))
+    with pytest.raises(UserError, match=r"--hints: .*no such file"):
+        Batch([str(photo)], hints=str(tmp_path / "none.png"))
+    with pytest.raises(UserError, match="denoise colours nothing: leave the hints out, or ask for --task colorize"):
+        Batch([str(photo)], Request(tasks=("denoise",)), hints=hints)
+    with pytest.raises(UserError, match="--extend changes the photo's size"):
+        Batch([str(photo)], Request(tasks=("colorize",), canvas=Canvas(extend=(4, 0, 0, 0))), hints=hints)
+    coloured = tmp_path / "coloured.png"
+    row = np.array([[[200, 40, 40], [40, 40, 200]]], np.uint8).repeat(12, 1)
+    Image.fromarray(row.repeat(20, 0)).save(coloured)
+    assert "colours nothing" in str(run(coloured, request=Request(), hints=hints)[0].error)
+    other = str(save(tmp_path / "small.png", (20, 20)))
+    assert "they are 20x20, photo is 24x20" in str(run(photo, request=COLORIZE, hints=other)[0].error)
+    assert "nothing is painted" in str(run(photo, request=COLORIZE, hints=str(photo))[0].error)
+
+
 # --- requests --------------------------------------------------------------------------------------------------------
 
 

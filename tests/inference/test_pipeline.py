@@ -95,6 +95,43 @@ def test_colorizing_keeps_luminance(models: dict[str, Model], size: tuple[int, i
     assert (after - before).abs().max() <= 0.5
 
 
+def painted_red(size: tuple[int, int]) -> np.ndarray:
+    """Transparent but for a red block in the middle."""
+    hints = np.zeros((*size, 4), np.uint8)
+    hints[size[0] // 3 : size[0] // 2, size[1] // 3 : size[1] // 2] = (220, 30, 30, 255)
+    return hints
+
+
+@pytest.mark.parametrize("size", [(45, 61), (600, 400)])
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_painted_colours_appear_and_luminance_is_kept(
+    models: dict[str, Model], size: tuple[int, int], strength: float
+) -> None:
+    photo = np.full((*size, 3), 120, np.uint8)
+    hints = painted_red(size)
+    made = models["colorize"](photo, hints=hints, strength=strength)
+    plain = models["colorize"](photo, strength=strength)
+    before, after = (luminance(torch.from_numpy(to_float(p)).permute(2, 0, 1)[None]) * 100 for p in (photo, made))
+    assert (after - before).abs().max() <= 0.5
+    inside = made[hints[..., 3] > 0].astype(int)
+    assert (inside[:, 0] - inside[:, 1]).min() > 60, "red where it was painted"
+    assert (made != plain).any()
+
+
+def test_painted_colours_of_a_photo_are_those_of_a_layer(models: dict[str, Model]) -> None:
+    photo, layer = np.full((45, 61, 3), 120, np.uint8), painted_red((45, 61))
+    on_photo = np.where(layer[..., 3:] > 0, layer[..., :3], photo)
+    made = [models["colorize"](photo, hints=h) for h in (layer, on_photo, Image.fromarray(on_photo))]
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "colorize"])
+def test_painted_colours_are_refused_where_nothing_is_coloured(models: dict[str, Model], name: str) -> None:
+    with pytest.raises(UserError, match="colours nothing: leave the hints out"):
+        models[name](picture((64, 64)), mask_for(models[name], (64, 64)), hints=painted_red((64, 64)))
+
+
 @pytest.mark.parametrize("name", ["super_resolve_x2", "super_resolve_x4"])
 def test_an_enlarged_photo_scaled_down_agrees_with_its_input(models: dict[str, Model], name: str) -> None:
     model, photo = models[name], Photo(picture((40, 52)))
