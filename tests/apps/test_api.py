@@ -211,10 +211,10 @@ def test_24_megapixels_take_bounded_memory_with_the_shipped_weights(tmp_path: Pa
     mask = np.zeros(read_photo(photo).rgb.shape[:2], np.uint8)
     mask[2000:2200, 2000:2300] = 255
     Image.fromarray(mask).save(hole)
-    values = [hole, 4, 0, "0,0,0,0", 0, ""] if name == "erase" else [1.0, ""]
+    more = {"erase": [hole, 4, 0, "0,0,0,0", 0, ""], "colorize": [1.0, "", None]}
     with running_app(tmp_path / "app.log") as app:
         with costs(app) as cost:
-            _, _, facts = called(app.url, name, photo, *values)
+            _, _, facts = called(app.url, name, photo, *more.get(name, [1.0, ""]))
         assert facts["size_out"] == [mask.shape[1], mask.shape[0]]
         print(f"24 megapixels, {name}: {cost}")
         assert cost.peak_mb < most_mb
