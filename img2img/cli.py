@@ -357,6 +357,9 @@ def _summary(summary: dict[str, Any]) -> str:
     from img2img.about import main_metric
 
     done = f"{summary['step']} steps in {summary['minutes']} min on {summary['photos']} photos"
+    if broken := summary["left_out"]:
+        named = ", ".join(Path(name).name for name in list(broken)[:5]) + ", …" * (len(broken) > 5)
+        done += f", {len(broken)} of which cannot be read ({named})"
     return f"{done}; {main_metric(summary)}; model: {summary['model']}"
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import ConfigDict, Field, field_validator
 from torch.utils.data import Dataset
 
 from img2img.data.folder import Cache, Source, pair_source, photo_source, split
+from img2img.data.identity import files_of, identity_of
 from img2img.data.labelled import LabelledSource, array_source, labelled_source
 from img2img.data.sample import Batch, Sample, collate, sample_rng
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
@@ -23,6 +26,7 @@ from img2img.resources import samples_dir
 log = logging.getLogger("img2img")
 
 SAMPLES = "data/samples"
+TOLD = 5  # of a kind of file, by name; the rest are counted
 TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
 
 
@@ -78,6 +82,19 @@ class Photos:
     count: int
     trained: list[Batch] = field(default_factory=list)  # as many of the training photos, seen as those of `validation`
     class_names: tuple[str, ...] = ()
+    identity: dict[str, Any] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)  # files that cannot be read, and why
+
+    def leave_out(self, broken: Mapping[Path, str]) -> dict[str, str]:
+        """Take note of files that turned out to be broken; those that are new are told, and returned."""
+        reasons = {str(path): reason.removeprefix(f"{path}: ") for path, reason in broken.items()}
+        new = {name: reason for name, reason in sorted(reasons.items()) if name not in self.left_out}
+        for name, reason in list(new.items())[:TOLD]:
+            log.warning("left out: %s: %s", name, reason)
+        if len(new) > TOLD:
+            log.warning("left out: %d more files that cannot be read", len(new) - TOLD)
+        self.left_out |= new
+        return new
 
 
 @dataclass
@@ -92,16 +109,24 @@ class Nothing:
     def key(self, index: int) -> str:
         return str(index)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
     def read(self, index: int, number: int) -> Sample:
         return Sample(number)
 
 
 class TrainingSet(Dataset[Batch]):
-    """Map-style and endless: any number is a sample. Each epoch is a seeded permutation of the training items."""
+    """Map-style and endless: any number is a sample. Each epoch is a seeded permutation of the training items.
 
-    def __init__(self, source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int) -> None:
-        self.source, self.task, self.config, self.seed = source, task, config, seed
-        self.broken: set[int] = set()
+    The sample of a number is its photo, or the next that can be read: no memory of what was broken before has a part
+    in it, so it is the same in every process, and before and after a resume.
+    """
+
+    def __init__(
+        self, source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int, cache: Cache
+    ) -> None:
+        self.source, self.task, self.config, self.seed, self.cache = source, task, config, seed, cache
         self.items = np.repeat(items, [self._repeats(i) for i in items])
         self.orders: dict[int, np.ndarray] = {}
 
@@ -117,6 +142,10 @@ class TrainingSet(Dataset[Batch]):
         """Samples `first` to `first + count - 1`."""
         return collate([self[n] for n in range(first, first + count)])
 
+    def collate(self, items: Sequence[Batch]) -> tuple[Batch, dict[Path, str]]:
+        """One batch of many, and the files that this process has found broken so far: loaders live in their own."""
+        return collate(items), dict(self.cache.broken)
+
     def order(self, epoch: int) -> np.ndarray:
         """The items in the order in which this epoch goes through them."""
         if epoch not in self.orders:
@@ -124,64 +153,88 @@ class TrainingSet(Dataset[Batch]):
             self.orders = {**dict(latest), epoch: np.random.default_rng((self.seed, 2, epoch)).permutation(self.items)}
         return self.orders[epoch]
 
+    def check(self) -> None:
+        """Raise UserError when it is known before training that none of the photos can be read."""
+        files = (self.source.files(int(index)) for index in self.items)
+        if all(any(path in self.cache.broken for path in one) for one in files):
+            raise _unreadable(self.cache)
+
+    def readable(self, most: int) -> list[Sample]:
+        """The first photos as they are, at most so many; fewer where others cannot be read."""
+        return list(islice((sample for _, sample in readable(self.source, self.items)), most))
+
     def _read(self, number: int) -> Sample:
         """The photo whose turn it is, or the next that can be read: one broken file must not end a night's run."""
         for attempt in range(len(self.items)):
             epoch, place = divmod(number + attempt, len(self.items))
-            index = int(self.order(epoch)[place])
-            if index in self.broken:
-                continue
-            sample = self._read_or_leave_out(index, number)
-            if sample is not None:
-                return sample
-        raise UserError("data.path: none of the photos can be read")
+            with suppress(UserError):
+                return self.source.read(int(self.order(epoch)[place]), number)
+        raise _unreadable(self.cache)
 
     def _repeats(self, index: int) -> int:
         if self.config.repeat_large == 1:
             return 1
-        sample = self._read_or_leave_out(index, 0)
-        if sample is None or sample.photo is None:
-            return 1
-        crops = sample.photo.shape[0] * sample.photo.shape[1] / self.config.crop_px**2
-        return int(np.clip(crops / 8, 1, self.config.repeat_large))
+        for _, sample in readable(self.source, [index]):
+            if sample.photo is not None:
+                crops = sample.photo.shape[0] * sample.photo.shape[1] / self.config.crop_px**2
+                return int(np.clip(crops / 8, 1, self.config.repeat_large))
+        return 1
 
-    def _read_or_leave_out(self, index: int, number: int) -> Sample | None:
-        try:
-            return self.source.read(index, number)
-        except UserError as error:
-            self.broken.add(index)
-            log.warning("left out: %s", error)
-            return None
+
+def readable(source: Source, items: Iterable[int]) -> Iterator[tuple[int, Sample]]:
+    """Those of the items that can be read, each with its place among them, which is also the sample's number."""
+    for place, index in enumerate(items):
+        with suppress(UserError):
+            yield place, source.read(int(index), place)
+
+
+def _unreadable(cache: Cache) -> UserError:
+    first = next(iter(cache.broken.values()), "")
+    return UserError(f"data.path: none of the photos can be read{'; first: ' * bool(first)}{first}")
 
 
 def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
     """Open a recipe's data. Raises UserError for what a user can mend: no folder or photo, pairs without partner."""
-    source = _open_source(task, config, seed)
+    cache = Cache(config.cache_mb)
+    source = _open_source(task, config, seed, cache)
     if isinstance(source, UnpairedSource):
         (train, held_out), count = source.split(), source.count
     else:
         (train, held_out), count = split(source, config.validation_share), len(source)
     if not train:
         raise UserError(f"data.path: {count} photos leave none to train on: add photos")
-    if not held_out and config.validation_share:
-        log.warning("1 %s: nothing is held out to validate on", task.reads)
+    cache.check(files_of(source))
     seen: list[int] = []
-    validation = list(_validation(source, held_out[: config.validation_max], task, config, seed, seen))
+    validation = list(islice(_validation(source, held_out, task, config, seed, seen), config.validation_max))
     names = source.class_names if isinstance(source, LabelledSource) and task.reads == "label" else ()
     own_target = validation and not task.from_noise
-    trained = list(_validation(source, train[: len(validation)], task, config, seed, seen)) if own_target else []
+    as_many = islice(_validation(source, train, task, config, seed, seen), len(validation))
+    trained = list(as_many) if own_target else []
+    _advise(task, config, held_out, validation, seen)
+    if task.set_based:
+        validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
+    training_set = TrainingSet(source, train, task, config, seed, cache)
+    photos = Photos(training_set, validation, count, trained, names, identity_of(source))
+    photos.leave_out(cache.broken)
+    return photos
+
+
+def _advise(
+    task: PairMaker, config: DataConfig, held_out: Sequence[int], validation: Sequence[Batch], seen: Sequence[int]
+) -> None:
+    """Say what a user may want to mend, though training can begin."""
+    if not held_out and config.validation_share:
+        log.warning("1 %s: nothing is held out to validate on", task.reads)
+    if held_out and not validation:
+        log.warning("left out of validation: none of the %d photos held out can be read", len(held_out))
     if small := sum(side < config.crop_px for side in seen):
         log.warning(
             "%d of %d photos looked at are smaller than data.crop_px (%d px) and are enlarged: set data.crop_px=%d",
             small, len(seen), config.crop_px, max(16, min(seen)),
         )  # fmt: skip
-    if task.set_based:
-        validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
-    return Photos(TrainingSet(source, train, task, config, seed), validation, count, trained, names)
 
 
-def _open_source(task: PairMaker, config: DataConfig, seed: int) -> Source:
-    cache = Cache(config.cache_mb)
+def _open_source(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Source:
     if task.reads == "none":
         return Nothing(config.validation_max)
     if task.reads == "label":
@@ -220,12 +273,7 @@ def _validation(
 
     The shorter side of each photo, px, is added to `seen`.
     """
-    for place, index in enumerate(items):
-        try:
-            sample = source.read(index, place)
-        except UserError as error:
-            log.warning("left out of validation: %s", error)
-            continue
+    for place, sample in readable(source, items):
         if sample.photo is not None:
             seen.append(min(sample.photo.shape[:2]))
         yield task.make_pair(_mapped(sample, config.centre), sample_rng(seed, VALIDATION, place))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ import numpy as np
 from img2img.data.sample import Sample
 from img2img.errors import UserError
 from img2img.pixels.images import decode_rgb8, photo_suffixes
+from img2img.pixels.whole import looks_whole
 
 
 class Source(Protocol):
@@ -25,6 +27,9 @@ class Source(Protocol):
 
     def key(self, index: int) -> str:
         """A stable name of the item, by which training and validation are told apart."""
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The files the item is read from; none for what lies in memory."""
 
 
 def photos_in(folder: Path) -> list[Path]:
@@ -49,21 +54,43 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
 
 
 class Cache:
-    """Decoded pictures in memory until a budget is used up; later ones are decoded each time."""
+    """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used up.
+
+    What cannot be read is remembered with its reason, so that whatever asks again is refused at once, and all that was
+    left out can be told.
+    """
 
     def __init__(self, budget_mb: int) -> None:
         self.left = budget_mb * 2**20
         self.kept: dict[Path, np.ndarray] = {}
+        self.broken: dict[Path, str] = {}
 
     def read(self, path: Path) -> np.ndarray:
-        """The photo as (H,W,3) uint8."""
+        """The photo as (H,W,3) uint8. Raises UserError when its file cannot be read."""
+        if path in self.broken:
+            raise UserError(self.broken[path])
         if path in self.kept:
             return self.kept[path]
-        picture = decode_rgb8(path)
+        try:
+            picture = decode_rgb8(path)
+        except (UserError, OSError) as error:
+            raise self.refused(path, str(error)) from error
         if picture.nbytes <= self.left:
             self.left -= picture.nbytes
             self.kept[path] = picture
         return picture
+
+    def refused(self, path: Path, reason: str) -> UserError:
+        """The error to raise for a file that is of no use, now and whenever it is asked for again."""
+        self.broken[path] = reason
+        return UserError(reason)
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Find broken files before training does, by their ends; only what looks broken is decoded to make sure."""
+        for path in paths:
+            if path not in self.broken and not looks_whole(path):
+                with suppress(UserError):
+                    self.read(path)
 
 
 @dataclass
@@ -78,6 +105,9 @@ class _Files:
 
     def key(self, index: int) -> str:
         return _key(self.paths[index])
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return (self.paths[index],)
 
 
 class PhotoSource(_Files):
@@ -94,9 +124,8 @@ class SideBySideSource(_Files):
         both = self.cache.read(self.paths[index])
         width = both.shape[1]
         if width < 32 or width % 2:
-            raise UserError(
-                f"data.path: '{self.paths[index]}' is {width} px wide: side-by-side pairs need an even width"
-            )
+            reason = f"data.path: '{self.paths[index]}' is {width} px wide: side-by-side pairs need an even width"
+            raise self.cache.refused(self.paths[index], reason)
         return Sample(number, photo=both[:, width // 2 :], other=both[:, : width // 2])
 
 
@@ -113,14 +142,16 @@ class FolderPairSource:
     def key(self, index: int) -> str:
         return _key(self.pairs[index][1])
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        return self.pairs[index]
+
     def read(self, index: int, number: int) -> Sample:
         first, second = self.pairs[index]
         a, b = self.cache.read(first), self.cache.read(second)
         if a.shape != b.shape:
             sizes = " and ".join(f"{p.shape[1]}×{p.shape[0]}" for p in (a, b))
-            raise UserError(
-                f"data.path: '{first}' and '{second}' are not of one size ({sizes}): a pair must match pixel by pixel"
-            )
+            apart = f"'{first}' and '{second}' are not of one size ({sizes})"
+            raise self.cache.refused(second, f"data.path: {apart}: a pair must match pixel by pixel")
         return Sample(number, photo=b, other=a)
 
 

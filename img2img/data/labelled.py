@@ -64,6 +64,9 @@ class ArraySource:
     def key(self, index: int) -> str:
         return f"{self.part}/{index:06d}"
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
     def read(self, index: int, number: int) -> Sample:
         picture = self.pictures[index]
         photo = picture if picture.ndim == 3 else picture[..., None].repeat(3, -1)
@@ -89,6 +92,9 @@ class ClassFolderSource:
     def key(self, index: int) -> str:
         path = self.paths[index]
         return f"{self.class_names[self.labels[index]]}/{path.name}"
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return (self.paths[index],)
 
     def read(self, index: int, number: int) -> Sample:
         return Sample(number, photo=self.cache.read(self.paths[index]), label=self.label(index))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,6 @@ import numpy as np
 from img2img.data.folder import Cache, PhotoSource, find_photos, split
 from img2img.data.sample import Sample
 from img2img.errors import UserError
-
-log = logging.getLogger("img2img")
 
 LAYOUTS = (("trainA", "trainB"), ("A", "B"))
 ORDER = 4  # stream of side A's permutations
@@ -44,7 +42,6 @@ class UnpairedSource:
     b: Side
     cache: Cache
     seed: int
-    broken: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.items = PhotoSource(self.b.train + self.b.validation, self.cache)
@@ -60,6 +57,14 @@ class UnpairedSource:
     def key(self, index: int) -> str:
         return self.items.key(index)
 
+    def files(self, index: int) -> tuple[Path, ...]:
+        return self.items.files(index)
+
+    @property
+    def partners(self) -> list[Path]:
+        """Side A's files."""
+        return self.a.train + self.a.validation
+
     def split(self) -> tuple[list[int], list[int]]:
         """Items for training and for validation, as the sides say."""
         first = len(self.b.train)
@@ -67,24 +72,21 @@ class UnpairedSource:
 
     def read(self, index: int, number: int) -> Sample:
         """Side B's picture as photo, side A's as other; they are of any two sizes."""
-        trains = index < len(self.b.train)
-        other = self._a(number) if trains else self.cache.read(self.a.validation[number % len(self.a.validation)])
-        return Sample(number, photo=self.items.read(index, number).photo, other=other, paired=False)
+        photo = self.items.read(index, number).photo
+        return Sample(number, photo=photo, other=self._a(number, trains=index < len(self.b.train)), paired=False)
 
-    def _a(self, number: int) -> np.ndarray:
+    def _a(self, number: int, trains: bool) -> np.ndarray:
         """Side A's picture for a sample number, or the next that can be read."""
-        for attempt in range(len(self.a.train)):
-            epoch, place = divmod(number + attempt, len(self.a.train))
-            order = np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.a.train))
-            path = self.a.train[order[place]]
-            if path in self.broken:
-                continue
-            try:
-                return self.cache.read(path)
-            except UserError as error:
-                self.broken.add(path)
-                log.warning("left out: %s", error)
+        paths = self.a.train if trains else self.a.validation
+        for place in range(number, number + len(paths)):
+            with suppress(UserError):
+                return self.cache.read(paths[self._order(place, len(paths)) if trains else place % len(paths)])
         raise UserError("data.path: none of side A's pictures can be read")
+
+    def _order(self, number: int, count: int) -> int:
+        """The place in side A of a sample number: each epoch is a seeded permutation."""
+        epoch, place = divmod(number, count)
+        return int(np.random.default_rng((self.seed, ORDER, epoch)).permutation(count)[place])
 
 
 def two_sides(folders: Sequence[Path], cache: Cache, validation_share: float, seed: int) -> UnpairedSource:

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 from img2img import __version__
 from img2img.data.dataset import Photos, load_photos, resolve_folder
-from img2img.data.sample import Batch, collate, sample_rng
+from img2img.data.identity import data_change
+from img2img.data.sample import Batch, sample_rng
 from img2img.devices import pick_device, precision_for
 from img2img.errors import UserError
 from img2img.files import write_text
@@ -43,6 +45,7 @@ from img2img.zoo import model_path
 log = logging.getLogger("img2img")
 
 SHEET_ROWS = 6
+OVERLAP_PHOTOS = 20  # among which the largest shows how far the network looks
 
 
 class Measured(NamedTuple):
@@ -86,6 +89,7 @@ class Trainer:
             self.step.load_state(checkpoint.tensors)
             self.done, self.seconds = int(checkpoint.facts["step"]), float(checkpoint.facts["seconds"])
             averages = checkpoint.facts["averages"]
+            self._compare_data(checkpoint.facts)
         self._prepare_folder()  # only now: a mistake in the recipe, the data or train.init leaves nothing behind
         self.averages = Averages(averages)
         self.log = RunLog(out / "log.jsonl", self.done if resume else None) if self.main else None
@@ -197,6 +201,7 @@ class Trainer:
             "images": self.done * self._images_per_step(),
             "minutes": round(self.seconds / 60, 2),
             "photos": self.photos.count,
+            "left_out": self._left_out(),
             **validation["validation"],
             **validation,
             "model": str(self.out / "model.safetensors"),
@@ -204,6 +209,12 @@ class Trainer:
         self._say(**summary)
         self._report()
         return summary
+
+    def _left_out(self) -> dict[str, str]:
+        """The files that could not be read, and why; of all processes."""
+        self.photos.leave_out(self.photos.train.cache.broken)  # what was found when measuring
+        found: list[dict[str, str]] = gather_object([self.photos.left_out])
+        return {name: reason for each in found for name, reason in sorted(each.items())}
 
     def _batches(self) -> Iterator[list[Batch]]:
         """The batches of every step to come, by sample number: no sampler state, so nothing to resume."""
@@ -217,16 +228,23 @@ class Trainer:
         loader = DataLoader(
             self.photos.train,
             batch_sampler=numbers,
-            collate_fn=collate,
+            collate_fn=self.photos.train.collate,
             num_workers=workers,
             persistent_workers=workers > 0,
         )
         gathered: list[Batch] = []
-        for batch in loader:
-            gathered.append(batch.to(self.accelerator.device))
-            if len(gathered) == accumulate:
-                yield gathered
-                gathered = []
+        try:
+            for batch, broken in loader:
+                if new := self.photos.leave_out(broken):
+                    self._say(step=self.done, left_out=new)
+                gathered.append(batch.to(self.accelerator.device))
+                if len(gathered) == accumulate:
+                    yield gathered
+                    gathered = []
+        except UserError as error:  # all photos are gone: what was learned from them is kept
+            self._save()
+            reason = str(error).strip().splitlines()[-1].removeprefix("img2img.errors.UserError: ")  # from a loader
+            raise UserError(f"step {self.done + 1}: {reason}; everything is saved: --resume goes on") from error
 
     def _sample_numbers(self, step: int, micro: int) -> range:
         size, world = self.recipe.train.batch_size, self.accelerator.num_processes
@@ -293,6 +311,8 @@ class Trainer:
             "seconds": self.seconds,
             "averages": self.averages.sums,
             "recipe": self.recipe.fields(),
+            "data": self.photos.identity,
+            "left_out": self.photos.left_out,
         }
         save_checkpoint(self.out / "checkpoints", Checkpoint(self.step.state(), facts))
         save_model(self.out / "model.safetensors", self.step.ema, self.recipe, self._card(overlap, metrics))
@@ -318,8 +338,9 @@ class Trainer:
         task, generator = self.recipe.task, self.recipe.generator
         if not task.tiles:
             return Card().tile_overlap_px
-        dataset = self.photos.train
-        samples = [dataset.source.read(int(i), 0) for i in dataset.items[:20] if int(i) not in dataset.broken]
+        samples = self.photos.train.readable(OVERLAP_PHOTOS)
+        if not samples:  # gone since the last step: no reason to lose what was learned from them
+            return Card().tile_overlap_px
         largest = max(samples, key=lambda s: 0 if s.photo is None else min(s.photo.shape[:2]))
         condition = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0)).condition[..., :384, :384]
         ema = self.step.ema
@@ -361,9 +382,19 @@ class Trainer:
 
     def _open_data(self) -> Photos:
         photos = load_photos(self.recipe.task, self.recipe.data, self.recipe.seed)
+        photos.train.check()
         if self.recipe.task.reads != "none" and samples_dir() in map(resolve_folder, self.recipe.data.path):
             log.warning("%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count)
         return photos
+
+    def _compare_data(self, saved: dict[str, Any]) -> None:
+        """Tell when the photos are not those that the run was started with; what was left out stays told."""
+        change = data_change(saved["data"], self.photos.identity) if "data" in saved else None
+        if change:
+            log.warning("--resume: the data has changed: %s; the run goes on with what is there", change)
+        here = {Path(name).parts[-2:] for name in self.photos.left_out}  # wherever the photos lay before
+        earlier = {n: why for n, why in saved.get("left_out", {}).items() if Path(n).parts[-2:] not in here}
+        self.photos.left_out = earlier | self.photos.left_out
 
     def _say(self, **values: Any) -> None:
         if self.log is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from img2img.data.dataset import DataConfig, Photos, load_photos, resolve_folder
+from img2img.data.identity import data_change
 from img2img.data.sample import Batch, as_picture, as_tensor, collate, sample_rng
 from img2img.errors import UserError
 from img2img.resources import samples_dir
@@ -154,6 +156,107 @@ def test_a_broken_validation_photo_is_left_out(photo_folder: Path, caplog: pytes
         broken_copy(photo_folder, f"photo_{index}.png")
     assert opened(photo_folder, validation_share=0.5).validation == []
     assert "left out of validation" in caplog.text
+
+
+def test_validation_takes_the_next_of_those_held_out_for_one_that_is_broken(photo_folder: Path) -> None:
+    whole = opened(photo_folder, validation_share=0.5)
+    held = sorted({f"photo_{i}.png" for i in range(6)} - {Path(p).name for p in trained_names(whole)})
+    broken_copy(photo_folder, held[0])
+    two = opened(photo_folder, validation_share=0.5, validation_max=2)
+    assert all(same(a, b) for a, b in zip(two.validation, whole.validation[1:], strict=True)), "with the same damage"
+    assert list(two.left_out) == [str(photo_folder / held[0])]
+
+
+def trained_names(photos: Photos) -> list[str]:
+    return [photos.train.source.key(int(i)) for i in photos.train.items]
+
+
+def damage_inside(path: Path) -> None:
+    """A PNG whose beginning and end are as they should be."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+
+
+def test_what_only_decoding_shows_is_left_out_alike_by_every_loader(photo_folder: Path) -> None:
+    damage_inside(photo_folder / "photo_2.png")
+    numbers = [list(range(i, i + 3)) for i in range(0, 12, 3)]
+    made, known = [], []
+    for workers in (0, 2):
+        photos = opened(photo_folder, validation_share=0)
+        assert photos.left_out == {}, "its ends are whole"
+        train = photos.train
+        for batch, broken in DataLoader(train, batch_sampler=numbers, collate_fn=train.collate, num_workers=workers):
+            made.append(batch)
+            photos.leave_out(broken)
+        known.append(photos.left_out)
+    assert all(same(a, b) for a, b in zip(made[:4], made[4:], strict=True))
+    assert known[0] == known[1] and list(known[0]) == [str(photo_folder / "photo_2.png")]
+    assert "photo_2" not in known[0][str(photo_folder / "photo_2.png")], "the reason, once"
+
+
+def test_many_broken_photos_are_five_lines_and_a_count(photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for index in range(20):
+        (photo_folder / f"broken_{index:02d}.jpg").write_bytes(b"")
+    photos = opened(photo_folder, validation_share=0)
+    assert len(photos.left_out) == 20
+    assert len(caplog.messages) == 6 and caplog.messages[-1] == "left out: 15 more files that cannot be read"
+    assert "broken_00.jpg: is empty (0 bytes): copy it again" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "text"])
+@pytest.mark.parametrize("side", ["A", "B"])
+def test_a_pair_with_one_broken_side_is_left_out_by_its_file(
+    tmp_path: Path, photos: list[np.ndarray], side: str, damage: str
+) -> None:
+    for name in ("A", "B"):
+        (tmp_path / name).mkdir()
+        for index, photo in enumerate(photos):
+            Image.fromarray(photo).save(tmp_path / name / f"{index}.png")
+    broken = tmp_path / side / "3.png"
+    opened_before = opened(tmp_path, "translate", validation_share=0, cache_mb=0)
+    broken.write_bytes({"cut": broken.read_bytes()[:900], "text": b"404"}.get(damage, b""))
+    if damage == "gone":
+        broken.unlink()  # after it was listed
+    again = opened_before if damage == "gone" else opened(tmp_path, "translate", validation_share=0)
+    made = [again.train[n] for n in range(12)]
+    again.leave_out(again.train.cache.broken)
+    assert len(made) == 12 and list(again.left_out) == [str(broken)]
+
+
+def test_broken_class_photos_and_side_a_go_the_same_road(tmp_path: Path, photos: list[np.ndarray]) -> None:
+    for name in ("cat", "dog", "A", "B"):
+        (tmp_path / ("sides" if name in "AB" else "classes") / name).mkdir(parents=True)
+        for index in range(4):
+            Image.fromarray(photos[index]).save(
+                tmp_path / ("sides" if name in "AB" else "classes") / name / f"{index}.png"
+            )
+    cases: list[tuple[Path, Any]] = [
+        (tmp_path / "classes/dog/2.png", {"kind": "generate", "size_px": 32, "labels": 2}),
+        (tmp_path / "sides/A/1.png", {"kind": "translate", "source": "unpaired"}),
+        (tmp_path / "sides/B/0.png", {"kind": "translate", "source": "unpaired"}),
+    ]
+    for broken, task in cases:
+        content = broken.read_bytes()
+        broken.write_bytes(content[:300])
+        found = opened(broken.parents[1], task)
+        assert [found.train[n] for n in range(16)] and list(found.left_out) == [str(broken)]
+        broken.write_bytes(content)
+
+
+def test_the_identity_of_data_moves_with_them_and_tells_what_changed(photo_folder: Path) -> None:
+    before = opened(photo_folder).identity
+    assert (before["count"], before["bytes"]) == (6, sum(p.stat().st_size for p in photo_folder.iterdir()))
+    moved = photo_folder.parent / "elsewhere" / photo_folder.name
+    shutil.copytree(photo_folder, moved)
+    assert data_change(before, opened(moved).identity) is None
+    (moved / "photo_1.png").write_bytes(b"longer" * 9000)
+    assert "the same names, and other contents" in str(data_change(before, opened(moved).identity))
+    (moved / "photo_1.png").rename(moved / "photo_9.png")
+    assert data_change(before, opened(moved).identity) == "6 files as before, with other names"
+    (moved / "photo_9.png").unlink()
+    assert data_change(before, opened(moved).identity) == "6 files then, 5 now"
 
 
 def test_a_single_photo_is_trained_on_with_a_warning(photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from stopping import stopped_at
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -90,6 +93,120 @@ def test_stopped_and_resumed_run_ends_with_the_same_bits(
         for line in lines(tmp_path / "whole")
     ]
     assert [line for line in timeless if "resumed_from_step" not in line] == expected
+
+
+TIMES = ("seconds", "minutes", "images_per_second", "model")
+
+
+def timeless(out: Path) -> list[dict[str, Any]]:
+    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in lines(out)]
+    return [row for row in rows if "resumed_from_step" not in row]
+
+
+def on(folder: Path, recipe: Recipe, **data: Any) -> Recipe:
+    """The recipe with other photos."""
+    fields = recipe.fields()
+    return Recipe.parse({**fields, "data": {**fields["data"], "path": str(folder), "crop_px": 32, **data}})
+
+
+@pytest.fixture
+def ninety_six(tmp_path: Path, photos: list[np.ndarray]) -> Path:
+    """96 photos, one of them cut in half."""
+    folder = tmp_path / "ninety_six"
+    folder.mkdir()
+    for index in range(96):
+        Image.fromarray(np.roll(photos[index % 6], index, (0, 1))).save(folder / f"photo_{index:02d}.jpg")
+    cut = folder / "photo_40.jpg"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_broken_photo_of_96_costs_a_run_nothing(ninety_six: Path, tmp_path: Path, workers: int) -> None:
+    recipe = on(ninety_six, small("denoise_tiny", steps=4), workers=workers)  # fewer steps than an epoch
+    cut = str(ninety_six / "photo_40.jpg")
+    whole = train(recipe, tmp_path / "whole", device="cpu")
+    assert list(whole["left_out"]) == [cut] and "cut short" in whole["left_out"][cut]
+    assert whole["photos"] == 96 and (tmp_path / "whole/model.safetensors").is_file()
+    stopped_at(recipe, tmp_path / "stopped", 2)
+    assert train(recipe, tmp_path / "stopped", resume=True, device="cpu")["left_out"] == whole["left_out"]
+    same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_loader_finds_broken_is_told_the_same_after_a_resume(
+    photo_folder: Path, tmp_path: Path, workers: int
+) -> None:
+    content = bytearray((photo_folder / "photo_4.png").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 60] = bytes(60)
+    (photo_folder / "photo_4.png").write_bytes(content)  # its ends are whole: only who decodes it sees the damage
+    plain = small("denoise_tiny", steps=6, batch_size=1, validate_every=2)
+    recipes = [on(photo_folder, plain, workers=w, validation_share=0.2) for w in (0, workers)]
+    summary = train(recipes[0], tmp_path / "whole", device="cpu")
+    assert [Path(name).name for name in summary["left_out"]] == ["photo_4.png"]
+    stopped_at(recipes[1], tmp_path / "cut", 1)
+    train(recipes[1], tmp_path / "cut", resume=True, device="cpu")
+    same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "cut")
+
+
+def test_photos_that_vanish_are_left_out_and_when_none_is_left_everything_is_saved(
+    photo_folder: Path, tmp_path: Path
+) -> None:
+    recipe = on(photo_folder, small("denoise_tiny", steps=30), cache_mb=0, validation_share=0)
+    trainer = Trainer(recipe, tmp_path / "run", device="cpu")
+    take = trainer._one_step
+
+    def one_step(*args: Any) -> None:
+        take(*args)
+        gone = ["photo_0.png"] if trainer.done == 3 else [f"photo_{i}.png" for i in range(1, 6)]
+        for name in gone if trainer.done in (3, 20) else []:
+            (photo_folder / name).unlink()
+
+    trainer._one_step = one_step  # type: ignore[method-assign]  # someone tidies up
+    with pytest.raises(UserError, match=r"step 21: .*none of the photos can be read.*everything is saved") as ended:
+        trainer.run()
+    assert "\n" not in str(ended.value)
+    kept = latest_checkpoint(tmp_path / "run/checkpoints")
+    assert kept is not None and kept.facts["step"] == 20
+    assert any(list(row.get("left_out", {})) == [str(photo_folder / "photo_0.png")] for row in lines(tmp_path / "run"))
+
+
+def test_a_run_whose_photos_go_after_its_last_step_ends_whole(photo_folder: Path, tmp_path: Path) -> None:
+    recipe = on(photo_folder, small("denoise_tiny", steps=2), cache_mb=0, validation_share=0)
+    trainer = Trainer(recipe, tmp_path / "run", device="cpu")
+    take = trainer._one_step
+
+    def one_step(*args: Any) -> None:
+        take(*args)
+        if trainer.done == 2:
+            shutil.rmtree(photo_folder)
+
+    trainer._one_step = one_step  # type: ignore[method-assign]  # someone tidies up
+    summary = trainer.run()
+    assert summary["step"] == 2 and len(summary["left_out"]) == 6
+    assert (tmp_path / "run/model.safetensors").is_file()
+
+
+def test_only_broken_photos_are_refused_before_a_folder_is_made(photo_folder: Path, tmp_path: Path) -> None:
+    for path in photo_folder.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of the photos can be read; first: .*is empty"):
+        train(on(photo_folder, small("denoise_tiny")), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_photos_are_told_when_a_run_is_taken_up_again(
+    photo_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = on(photo_folder, small("denoise_tiny", steps=4))
+    stopped_at(recipe, tmp_path / "run", 2)
+    stopped_at(recipe, tmp_path / "other", 2)
+    train(recipe, tmp_path / "run", resume=True, device="cpu")
+    assert "data has changed" not in caplog.text
+    (photo_folder / "photo_5.png").unlink()
+    train(recipe, tmp_path / "other", resume=True, device="cpu")
+    assert "--resume: the data has changed: 6 files then, 5 now; the run goes on with what is there" in caplog.text
 
 
 def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
