@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
+import io
 import json
 import logging
 import os
@@ -38,6 +41,7 @@ Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto: bf16 whe
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 2 for what a user can mend, 1 for the rest. Errors are one line."""
+    _print_anything()
     _log_to_stderr()
     try:
         return int(app(arguments or sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
@@ -46,11 +50,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _failed("interrupted", 1)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _MENDABLE:
+            return _failed(f"{error.filename or 'a file'}: {error.strerror}", 2)
         if hasattr(error, "format_message"):  # a usage error of click, which some versions of typer bring along
             return _failed(_usage(error.format_message()), 2)
         if DEBUG:
             traceback.print_exc()
         return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
+
+
+# What a person can mend of what the system refuses: too long a name, a place that may not be written, a full disk.
+_MENDABLE = frozenset(
+    getattr(errno, name, None)
+    for name in ("ENAMETOOLONG", "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOTDIR", "EISDIR")
+)
+
+
+def _print_anything() -> None:
+    """No character of ours or of a file name ends a job where the terminal's encoding lacks it: → is printed as ->."""
+    plain = {"→": "->", "×": "x", "…": "...", "–": "-", "“": '"', "”": '"', "’": "'"}
+
+    def spelt_out(error: UnicodeError) -> tuple[str | bytes, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        character, end = error.object[error.start], error.start + 1
+        return plain.get(character, ascii(character)[1:-1]), end
+
+    codecs.register_error("spelt_out", spelt_out)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="spelt_out")
 
 
 def _usage(message: str) -> str:
@@ -157,11 +186,19 @@ def infer(
     ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="EXT", help="write jpg, png, tif, webp, avif …; the photo's own by default"),
+    ] = None,
+    quality: Annotated[int | None, typer.Option(metavar="1..100", help="of JPEG, WebP and AVIF; 95 by default")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results that exist")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="say what would be done to each photo and why; do nothing")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines on stdout, one object a photo")] = False,
 ) -> None:
     """Restore, enlarge, fill or translate photos."""
-    from img2img.inference.batch import Batch, Request, parse_tasks
+    from img2img.inference.batch import Batch, Request, Saving, parse_tasks
     from img2img.inference.canvas import Canvas, parse_extend
     from img2img.inference.pipeline import Options
     from img2img.inference.progress import TileLine
@@ -179,10 +216,10 @@ def infer(
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
         )
-        batch = Batch(named, request, output, mask, overwrite, hints)
-        for result in batch.run(line.tile, line.begin):
+        batch = Batch(named, request, output, mask, overwrite, hints, Saving(format, quality))
+        for result in batch.plans() if plan else batch.run(line.tile, line.begin):
             line.end()
-            _report(result, as_json)
+            _report(result, as_json, planned=plan)
             failed += [result] if result.error else []
     if failed:
         raise typer.Exit(1 if batch.several or not failed[0].mendable else 2)
@@ -337,7 +374,7 @@ def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
         raise
 
 
-def _report(result: Result, as_json: bool) -> None:
+def _report(result: Result, as_json: bool, planned: bool = False) -> None:
     """One line for one photo: on stdout, but for errors, which are for stderr unless JSON is wanted."""
     if as_json:
         _print_json(result.fields())
@@ -345,11 +382,17 @@ def _report(result: Result, as_json: bool) -> None:
         _failed(result.error, 1)
     elif not as_json:
         sizes = "" if result.size_in == result.size_out else f"{_size(result.size_in)} → {_size(result.size_out)}, "
-        print(f"{result.input} → {result.output}: {result.reason} ({sizes}{result.seconds:.1f} s)", flush=True)
+        took = "planned" if planned else f"{result.seconds:.1f} s"
+        print(f"{result.input} → {result.output}: {result.reason} ({sizes}{took})", flush=True)
 
 
 def _print_json(fields: dict[str, object]) -> None:
-    print(json.dumps(fields, ensure_ascii=False), flush=True)
+    text = json.dumps(fields, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # also file names that are no text at all
+        text = json.dumps(fields)
+    print(text, flush=True)
 
 
 def _summary(summary: dict[str, Any]) -> str:

@@ -1,12 +1,15 @@
-"""The one door for writing files: whole or not at all."""
+"""The one door for writing files: whole or not at all, under names that the file system takes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from img2img.errors import UserError
 
 
 @contextmanager
@@ -17,7 +20,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{_cut(target.stem, 40)}.", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -40,6 +43,40 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def write_text(path: str | os.PathLike[str], content: str) -> None:
     """Write UTF-8 `content` to `path` atomically."""
     write_bytes(path, content.encode())
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder that results go to. Raises UserError when it cannot be made or written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: this folder cannot be made ({error.strerror}): choose another --output") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}: nothing may be written there: choose another --output")
+
+
+def longest_name(folder: Path) -> int:
+    """How many bytes a file name in a folder, which need not exist, may have."""
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows; a file system that does not say
+        return 255
+
+
+def shortened(stem: str, longest: int = 255) -> str:
+    """A stem that leaves 55 bytes of a name for what follows; one that was cut ends in a hash of the whole."""
+    if len(os.fsencode(stem)) <= longest - 55:
+        return stem
+    return f"{_cut(stem, longest - 62)}~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """The first characters that fit into so many bytes of a file name."""
+    while len(os.fsencode(text)) > most_bytes:
+        text = text[: max(most_bytes // 4, len(text) - max(1, (len(os.fsencode(text)) - most_bytes) // 4))]
+    return text
 
 
 def _umask() -> int:

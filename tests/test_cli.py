@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "d
 INFER_FLAGS = [
     *("--input", "--output", "--task", "--model", "--mask", "--mask-grow", "--feather", "--extend", "--scale"),
     *("--strength", "--seed", "--from-photo", "--direction", "--device", "--precision", "--overwrite", "--json"),
+    *("--format", "--quality", "--plan"),
 ]
 
 GENERATE_FLAGS = [
@@ -588,3 +590,56 @@ def test_evaluation_is_reached(run: Run, tmp_path: Path, photos: list[np.ndarray
     code, _, err = run("eval", "--task", "denois", "--data", tmp_path)
     assert code == 2
     assert "did you mean 'denoise'" in one_line(err)
+
+
+# --- terminals and file names of any kind ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_no_character_ends_a_job_on_any_terminal(tmp_path: Path, encoding: str, as_json: bool) -> None:
+    names = ["plain.png", "写真–→.png", os.fsdecode(b"not utf-8 \xe9.png")]
+    for name in names:
+        Image.fromarray(np.zeros((1200, 1200, 3), np.uint8)).save(tmp_path / name, "PNG")
+    command = [sys.executable, "-m", "img2img", "infer", "--input", str(tmp_path), "--output", str(tmp_path / "out")]
+    command += ["--task", "super-resolve", "--scale", "2", "--plan", *(["--json"] if as_json else [])]
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode(encoding).splitlines()
+    assert len(lines) == 3
+    if as_json:
+        assert {json.loads(line)["input"] for line in lines} == {str(tmp_path / name) for name in names}
+    elif encoding == "ascii":
+        assert "plain.png -> " in done.stdout.decode() and "1200x1200 -> 2400x2400" in done.stdout.decode()
+
+
+def test_a_plan_is_told_and_nothing_is_written(zoo: Path, run: Run, photo: Path) -> None:
+    code, stdout, _ = run("infer", "--input", photo, "--task", "denoise", "--plan")
+    assert code == 0
+    assert f"{photo} → {photo.with_name('photo.denoise.png')}: denoise, as asked (planned)" in stdout
+    assert list(photo.parent.glob("photo.*")) == [photo]
+    code, stdout, _ = run("infer", "--input", photo, "--plan", "--json")
+    assert json.loads(stdout)["steps"] is not None
+    assert run("infer", "--input", photo, "--task", "denoise", "--format", "jpg", "--quality", "70")[0] == 0
+    assert photo.with_name("photo.denoise.jpg").exists()
+    assert run("infer", "--input", photo, "--quality", "500")[0] == 2
+
+
+def test_files_passed_over_are_told(zoo: Path, run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("img2img.pixels.file_kind.find_spec", lambda name: None)
+    (photo.parent / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
+    code, _, stderr = run("infer", "--input", photo.parent, "--plan")
+    assert code == 0
+    assert "passed over: 1 HEIC (pip install 'img2img[formats]' opens them)" in stderr
+    photo.unlink()
+    code, _, stderr = run("infer", "--input", photo.parent)
+    assert code == 2
+    assert "it holds 1 HEIC (pip install" in one_line(stderr)
+
+
+def test_a_name_longer_than_the_system_takes_is_one_line(run: Run) -> None:
+    for flags in (["--input", "x" * 300 + ".png"], ["--input", "a.png", "--model", "m" * 300]):
+        code, _, stderr = run("infer", *flags)
+        assert code == 2
+        one_line(stderr)

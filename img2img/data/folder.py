@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ import numpy as np
 
 from img2img.data.sample import Sample
 from img2img.errors import UserError
+from img2img.pixels.file_kind import PHOTO, FileKind, counted, file_kind
 from img2img.pixels.images import decode_rgb8, photo_suffixes
 from img2img.pixels.whole import looks_whole
+
+log = logging.getLogger("img2img")
 
 
 class Source(Protocol):
@@ -33,10 +37,36 @@ class Source(Protocol):
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """All photos under a folder, sorted, suffixes in any case; hidden files and folders are passed over."""
+    """All photos under a folder, sorted; hidden files and folders are passed over. See `photos_and_others`."""
+    return photos_and_others(folder)[0]
+
+
+def photos_and_others(folder: Path) -> tuple[list[Path], list[FileKind]]:
+    """All photos under a folder, sorted, and the kinds of those pictures and videos that cannot be opened here.
+
+    A photo's suffix, in any case, is enough (who opens a damaged one says so); for the rest the content decides.
+    """
+    inside = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    return parted(sorted(p for p in inside if p.is_file()))
+
+
+def parted(files: Sequence[Path]) -> tuple[list[Path], list[FileKind]]:
+    """Photos among files, and the kinds of the others that cannot be opened here."""
     suffixes = photo_suffixes()
-    inside = [p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
-    return sorted(p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    photos: list[Path] = []
+    others: list[FileKind] = []
+    for path in files:
+        kind = PHOTO if path.suffix.lower() in suffixes else _kind(path)
+        if kind is not None:
+            photos.append(path) if kind.readable else others.append(kind)
+    return photos, others
+
+
+def _kind(path: Path) -> FileKind | None:
+    try:
+        return file_kind(path)
+    except OSError:  # may not be read: nothing says that it is a photo
+        return None
 
 
 def find_photos(folders: Sequence[Path]) -> list[Path]:
@@ -46,9 +76,12 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
         if not folder.is_dir():
             what = "is a file, not a folder" if folder.exists() else "does not exist"
             raise UserError(f"data.path: '{folder}' {what}: give a folder of photos")
-        inside = photos_in(folder)
+        inside, others = photos_and_others(folder)
         if not inside:
-            raise UserError(f"data.path: no photo in '{folder}': put JPEG, PNG, TIFF or WebP files there")
+            passed = f" (but {counted(others)})" if others else ""
+            raise UserError(f"data.path: no photo in '{folder}'{passed}: put JPEG, PNG, TIFF or WebP files there")
+        if others:
+            log.warning("data.path: '%s': passed over: %s", folder, counted(others))
         found += inside
     return found
 

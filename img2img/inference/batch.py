@@ -2,34 +2,38 @@
 
 Names: `photo.<task>.<ext>` beside the input, or in the same sub-folder under an output folder. `<task>` is the one task
 that was done, `auto` for a chain or a copy. JPEG stays JPEG and TIFF stays TIFF (`.jpeg` and `.tiff` keep their
-spelling), the rest becomes PNG, and so does a lossy photo whose known pixels are to be kept exactly. Photos that would
-share a name keep their old suffix in it: `photo.jpg.denoise.jpg`.
+spelling), the rest becomes PNG, and so does a lossy photo whose known pixels are to be kept exactly, unless a format is
+asked for. Photos that would share a name keep their old suffix in it: `photo.jpg.denoise.jpg`. A name that would be too
+long is cut, and ends in a hash.
 """
 
 from __future__ import annotations
 
 import glob
 import logging
+import math
+import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from img2img.devices import Precision, pick_device, precision_for
-from img2img.errors import UserError
-from img2img.files import atomic_path
+from img2img.errors import UserError, did_you_mean
+from img2img.files import atomic_path, check_folder, longest_name, shortened
 from img2img.inference.canvas import Canvas
 from img2img.inference.ensemble import can_ensemble
-from img2img.inference.inputs import Job, find_jobs, has_photo_suffix, is_photo, is_plain_file, named_like_result
+from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
 from img2img.inference.pipeline import Options
-from img2img.inference.plan import OnTile, Plan, Size, Step, asked_steps, check_hints, plan, run_plan
+from img2img.inference.plan import OnTile, Plan, Size, Step, asked_steps, check_hints, plan, run_plan, task_of
 from img2img.modelfile import read_header
+from img2img.pixels.file_kind import counted
 from img2img.pixels.hints import read_hints
-from img2img.pixels.images import Photo, output_format, read_mask, read_photo, write_photo
+from img2img.pixels.images import Photo, check_fits, output_format, read_mask, read_photo, write_photo
 from img2img.tasks import task_class, task_kinds
 from img2img.zoo import model_path
 
@@ -37,6 +41,9 @@ log = logging.getLogger("img2img")
 
 OnPlan = Callable[[Path, Plan, Size], None]  # a photo, what will be done to it, and its width and height by then
 AUTO = "auto"
+FORMATS = ("jpg", "png", "tif", "webp", "avif", "jp2", "bmp", "tga", "qoi")
+WITH_QUALITY = frozenset(("JPEG", "WEBP", "AVIF"))
+QUALITY = 95
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
 _PNG = (".png",)
 
@@ -113,6 +120,49 @@ def parse_tasks(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class Saving:
+    """How results are written: in the photo's own format unless one is named, lossy ones at quality 95."""
+
+    format: str | None = None  # a suffix: jpg, png, tif, webp, avif, …
+    quality: int | None = None  # 1..100
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            try:
+                output_format(f"x.{self.format}")
+            except UserError:
+                raise UserError(f"--format: unknown '{self.format}'{did_you_mean(self.format, FORMATS)}") from None
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UserError(f"--quality: {self.quality} is not between 1 and 100")
+        if self.quality is not None and self.format and output_format(f"x.{self.format}") not in WITH_QUALITY:
+            raise UserError(f"--quality: {self.format} keeps every pixel: leave --quality out, or use --format jpg")
+
+    @property
+    def suffix(self) -> str | None:
+        """The suffix that was asked for, with its dot."""
+        return None if self.format is None else f".{self.format.lower()}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photo, and everything that is known of the work on it before it begins."""
+
+    job: Job
+    photo: Photo
+    canvas: Photo
+    mask: np.ndarray | None
+    request: Request
+    plan: Plan
+    output: Path
+
+    @property
+    def size_out(self) -> Size:
+        """(width, height) of the result."""
+        scale = math.prod(task_of(step).scale for step in self.plan.steps)
+        return self.canvas.size[0] * scale, self.canvas.size[1] * scale
+
+
+@dataclass(frozen=True)
 class Result:
     """What became of one input; with `error`, there is no output."""
 
@@ -126,6 +176,7 @@ class Result:
     reason: str | None = None
     error: str | None = None
     mendable: bool = True  # the person can mend the error; otherwise it is ours
+    steps: tuple[Step, ...] | None = None  # of a plan that was only asked about
 
     def fields(self) -> dict[str, object]:
         """Plain data for `--json`; `error` is there only where there is one."""
@@ -135,6 +186,8 @@ class Result:
             "output": None if self.output is None else str(self.output),
         }
         known |= {name: getattr(self, name) for name in names}
+        if self.steps is not None:
+            known |= {"steps": [asdict(step) for step in self.steps]}
         return known if self.error is None else known | {"error": self.error}
 
 
@@ -153,28 +206,37 @@ class Batch:
     mask: str | None = None
     overwrite: bool = False
     hints: str | None = None
+    saving: Saving = field(default_factory=Saving)
     taken: set[Path] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.request.check()
+        self.siblings = Siblings()
         self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
         self.jobs = [job for text in self.inputs for job in self._jobs(text)]
         self._check_output()
         for flag, place in (("--mask", self.mask), ("--hints", self.hints)):
-            if place and not Path(place).exists():
+            if place and not os.path.exists(place):
                 raise UserError(f"{flag}: '{place}': no such file or folder")
         self._check_request()
-        self.names = Counter(self._name(job, _guessed_suffix(job.input)) for job in self.jobs)
+        self.names = Counter(self._name(job, self._guessed_suffix(job.input)) for job in self.jobs)
 
     def run(self, on_tile: OnTile | None = None, on_plan: OnPlan | None = None) -> Iterator[Result]:
         """One result an input, in order; bad files are reported and passed over.
 
         `on_plan` is called for a photo before the work on it begins, `on_tile` as `run_plan` says.
         """
+        return self._each(lambda job, started: self._one(job, started, on_tile, on_plan))
+
+    def plans(self) -> Iterator[Result]:
+        """What `run` would do to each input, and why; nothing is done and nothing is written."""
+        return self._each(self._planned)
+
+    def _each(self, work: Callable[[Job, float], Result]) -> Iterator[Result]:
         for job in self.jobs:
             started = time.monotonic()
             try:
-                yield self._one(job, started, on_tile, on_plan)
+                yield work(job, started)
             except UserError as error:
                 yield Result(job.input, seconds=_since(started), error=str(error))
             except Exception as error:
@@ -186,44 +248,67 @@ class Batch:
                 )
 
     def _one(self, job: Job, started: float, on_tile: OnTile | None, on_plan: OnPlan | None) -> Result:
+        ready = self._prepared(job)
+        check_folder(ready.output.parent)
+        if on_plan:
+            on_plan(job.input, ready.plan, ready.canvas.size)
+        made = ready.request.run(ready.plan, ready.canvas, ready.mask, on_tile)
+        if self._is_copy(ready):
+            _copy(job.input, ready.output)
+        else:
+            write_photo(ready.output, made, quality=self.saving.quality or QUALITY)
+        return self._result(ready, started, made.size)
+
+    def _planned(self, job: Job, started: float) -> Result:
+        ready = self._prepared(job)
+        return replace(self._result(ready, started, ready.size_out), steps=ready.plan.steps)
+
+    def _prepared(self, job: Job) -> Prepared:
+        """Everything that can fail before the work does so here."""
         photo = read_photo(job.input)
         for note in photo.notes:
             log.warning("%s: %s", job.input, note)
-        prepared, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
+        canvas, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
         request = self._hinted(job, photo)
-        chosen = request.plan(prepared, mask)
-        output = self._output(job, photo, chosen.tag)
-        self._check_free(job, output)
-        if on_plan:
-            on_plan(job.input, chosen, prepared.size)
-        made = request.run(chosen, prepared, mask, on_tile)
-        if chosen.steps or output_format(output) != photo.format.replace("MPO", "JPEG"):
-            write_photo(output, made)
-        else:
-            _copy(job.input, output)
-        self.taken.add(output)
-        sizes = photo.size, made.size
-        done = chosen.tasks or None, chosen.models or None
-        return Result(job.input, output, *done, *sizes, _since(started), chosen.sentence)
+        chosen = request.plan(canvas, mask)
+        ready = Prepared(job, photo, canvas, mask, request, chosen, self._output(job, photo, chosen.tag))
+        self._check_free(job, ready.output)
+        if not self._is_copy(ready):
+            check_fits(ready.output, ready.size_out)
+        return ready
+
+    def _result(self, ready: Prepared, started: float, size: Size) -> Result:
+        self.taken.add(ready.output)
+        done = ready.plan.tasks or None, ready.plan.models or None
+        sizes = ready.photo.size, size
+        return Result(ready.job.input, ready.output, *done, *sizes, _since(started), ready.plan.sentence)
+
+    def _is_copy(self, ready: Prepared) -> bool:
+        """Nothing is to be done and nothing else was asked for: the file itself is the result."""
+        same = output_format(ready.output) == ready.photo.format.replace("MPO", "JPEG")
+        return not ready.plan.steps and same and self.saving.quality is None
 
     # --- which photos ------------------------------------------------------------------------------------------------
 
     def _jobs(self, text: str) -> list[Job]:
         """What an input stands for; in folders and patterns, results of earlier runs are passed over."""
-        jobs = find_jobs(text)
+        jobs, others = found(text)
         if is_plain_file(text):
             return jobs
         fresh = [job for job in jobs if not self._is_result(job)]
         if not fresh:
             left = ", only results of earlier runs: name the files to take them all the same" if jobs else ""
-            raise UserError(f"--input: no photo in '{text}'{left}")
+            unread = f"; it holds {counted(others)}" if others else ""
+            raise UserError(f"--input: no photo in '{text}'{left}{unread}")
+        if others:
+            log.warning("%s: passed over: %s", text, counted(others))
         if len(fresh) < len(jobs):
             log.warning("%s: %d passed over, being results of earlier runs", text, len(jobs) - len(fresh))
         return fresh
 
     def _is_result(self, job: Job) -> bool:
         """By its name beside its photo, or by lying in the output folder, unless that is where the search began."""
-        if named_like_result(job.input, (AUTO, *task_kinds())):
+        if self.siblings.named_like_result(job.input, (AUTO, *task_kinds())):
             return True
         if self.output is None:
             return False
@@ -236,18 +321,26 @@ class Batch:
         if self.output is not None and not self._into_folder():
             return Path(self.output)
         fills = self.mask is not None or self.request.canvas.extends
-        output = self._name(job, _suffix(photo, job.input, fills), tag)
-        if self.names[self._name(job, _guessed_suffix(job.input))] > 1 or output in self.taken:
-            return output.with_name(f"{job.input.name}.{tag}{output.suffix}")
+        suffix = self.saving.suffix or _suffix(photo, job.input, fills)
+        output = self._name(job, suffix, tag)
+        if self.names[self._name(job, self._guessed_suffix(job.input))] > 1 or output in self.taken:
+            return self._name(job, suffix, tag, job.input.name)
         return output
 
-    def _name(self, job: Job, suffix: str, tag: str = "*") -> Path:
+    def _name(self, job: Job, suffix: str, tag: str = "*", stem: str | None = None) -> Path:
         folder = job.input.parent if self.output is None else Path(self.output) / job.relative.parent
-        return folder / f"{job.input.stem}.{tag}{suffix}"
+        stem, rest = stem or job.input.stem, f".{tag}{suffix}"
+        longest = longest_name(folder)
+        if len(os.fsencode(stem + rest)) > longest:
+            stem = shortened(stem, longest)
+        return folder / (stem + rest)
+
+    def _guessed_suffix(self, path: Path) -> str:
+        return self.saving.suffix or _guessed_suffix(path)
 
     def _into_folder(self) -> bool:
         assert self.output is not None
-        return self.several or Path(self.output).is_dir() or self.output.endswith("/")
+        return self.several or os.path.isdir(self.output) or self.output.endswith("/")
 
     def _check_request(self) -> None:
         """What would fail on every photo is one error, before any photo is opened."""
@@ -268,9 +361,20 @@ class Batch:
         if self.output is None:
             return
         if not self._into_folder():
-            output_format(self.output)
-        elif Path(self.output).is_file() or (has_photo_suffix(self.output) and not Path(self.output).is_dir()):
+            self._check_file_name(self.output)
+        elif os.path.isfile(self.output) or (has_photo_suffix(self.output) and not os.path.isdir(self.output)):
             raise UserError(f"--output: '{self.output}' is one file, and there may be several photos: name a folder")
+
+    def _check_file_name(self, name: str) -> None:
+        kind, path = output_format(name), Path(name)
+        if self.saving.format and output_format(f"x.{self.saving.format}") != kind:
+            raise UserError(
+                f"--format: '{self.saving.format}' is not what --output '{name}' says: leave one of them out"
+            )
+        if self.saving.quality is not None and kind not in WITH_QUALITY:
+            raise UserError(f"--quality: {path.suffix} keeps every pixel: leave --quality out")
+        if len(os.fsencode(path.name)) > longest_name(path.parent):
+            raise UserError(f"--output: '{path.name[:40]}…' is longer than a file name may be: shorten it")
 
     def _check_free(self, job: Job, output: Path) -> None:
         if output in self.taken:

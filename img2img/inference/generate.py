@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from img2img.files import atomic_path
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import from_array, output_format, quantise, write_photo
 from img2img.pixels.sheets import write_sheet
+from img2img.pixels.xmp import with_source_type
 from img2img.tasks.forward import predict_rgb
 from img2img.tasks.noise import FromNoise
 
@@ -216,13 +217,15 @@ def write_samples(task: FromNoise, pictures: Tensor, output: Path) -> None:
         return
     if array.ndim == 2:
         raise UserError(f"--output: points are numbers: give a file NAME.npy, not '{output}'")
+    stated = None if task.source_type is None else with_source_type(None, task.source_type)
     for number, picture in enumerate(array):
-        write_photo(output / f"{number:05d}.png", from_array(picture[..., 0] if picture.shape[2] == 1 else picture))
+        made = from_array(picture[..., 0] if picture.shape[2] == 1 else picture)
+        write_photo(output / f"{number:05d}.png", replace(made, xmp=stated))
 
 
 def write_grid(task: FromNoise, pictures: Tensor, columns: int | None, path: Path) -> None:
     """All pictures as one."""
-    write_sheet(path, task.overview(pictures, columns))
+    write_sheet(path, task.overview(pictures, columns), task.source_type)
 
 
 def as_array(task: FromNoise, pictures: Tensor) -> np.ndarray:

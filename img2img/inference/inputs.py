@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from img2img.data.folder import photos_in
+from img2img.data.folder import parted, photos_and_others
+from img2img.files import longest_name, shortened
+from img2img.pixels.file_kind import FileKind
 from img2img.pixels.images import photo_suffixes
 
 
@@ -21,18 +24,25 @@ class Job:
 
 def is_plain_file(text: str) -> bool:
     """Whether it names one file, which need not exist, rather than a folder or a pattern."""
-    return not Path(text).is_dir() and (Path(text).exists() or not glob.has_magic(text))
+    return not os.path.isdir(text) and (os.path.exists(text) or not glob.has_magic(text))  # of any length
 
 
 def find_jobs(text: str) -> list[Job]:
     """Photos a file name, folder or pattern stands for; a missing file is a job too, reported like a broken one."""
+    return found(text)[0]
+
+
+def found(text: str) -> tuple[list[Job], list[FileKind]]:
+    """The same, and the kinds of those pictures and videos in a folder or pattern that cannot be opened here."""
     path = Path(text)
     if is_plain_file(text):
-        return [Job(path, Path(path.name))]
+        return [Job(path, Path(path.name))], []
     if path.is_dir():
-        return [Job(p, p.relative_to(path)) for p in photos_in(path)]
-    root = _fixed_part(path)
-    return [Job(p, p.relative_to(root)) for p in map(Path, sorted(glob.glob(text, recursive=True))) if is_photo(p)]
+        root, (photos, others) = path, photos_and_others(path)
+    else:
+        root = _fixed_part(path)
+        photos, others = parted([p for p in map(Path, sorted(glob.glob(text, recursive=True))) if p.is_file()])
+    return [Job(p, p.relative_to(root)) for p in photos], others
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -42,13 +52,9 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*parts[:first])
 
 
-def _both_cases() -> list[str]:
-    return [spelt for suffix in photo_suffixes() for spelt in (suffix, suffix.upper())]
-
-
 def is_photo(path: Path) -> bool:
-    """Whether it is a file that is named like a photo."""
-    return path.is_file() and has_photo_suffix(path)
+    """Whether it is a file that is named like a photo, or is one by its content."""
+    return path.is_file() and bool(parted([path])[0])
 
 
 def has_photo_suffix(path: Path | str) -> bool:
@@ -56,9 +62,26 @@ def has_photo_suffix(path: Path | str) -> bool:
     return Path(path).suffix.lower() in photo_suffixes()
 
 
-def named_like_result(path: Path, tags: Container[str]) -> bool:
-    """Whether a file is named like a result, and the photo it would come from lies beside it."""
-    stem, _, tag = path.stem.rpartition(".")
-    if not stem or tag not in tags:
-        return False
-    return is_photo(path.with_name(stem)) or any(path.with_name(stem + suffix).is_file() for suffix in _both_cases())
+class Siblings:
+    """What lies beside a file, each folder read once: tells results of earlier runs by the photo they came from."""
+
+    def __init__(self) -> None:
+        self.folders: dict[Path, dict[str, list[Path]]] = {}
+
+    def named_like_result(self, path: Path, tags: Container[str]) -> bool:
+        """Whether a file is named like a result, and the photo it would come from lies beside it."""
+        stem, _, tag = path.stem.rpartition(".")
+        if not stem or tag not in tags:
+            return False
+        return any(is_photo(photo) for photo in self._called(path.parent).get(stem, ()) if photo != path)
+
+    def _called(self, folder: Path) -> dict[str, list[Path]]:
+        """Files by what a result of theirs may be called before the task."""
+        if folder not in self.folders:
+            called: dict[str, list[Path]] = {}
+            longest = longest_name(folder)
+            for path in folder.iterdir():
+                for stem in {path.name, path.stem, shortened(path.name, longest), shortened(path.stem, longest)}:
+                    called.setdefault(stem, []).append(path)
+            self.folders[folder] = called
+        return self.folders[folder]

@@ -23,6 +23,7 @@ from img2img.pixels.colour import resize
 from img2img.pixels.hints import Hints, hints_in
 from img2img.pixels.images import Photo, from_array, from_pil, quantise, to_array, to_float, to_pil
 from img2img.pixels.tiling import tiled
+from img2img.pixels.xmp import with_source_type
 from img2img.recipe import Recipe
 from img2img.tasks.base import Task, View
 from img2img.tasks.forward import forward
@@ -129,7 +130,12 @@ class Model:
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
         made = self._apply(x, holes, options, wanted)
         rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
-        return replace(photo, rgb=rgb, alpha=self._alpha(photo, wanted))
+        return self._signed(replace(photo, rgb=rgb, alpha=self._alpha(photo, wanted)))
+
+    def _signed(self, made: Photo) -> Photo:
+        """With a statement in its XMP that a network made pixels of it, where the task invents."""
+        kind = self.task.source_type
+        return made if kind is None else replace(made, xmp=with_source_type(made.xmp, kind))
 
     def _check(self, photo: Photo, mask: np.ndarray | None) -> None:
         if self.task.needs_mask and mask is None:

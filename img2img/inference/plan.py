@@ -167,6 +167,11 @@ def run_plan(
     return photo
 
 
+def task_of(step: Step) -> Task:
+    """The task as the step's model was trained for it: with its scale."""
+    return read_header(model_path(step.model)).recipe.task
+
+
 def tile_counts(plan: Plan, size: Size) -> tuple[int | None, ...]:
     """How many tiles each step will have on a photo of a (width, height); None where only the work itself shows it."""
     counts: list[int | None] = []

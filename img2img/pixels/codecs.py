@@ -94,6 +94,12 @@ def decode_image(image: Image.Image) -> Decoded:
     return _with_profile(rgb, alpha, mode in _GREY_MODES, profile)
 
 
+def decoded_samples(samples: np.ndarray, is_grey: bool, profile: bytes | None) -> Decoded:
+    """Upright samples (H,W) or (H,W,1|2|3|4), uint8, uint16 or float32, of a reader of its own."""
+    rgb, alpha = split_channels(samples)
+    return _with_profile(rgb, alpha, is_grey, profile)
+
+
 def split_channels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """(H,W), (H,W,1|2|3|4) as (rgb, alpha): grey is repeated, a second or fourth channel is alpha."""
     if samples.ndim == 2:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,7 +20,10 @@ from PIL import Image, UnidentifiedImageError
 from img2img.errors import UserError
 from img2img.files import atomic_path
 from img2img.pixels import codecs
+from img2img.pixels.extra_formats import read_extra
+from img2img.pixels.file_kind import EXTRA_KINDS, reader_suffixes, special_kind
 from img2img.pixels.metadata import Metadata, orientation_of, read_metadata, resized_exif, rewritable_exif
+from img2img.pixels.xmp import DigitalSourceType, source_type, with_source_type
 
 PathLike = str | os.PathLike[str]
 
@@ -30,15 +33,8 @@ _LOSSY = frozenset(("JPEG", "MPO", "AVIF", "HEIF", "JPEG2000", "GIF"))
 _CARRIES_ALPHA = frozenset(("PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "ICO", "QOI"))
 _DEEP = frozenset(("PNG", "TIFF"))
 _WRITABLE = frozenset(("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "PPM", "TGA", "ICO", "QOI"))
-_ADVICE = {
-    ".svg": "drawings have no pixels: convert it to PNG first",
-    ".svgz": "drawings have no pixels: convert it to PNG first",
-    ".pdf": "export the page as PNG first",
-    ".eps": "export it as PNG first",
-    ".heic": "convert it to JPEG or PNG first",
-    ".heif": "convert it to JPEG or PNG first",
-    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf"), "export the raw as 16-bit TIFF first"),
-}
+# Longer sides are refused by encoders, or (AVIF) by decoders; ICO would be shrunk.
+_MOST_PX = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768, "TGA": 65535, "ICO": 256}
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -81,6 +77,10 @@ class Photo:
 
 def read_photo(path: PathLike) -> Photo:
     """Read any photo file upright, at its own depth. UserError names the file and the fix."""
+    if extra := _extra_reader(path):
+        with _naming(path):
+            decoded, meta, lossy = read_extra(extra, Path(path))
+        return replace(_assembled(decoded, 1, meta, extra), lossy=lossy)
     with _opened(path) as image:
         kind = image.format or "PNG"
         pages, turn = _page_count(image), orientation_of(image)
@@ -93,6 +93,8 @@ def read_photo(path: PathLike) -> Photo:
 
 def decode_rgb8(path: PathLike) -> np.ndarray:
     """Only the upright pixels, (H,W,3) uint8, for training data: no alpha, no metadata. Same UserErrors."""
+    if _extra_reader(path):
+        return quantise(read_photo(path).rgb, np.uint8)
     with _opened(path) as image:
         turn = orientation_of(image)
         decoded, turn = _decode(image, Path(path), turn)
@@ -134,6 +136,18 @@ def write_photo(path: PathLike, photo: Photo, *, quality: int = 95, bits: Litera
         raise UserError(f"{path}: cannot be written as {kind} ({_one_line(error)})") from error
 
 
+def check_fits(path: PathLike, size: tuple[int, int]) -> None:
+    """Raise UserError when the format of `path` cannot hold a picture of (width, height)."""
+    kind = output_format(path)
+    most = _MOST_PX.get(kind)
+    if most and max(size) > most:
+        name = "JPEG" if kind == "JPEG" else kind.title() if kind == "WEBP" else kind
+        raise UserError(
+            f"{path}: the result would be {size[0]}x{size[1]}, and {name} holds at most {most} px a side: "
+            "choose --format png or tif"
+        )
+
+
 def output_format(path: PathLike) -> str:
     """Pillow's name of the format `path` would be written in; UserError for a suffix that cannot hold a photo."""
     suffix = Path(path).suffix.lower()
@@ -147,7 +161,8 @@ def output_format(path: PathLike) -> str:
 def photo_suffixes() -> frozenset[str]:
     """Every lower-case suffix that can be read as a photo, with its dot."""
     readable = {*_readable_formats(), "MPO"}  # Pillow opens MPO through its JPEG plugin
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in readable)
+    plain = (suffix for suffix, kind in Image.registered_extensions().items() if kind in readable)
+    return frozenset(plain) | reader_suffixes()
 
 
 # --- arrays and Pillow images ----------------------------------------------------------------------------------------
@@ -185,9 +200,10 @@ def from_pil(image: Image.Image) -> Photo:
 
 
 def to_pil(photo: Photo) -> Image.Image:
-    """An 8-bit RGB or RGBA Pillow image with EXIF, ICC profile and dpi in `info`, where Pillow's savers look."""
+    """An 8-bit RGB or RGBA Pillow image with EXIF, ICC profile, dpi and XMP in `info`, where Pillow's savers look."""
     image = Image.fromarray(_samples_for("PNG", photo, 8))
-    known = {"exif": resized_exif(photo.exif, photo.size), "icc_profile": photo.icc, "dpi": photo.dpi}
+    exif = resized_exif(photo.exif, photo.size)
+    known = {"exif": exif, "icc_profile": photo.icc, "dpi": photo.dpi, "xmp": photo.xmp}
     image.info.update({name: value for name, value in known.items() if value})
     return image
 
@@ -217,10 +233,27 @@ def to_array(photo: Photo, dtype: Any = None) -> np.ndarray:
 # --- inside ----------------------------------------------------------------------------------------------------------
 
 
+def _extra_reader(path: PathLike) -> str | None:
+    """The kind of a file that one of the extra readers opens; None where Pillow does. UserError where neither can."""
+    _check_file(Path(path))
+    kind = special_kind(Path(path))
+    if kind is None or kind.readable:
+        return kind.name if kind and kind.name in EXTRA_KINDS else None
+    article = "an" if kind.name[0] in "AES" else "a"
+    raise UserError(f"{path}: is {article} {kind.name} file: {kind.advice}")
+
+
+@contextmanager
+def _naming(path: PathLike) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
 @contextmanager
 def _opened(path: PathLike) -> Iterator[Image.Image]:
     """An opened Pillow image, every failure inside the block turned into a one-line UserError."""
-    _check_file(Path(path))
     limit = f"{codecs.MAX_PIXELS / 1e6:.0f} megapixels"
     try:
         with codecs.strict_pillow(), Image.open(path, formats=_readable_formats()) as image:
@@ -242,9 +275,9 @@ def _opened(path: PathLike) -> Iterator[Image.Image]:
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):  # a name may be too long even to ask for
         raise UserError(f"{path}: is a folder: name a picture file")
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"{path}: no such file")
     if not path.is_file():
         raise UserError(f"{path}: is not a regular file")
@@ -255,13 +288,12 @@ def _check_file(path: Path) -> None:
 
 
 def _advice(path: Path) -> str:
-    """What to do about a file Pillow does not know, by suffix or, for drawings, by content."""
+    """What to do about a file that Pillow does not know."""
     with path.open("rb") as file:
-        head = file.read(1024)
-    suffix = ".svg" if b"<svg" in head else path.suffix.lower()
-    if head[:4] in (b"II*\0", b"MM\0*"):
+        head = file.read(4)
+    if head in (b"II*\0", b"MM\0*"):
         return ": this kind of TIFF is not supported: save it with 8 or 16 bits a channel, grey, RGB or RGBA"
-    return f"; {_ADVICE[suffix]}" if suffix in _ADVICE else ": save it as PNG, JPEG, TIFF or WebP"
+    return ": save it as PNG, JPEG, TIFF or WebP"
 
 
 def _decode(image: Image.Image, path: Path, turn: int) -> tuple[codecs.Decoded, int]:
@@ -338,6 +370,7 @@ def _options(kind: str, photo: Photo, quality: int) -> dict[str, Any]:
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"lossless": True, "exact": True} if lossless else {"quality": quality},
         "AVIF": {"quality": quality, "subsampling": "4:4:4"},
+        "ICO": {"sizes": [photo.size]},
     }.get(kind, {})
 
 
@@ -348,7 +381,11 @@ def _fitting(kind: str, meta: Metadata) -> Metadata:
     if kind != "JPEG":
         return meta
     exif = meta.exif if meta.exif and len(meta.exif) <= 65533 else None
-    return replace(meta, exif=exif, xmp=meta.xmp if meta.xmp and len(meta.xmp) <= 65502 else None)
+    xmp = meta.xmp
+    if xmp and len(xmp) > 65502:
+        stated = source_type(xmp)
+        xmp = None if stated not in get_args(DigitalSourceType) else with_source_type(None, cast(Any, stated))
+    return replace(meta, exif=exif, xmp=xmp)
 
 
 def _named(subject: str, check: Any, *args: Any) -> Any:

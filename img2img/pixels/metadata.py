@@ -6,12 +6,13 @@ EXIF blocks are patched in place rather than rebuilt, so that maker notes, which
 from __future__ import annotations
 
 import math
-import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
+
+from img2img.pixels.xmp import upright_xmp
 
 _PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMB_OFFSET, _THUMB_LENGTH, _EXIF_IFD = 0x0112, 0x0201, 0x0202, 0x8769
@@ -45,16 +46,24 @@ def orientation_of(image: Image.Image) -> int:
 
 def read_metadata(image: Image.Image, orientation: int) -> Metadata:
     """Metadata of an opened image as it applies to its upright pixels. Never raises: broken parts become notes."""
-    notes: list[str] = []
-    try:
-        exif = _exif_of(image)
-    except Exception:  # see orientation_of
-        exif = None
-        notes.append("its EXIF data is damaged and was ignored")
+    exif, damaged = _kept(lambda: _exif_of(image))
     dpi = _dpi_of(image)
     if dpi and orientation >= 5:
         dpi = dpi[::-1]
-    return Metadata(exif, image.info.get("icc_profile"), dpi, _xmp_of(image), tuple(notes))
+    xmp, dropped = upright_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+    return Metadata(exif, image.info.get("icc_profile"), dpi, xmp, damaged + dropped)
+
+
+def checked_exif(raw: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
+    """A block from a reader of its own, upright and without a thumbnail; None with a note when it is damaged."""
+    return _kept(lambda: _checked(upright_exif(raw)) if raw else None)
+
+
+def _kept(exif: Callable[[], bytes | None]) -> tuple[bytes | None, tuple[str, ...]]:
+    try:
+        return exif(), ()
+    except Exception:  # see orientation_of
+        return None, ("its EXIF data is damaged and was ignored",)
 
 
 def icc_space(profile: object) -> str:
@@ -117,9 +126,7 @@ def _exif_of(image: Image.Image) -> bytes | None:
     """The picture's EXIF block with orientation 1 and no thumbnail; ValueError or worse when it is damaged."""
     raw = image.info.get("exif")
     block = upright_exif(raw) if isinstance(raw, bytes) else _rebuilt_exif(image)
-    if block:
-        _check_block(block)
-    return block
+    return _checked(block) if block else None
 
 
 def _rebuilt_exif(image: Image.Image) -> bytes | None:
@@ -188,8 +195,8 @@ def _entries(tiff: bytearray, order: str, directory: int) -> Iterator[tuple[int,
         yield struct.unpack_from(order + "HHII", tiff, at)[0], at
 
 
-def _check_block(block: bytes) -> None:
-    """Raise unless Pillow can read every tag, as other programs, and its own writers, will want to."""
+def _checked(block: bytes) -> bytes:
+    """The block; raises unless Pillow can read every tag, as other programs, and its own writers, will want to."""
     if resized_exif(block, (1, 1)) is None:
         raise ValueError("EXIF directories are damaged")
     exif = Image.Exif()
@@ -197,6 +204,7 @@ def _check_block(block: bytes) -> None:
     exif.get_ifd(ExifTags.IFD.GPSInfo)
     if ExifTags.IFD.Interop in exif.get_ifd(ExifTags.IFD.Exif):  # Pillow 13 raises where there is none
         exif.get_ifd(ExifTags.IFD.Interop)
+    return block
 
 
 def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
@@ -205,13 +213,3 @@ def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return (x, y) if all(math.isfinite(v) and 1 < v <= 30000 for v in (x, y)) else None
-
-
-def _xmp_of(image: Image.Image) -> bytes | None:
-    """The XMP packet without an orientation of its own."""
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if isinstance(packet, str):
-        packet = packet.encode()
-    if not isinstance(packet, bytes) or not packet:
-        return None
-    return re.sub(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>', b"", packet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from torch import Tensor
 from img2img.files import atomic_path
 from img2img.pixels.colour import resize
 from img2img.pixels.images import from_array, write_photo
+from img2img.pixels.xmp import DigitalSourceType, with_source_type
 
 
 def rows_sheet(rows: Sequence[Sequence[Tensor]], most_px: int = 192) -> np.ndarray:
@@ -46,9 +48,10 @@ def points_sheet(
     return ground
 
 
-def write_sheet(path: Path, sheet: np.ndarray) -> None:
-    """(H,W,3) in [0,1] to a file."""
-    write_photo(path, from_array(np.rint(sheet.clip(0, 1) * 255).astype(np.uint8)))
+def write_sheet(path: Path, sheet: np.ndarray, source_type: DigitalSourceType | None = None) -> None:
+    """(H,W,3) in [0,1] to a file, which states in its XMP that a network made the pixels where it did."""
+    photo = from_array(np.rint(sheet.clip(0, 1) * 255).astype(np.uint8))
+    write_photo(path, replace(photo, xmp=with_source_type(None, source_type)) if source_type else photo)
 
 
 def write_animation(path: Path, frames: Sequence[Path], most: int = 60, frame_ms: int = 150) -> None:

@@ -20,6 +20,7 @@ from img2img.models.blocks import Bottleneck
 from img2img.pixels.colour import resize
 from img2img.pixels.hints import Hints
 from img2img.pixels.sheets import rows_sheet
+from img2img.pixels.xmp import DigitalSourceType
 
 Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its trivial baseline, what was made of it
 Judge = Callable[[Tensor], Tensor]  # pictures (B,C,H,W) to one score each, (B,)
@@ -72,6 +73,7 @@ class Task(BaseModel):
     prediction_strides: ClassVar[tuple[int, ...]] = (1,)
     from_noise: ClassVar[bool] = False  # makes pictures of nothing but noise and a label: `img2img generate`
     set_based: ClassVar[bool] = False  # validated all at once: its numbers compare sets of pictures
+    source_type: ClassVar[DigitalSourceType | None] = None  # IPTC's word where pixels are invented: results state it
     verb: ClassVar[str] = "change"  # "denoise it", in the sentence of the automatic plan
 
     @property

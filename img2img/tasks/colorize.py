@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels.colour import AB_SCALE, fit_gamut, from_lab, luminance, resize, to_lab
 from img2img.pixels.hints import Hints, spread
+from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import PhotoStatistics, Task, View, working_view
 
 _HINTS_PX = 384  # longer side at which painted colours spread: the solver's time grows faster than its pixels
@@ -34,6 +35,7 @@ class Colorize(Task):
     plan_order: ClassVar[int] = 30
     prediction_strides: ClassVar[tuple[int, ...]] = (1, 2, 4)
     verb: ClassVar[str] = "colorize"
+    source_type: ClassVar[DigitalSourceType | None] = "compositeWithTrainedAlgorithmicMedia"
 
     @property
     def condition_channels(self) -> int:

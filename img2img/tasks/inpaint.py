@@ -18,6 +18,7 @@ from img2img.pixels import masks
 from img2img.pixels.colour import resize
 from img2img.pixels.fill import mirrored_detail, smooth_fill
 from img2img.pixels.masks import thickness_px
+from img2img.pixels.xmp import DigitalSourceType
 from img2img.ranges import Ordered
 from img2img.tasks.base import PhotoStatistics, Task, View
 
@@ -54,6 +55,7 @@ class Inpaint(Task):
     needs_mask: ClassVar[bool] = True
     plan_order: ClassVar[int] = 10
     verb: ClassVar[str] = "fill the masked part"
+    source_type: ClassVar[DigitalSourceType | None] = "compositeWithTrainedAlgorithmicMedia"
 
     @property
     def condition_channels(self) -> int:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from img2img.errors import UserError
 from img2img.pixels.sheets import grid_sheet
+from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import Task
 
 
@@ -28,6 +29,7 @@ class FromNoise(Task):
     keeps_grey: ClassVar[bool] = False
     minimum_px: ClassVar[int] = 1
     verb: ClassVar[str] = "make it up"
+    source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
 
     @property
     def classes(self) -> int:

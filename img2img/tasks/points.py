@@ -13,6 +13,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, Sample
 from img2img.pixels.sheets import points_sheet
+from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import Judge, Reads, Row
 from img2img.tasks.noise import FromNoise
 
@@ -31,6 +32,7 @@ class Points(FromNoise):
     centre: tuple[float, float] = Field((0.0, 0.0), description="of the circle")
 
     reads_what: ClassVar[Reads] = "none"
+    source_type: ClassVar[DigitalSourceType | None] = None  # a drawing of points is a diagram
 
     @model_validator(mode="after")
     def _labels_are_modes(self) -> Points:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels.colour import resize
+from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import Reads, Task, View, working_view
 
 SEPIA_WHITE = 1.351  # what white becomes in the reddest channel: divided by it, nothing is cut off
@@ -34,6 +35,7 @@ class Translate(Task):
 
     keeps_grey: ClassVar[bool] = False
     verb: ClassVar[str] = "translate"
+    source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
 
     @property
     def reads(self) -> Reads:

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.batch import Batch, Request, Result, parse_tasks
+from img2img.inference.batch import Batch, Request, Result, Saving, parse_tasks
 from img2img.inference.canvas import Canvas
 from img2img.inference.inputs import find_jobs
+from img2img.pixels.images import read_photo
+from img2img.pixels.xmp import source_type
 
 pytestmark = pytest.mark.usefixtures("zoo")
 DENOISE = Request(tasks=("denoise",))
@@ -404,3 +406,129 @@ def test_what_would_fail_on_every_photo_is_refused_before_the_first(tmp_path: Pa
     ):
         with pytest.raises(UserError, match=message):
             Batch([photo], request)
+
+
+# --- formats, names and places ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("jpg", "JPEG"), ("png", "PNG"), ("tif", "TIFF"), ("webp", "WEBP"), ("avif", "AVIF")]
+)
+def test_a_format_that_is_asked_for_is_written_even_where_nothing_needs_doing(
+    tmp_path: Path, suffix: str, kind: str, photos: list[np.ndarray]
+) -> None:
+    photo = tmp_path / "a.bmp"
+    Image.fromarray(photos[0]).resize((1200, 1200), Image.Resampling.LANCZOS).save(photo)
+    done = run(photo, request=Request(), saving=Saving(suffix))[0]
+    assert done.error is None
+    assert done.output == tmp_path / f"a.auto.{suffix}"
+    with Image.open(done.output) as image:
+        assert image.format == kind
+
+
+def test_quality_says_how_much_a_lossy_format_may_lose(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.jpg", (200, 160))
+    sizes = []
+    for quality in (30, 95):
+        done = run(photo, saving=Saving(quality=quality), overwrite=True)[0]
+        assert done.output is not None
+        sizes.append(done.output.stat().st_size)
+    assert sizes[0] < 0.5 * sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("saving", "words"),
+    [
+        ({"format": "jgp"}, "--format: unknown 'jgp', did you mean 'jpg'"),
+        ({"format": "gif"}, "--format: unknown 'gif'"),
+        ({"quality": 0}, "--quality: 0 is not between 1 and 100"),
+        ({"quality": 101}, "--quality: 101"),
+        ({"quality": 80, "format": "png"}, "keeps every pixel"),
+    ],
+)
+def test_formats_and_qualities_that_cannot_be_are_refused(saving: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Saving(**saving)
+
+
+def test_a_format_that_contradicts_the_output_is_refused(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="leave one of them out"):
+        run(photo, output=str(tmp_path / "b.png"), saving=Saving("jpg"))
+    assert run(photo, output=str(tmp_path / "b.jpeg"), saving=Saving("jpg"))[0].error is None
+
+
+def test_a_plan_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
+    photo, broken = save(tmp_path / "in" / "a.png"), tmp_path / "in" / "b.png"
+    broken.write_bytes(b"not a photo")
+    request = Request(tasks=("super-resolve",), scale=4)
+    planned = list(Batch([str(tmp_path / "in")], request, str(tmp_path / "out")).plans())
+    assert not (tmp_path / "out").exists()
+    assert planned[0].output == tmp_path / "out" / "a.super-resolve.png"
+    assert (planned[0].size_in, planned[0].size_out) == ((24, 20), (96, 80))
+    assert planned[0].reason == "enlarge ×4, as asked"
+    assert planned[0].fields()["steps"] == [
+        {"task": "super-resolve", "model": "super_resolve_x4", "verb": "enlarge ×4", "reason": "", "detail": None}
+    ]
+    assert "b.png" in str(planned[1].error)
+    done = run(photo, request=request, output=str(tmp_path / "out") + "/")[0]
+    assert {k: v for k, v in planned[0].fields().items() if k not in ("seconds", "steps")} == {
+        k: v for k, v in done.fields().items() if k != "seconds"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "most"), [("a.jpg", (16, 16400), 65500), ("a.webp", (16, 4100), 16383), ("a.ico", (65, 20), 256)]
+)
+def test_what_no_format_can_hold_is_refused_before_the_work(
+    tmp_path: Path, name: str, size: tuple[int, int], most: int
+) -> None:
+    photo = save(tmp_path / "in.png", size)
+    worked: list[int] = []
+    batch = Batch([str(photo)], Request(tasks=("super-resolve",), scale=4), str(tmp_path / name))
+    [done] = batch.run(on_tile=lambda step, tiles: worked.append(tiles))
+    assert f"holds at most {most} px" in str(done.error)
+    assert not worked
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "写"])
+def test_names_too_long_for_a_result_are_cut_and_stay_apart(tmp_path: Path, letter: str) -> None:
+    stem = letter * (244 // len(letter.encode()))
+    first, second = save(tmp_path / f"{stem}1.png"), save(tmp_path / f"{stem}2.png")
+    for attempt in range(2):  # the results of the first are not taken for photos in the second
+        done = run(tmp_path, overwrite=True)
+        assert [result.input for result in done] == [first, second]
+        outputs = {result.output for result in done}
+        assert len(outputs) == 2, attempt
+        assert all(o is not None and o.exists() and len(os.fsencode(o.name)) <= 255 for o in outputs)
+
+
+def test_an_output_that_cannot_be_is_told_before_the_work(tmp_path: Path) -> None:
+    photo, file = save(tmp_path / "a.png"), tmp_path / "file"
+    file.write_text("in the way")
+    worked: list[int] = []
+    batch = Batch([str(photo)], DENOISE, f"{file}/below/")
+    [done] = batch.run(on_tile=lambda step, tiles: worked.append(tiles))
+    assert "cannot be made" in str(done.error)
+    assert not worked
+    with pytest.raises(UserError, match="longer than a file name may be"):
+        run(photo, output=str(tmp_path / ("x" * 300 + ".png")))
+    assert "no such file" in str(run(tmp_path / ("y" * 300 + ".png"))[0].error)
+
+
+@pytest.mark.parametrize(
+    ("task", "stated"),
+    [
+        ("inpaint", "compositeWithTrainedAlgorithmicMedia"),
+        ("colorize", "compositeWithTrainedAlgorithmicMedia"),
+        ("translate", "trainedAlgorithmicMedia"),
+        ("denoise", None),
+        ("super-resolve", None),
+    ],
+)
+def test_results_with_invented_pixels_say_so(tmp_path: Path, task: str, stated: str | None) -> None:
+    photo = save(tmp_path / "a.png")
+    canvas = Canvas(extend=(4, 0, 0, 0)) if task == "inpaint" else Canvas()
+    [done] = run(photo, request=Request(tasks=(task,), canvas=canvas))
+    assert done.output is not None
+    assert source_type(read_photo(done.output).xmp) == stated
