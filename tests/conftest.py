@@ -16,6 +16,29 @@ from img2img.recipe import Recipe
 from img2img.resources import samples_dir
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", metavar="K/N", help="every N-th test, from the K-th on; names the others")
+
+
+@pytest.hookimpl(trylast=True)  # after -m has chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if wanted := config.getoption("--part"):
+        part, parts = (int(number) for number in wanted.split("/"))
+        chosen = sorted(items, key=lambda item: item.nodeid)[part - 1 :: parts]
+        left_out = [item for item in items if item not in chosen]
+        items[:] = [item for item in items if item in chosen]
+        config.hook.pytest_deselected(items=left_out)
+        config.stash[_LEFT_OUT] = [item.nodeid for item in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for nodeid in config.stash.get(_LEFT_OUT, []):
+        terminalreporter.write_line(f"not in this part: {nodeid}")
+
+
+_LEFT_OUT = pytest.StashKey[list[str]]()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
     torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 holds on a busy machine
