@@ -119,12 +119,13 @@ def machine_report() -> str:
 
 
 def main_metric(metrics: Mapping[str, Any]) -> str:
-    """The first number of a card's metrics, the trivial baseline's beside it: `psnr_db 30.1 (baseline 20.4)`."""
+    """The first number of a card's metrics and the best trivial answer: `psnr_db 30.1 (baseline 20.4, mid-grey)`."""
     measured = metrics.get("validation", metrics)
     for name, value in measured.items():
         if isinstance(value, int | float):
-            rival = metrics.get("baseline", {}).get(name)
-            return f"{name} {value:.4g}" + (f" (baseline {rival:.4g})" if isinstance(rival, int | float) else "")
+            rival, which = (metrics.get(group, {}).get(name) for group in ("baseline", "baseline_is"))
+            beside = f" (baseline {rival:.4g}{f', {which}' if which else ''})" if isinstance(rival, int | float) else ""
+            return f"{name} {value:.4g}{beside}"
     return "-"
 
 

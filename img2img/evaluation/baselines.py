@@ -6,27 +6,20 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import torch
-from PIL import Image
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from img2img.data.sample import as_picture, as_tensor
 from img2img.evaluation.case import Case
 from img2img.pixels.images import quantise
+from img2img.tasks.base import Task
+from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.inpaint import classical_fill
 
 
-def unchanged(case: Case) -> Tensor:
-    """What was given, as it is: the noisy photo, the grey one, the sketch."""
-    return case.given
-
-
-def bicubic(case: Case) -> Tensor:
-    """Pillow's bicubic enlargement (a = -0.5), as in the published figures; in float, rounded only at the end."""
-    size = (case.given.shape[-1] * case.scale, case.given.shape[-2] * case.scale)
-    channels = [Image.fromarray(c).resize(size, Image.Resampling.BICUBIC) for c in case.given[0].numpy()]
-    return torch.from_numpy(np.stack([np.asarray(c) for c in channels]))[None]
+def trivial(task: Task, case: Case) -> dict[str, Tensor]:
+    """The task's trivial answers, the same as in a training's log, but for means of training targets not at hand."""
+    return trivial_answers(task, task.prepare(case.given, case.mask), case.mask)
 
 
 def non_local_means(case: Case) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from img2img.data.sample import Sample
-from img2img.evaluation import metrics
+from img2img.evaluation import baselines, metrics
 from img2img.evaluation.case import Case, Method
 from img2img.evaluation.metrics import JUDGES, Column
 from img2img.pixels.augment import Augment
@@ -27,7 +28,8 @@ class Protocol(ABC):
     statement: ClassVar[str]
     own_columns: ClassVar[tuple[Column, ...]]
     judged: ClassVar[bool] = False  # perceptual distances are reported too
-    ranked_by: ClassVar[Column]  # decides the worst cases
+    ranked_by: ClassVar[Column]  # decides the worst cases, and which trivial answer is the best
+    called: ClassVar[Mapping[str, str]] = MappingProxyType({})  # the names that trivial answers have in tables
 
     def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
         self.task, self.crop, self.device = task, crop, torch.device(device)
@@ -43,9 +45,13 @@ class Protocol(ABC):
         """The shorter side a photo must have."""
         return max(LEAST_PX, self.task.minimum_px * self.task.scale)
 
-    @abstractmethod
     def baselines(self) -> dict[str, Method]:
-        """Methods that need no training, by the name the table gives them."""
+        """Methods that need no training but are more than a trivial answer, by the name the table gives them."""
+        return {}
+
+    def trivial(self, case: Case) -> dict[str, Tensor]:
+        """The task's trivial answers, by the name the table gives them."""
+        return {self.called.get(name, name): rgb for name, rgb in baselines.trivial(self.task, case).items()}
 
     @abstractmethod
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from img2img.evaluation.protocol import Protocol, Scores, mean
 from img2img.pixels import degrade, masks
 from img2img.pixels.augment import Augment
 from img2img.pixels.colour import downscale, from_lab, luminance
-from img2img.tasks.base import Task
+from img2img.tasks.base import COPIED, Task
 
 SEED = 0
 
@@ -44,10 +45,11 @@ class DenoiseProtocol(Protocol):
     )
     own_columns = (_PSNR,)
     ranked_by = _PSNR
+    called = MappingProxyType({COPIED: "noisy"})
     sigmas_255: ClassVar[tuple[int, ...]] = (15, 25, 50)
 
     def baselines(self) -> dict[str, Method]:
-        return {"noisy": baselines.unchanged, "non-local means": baselines.non_local_means}
+        return {"non-local means": baselines.non_local_means}
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
@@ -84,11 +86,9 @@ class SuperResolveProtocol(Protocol):
         "grey photos as 3 channels"
     )
     own_columns = (_Y_PSNR, _Y_SSIM)
+    called = MappingProxyType({"bicubic enlargement": "bicubic"})
     ranked_by = _Y_PSNR
     judged = True
-
-    def baselines(self) -> dict[str, Method]:
-        return {"bicubic": baselines.bicubic}
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth, scale = _photo(sample), self.task.scale
@@ -147,11 +147,9 @@ class ColorizeProtocol(Protocol):
         "mean CIEDE2000; colour ratio: mean colourfulness (Hasler–Süsstrunk) over the truth's"
     )
     own_columns = (_PSNR, _CIEDE, _RATIO)
+    called = MappingProxyType({"leaving it grey": "grey"})
     ranked_by = _CIEDE
     judged = True
-
-    def baselines(self) -> dict[str, Method]:
-        return {"grey": baselines.unchanged}
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
@@ -180,6 +178,7 @@ class TranslateProtocol(Protocol):
         "to 8 bits; perceptual distance to the truth, and KID on the features of ST-LPIPS AlexNet"
     )
     own_columns = (_KID,)
+    called = MappingProxyType({COPIED: "the condition itself"})
     judged = True
     ranked_by = Column(JUDGES["stlpips_alex"], "lower", 4)
 
@@ -190,9 +189,6 @@ class TranslateProtocol(Protocol):
             )
         super().__init__(task, crop, device)
         self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
-
-    def baselines(self) -> dict[str, Method]:
-        return {"the condition itself": baselines.unchanged}
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         pictures = self.crop.centre([p for p in (sample.photo, sample.other) if p is not None])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from operator import add
 from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -21,7 +22,7 @@ from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit
 from img2img.evaluation.generated import measure_generated
-from img2img.evaluation.metrics import JUDGES
+from img2img.evaluation.metrics import JUDGES, Column
 from img2img.evaluation.pictures import FirstCases, WorstCases
 from img2img.evaluation.protocol import Protocol, Scores
 from img2img.evaluation.protocols import protocol_for
@@ -31,6 +32,8 @@ from img2img.inference.ensemble import can_ensemble
 from img2img.inference.pipeline import Model, load
 from img2img.tasks import task_kinds
 from img2img.zoo import default_models
+
+Answers = Callable[[Case], Mapping[str, torch.Tensor]]
 
 log = logging.getLogger("img2img")
 
@@ -84,7 +87,8 @@ def _one_model(
         other = load(baseline, device=str(model.device), precision=_precision(model))
         rivals[_rival_name(model, other)] = method_of(other)
     slower = {f"{model.name}, self-ensemble": method_of(model, self_ensemble=True)} if self_ensemble else {}
-    return _described(measure(protocol, data, rivals, (model.name, method_of(model)), limit, slower), model)
+    ours = (model.name, method_of(model))
+    return _described(measure(protocol, data, rivals, ours, limit, slower, protocol.trivial), model)
 
 
 def _of_noise(data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
@@ -107,6 +111,10 @@ def method_of(model: Model, self_ensemble: bool = False) -> Method:
     return lambda case: model.predict_tensor(case.given, case.mask, self_ensemble=self_ensemble)
 
 
+def _no_answers(case: Case) -> Mapping[str, torch.Tensor]:
+    return {}
+
+
 def measure(
     protocol: Protocol,
     data: Path,
@@ -114,26 +122,33 @@ def measure(
     ours: tuple[str, Method] | None = None,
     limit: int | None = None,
     variants: Mapping[str, Method] = MappingProxyType({}),
+    simple: Answers = _no_answers,
 ) -> Report:
     """Run a protocol over the photos of a folder; without `ours` only the rivals are measured.
 
-    `variants` of ours have rows, but no place among the rivals that the pictures of single cases show it beside.
+    `simple` gives the trivial answers to a case, which have rows too. `variants` of ours have rows, but no place among
+    the rivals that the pictures of single cases show it beside.
     Raises UserError when the folder holds no photo that can be measured.
     """
     methods = {**rivals, **variants, **(dict([ours]) if ours else {})}
     skipped: dict[str, str] = {}
     scores: list[PhotoScore] = []
+    trivial: dict[str, None] = {}
     worst, first = WorstCases(protocol.ranked_by), FirstCases(protocol.ranked_by)
     for case in _cases(protocol, _source(protocol, data), limit, skipped):
-        made = {name: _result(method, case) for name, method in methods.items()}
+        answers = {name: _checked(rgb, case) for name, rgb in simple(case).items()}
+        trivial |= dict.fromkeys(answers)
+        made = answers | {name: _checked(method(case), case) for name, method in methods.items()}
         found = protocol.score(case, made)
         scores += [PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()]
         if ours:
-            shown = {name: rgb for name, rgb in made.items() if name not in variants}
+            unseen = {*variants, *(answers.keys() - protocol.called.values())}
+            shown = {name: rgb for name, rgb in made.items() if name not in unseen}
             worst.offer(case, shown, found, ours[0])
             first.offer(case, shown, found, ours[0])
     if not scores:
         raise UserError(f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}")
+    scores = _without(_lesser(protocol, scores, list(trivial)), scores)
     rows, photos = _rows(protocol, scores, ours[0] if ours else None), len({score.photo for score in scores})
     rows += published_rows(protocol.task.kind, data, photos, {row.setting for row in rows})
     return Report(
@@ -149,6 +164,27 @@ def measure(
         worst=worst.lines(),
         first=first.lines(),
     )
+
+
+def _lesser(protocol: Protocol, scores: list[PhotoScore], trivial: list[str]) -> set[str]:
+    """The trivial answers that a table leaves out: without a name in it, and not the best or another row once more."""
+    values: dict[str, list[float]] = {}
+    for score in scores:
+        values.setdefault(score.method, []).append(_merit(protocol.ranked_by, score))
+    means, known = {name: float(np.mean(found)) for name, found in values.items()}, set(protocol.called.values())
+    best = max(trivial, key=lambda name: (means[name], name in known), default="")
+    others = [mean for name, mean in means.items() if name not in trivial]
+    again = bool(best) and bool(np.isclose(others, means[best], rtol=1e-6).any())
+    return set(trivial) - known - (set() if again else {best})
+
+
+def _merit(ranked_by: Column, score: PhotoScore) -> float:
+    value = score.values.get(ranked_by.name)
+    return 0.0 if value is None else value if ranked_by.better == "higher" else -value
+
+
+def _without(methods: set[str], scores: list[PhotoScore]) -> list[PhotoScore]:
+    return [score for score in scores if score.method not in methods]
 
 
 def _source(protocol: Protocol, data: Path) -> Source:
@@ -182,8 +218,8 @@ def _check_size(sample: Sample, least_px: int) -> None:
         raise UserError(f"{width}×{height} is too small to measure: at least {least_px} px a side are needed")
 
 
-def _result(method: Method, case: Case) -> torch.Tensor:
-    made = as_8_bit(method(case))
+def _checked(rgb: torch.Tensor, case: Case) -> torch.Tensor:
+    made = as_8_bit(rgb)
     if made.shape != case.truth.shape:
         raise RuntimeError(f"a method made {tuple(made.shape)} for a truth of {tuple(case.truth.shape)}")
     return made

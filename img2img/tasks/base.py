@@ -22,7 +22,8 @@ from img2img.pixels.hints import Hints
 from img2img.pixels.sheets import rows_sheet
 from img2img.pixels.xmp import DigitalSourceType
 
-Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its trivial baseline, what was made of it
+Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its best trivial answer, what was made of it
+COPIED = "copying the input"
 Judge = Callable[[Tensor], Tensor]  # pictures (B,C,H,W) to one score each, (B,)
 Reads = Literal["photo", "pair", "label", "none", "two sides", "two halves"]
 
@@ -74,6 +75,7 @@ class Task(BaseModel):
     from_noise: ClassVar[bool] = False  # makes pictures of nothing but noise and a label: `img2img generate`
     set_based: ClassVar[bool] = False  # validated all at once: its numbers compare sets of pictures
     source_type: ClassVar[DigitalSourceType | None] = None  # IPTC's word where pixels are invented: results state it
+    zeros_are: ClassVar[str] = "predicting nothing"  # the trivial answer that `decode` makes of zeros, in words
     verb: ClassVar[str] = "change"  # "denoise it", in the sentence of the automatic plan
 
     @property
@@ -140,8 +142,12 @@ class Task(BaseModel):
         return photo
 
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
-        """RGB of a prediction, differentiable; a prediction of zeros is the task's trivial baseline."""
+        """RGB of a prediction, differentiable; a prediction of zeros is the task's own trivial answer, `zeros_are`."""
         raise NotImplementedError
+
+    def shown(self, condition: Tensor) -> Tensor | None:
+        """The picture that a condition shows, RGB (B,3,h,w); None where it shows none that could be an answer."""
+        return condition.expand(-1, 3, -1, -1) if condition.shape[1] in (1, 3) else None
 
     def follow(self, rgb: Tensor, hints: Hints) -> Tensor:
         """A decoded picture (1,3,H,W) with a person's colours in it, for tasks that take them."""

@@ -34,6 +34,7 @@ class Colorize(Task):
     keeps_grey: ClassVar[bool] = False
     plan_order: ClassVar[int] = 30
     prediction_strides: ClassVar[tuple[int, ...]] = (1, 2, 4)
+    zeros_are: ClassVar[str] = "leaving it grey"
     verb: ClassVar[str] = "colorize"
     source_type: ClassVar[DigitalSourceType | None] = "compositeWithTrainedAlgorithmicMedia"
 

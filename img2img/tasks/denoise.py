@@ -11,7 +11,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels import degrade
 from img2img.ranges import Ordered
-from img2img.tasks.base import PhotoStatistics, Task
+from img2img.tasks.base import COPIED, PhotoStatistics, Task
 
 
 class Denoise(Task):
@@ -35,6 +35,7 @@ class Denoise(Task):
 
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 20
+    zeros_are: ClassVar[str] = COPIED
     verb: ClassVar[str] = "denoise"
 
     @property

@@ -24,7 +24,7 @@ def predict_rgb(
 ) -> Tensor:
     """RGB that the task decodes from the network's prediction for a condition of any size.
 
-    `strength` scales the prediction: 0 is the task's trivial baseline, 1 the network's full say.
+    `strength` scales the prediction: 0 is the task's own trivial answer, 1 the network's full say.
     """
     height, width = condition.shape[-2:]
     padded = pad_to_multiple(condition, multiple_of)

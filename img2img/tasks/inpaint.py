@@ -54,6 +54,7 @@ class Inpaint(Task):
 
     needs_mask: ClassVar[bool] = True
     plan_order: ClassVar[int] = 10
+    zeros_are: ClassVar[str] = "the classical fill"
     verb: ClassVar[str] = "fill the masked part"
     source_type: ClassVar[DigitalSourceType | None] = "compositeWithTrainedAlgorithmicMedia"
 

@@ -28,6 +28,7 @@ class FromNoise(Task):
     set_based: ClassVar[bool] = True
     keeps_grey: ClassVar[bool] = False
     minimum_px: ClassVar[int] = 1
+    zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "make it up"
     source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
 

@@ -33,6 +33,7 @@ class Points(FromNoise):
 
     reads_what: ClassVar[Reads] = "none"
     source_type: ClassVar[DigitalSourceType | None] = None  # a drawing of points is a diagram
+    zeros_are: ClassVar[str] = "the origin"
 
     @model_validator(mode="after")
     def _labels_are_modes(self) -> Points:

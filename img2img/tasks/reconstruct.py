@@ -34,6 +34,7 @@ class Reconstruct(Task):
 
     set_based: ClassVar[bool] = True
     plan_order: ClassVar[int] = 80
+    zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "squeeze it through a bottleneck"
 
     @property
@@ -78,6 +79,10 @@ class Reconstruct(Task):
         if self.labels:
             raise UserError("this model must be told a picture's class, and a photo has none: use img2img generate")
         return self._seen(photo, None)
+
+    def shown(self, condition: Tensor) -> Tensor | None:
+        """The noisy picture; a clean one is the truth itself, which no bottleneck lets through."""
+        return condition[:, : self.channels].expand(-1, 3, -1, -1) if self.noise_sigma_255 else None
 
     def _seen(self, photo: Tensor, label: Tensor | None) -> Tensor:
         picture = photo.mean(1, keepdim=True) if self.channels == 1 else photo

@@ -27,6 +27,7 @@ class SuperResolve(Task):
 
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 40
+    zeros_are: ClassVar[str] = "bicubic enlargement"
     verb: ClassVar[str] = "enlarge"
 
     @property

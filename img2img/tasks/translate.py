@@ -34,6 +34,7 @@ class Translate(Task):
     working_px: int = Field(1024, ge=64, description="larger photos are shrunk to this for the network")
 
     keeps_grey: ClassVar[bool] = False
+    zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "translate"
     source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
 

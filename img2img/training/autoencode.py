@@ -109,7 +109,7 @@ class AutoencoderStep(Game[Passed]):
         """How near reconstructions come, how sharp they are, and how like real pictures draws from the prior are."""
         numbers = super().metrics(batch, rgb, strength) | {"sharpness_gap": sharpness_gap(rgb, batch.target)}
         if self.recipe.has_prior:
-            drawn = self._drawn(batch) if strength else torch.full_like(rgb, 0.5)
+            drawn = self._drawn(batch) if strength else rgb  # of a trivial answer there is nothing else to draw
             distance = kid_of_sets(drawn, batch.target) if _can_be_compared(batch.target) else None
             numbers |= {} if distance is None else {"prior_kid": distance}
             numbers["prior_sliced_wasserstein"] = sliced_wasserstein(drawn.flatten(1), batch.target.flatten(1))

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from img2img.losses.adversarial import Adversarial
 from img2img.losses.objectives import OBJECTIVES, Kind, Objective
+from img2img.tasks.baseline import SHARES, goodness, higher_is_better
 
 Row = Mapping[str, Any]
 Severity = Literal["mild", "clear", "severe"]
@@ -24,9 +25,8 @@ Grades = tuple[float, float, float]  # where mild, clear and severe begin; falli
 
 WINDOW = 8  # rows that count as now: fewer are noise, and the first of a run are no steady state
 SETTLED = 0.25  # part of a run before which poor outputs are no sickness but the beginning
-SHARES = ("ssim", "share_near_modes", "accuracy")  # 1 is the best there is
 NOT_A_NUMBER = "not a number"
-HIGHER_IS_BETTER = ("_db", "modes_covered", "diversity", *SHARES)
+PROVES_NOTHING = "cycle_"  # two generators that change nothing close every cycle
 
 
 @dataclass(frozen=True)
@@ -415,22 +415,31 @@ def verdict(rows: Sequence[Row], facts: Facts | None = None) -> str:
     found = diagnose(rows, facts or Facts())
     if found and found[0].rank:
         return f"In trouble: {', '.join(f'{d.name} ({d.severity})' for d in found)}."
-    measured = [row for row in rows if row.get("validation") and row.get("baseline")]
+    measured = [row for row in rows if row.get("validation")]
     if not measured:
         return "Too early to tell: nothing was validated yet."
-    name, value = next(iter(measured[-1]["validation"].items()))
-    baseline, best = measured[-1]["baseline"].get(name, math.nan), (facts or Facts()).best(name)
-    ahead = value > baseline if higher_is_better(name) else value < baseline
-    said = "Healthy: better than its baseline" if ahead else "Not yet better than its baseline"
-    said = said if ahead or value < best else "Healthy: as good as can be"
-    numbers = f"{name} {value:.3g}, doing nothing gives {baseline:.3g}"
     mild = f" Keep an eye on: {found[0].name} ({found[0].numbers})." if found else ""
-    return f"{said} ({numbers}).{mild}"
+    return f"{_standing(measured[-1], facts or Facts())}{mild}"
 
 
-def higher_is_better(name: str) -> bool:
-    """Whether a validated number is good when it is large."""
-    return name.endswith(HIGHER_IS_BETTER)
+def _standing(row: Row, facts: Facts) -> str:
+    """The first validated number that can be held against a trivial answer, and which side of it the run is on."""
+    plain = row.get("baseline") or {}
+    compared = [name for name in row["validation"] if name in plain and not name.startswith(PROVES_NOTHING)]
+    if not compared:
+        name, value = next(iter(row["validation"].items()))
+        return f"Nothing wrong is seen, and {name} {value:.3g} proves nothing by itself: look at the samples."
+    name = compared[0]
+    value, baseline = row["validation"][name], plain[name]
+    ahead = goodness(name, value) > goodness(name, baseline)
+    said = "Healthy: better than its baseline" if ahead else "Not yet better than its baseline"
+    said = said if ahead or value < facts.best(name) else "Healthy: as good as can be"
+    return f"{said} ({name} {value:.3g}, {answer_of(row, name)} gives {baseline:.3g})."
+
+
+def answer_of(row: Row, metric: str) -> str:
+    """Which trivial answer a validated row's baseline is, in words; logs of before it was told do not say."""
+    return (row.get("baseline_is") or {}).get(metric, "doing nothing")
 
 
 def _diagnosis(

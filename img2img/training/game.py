@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from img2img.data.sample import Batch
 from img2img.recipe import Recipe
 from img2img.tasks.base import Judge, Row
+from img2img.tasks.baseline import trivial_answers
 from img2img.training.critic import Critic, under
 from img2img.training.player import Average, Player
 from img2img.training.schedule import learning_rate_factor
@@ -30,6 +31,13 @@ class Remedies:
 
 Made = TypeVar("Made")  # what a generator made of a batch: a picture, or one a side
 Parts = dict[str, tuple[float, Tensor]]  # losses by name, each with its weight
+
+
+class Answer(NamedTuple):
+    """What was answered to a validated batch, RGB, and the numbers of it."""
+
+    rgb: Tensor
+    metrics: dict[str, float]
 
 
 @dataclass
@@ -109,8 +117,13 @@ class Game(Generic[Made]):
             return [self._make(batch) for batch in batches]
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
-        """Validation numbers of the averaged weights; `rgb` is what they made at a strength (0: trivial baseline)."""
+        """Validation numbers of what the averaged weights made (strength 1), or of a trivial answer (0)."""
         return dict(self.task.metrics(rgb, batch.target, batch.mask))
+
+    def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
+        """The task's trivial answers to a batch; `mean` is the mean training target."""
+        found = trivial_answers(self.task, batch.condition, batch.mask, mean)
+        return {name: Answer(rgb, self.metrics(batch, rgb, strength=0.0)) for name, rgb in found.items()}
 
     def sheet(self, rows: Sequence[Row]) -> np.ndarray:
         """What validation looks like, (H,W,3) in [0,1]."""

@@ -17,7 +17,8 @@ import yaml
 from img2img.errors import UserError
 from img2img.files import write_text
 from img2img.pixels.sheets import embedded
-from img2img.training.doctor import Diagnosis, Facts, diagnose, higher_is_better, verdict
+from img2img.tasks.baseline import higher_is_better
+from img2img.training.doctor import Diagnosis, Facts, answer_of, diagnose, verdict
 from img2img.training.drawing import Curve, Plot, drawn
 from img2img.training.page import page
 from img2img.training.runlog import read_rows
@@ -234,7 +235,7 @@ def _metric(run: Run, name: str) -> list[Curve]:
     return [
         Curve("validation", run.series(name, "validation"), 0),
         Curve("training photos", run.series(name, "training"), 1),
-        Curve("baseline", run.series(name, "baseline"), 3, dash=True),
+        Curve(f"baseline: {answer_of(run.validated, name)}", run.series(name, "baseline"), 3, dash=True),
     ]
 
 

@@ -31,9 +31,11 @@ from img2img.pixels.tiling import measured_overlap
 from img2img.recipe import Recipe
 from img2img.resources import samples_dir
 from img2img.tasks.base import Row
+from img2img.tasks.baseline import best_numbers, mean_target
 from img2img.tasks.forward import forward, predict_rgb
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.doctor import Diagnosis
+from img2img.training.game import Answer
 from img2img.training.methods import STEPS
 from img2img.training.player import TrainingError, Trouble
 from img2img.training.report import write_report
@@ -46,13 +48,15 @@ log = logging.getLogger("img2img")
 
 SHEET_ROWS = 6
 OVERLAP_PHOTOS = 20  # among which the largest shows how far the network looks
+MEAN_OF = 64  # training targets whose mean is a trivial answer, where none of them are looked at
 
 
-class Measured(NamedTuple):
-    """What was made of a batch, and the task's metrics of it."""
+class Baseline(NamedTuple):
+    """The best of the trivial answers to frozen batches: for each metric its number, and which answer has it."""
 
-    rgb: torch.Tensor
-    metrics: dict[str, float]
+    numbers: dict[str, float]
+    named: dict[str, str]
+    pictures: list[torch.Tensor]  # a batch each, of the answer that is best by the first metric
 
 
 class Judged(NamedTuple):
@@ -60,7 +64,7 @@ class Judged(NamedTuple):
 
     rows: list[Row]
     metrics: dict[str, float]
-    baseline: dict[str, float]
+    baseline: Baseline
 
 
 class Interrupted(Exception):
@@ -99,7 +103,7 @@ class Trainer:
                 "no checkpoint in %s: starting at 0", out
             )
         self.treatment = Treatment(recipe, self.accelerator)
-        self.baselines: dict[str, list[Measured]] = {}
+        self.baselines: dict[str, Baseline] = {}
         self.stop_wanted = False
 
     def run(self) -> dict[str, Any]:
@@ -255,8 +259,8 @@ class Trainer:
         train = self.recipe.train
         return train.batch_size * train.accumulate * self.accelerator.num_processes
 
-    def _validate(self) -> dict[str, dict[str, float]]:
-        """Metrics of the averaged weights and of the trivial baseline on frozen crops, vital signs, a sample sheet."""
+    def _validate(self) -> dict[str, dict[str, Any]]:
+        """Metrics of the averaged weights and of the best trivial answers on frozen crops, vital signs, a sheet."""
         if not self.main or not self.photos.validation:
             return {"validation": {}, "baseline": {}}
         validated, trained = (
@@ -265,28 +269,39 @@ class Trainer:
         )
         sheet = self.step.sheet(validated.rows[:SHEET_ROWS])
         write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", sheet)
-        numbers = {"validation": validated.metrics, "baseline": validated.baseline}
-        seen = {"training": trained.metrics, "training_baseline": trained.baseline} if trained.rows else {}
+        numbers = {"validation": validated.metrics, "baseline": validated.baseline.numbers}
+        seen = {"training": trained.metrics, "training_baseline": trained.baseline.numbers} if trained.rows else {}
         groups = {**numbers, **seen, "vitals": self._vitals(validated.rows)}
-        self._say(step=self.done, **groups)
-        named = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
-        self.accelerator.log(named, step=self.done)
-        return numbers
+        named = {"baseline_is": validated.baseline.named}
+        self._say(step=self.done, **groups, **named)
+        tagged = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+        self.accelerator.log(tagged, step=self.done)
+        return {**numbers, **named}
 
     def _judged(self, batches: list[Batch], named: str) -> Judged:
         """What the averaged weights make of frozen batches; their baseline never changes, so it is computed once."""
         batches = [batch.to(self.accelerator.device) for batch in batches]
         with torch.inference_mode(), self.accelerator.autocast():
             if named not in self.baselines:
-                self.baselines[named] = [self._measured(batch, strength=0.0) for batch in batches]
-            made = [self._measured(batch, strength=1.0) for batch in batches]
+                self.baselines[named] = self._baseline(batches)
+            made = [self._measured(batch) for batch in batches]
         plain = self.baselines[named]
-        rows = [(batch, p.rgb, m.rgb) for batch, p, m in zip(batches, plain, made, strict=True)]
-        return Judged(rows, _means([m.metrics for m in made]), _means([p.metrics for p in plain]))
+        rows = [(batch, rgb, m.rgb) for batch, rgb, m in zip(batches, plain.pictures, made, strict=True)]
+        return Judged(rows, _means([m.metrics for m in made]), plain)
 
-    def _measured(self, batch: Batch, strength: float) -> Measured:
-        rgb = self._predict(batch, strength)
-        return Measured(rgb, self.step.metrics(batch, rgb, strength))
+    def _measured(self, batch: Batch) -> Answer:
+        rgb = self._predict(batch)
+        return Answer(rgb, self.step.metrics(batch, rgb, strength=1.0))
+
+    def _baseline(self, batches: list[Batch]) -> Baseline:
+        if not batches:
+            return Baseline({}, {}, [])
+        seen = self.photos.trained or [self.photos.train[number] for number in range(MEAN_OF)]
+        mean = mean_target(batch.target for batch in seen)
+        given = [self.step.trivial(batch, mean) for batch in batches]
+        numbers, named = best_numbers({name: _means([g[name].metrics for g in given]) for name in given[0]})
+        shown = next(iter(named.values()), next(iter(given[0])))
+        return Baseline(numbers, named, [g[shown].rgb for g in given])
 
     @staticmethod
     def _are_points(batch: Batch) -> bool:
@@ -298,9 +313,9 @@ class Trainer:
             return noise_signs(made, target)
         return vital_signs([batch.condition for batch, _, _ in rows], made, target)
 
-    def _predict(self, batch: Batch, strength: float) -> torch.Tensor:
+    def _predict(self, batch: Batch) -> torch.Tensor:
         multiple_of = self.recipe.generator.multiple_of
-        return predict_rgb(self.recipe.task, self.step.ema, multiple_of, batch.condition, strength, batch.mask)
+        return predict_rgb(self.recipe.task, self.step.ema, multiple_of, batch.condition, mask=batch.mask)
 
     def _save(self, overlap: bool = False, metrics: dict[str, Any] | None = None) -> None:
         self.saved_at = time.monotonic()

@@ -5,14 +5,17 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from made_photos import picture
 
 from img2img import zoo
 from img2img.errors import UserError
 from img2img.evaluation import evaluate, metrics, run
-from img2img.evaluation.protocols import DenoiseProtocol
+from img2img.evaluation.protocols import DenoiseProtocol, protocol_for
 from img2img.evaluation.published import published_rows
+from img2img.pixels.augment import Augment
 from img2img.pixels.images import Photo, decode_rgb8, write_photo
+from img2img.tasks import build_task
 
 
 def values(report, method, setting=None):
@@ -188,3 +191,20 @@ def test_every_method_is_given_the_same_pixels(photos):
     assert len(seen["a"]) == 9
     assert all((x == y).all() for x, y in zip(seen["a"], seen["b"], strict=True))
     assert [r.kind for r in report.rows[:2]] == ["baseline", "model"]
+
+
+def test_the_best_trivial_answer_stands_in_the_table_even_if_nobody_named_it(photos, silent_model):
+    """A sketch is farther from its photo than mid-grey here; enlarged without interpolation, nothing beats bicubic."""
+    task = {"kind": "translate", "source": "edges"}
+    protocol = protocol_for(build_task(task), Augment(crop_px=64))
+    grey = ("ours", lambda case: torch.full_like(case.truth, 0.1))
+    found = run.measure(protocol, photos, {}, grey, simple=protocol.trivial)
+    values_of = {row.method: row.values[protocol.ranked_by.name] for row in found.rows}
+    assert "the condition itself" in values_of and values_of.get("mid-grey", 9) < values_of["the condition itself"]
+    again = ("ours", lambda case: torch.full_like(case.truth, 0.5))
+    assert {row.method for row in run.measure(protocol, photos, {}, again, simple=protocol.trivial).rows} == {
+        "the condition itself",
+        "ours",
+    }, "a row is not shown twice"
+    report = evaluate("super-resolve", photos, silent_model({"kind": "super-resolve"}))
+    assert {row.method for row in report.rows} == {"bicubic", "silent"}
