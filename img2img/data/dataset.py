@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import ConfigDict, Field, field_validator
 from torch.utils.data import Dataset
 
-from img2img.data.folder import Cache, Source, pair_source, photo_source, split
+from img2img.data.folder import Unmatched, open_pairs, open_photos
 from img2img.data.identity import files_of, identity_of
-from img2img.data.labelled import LabelledSource, array_source, labelled_source
+from img2img.data.labelled import LabelledSource, array_source, open_classes
 from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.data.source import Cache, Opened, Reading, Source
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
 from img2img.pixels.augment import Augment
@@ -45,6 +46,9 @@ class DataConfig(Augment):
     validation_max: int = Field(16, ge=1, description="photos of it that are looked at each time")
     repeat_large: int = Field(
         1, ge=1, le=64, description="a photo many crops large counts up to so many times an epoch"
+    )
+    unmatched: Unmatched = Field(
+        "error", description="pairs in A/ and B/: files without partner are left out and told, or refused"
     )
     cache_mb: int = Field(2048, ge=0, description="memory for decoded photos")
     workers: int = Field(0, ge=0, description="loader processes; 0 is best where the CPU also trains")
@@ -82,6 +86,7 @@ class Photos:
     count: int
     trained: list[Batch] = field(default_factory=list)  # as many of the training photos, seen as those of `validation`
     class_names: tuple[str, ...] = ()
+    told: str = ""  # how the folders were read
     identity: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  # files that cannot be read, and why
 
@@ -196,11 +201,9 @@ def _unreadable(cache: Cache) -> UserError:
 def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
     """Open a recipe's data. Raises UserError for what a user can mend: no folder or photo, pairs without partner."""
     cache = Cache(config.cache_mb)
-    source = _open_source(task, config, seed, cache)
-    if isinstance(source, UnpairedSource):
-        (train, held_out), count = source.split(), source.count
-    else:
-        (train, held_out), count = split(source, config.validation_share), len(source)
+    opened = _opened(task, config, seed, cache)
+    source, train, held_out = opened.source, opened.train, opened.first(config.validation_max)
+    count = source.count if isinstance(source, UnpairedSource) else len(source)
     if not train:
         raise UserError(f"data.path: {count} photos leave none to train on: add photos")
     cache.check(files_of(source))
@@ -214,7 +217,7 @@ def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
     training_set = TrainingSet(source, train, task, config, seed, cache)
-    photos = Photos(training_set, validation, count, trained, names, identity_of(source))
+    photos = Photos(training_set, validation, count, trained, names, opened.told, identity_of(source))
     photos.leave_out(cache.broken)
     return photos
 
@@ -234,29 +237,39 @@ def _advise(
         )  # fmt: skip
 
 
-def _open_source(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Source:
+def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:
+    share = config.validation_share
     if task.reads == "none":
-        return Nothing(config.validation_max)
+        return _shared(Nothing(config.validation_max), share, "")
     if task.reads == "label":
         return _with_classes(task.classes, config, cache)
     if task.reads == "photo" and len(config.path) == 1:
         known = array_source(config.path[0])
         if known is not None:
-            return known
+            return _shared(known, share, f"the training part of {config.path[0]}")
     folders = [resolve_folder(p) for p in config.path]
     if task.reads in ("two sides", "two halves"):
-        parted = two_sides if task.reads == "two sides" else two_halves
-        return parted(folders, cache, config.validation_share, seed)
-    return (pair_source if task.reads == "pair" else photo_source)(folders, cache)
+        parted = (two_sides if task.reads == "two sides" else two_halves)(folders, cache, share, seed)
+        return Opened(parted, *parted.split(), parted.told)
+    if task.reads == "pair":
+        return open_pairs(folders, cache, share, config.unmatched)
+    return open_photos(folders, cache, share)
 
 
-def _with_classes(wanted: int, config: DataConfig, cache: Cache) -> LabelledSource:
-    source = labelled_source(config.path, cache)
-    names = source.class_names
+def _with_classes(wanted: int, config: DataConfig, cache: Cache) -> Opened:
+    opened = open_classes(config.path, cache, config.validation_share)
+    names = opened.source.class_names if isinstance(opened.source, LabelledSource) else ()
     if len(names) != wanted:
         listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
         raise UserError(f"task.labels is {wanted}, and '{config.path[0]}' has {len(names)} classes ({listed})")
-    return source
+    return opened
+
+
+def _shared(source: Source, share: float, called: str) -> Opened:
+    """A source that lies in no folders, a share of it held out."""
+    reading: Reading[int] = Reading("pictures")
+    reading.add({"train": range(len(source))}, called)
+    return reading.opened(lambda _: source, share)
 
 
 def resolve_folder(path: str) -> Path:

@@ -1,156 +1,37 @@
-"""Photos from folders, and pairs of photos: sources of samples."""
+"""Photos and pairs of photos from folders."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, TypeVar
 
-import numpy as np
-
+from img2img.data.layout import HELD, LAYOUTS, Listed, Part, parts_of, sides_of
+from img2img.data.listing import find_photos, photos_and_others, photos_in
 from img2img.data.sample import Sample
+from img2img.data.side_by_side import could_be_pairs
+from img2img.data.source import Cache, Files, Opened, Reading, Source, name_of, split
 from img2img.errors import UserError
-from img2img.pixels.file_kind import PHOTO, FileKind, counted, file_kind
-from img2img.pixels.images import decode_rgb8, photo_suffixes
-from img2img.pixels.whole import looks_whole
+
+__all__ = ["Cache", "Source", "find_photos", "pair_source", "photo_source", "photos_and_others", "photos_in", "split"]
 
 log = logging.getLogger("img2img")
 
-
-class Source(Protocol):
-    """Anything with photos in it: `len`, and the sample at a place."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int, number: int) -> Sample:
-        """The `index`-th item as sample `number`; raises UserError when its file is broken."""
-
-    def key(self, index: int) -> str:
-        """A stable name of the item, by which training and validation are told apart."""
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        """The files the item is read from; none for what lies in memory."""
+Unmatched = Literal["skip", "error"]
+Pair = tuple[Path, Path]
+NAMED = 5  # files without partner; the rest are counted
 
 
-def photos_in(folder: Path) -> list[Path]:
-    """All photos under a folder, sorted; hidden files and folders are passed over. See `photos_and_others`."""
-    return photos_and_others(folder)[0]
-
-
-def photos_and_others(folder: Path) -> tuple[list[Path], list[FileKind]]:
-    """All photos under a folder, sorted, and the kinds of those pictures and videos that cannot be opened here.
-
-    A photo's suffix, in any case, is enough (who opens a damaged one says so); for the rest the content decides.
-    """
-    inside = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
-    return parted(sorted(p for p in inside if p.is_file()))
-
-
-def parted(files: Sequence[Path]) -> tuple[list[Path], list[FileKind]]:
-    """Photos among files, and the kinds of the others that cannot be opened here."""
-    suffixes = photo_suffixes()
-    photos: list[Path] = []
-    others: list[FileKind] = []
-    for path in files:
-        kind = PHOTO if path.suffix.lower() in suffixes else _kind(path)
-        if kind is not None:
-            photos.append(path) if kind.readable else others.append(kind)
-    return photos, others
-
-
-def _kind(path: Path) -> FileKind | None:
-    try:
-        return file_kind(path)
-    except OSError:  # may not be read: nothing says that it is a photo
-        return None
-
-
-def find_photos(folders: Sequence[Path]) -> list[Path]:
-    """All photos under the folders. Raises UserError for a folder that is not there or holds no photo."""
-    found: list[Path] = []
-    for folder in folders:
-        if not folder.is_dir():
-            what = "is a file, not a folder" if folder.exists() else "does not exist"
-            raise UserError(f"data.path: '{folder}' {what}: give a folder of photos")
-        inside, others = photos_and_others(folder)
-        if not inside:
-            passed = f" (but {counted(others)})" if others else ""
-            raise UserError(f"data.path: no photo in '{folder}'{passed}: put JPEG, PNG, TIFF or WebP files there")
-        if others:
-            log.warning("data.path: '%s': passed over: %s", folder, counted(others))
-        found += inside
-    return found
-
-
-class Cache:
-    """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used up.
-
-    What cannot be read is remembered with its reason, so that whatever asks again is refused at once, and all that was
-    left out can be told.
-    """
-
-    def __init__(self, budget_mb: int) -> None:
-        self.left = budget_mb * 2**20
-        self.kept: dict[Path, np.ndarray] = {}
-        self.broken: dict[Path, str] = {}
-
-    def read(self, path: Path) -> np.ndarray:
-        """The photo as (H,W,3) uint8. Raises UserError when its file cannot be read."""
-        if path in self.broken:
-            raise UserError(self.broken[path])
-        if path in self.kept:
-            return self.kept[path]
-        try:
-            picture = decode_rgb8(path)
-        except (UserError, OSError) as error:
-            raise self.refused(path, str(error)) from error
-        if picture.nbytes <= self.left:
-            self.left -= picture.nbytes
-            self.kept[path] = picture
-        return picture
-
-    def refused(self, path: Path, reason: str) -> UserError:
-        """The error to raise for a file that is of no use, now and whenever it is asked for again."""
-        self.broken[path] = reason
-        return UserError(reason)
-
-    def check(self, paths: Iterable[Path]) -> None:
-        """Find broken files before training does, by their ends; only what looks broken is decoded to make sure."""
-        for path in paths:
-            if path not in self.broken and not looks_whole(path):
-                with suppress(UserError):
-                    self.read(path)
-
-
-@dataclass
-class _Files:
-    """A sample in each of a list of files."""
-
-    paths: list[Path]
-    cache: Cache
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def key(self, index: int) -> str:
-        return _key(self.paths[index])
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        return (self.paths[index],)
-
-
-class PhotoSource(_Files):
+class PhotoSource(Files):
     """Single photos."""
 
     def read(self, index: int, number: int) -> Sample:
         return Sample(number, photo=self.cache.read(self.paths[index]))
 
 
-class SideBySideSource(_Files):
+class SideBySideSource(Files):
     """Pairs in one file, A left and B right, as pix2pix data sets come."""
 
     def read(self, index: int, number: int) -> Sample:
@@ -164,16 +45,16 @@ class SideBySideSource(_Files):
 
 @dataclass
 class FolderPairSource:
-    """Pairs in folders `A` and `B`, matched by file name without suffix."""
+    """Pairs in two folders, matched by file name without suffix."""
 
-    pairs: list[tuple[Path, Path]]
+    pairs: list[Pair]
     cache: Cache
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def key(self, index: int) -> str:
-        return _key(self.pairs[index][1])
+        return name_of(self.pairs[index][1])
 
     def files(self, index: int) -> tuple[Path, ...]:
         return self.pairs[index]
@@ -188,50 +69,113 @@ class FolderPairSource:
         return Sample(number, photo=b, other=a)
 
 
+def photo_source(folders: Sequence[Path], cache: Cache) -> Source:
+    """Every photo to measure on: of `test/` where there is one, else of `val/`, else all."""
+    return PhotoSource([path for folder in folders for path in _to_measure(parts_of(folder)).paths], cache)
+
+
 def pair_source(folders: Sequence[Path], cache: Cache) -> Source:
-    """`A/` and `B/` sub-folders if there are any, else side-by-side files. Raises UserError naming unmatched files."""
-    pairs: list[tuple[Path, Path]] = []
-    singles: list[Path] = []
+    """Every pair to measure on, of the same parts. Raises UserError naming files without partner."""
+    pairs, singles = _read_pairs(folders, cache, None)
+    if singles:
+        return SideBySideSource([path for parts in singles for path in _to_measure(parts).paths], cache)
+    return FolderPairSource([pair for parts, _ in pairs for pair in _to_measure(parts)], cache)
+
+
+def open_photos(folders: Sequence[Path], cache: Cache, share: float) -> Opened:
+    """Photos to train and to validate on."""
+    reading: Reading[Path] = Reading("photos")
+    for parts in map(parts_of, folders):
+        reading.add(*paths_of(parts))
+    return reading.opened(lambda paths: PhotoSource(paths, cache), share)
+
+
+def open_pairs(folders: Sequence[Path], cache: Cache, share: float, unmatched: Unmatched) -> Opened:
+    """Pairs to train and to validate on, in two folders or side by side in one file.
+
+    Raises UserError for what cannot be pairs and, with `unmatched` "error", for files without partner.
+    """
+    pairs, singles = _read_pairs(folders, cache, unmatched)
+    if singles:
+        in_one: Reading[Path] = Reading("pairs")
+        for parts in singles:
+            found, called = paths_of(parts)
+            in_one.add(found, f"side by side{' in ' * bool(called)}{called}")
+        return in_one.opened(lambda paths: SideBySideSource(paths, cache), share)
+    in_two: Reading[Pair] = Reading("pairs")
+    for matched, called in pairs:
+        in_two.add(matched, called)
+    return in_two.opened(lambda found: FolderPairSource(found, cache), share)
+
+
+def paths_of(parts: Mapping[Part, Listed]) -> tuple[dict[Part, list[Path]], str]:
+    """The files of each part, and what the folder of those to train on is called if it is a part."""
+    called = (
+        f"{parts['train'].root.name}/"
+        if len(parts) > 1 and parts["train"].root.name.lower().startswith("train")
+        else ""
+    )
+    return {part: listed.paths for part, listed in parts.items()}, called
+
+
+Read = tuple[dict[Part, list[Pair]], str]
+Parts = TypeVar("Parts")
+
+
+def _to_measure(parts: Mapping[Part, Parts]) -> Parts:
+    return next(parts[part] for part in (*reversed(HELD), *parts) if part in parts)
+
+
+def _read_pairs(
+    folders: Sequence[Path], cache: Cache, unmatched: Unmatched | None
+) -> tuple[list[Read], list[dict[Part, Listed]]]:
+    """Folders with two sides, and those whose files are pairs in one. Raises UserError unless all are of one kind."""
+    pairs: list[Read] = []
+    singles: list[dict[Part, Listed]] = []
     for folder in folders:
-        if (folder / "A").is_dir() and (folder / "B").is_dir():
-            pairs += _matched(folder)
+        sides = sides_of(folder)
+        if sides is None:
+            singles.append(_side_by_side(folder, cache))
         else:
-            singles += find_photos([folder])
+            matched = {part: _matched(folder, two, unmatched) for part, two in sides.parts.items()}
+            pairs.append((matched, sides.called))
     if pairs and singles:
         raise UserError("data.path: some folders have A/ and B/ and some have not: use one layout")
-    return FolderPairSource(pairs, cache) if pairs else SideBySideSource(singles, cache)
+    return pairs, singles
 
 
-def _matched(folder: Path) -> list[tuple[Path, Path]]:
-    sides = [
-        {p.relative_to(folder / side).with_suffix("").as_posix(): p for p in find_photos([folder / side])}
-        for side in "AB"
-    ]
-    lonely = sorted(sides[0].keys() ^ sides[1].keys())
-    if lonely:
-        side = "B" if lonely[0] in sides[0] else "A"
+def _side_by_side(folder: Path, cache: Cache) -> dict[Part, Listed]:
+    parts = parts_of(folder)
+    paths = [path for listed in parts.values() for path in listed.paths]
+    if not could_be_pairs(paths, cache):
         raise UserError(
-            f"data.path: {len(lonely)} files in '{folder}' have no partner, first '{lonely[0]}': missing in {side}/"
+            f"data.path: the {len(paths)} files in '{folder}' are no pairs side by side (left and right halves do not "
+            f"belong together): lay them out as {LAYOUTS}"
         )
-    return [(sides[0][name], sides[1][name]) for name in sorted(sides[0])]
+    return parts
 
 
-def split(source: Source, validation_share: float) -> tuple[list[int], list[int]]:
-    """Indices for training and for validation: the stated share with the lowest hashes of their names validates.
+def _matched(folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | None) -> list[Pair]:
+    """Files of the same name. Raises UserError for two files of one name on a side, and where nothing matches."""
+    a, b = (_by_name(side) for side in sides)
+    names = [side.root.relative_to(folder).as_posix() for side in sides]
+    lonely = [f"'{name}': missing in {names[1 if name in a else 0]}/" for name in sorted(a.keys() ^ b.keys())]
+    both = [(a[name], b[name]) for name in sorted(a.keys() & b.keys())]
+    if lonely:
+        listed = ", ".join(lonely[:NAMED]) + ", …" * (len(lonely) > NAMED)
+        said = f"{len(lonely)} files in '{folder}' have no partner, first {listed}"
+        if unmatched != "skip" or not both:
+            instead = ", or set data.unmatched=skip" if unmatched == "error" else ""
+            raise UserError(f"data.path: {said}; give pairs one name{instead}")
+        log.warning("left out: %s", said)
+    return both
 
-    Names alone decide, not where the data lie or in which order. Photos that are added move others only at the
-    boundary and in one direction. With more than one item, at least one validates.
-    """
-    order = sorted(range(len(source)), key=lambda i: hashlib.sha256(source.key(i).encode()).digest())
-    held_out = 0 if len(order) < 2 or validation_share == 0 else max(1, round(validation_share * len(order)))
-    return sorted(order[held_out:]), sorted(order[:held_out])
 
-
-def _key(path: Path) -> str:
-    """Folder and file name: the same wherever the data set lies."""
-    return f"{path.parent.name}/{path.name}"
-
-
-def photo_source(folders: Sequence[Path], cache: Cache) -> Source:
-    """Every photo under the folders."""
-    return PhotoSource(find_photos(folders), cache)
+def _by_name(side: Listed) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in side.paths:
+        name = path.relative_to(side.root).with_suffix("").as_posix()
+        if name in found:
+            raise UserError(f"data.path: '{found[name]}' and '{path}' have one name: which is the pair's? Remove one")
+        found[name] = path
+    return found

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from img2img.data.folder import Source
+from img2img.data.source import Source, name_of
 
 
 def files_of(source: Source) -> list[Path]:
@@ -23,7 +23,7 @@ def identity_of(source: Source) -> dict[str, Any]:
     Names are those that part training from validation, so a data set may lie elsewhere. Nothing is read.
     """
     files = files_of(source)
-    names = [f"{path.parent.name}/{path.name}" for path in files] or [source.key(i) for i in range(len(source))]
+    names = [name_of(path) for path in files] or [source.key(i) for i in range(len(source))]
     sizes = [_size(path) for path in files]
     return {"count": len(names), "bytes": sum(sizes), "names": _digest(names), "sizes": _digest(map(str, sizes))}
 

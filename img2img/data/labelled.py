@@ -9,14 +9,17 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from img2img.data.folder import Cache, find_photos, photos_in
+from img2img.data.layout import HELD, PARTS
+from img2img.data.layout import Part as FolderPart
+from img2img.data.listing import find_photos, photos_in
 from img2img.data.sample import Sample
+from img2img.data.source import Cache, Opened, Reading
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
 
@@ -46,7 +49,6 @@ KNOWN = {
 }
 DEBIAN = Path("/usr/share/datasets")
 _IDX_FILES: dict[Part, str] = {"train": "train", "test": "t10k"}
-_TEST_FOLDERS = ("test", "val")
 
 
 @dataclass
@@ -102,6 +104,10 @@ class ClassFolderSource:
     def label(self, index: int) -> int:
         """The class of an item, without reading it."""
         return self.labels[index]
+
+    def part(self, items: Sequence[int]) -> ClassFolderSource:
+        """Some of them."""
+        return replace(self, paths=[self.paths[i] for i in items], labels=[self.labels[i] for i in items])
 
 
 LabelledSource = ArraySource | ClassFolderSource
@@ -206,12 +212,55 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
+def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
+    """Pictures with classes to train on, and to validate on: of `val/`, else of `test/`, else a share held out."""
+    source = labelled_source(paths, cache)
+    reading: Reading[int] = Reading("pictures")
+    if isinstance(source, ArraySource):
+        reading.add({"train": range(len(source))}, f"the training part of {paths[0]}")
+        return reading.opened(lambda _: source, share)
+    folder = Path(paths[0]).expanduser().resolve()
+    roots, whole = _class_roots(folder), source
+    parts: dict[FolderPart, range] = {"train": range(len(source))}
+    for part in (p for p in HELD if p in roots):
+        whole, first = _joined(whole, _classes_in(roots[part], cache)), len(whole)
+        parts[part] = range(first, len(whole))
+    reading.add(parts, f"{len(source.class_names)} classes{' in train/' * (roots['train'] != folder)}")
+    kept = [*reading.train, *reading.held]
+    return reading.opened(lambda _: whole.part(kept), share)
+
+
 def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
     """What torchvision's ImageFolder finds, `CLASS/photo.jpg`, below `train/` and `test/` where there are such."""
     if not folder.is_dir():
         find_photos([folder])  # says what is wrong
-    inside = _part_folder(folder, part)
-    names, found = _listed(inside)
+    roots = _class_roots(folder)
+    if part == "train":
+        return _classes_in(roots["train"], cache, [root for held, root in roots.items() if held != "train"])
+    tests = [roots[held] for held in reversed(HELD) if held in roots]
+    if not tests:
+        raise UserError(f"data.path: '{folder}' has no train/ and test/ with the classes in each: part it so")
+    return _classes_in(tests[0], cache)
+
+
+def _class_roots(folder: Path) -> dict[FolderPart, Path]:
+    """Where the classes of each part are: `train/` beside `val/` or `test/`, or these two beside the classes."""
+    inside = {d.name.lower(): d for d in sorted(folder.iterdir()) if d.is_dir()}
+    roots = {part: inside[word] for part, words in PARTS.items() for word in words if word in inside}
+    held = {part: root for part, root in roots.items() if part in HELD}
+    if "train" in roots:
+        return roots if held else {"train": folder}
+    classes = set(inside) - {root.name.lower() for root in held.values()}
+    beside = {part: root for part, root in held.items() if _folders(root) and set(_folders(root)) <= classes}
+    return {"train": folder, **beside}
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(d.name.lower() for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
+
+
+def _classes_in(inside: Path, cache: Cache, without: Sequence[Path] = ()) -> ClassFolderSource:
+    names, found = _listed(inside, without)
     empty = [name for label, name in enumerate(names) if label not in {known for _, known in found}]
     if len(names) < 2 or empty:
         what = f"'{empty[0]}' holds no photo" if empty else f"{len(names)} folders in it"
@@ -221,26 +270,28 @@ def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
     return ClassFolderSource([p for p, _ in found], [label for _, label in found], names, cache)
 
 
-def _listed(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
+def _joined(train: ClassFolderSource, held: ClassFolderSource) -> ClassFolderSource:
+    """Both parts, with the classes of the first. Raises UserError for a class that is not trained on."""
+    strange = [name for name in held.class_names if name not in train.class_names]
+    if strange:
+        where = held.paths[0].parents[1]
+        raise UserError(f"data.path: class '{strange[0]}' of '{where}' has no photo to train on: give both one naming")
+    labels = [train.class_names.index(held.class_names[label]) for label in held.labels]
+    return ClassFolderSource(train.paths + held.paths, train.labels + labels, train.class_names, train.cache)
+
+
+def _listed(folder: Path, without: Sequence[Path]) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
     """Classes and photos with their class as ImageFolder lists them; what is hidden or no photo is passed over."""
     declare_torchvision_ops()
     from torchvision.datasets import ImageFolder
 
-    names = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    folders = (d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    names = sorted(d.name for d in folders if d not in without)
     if not names:
         return (), []  # which it refuses
     labels, photos = {name: label for label, name in enumerate(names)}, {str(path) for path in photos_in(folder)}
     listed = ImageFolder.make_dataset(folder, labels, is_valid_file=photos.__contains__, allow_empty=True)
     return tuple(names), [(Path(path), label) for path, label in listed]
-
-
-def _part_folder(folder: Path, part: Part) -> Path:
-    tests = [folder / name for name in _TEST_FOLDERS if (folder / name).is_dir()]
-    if not (folder / "train").is_dir() or not tests:
-        if part == "train":
-            return folder
-        raise UserError(f"data.path: '{folder}' has no train/ and test/ with the classes in each: part it so")
-    return folder / "train" if part == "train" else tests[0]
 
 
 def _loader(known: Known) -> Any:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from img2img.data.folder import Cache, PhotoSource, find_photos, split
+from img2img.data.folder import PhotoSource, paths_of
+from img2img.data.layout import parts_of, sides_of
 from img2img.data.sample import Sample
+from img2img.data.source import Cache, Opened, Reading, name_of
 from img2img.errors import UserError
 
-LAYOUTS = (("trainA", "trainB"), ("A", "B"))
 ORDER = 4  # stream of side A's permutations
 
 
@@ -42,6 +43,7 @@ class UnpairedSource:
     b: Side
     cache: Cache
     seed: int
+    told: str = ""
 
     def __post_init__(self) -> None:
         self.items = PhotoSource(self.b.train + self.b.validation, self.cache)
@@ -89,49 +91,51 @@ class UnpairedSource:
         return int(np.random.default_rng((self.seed, ORDER, epoch)).permutation(count)[place])
 
 
-def two_sides(folders: Sequence[Path], cache: Cache, validation_share: float, seed: int) -> UnpairedSource:
-    """`testA` and `testB` validate where they are; else a share of each side. Raises UserError for a missing side."""
-    a, b = Side([], []), Side([], [])
+def two_sides(folders: Sequence[Path], cache: Cache, share: float, seed: int) -> UnpairedSource:
+    """`valA` and `valB`, else `testA` and `testB`, validate where they are; else a share of each side.
+
+    Raises UserError for a missing side.
+    """
+    sides: tuple[Reading[Path], Reading[Path]] = (Reading("pictures"), Reading("pictures"))
     for folder in folders:
-        for names in LAYOUTS:
-            found = [(folder / name).is_dir() for name in names]
-            if all(found):
-                more_a, more_b = _sides(folder, names, cache, validation_share)
-                a, b = a.joined(more_a), b.joined(more_b)
-                break
-            if any(found):
-                there, missing = names if found[0] else names[::-1]
-                raise UserError(f"data.path: '{folder}' has {there}/ and no {missing}/: two sides are translated")
-        else:
+        found = sides_of(folder)
+        if found is None:
             raise UserError(
                 f"data.path: '{folder}' has no trainA/ and trainB/ (or A/ and B/); task.side_a makes A from photos"
             )
-    return UnpairedSource(a, b, cache, seed)
+        for place, side in enumerate(sides):
+            side.add({part: two[place].paths for part, two in found.parts.items()}, found.called)
+    a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)
+    return UnpairedSource(a, b, cache, seed, _told(sides[1], a, b, share))
 
 
-def two_halves(folders: Sequence[Path], cache: Cache, validation_share: float, seed: int) -> UnpairedSource:
+def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -> UnpairedSource:
     """Photos parted by the hashes of their names, so that no photo is on both sides."""
-    paths = find_photos(folders)
-    if len(paths) < 2:
+    both: Reading[Path] = Reading("pictures")
+    for parts in map(parts_of, folders):
+        both.add(*paths_of(parts))
+    train, held = _halves(both.train), _halves(both.held)
+    if not train[0]:
         raise UserError(f"data.path: one photo in '{folders[0]}', and the two sides show different ones: add photos")
-    source = PhotoSource(paths, cache)
-    order = sorted(range(len(paths)), key=lambda i: hashlib.sha256(f"side {source.key(i)}".encode()).digest())
+    sides = [replace(both, train=train[place], held=held[place]) for place in (0, 1)]
+    a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)
+    return UnpairedSource(a, b, cache, seed, _told(both, a, b, share))
+
+
+def _halves(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    order = sorted(paths, key=lambda path: hashlib.sha256(f"side {name_of(path)}".encode()).digest())
     half = len(order) // 2
-    parted = [sorted(paths[i] for i in part) for part in (order[:half], order[half:])]
-    a, b = (_hash_split(part, cache, validation_share) for part in parted)
-    return UnpairedSource(a, b, cache, seed)
+    return sorted(order[:half]), sorted(order[half:])
 
 
-def _sides(folder: Path, names: tuple[str, str], cache: Cache, share: float) -> tuple[Side, Side]:
-    train = [find_photos([folder / name]) for name in names]
-    tests = [folder / "testA", folder / "testB"]
-    if not any(test.is_dir() for test in tests):
-        a, b = (_hash_split(paths, cache, share) for paths in train)
-        return a, b
-    a, b = (Side(paths, find_photos([test])) for paths, test in zip(train, tests, strict=True))
-    return a, b
+def _side(opened: Opened) -> Side:
+    paths = [opened.source.files(index)[0] for index in range(len(opened.source))]
+    return Side([paths[i] for i in opened.train], [paths[i] for i in opened.validation])
 
 
-def _hash_split(paths: list[Path], cache: Cache, share: float) -> Side:
-    train, held_out = split(PhotoSource(paths, cache), share)
-    return Side([paths[i] for i in train], [paths[i] for i in held_out])
+def _told(reading: Reading[Path], a: Side, b: Side, share: float) -> str:
+    trained, held = (
+        f"{len(a.train)} + {len(b.train)}",
+        len(b.validation) and f"{len(a.validation)} + {len(b.validation)}",
+    )
+    return reading.told(trained, held, share)

@@ -16,8 +16,9 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from img2img.data.folder import Cache, Source, pair_source, photo_source
+from img2img.data.folder import pair_source, photo_source
 from img2img.data.sample import Sample
+from img2img.data.source import Cache, Source
 from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit

@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
-from img2img.data.folder import parted, photos_and_others
+from img2img.data.listing import parted, photos_and_others
 from img2img.files import longest_name, shortened
 from img2img.pixels.file_kind import FileKind
 from img2img.pixels.images import photo_suffixes

@@ -205,6 +205,7 @@ class Trainer:
             "images": self.done * self._images_per_step(),
             "minutes": round(self.seconds / 60, 2),
             "photos": self.photos.count,
+            "data": self.photos.told,
             "left_out": self._left_out(),
             **validation["validation"],
             **validation,
@@ -386,7 +387,8 @@ class Trainer:
             raise UserError(f"--out: '{self.out}' already holds a run: add --resume to go on, or choose another folder")
         checkpoint = latest_checkpoint(self.out / "checkpoints") if resume else None
         if checkpoint is not None:
-            _check_same_run(checkpoint.facts["recipe"], self.recipe.fields())
+            saved = Recipe.parse(checkpoint.facts["recipe"], where=f"--resume: the run in '{self.out}'")
+            _check_same_run(saved.fields(), self.recipe.fields())
         return checkpoint
 
     def _prepare_folder(self) -> None:
@@ -398,6 +400,8 @@ class Trainer:
     def _open_data(self) -> Photos:
         photos = load_photos(self.recipe.task, self.recipe.data, self.recipe.seed)
         photos.train.check()
+        if self.main and self.recipe.task.reads != "none":
+            log.warning("data: %s", photos.told)
         if self.recipe.task.reads != "none" and samples_dir() in map(resolve_folder, self.recipe.data.path):
             log.warning("%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count)
         return photos

@@ -1,0 +1,63 @@
+"""Photos among the files of folders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from img2img.errors import UserError
+from img2img.pixels.file_kind import PHOTO, FileKind, counted, file_kind
+from img2img.pixels.images import photo_suffixes
+
+log = logging.getLogger("img2img")
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """All photos under a folder, sorted; hidden files and folders are passed over. See `photos_and_others`."""
+    return photos_and_others(folder)[0]
+
+
+def photos_and_others(folder: Path) -> tuple[list[Path], list[FileKind]]:
+    """All photos under a folder, sorted, and the kinds of those pictures and videos that cannot be opened here.
+
+    A photo's suffix, in any case, is enough (who opens a damaged one says so); for the rest the content decides.
+    """
+    inside = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    return parted(sorted(p for p in inside if p.is_file()))
+
+
+def parted(files: Sequence[Path]) -> tuple[list[Path], list[FileKind]]:
+    """Photos among files, and the kinds of the others that cannot be opened here."""
+    suffixes = photo_suffixes()
+    photos: list[Path] = []
+    others: list[FileKind] = []
+    for path in files:
+        kind = PHOTO if path.suffix.lower() in suffixes else _kind(path)
+        if kind is not None:
+            photos.append(path) if kind.readable else others.append(kind)
+    return photos, others
+
+
+def _kind(path: Path) -> FileKind | None:
+    try:
+        return file_kind(path)
+    except OSError:  # may not be read: nothing says that it is a photo
+        return None
+
+
+def find_photos(folders: Sequence[Path]) -> list[Path]:
+    """All photos under the folders. Raises UserError for a folder that is not there or holds no photo."""
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            what = "is a file, not a folder" if folder.exists() else "does not exist"
+            raise UserError(f"data.path: '{folder}' {what}: give a folder of photos")
+        inside, others = photos_and_others(folder)
+        if not inside:
+            passed = f" (but {counted(others)})" if others else ""
+            raise UserError(f"data.path: no photo in '{folder}'{passed}: put JPEG, PNG, TIFF or WebP files there")
+        if others:
+            log.warning("data.path: '%s': passed over: %s", folder, counted(others))
+        found += inside
+    return found

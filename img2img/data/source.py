@@ -1,0 +1,173 @@
+"""What a source of samples is, the one road to a photo's pixels, and which items train and which validate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from img2img.data.layout import HELD, Part
+from img2img.data.sample import Sample
+from img2img.errors import UserError
+from img2img.pixels.images import decode_rgb8
+from img2img.pixels.whole import looks_whole
+
+
+class Source(Protocol):
+    """Anything with photos in it: `len`, and the sample at a place."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, number: int) -> Sample:
+        """The `index`-th item as sample `number`; raises UserError when its file is broken."""
+
+    def key(self, index: int) -> str:
+        """A stable name of the item, by which training and validation are told apart."""
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        """The files the item is read from; none for what lies in memory."""
+
+
+class Cache:
+    """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used up.
+
+    What cannot be read is remembered with its reason, so that whatever asks again is refused at once, and all that was
+    left out can be told.
+    """
+
+    def __init__(self, budget_mb: int) -> None:
+        self.left = budget_mb * 2**20
+        self.kept: dict[Path, np.ndarray] = {}
+        self.broken: dict[Path, str] = {}
+
+    def read(self, path: Path) -> np.ndarray:
+        """The photo as (H,W,3) uint8. Raises UserError when its file cannot be read."""
+        if path in self.broken:
+            raise UserError(self.broken[path])
+        if path in self.kept:
+            return self.kept[path]
+        try:
+            picture = decode_rgb8(path)
+        except (UserError, OSError) as error:
+            raise self.refused(path, str(error)) from error
+        if picture.nbytes <= self.left:
+            self.left -= picture.nbytes
+            self.kept[path] = picture
+        return picture
+
+    def refused(self, path: Path, reason: str) -> UserError:
+        """The error to raise for a file that is of no use, now and whenever it is asked for again."""
+        self.broken[path] = reason
+        return UserError(reason)
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Find broken files before training does, by their ends; only what looks broken is decoded to make sure."""
+        for path in paths:
+            if path not in self.broken and not looks_whole(path):
+                with suppress(UserError):
+                    self.read(path)
+
+
+@dataclass
+class Files:
+    """A sample in each of a list of files."""
+
+    paths: list[Path]
+    cache: Cache
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def key(self, index: int) -> str:
+        return name_of(self.paths[index])
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return (self.paths[index],)
+
+
+def split(source: Source, validation_share: float) -> tuple[list[int], list[int]]:
+    """Indices for training and for validation: the stated share with the lowest hashes of their names validates.
+
+    Names alone decide, not where the data lie or in which order. Photos that are added move others only at the
+    boundary and in one direction. With more than one item, at least one validates.
+    """
+    order = sorted(range(len(source)), key=lambda index: name_hash(source, index))
+    held_out = 0 if len(order) < 2 or validation_share == 0 else max(1, round(validation_share * len(order)))
+    return sorted(order[held_out:]), sorted(order[:held_out])
+
+
+def name_of(path: Path) -> str:
+    """Folder and file name: the same wherever the data set lies."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def name_hash(source: Source, index: int) -> bytes:
+    """By which photos are put in an order that has nothing to do with what they show."""
+    return hashlib.sha256(source.key(index).encode()).digest()
+
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Opened:
+    """A source, which of its items train and which validate, and what is told about where they come from."""
+
+    source: Source
+    train: list[int]
+    validation: list[int]
+    told: str
+    parted: bool = False  # what validates is a part of its own, in the order of its names
+
+    def first(self, most: int) -> list[int]:
+        """Validation items, those to look at before others: a part's are chosen by hash, so that they are of all
+        kinds."""
+        if not self.parted:
+            return self.validation
+        by_name = sorted(self.validation, key=lambda index: name_hash(self.source, index))
+        return sorted(by_name[:most]) + by_name[most:]
+
+
+@dataclass
+class Reading(Generic[Item]):
+    """What was read from folders: items to train and to validate on, and the parts they come from."""
+
+    what: str  # "photos"
+    train: list[Item] = field(default_factory=list)
+    held: list[Item] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)  # "A/ and B/"
+    held_from: list[str] = field(default_factory=list)  # "val/"
+    unused: list[str] = field(default_factory=list)  # "10 in test/"
+
+    def add(self, parts: Mapping[Part, Sequence[Item]], called: str = "") -> None:
+        """Take in a folder: `val` validates, and where there is none, `test`. Neither is ever trained on."""
+        self.train += parts.get("train", ())
+        held = next((part for part in HELD if parts.get(part)), None)
+        if held is not None:
+            self.held += parts[held]
+            self.held_from.append(f"{held}/")
+        self.unused += [f"{len(parts[p])} in {p}/" for p in HELD if parts.get(p) and p != held]
+        self.called += [called] if called else []
+
+    def opened(self, source_of: Callable[[list[Item]], Source], share: float) -> Opened:
+        """With a share of the training items held out where no part is there to validate on."""
+        source, first = source_of(self.train + self.held), len(self.train)
+        whole = list(range(first)), list(range(first, len(source)))
+        train, validation = whole if self.held else split(source, share)
+        return Opened(source, train, validation, self.told(len(train), len(validation), share), bool(self.held))
+
+    def told(self, train: int | str, validation: int | str, share: float) -> str:
+        """`60 pairs: A/ and B/; 12 for validation from val/`."""
+        called = ", ".join(dict.fromkeys(self.called))
+        words = [f"{train} {self.what}{': ' * bool(called)}{called}"]
+        if self.held:
+            words.append(f"{validation} for validation from {', '.join(dict.fromkeys(self.held_from))}")
+        elif validation:
+            words.append(f"{validation} for validation, held out of them (data.validation_share={share:g})")
+        words += [f"{unused} not used" for unused in self.unused]
+        return "; ".join(words)
