@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 from img2img.errors import UserError
 
@@ -16,7 +21,8 @@ from img2img.errors import UserError
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is fsynced and renamed onto `path`, on any error removed.
 
-    The temporary name keeps the suffix, because writers such as OpenCV choose the codec by it.
+    The temporary name keeps the suffix, because writers such as OpenCV choose the codec by it. An OSError of the
+    temporary file (a full disk) bears the name of `path`.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -24,14 +30,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
+        with naming(target, instead_of=name):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, instead_of: str | None = None) -> Iterator[None]:
+    """Give an OSError that names no file, or `instead_of`, the name of the file that is being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, instead_of):
+            raise
+        if error.errno is None:  # Pillow's
+            raise OSError(f"{error}: '{path}'") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -77,6 +97,20 @@ def _cut(text: str, most_bytes: int) -> str:
     while len(os.fsencode(text)) > most_bytes:
         text = text[: max(most_bytes // 4, len(text) - max(1, (len(os.fsencode(text)) - most_bytes) // 4))]
     return text
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str] | None = None) -> None:
+    """Write contiguous CPU tensors as safetensors; not atomic by itself. Raises OSError, as any other writer does."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path, header)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _umask() -> int:

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from img2img.errors import UserError
-from img2img.files import atomic_path
+from img2img.files import atomic_path, write_tensors
 from img2img.recipe import Recipe
 
 FORMAT = "img2img/1"
@@ -54,7 +53,8 @@ def save_model(path: Path, generator: nn.Module, recipe: Recipe, card: Card, *, 
     """Write a model file atomically; `half` stores weights in fp16 (they are loaded as fp32 again)."""
     header = {"format": FORMAT, "recipe": json.dumps(recipe.fields()), "card": card.model_dump_json()}
     with atomic_path(path) as temporary:
-        save_file({name: _stored(value, half) for name, value in generator.state_dict().items()}, temporary, header)
+        weights = {name: _stored(value, half) for name, value in generator.state_dict().items()}
+        write_tensors(temporary, weights, header)
 
 
 def read_header(path: Path) -> Header:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from img2img.files import atomic_path, write_text
+from img2img.files import atomic_path, write_tensors, write_text
 
 log = logging.getLogger("img2img")
 
@@ -30,30 +31,53 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write weights first, then the facts with their checksum: a checkpoint without facts does not exist."""
+    """Write weights first, then the facts with their checksum: a checkpoint without facts does not exist.
+
+    Only then older ones go, and those of later steps: a run that has come back before them found them damaged.
+    """
     path = folder / f"step_{checkpoint.facts['step']:08d}.safetensors"
+    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
     with atomic_path(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}, temporary)
+        write_tensors(temporary, tensors)
         checksum = _sha256(temporary)
     write_text(path.with_suffix(".json"), json.dumps({**checkpoint.facts, "sha256": checksum}))
-    for old in sorted(folder.glob("step_*.json"))[:-KEPT]:
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
-        old.unlink()
+    kept = [p.stem for p in sorted(folder.glob("step_*.json")) if p.stem <= path.stem][-KEPT:]
+    for old in folder.iterdir():  # also what a kill has left behind half-written
+        if old.name.lstrip(".").startswith("step_") and old.name.split(".")[0] not in kept:
+            old.unlink(missing_ok=True)
     return path
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest checkpoint that is whole; damaged ones are named and passed over. None when there is none."""
-    for facts_file in sorted(folder.glob("step_*.json"), reverse=True):
-        weights = facts_file.with_suffix(".safetensors")
+    checkpoint, damage = whole_checkpoint(folder)
+    for line in damage:
+        log.warning("checkpoint %s: trying the one before", line)
+    return checkpoint
+
+
+def whole_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, None when there is none, and what is wrong with each that is newer."""
+    damage: list[str] = []
+    for name in sorted({path.stem for path in folder.glob("step_*")}, reverse=True):
         try:
-            facts = json.loads(facts_file.read_text())
-            if _sha256(weights) == facts["sha256"]:
-                return Checkpoint(load_file(weights), facts)
-            log.warning("checkpoint %s is damaged (checksum), trying the one before", weights.name)
-        except (OSError, ValueError, KeyError) as error:
-            log.warning("checkpoint %s cannot be read (%s), trying the one before", weights.name, error)
-    return None
+            return _read(folder / name), damage
+        except FileNotFoundError as error:
+            damage.append(f"{name} has no {Path(error.filename).suffix} file")
+        except OSError as error:
+            damage.append(f"{name} cannot be read ({error.strerror})")
+        except (ValueError, KeyError, TypeError, SafetensorError):
+            damage.append(f"{name} is damaged")
+    return None, damage
+
+
+def _read(path: Path) -> Checkpoint:
+    """Raises what its files may give rise to."""
+    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    weights = path.with_suffix(".safetensors")
+    if _sha256(weights) != facts["sha256"]:
+        raise ValueError("checksum")
+    return Checkpoint(load_file(weights), facts)
 
 
 def optimizer_tensors(optimizer: Optimizer, prefix: str) -> dict[str, Tensor]:

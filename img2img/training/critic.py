@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -19,8 +18,6 @@ from img2img.models.blocks import DiscriminatorConfig, Judged
 from img2img.recipe import OptimizerChoice
 from img2img.training.player import Player
 from img2img.training.replay import ReplayPool
-
-log = logging.getLogger("img2img")
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,11 @@ class Critic:
         """One optimizer step on micro-batches of (real, made); returns losses and vital signs by name."""
         self.player.network.requires_grad_(True).train()
         values: dict[str, float] = {}
-        for place, (real, fake) in enumerate(turns):
+        for real, fake in turns:
             fake = fake.detached()
-            with self.player.sync(last=place == len(turns) - 1):
-                loss, parts = self._losses(real, self.pool.exchange(fake) if self.pool is not None else fake)
-                loss = loss * self.adversarial.d_loss_weight
-                self.player.backward(loss, len(turns))
+            loss, parts = self._losses(real, self.pool.exchange(fake) if self.pool is not None else fake)
+            loss = loss * self.adversarial.d_loss_weight
+            self.player.backward(loss, len(turns))
             for name, value in {"d_loss": loss.detach(), **parts}.items():
                 values[name] = values.get(name, 0.0) + float(value) / len(turns)
         values["d_grad_norm"] = self.player.update()
@@ -88,7 +84,6 @@ class Critic:
 
     def g_loss(self, real: Shown, fake: Shown) -> Tensor:
         """The generator's adversarial loss, and the information loss where codes are played with."""
-        # Through the bare network, frozen: DDP's hooks must not count this pass as one of D's own.
         judge = self.player.unwrapped.requires_grad_(False)
         fake_scores, recognised = self._scores(judge, fake)
         with torch.no_grad():
@@ -183,8 +178,6 @@ class Critic:
         self.objective.load_state_dict(under("objective.", tensors))
         if self.pool is not None:  # an empty pool is falsy
             self.pool.load_state(under("replay.", tensors))
-            if self.accelerator.num_processes > 1:
-                log.warning("the replay pool of the first process is taken up by all: not the run it would have been")
 
 
 def vital_signs(real: Tensor, fake: Tensor, head: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ from img2img.tasks.base import Judge, Row
 from img2img.tasks.baseline import trivial_answers
 from img2img.training.critic import Critic, under
 from img2img.training.player import Average, Player
+from img2img.training.processes import reduce_buffers
 from img2img.training.schedule import learning_rate_factor
 
 
@@ -93,17 +94,18 @@ class Game(Generic[Made]):
             values |= self._critics_learn(micro_batches, made or self._made_quietly(micro_batches))
         if made is not None:
             values |= self._generator_step(micro_batches, made, Heard() if self._joined(number) else None)
+        reduce_buffers([self.generator, *(critic.player.bare for critic in self.critics.values())], self.accelerator)
+        if made is not None:
             rounds = self.recipe.adversarial.rounds if self.recipe.adversarial else 1
             self.average.follow(self.generator, self._images(), number // rounds)  # of G's own steps
         return values
 
     def _generator_step(self, batches: Sequence[Batch], made: Sequence[Made], heard: Heard | None) -> dict[str, float]:
         values: dict[str, float] = {}
-        for place, (batch, one) in enumerate(zip(batches, made, strict=True)):
-            with self.player.sync(last=place == len(batches) - 1):
-                parts = self._losses(batch, one, heard)
-                loss = torch.stack([weight * value for weight, value in parts.values()]).sum()
-                total = self.player.backward(loss, len(batches))
+        for batch, one in zip(batches, made, strict=True):
+            parts = self._losses(batch, one, heard)
+            loss = torch.stack([weight * value for weight, value in parts.values()]).sum()
+            total = self.player.backward(loss, len(batches))
             for name, (_, value) in parts.items():
                 values[name] = values.get(name, 0.0) + float(value.detach()) / len(batches)
             values["g_loss"] = values.get("g_loss", 0.0) + total

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from typing import Any
 
 import torch
@@ -16,10 +15,7 @@ from img2img.models.blocks import channels_last
 from img2img.recipe import OptimizerChoice
 from img2img.training.checkpoint import optimizer_tensors, restore_optimizer
 from img2img.training.muon import Muon
-
-
-class TrainingError(Exception):
-    """The run cannot go on (NaN); what was saved is good."""
+from img2img.training.processes import TrainingError, reduce_gradients
 
 
 class Trouble(TrainingError):
@@ -35,11 +31,14 @@ class Player:
         self.accelerator, self.choice, self.clip_norm = accelerator, choice, clip_norm
         self.bare = channels_last(network.to(accelerator.device))
         self.plain: Any = self.bare.forward  # before Accelerate wraps it in autocast: penalties run in fp32
-        self.network, self.optimizer = accelerator.prepare(self.bare, _optimizer(self.bare, choice, accelerator))
+        # "Evaluation" keeps Accelerate's wrapper of several processes away: gradients are reduced in `update`.
+        self.network = accelerator.prepare_model(self.bare, evaluation_mode=True)
+        self.optimizer = accelerator.prepare_optimizer(_optimizer(self.bare, choice, accelerator))
+        self.loss = 0.0  # since the last step
 
     @property
     def unwrapped(self) -> nn.Module:
-        """The network without its processes' wrapper."""
+        """The network without a wrapper of Accelerate's."""
         return self.accelerator.unwrap_model(self.network)
 
     def set_rate(self, factor: float) -> None:
@@ -47,28 +46,25 @@ class Player:
         for group in self.optimizer.param_groups:
             group["lr"] = self.choice.lr * factor
 
-    @contextmanager
-    def sync(self, last: bool) -> Iterator[None]:
-        """Processes exchange gradients only with the last of accumulated batches."""
-        if last:
-            yield
-        else:
-            with self.accelerator.no_sync(self.network):
-                yield
-
     def backward(self, loss: Tensor, parts: int = 1) -> float:
-        """Refuse NaN before it reaches the weights; returns this part's share of the loss."""
-        value = float(loss.detach())
-        if value != value or value in (float("inf"), float("-inf")):
-            raise TrainingError("the loss is not a number any more (NaN or infinite)")
-        self.accelerator.backward(loss / parts)
-        return value / parts
+        """Add a part's gradients to those of the step; returns its share of the loss."""
+        share = float(loss.detach()) / parts
+        self.loss += share
+        if math.isfinite(share):  # else `update` ends the run, in all processes at once
+            self.accelerator.backward(loss / parts)
+        return share
 
     def update(self) -> float:
-        """The optimizer's step; returns the norm of the gradient before clipping."""
+        """The optimizer's step on the gradients of all processes; returns their norm before clipping.
+
+        Raises TrainingError for NaN, before it reaches the weights.
+        """
+        loss, self.loss = reduce_gradients(self.bare.parameters(), self.loss, self.accelerator), 0.0
+        if not math.isfinite(loss):
+            raise TrainingError("the loss is not a number any more (NaN or infinite)")
         limit = self.clip_norm if self.clip_norm is not None else float("inf")
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), limit))
-        if norm != norm or norm == float("inf"):
+        if not math.isfinite(norm):
             raise TrainingError("a gradient is not a number any more (NaN or infinite)")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

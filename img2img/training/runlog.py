@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from img2img.files import write_text
+from img2img.files import naming, write_text
 from img2img.training.doctor import NOT_A_NUMBER
 
 
@@ -23,13 +23,15 @@ class RunLog:
         if keep_to_step is not None and path.exists():
             self.rows = [row for row in read_rows(path) if _belongs(row, keep_to_step)]
             write_text(path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
-        self.file = path.open("a", encoding="utf-8")
+        self.file = path.open("ab", buffering=0)  # what does not fit on the disk is not tried again on closing
 
     def write(self, **values: Any) -> None:
-        """Append one object."""
+        """Append one object. Raises OSError with the file's name."""
         self.rows.append(values)
-        self.file.write(json.dumps(values) + "\n")
-        self.file.flush()
+        rest = f"{json.dumps(values)}\n".encode()
+        with naming(self.path):
+            while rest:
+                rest = rest[self.file.write(rest) :]
 
     def close(self) -> None:
         """Close the file."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import platform
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
@@ -35,9 +37,19 @@ from img2img.tasks.baseline import best_numbers, mean_target
 from img2img.tasks.forward import forward, predict_rgb
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.doctor import Diagnosis
+from img2img.training.folder import FolderLock, checkpoint_to_go_on_from
 from img2img.training.game import Answer
 from img2img.training.methods import STEPS
 from img2img.training.player import TrainingError, Trouble
+from img2img.training.processes import (
+    ProcessLost,
+    anywhere,
+    check_processes,
+    first_decides,
+    leave,
+    of_the_first,
+    wait_for_all,
+)
 from img2img.training.report import write_report
 from img2img.training.runlog import Averages, Bar, RunLog
 from img2img.training.treatment import Treatment, row_of, told_before
@@ -82,27 +94,37 @@ class Trainer:
         self.recipe, self.out = recipe, out
         self.accelerator = _accelerator(recipe, device, out)
         self.main = self.accelerator.is_main_process
-        checkpoint = self._start_or_resume(resume)
+        self.lock: FolderLock | None = None  # it and the log are the first process's
+        self.log: RunLog | None = None
+        try:
+            self._set_up(resume)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _set_up(self, resume: bool) -> None:
+        facts, tensors = self._start_or_resume(resume)
         self.photos = self._open_data()
-        torch.manual_seed(recipe.seed)
-        self.step = STEPS[recipe.train.method](recipe, self.accelerator)
+        torch.manual_seed(self.recipe.seed)
+        self.step = STEPS[self.recipe.train.method](self.recipe, self.accelerator)
         self.done, self.seconds, averages = 0, 0.0, None
-        if checkpoint is None:
+        self.model_steps = _steps_of(self.out / "model.safetensors")  # above `done` where newer checkpoints are lost
+        if facts is None:
             self._begin()
         else:
-            self.step.load_state(checkpoint.tensors)
-            self.done, self.seconds = int(checkpoint.facts["step"]), float(checkpoint.facts["seconds"])
-            averages = checkpoint.facts["averages"]
-            self._compare_data(checkpoint.facts)
+            self.done, self.seconds, averages = int(facts["step"]), float(facts["seconds"]), facts["averages"]
+            self._compare_data(facts)
+        self._same_start(tensors)
         self._prepare_folder()  # only now: a mistake in the recipe, the data or train.init leaves nothing behind
         self.averages = Averages(averages)
-        self.log = RunLog(out / "log.jsonl", self.done if resume else None) if self.main else None
+        self.log = RunLog(self.out / "log.jsonl", self.done if resume else None) if self.main else None
         if resume:
             self._say(resumed_from_step=self.done, step=self.done)
-            log.warning("resumed from step %d", self.done) if checkpoint else log.warning(
-                "no checkpoint in %s: starting at 0", out
-            )
-        self.treatment = Treatment(recipe, self.accelerator)
+            if self.main:
+                log.warning("resumed from step %d", self.done) if facts else log.warning(
+                    "no checkpoint in %s: starting at 0", self.out
+                )
+        self.treatment = Treatment(self.recipe, self.accelerator)
         self.baselines: dict[str, Baseline] = {}
         self.stop_wanted = False
 
@@ -110,16 +132,19 @@ class Trainer:
         """Train to `train.steps`; returns the summary that also closes log.jsonl. Raises Interrupted, TrainingError."""
         train = self.recipe.train
         bar = Bar(train.steps, self.done, self.main)
-        self._watch_signals()
+        handlers = self._watch_signals()
         self.saved_at = self.started_at = time.monotonic()
         try:
             for micro_batches in self._batches():
                 self._one_step(micro_batches, bar)
-                if self.stop_wanted:
+                if anywhere(self.stop_wanted, self.accelerator):
                     self._save()
+                    wait_for_all(self.accelerator)
                     raise Interrupted(self.done)
-            return self._finish()
-        except Trouble:
+            summary = self._finish()
+            wait_for_all(self.accelerator)
+            return summary
+        except (Interrupted, Trouble, ProcessLost):
             raise
         except TrainingError as error:
             self._tell(self.treatment.news([*self._rows(), {"step": self.done, "error": str(error)}]))
@@ -129,12 +154,41 @@ class Trainer:
             kept = f"the last good checkpoint in {self.out}/checkpoints is kept" if saved else "nothing was saved yet"
             rates = "train.lr (or adversarial.lr)" if self.recipe.adversarial else "train.lr"
             remedy = f"lower {rates}, or set train.clip_norm=1, and --resume"
+            wait_for_all(self.accelerator)  # a launcher ends all when one ends, and the first is still writing
             raise TrainingError(f"step {self.done + 1}: {error}; {kept}; {remedy}") from error
+        except BaseException as error:
+            leave()  # whatever it is, it has befallen this process alone
+            cause = error.__cause__ if isinstance(error, UserError) else error  # a sample sheet's writer wraps it
+            if isinstance(cause, OSError):
+                raise self._disk_trouble(cause) from error
+            raise
         finally:
             bar.close()
-            self.accelerator.end_training()
-            if self.log is not None:
-                self.log.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what was opened; another run may write in the folder from here on."""
+        with suppress(OSError):  # what TensorBoard could not write any more is not worth more words
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+        if self.log is not None:
+            self.log.close()
+        if self.lock is not None:
+            self.lock.release()
+
+    def _disk_trouble(self, error: OSError) -> TrainingError:
+        """Which file, what is left, and how to go on."""
+        what = f"{error.strerror}: '{error.filename}'" if error.filename else str(error)
+        with suppress(OSError):
+            self._say(step=self.done, error=what)
+        saved = latest_checkpoint(self.out / "checkpoints")
+        kept = f"the checkpoint of step {saved.facts['step']} is kept" if saved else "nothing was saved yet"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space there" if full else "see to that file or disk"
+        again = "go on with --resume" if saved else "start again with another --out"
+        return TrainingError(f"step {self.done}: {what}; {kept}; {remedy}, then {again}")
 
     def _one_step(self, micro_batches: list[Batch], bar: Bar) -> None:
         train, before = self.recipe.train, time.monotonic()
@@ -171,6 +225,7 @@ class Trainer:
         if self.treatment.wants_stop(found):
             self._save()
             self._report()
+            wait_for_all(self.accelerator)
             worst = found[0].line if found else "stopped by the main process"
             raise Trouble(f"step {self.done}: {worst}; train.on_trouble=stop, everything is saved: --resume goes on")
         remedy = self.treatment.adapt(self._rows(), self.step)
@@ -331,7 +386,8 @@ class Trainer:
             "left_out": self.photos.left_out,
         }
         save_checkpoint(self.out / "checkpoints", Checkpoint(self.step.state(), facts))
-        save_model(self.out / "model.safetensors", self.step.ema, self.recipe, self._card(overlap, metrics))
+        if self.done >= self.model_steps or overlap:  # never a better one by one that learned less
+            save_model(self.out / "model.safetensors", self.step.ema, self.recipe, self._card(overlap, metrics))
 
     def _card(self, overlap: bool, metrics: dict[str, Any] | None) -> Card:
         data = self.recipe.data
@@ -381,15 +437,33 @@ class Trainer:
                 f"train.init: '{name}' has another network; write its generator in the recipe: {theirs}"
             ) from error
 
-    def _start_or_resume(self, resume: bool) -> Checkpoint | None:
-        started = (self.out / "log.jsonl").exists()
-        if started and not resume:
-            raise UserError(f"--out: '{self.out}' already holds a run: add --resume to go on, or choose another folder")
-        checkpoint = latest_checkpoint(self.out / "checkpoints") if resume else None
-        if checkpoint is not None:
-            saved = Recipe.parse(checkpoint.facts["recipe"], where=f"--resume: the run in '{self.out}'")
-            _check_same_run(saved.fields(), self.recipe.fields())
-        return checkpoint
+    def _start_or_resume(self, resume: bool) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:
+        """The facts of the checkpoint to go on from, None for a fresh start; its tensors, in the first process."""
+        tensors: dict[str, torch.Tensor] = {}
+
+        def looked_up() -> dict[str, Any] | None:
+            self.lock = FolderLock(self.out)
+            checkpoint = checkpoint_to_go_on_from(self.out, resume=resume)
+            if checkpoint is None:
+                return None
+            _check_same_run(_read_today(checkpoint.facts, self.recipe), self.recipe.fields())
+            tensors.update(checkpoint.tensors)
+            return checkpoint.facts
+
+        return first_decides(looked_up, self.accelerator), tensors
+
+    def _same_start(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take up a checkpoint's tensors; the first process's state in all."""
+        if tensors:
+            try:
+                self.step.load_state(tensors)
+            except (KeyError, IndexError, RuntimeError, ValueError) as error:
+                raise UserError(_OTHER_VERSION) from error
+        if self.accelerator.num_processes == 1:
+            return
+        self.step.load_state(of_the_first(self.step.state(), self.accelerator))
+        if tensors and any(critic.pool for critic in self.step.critics.values()):
+            log.warning("the replay pool of the first process is taken up by all: not the run it would have been")
 
     def _prepare_folder(self) -> None:
         if self.main:
@@ -419,23 +493,32 @@ class Trainer:
         if self.log is not None:
             self.log.write(**values)
 
-    def _watch_signals(self) -> None:
-        """Ctrl-C and SIGTERM end the run after the step at hand; the second Ctrl-C is the terminal's own."""
+    def _watch_signals(self) -> dict[int, Any]:
+        """Ctrl-C and SIGTERM end the run after the step at hand; the second Ctrl-C is the terminal's own.
+
+        In several processes it is not: their launcher passes on the signal that the terminal has sent already. Returns
+        the handlers as they were.
+        """
 
         def ask(number: int, frame: Any) -> None:
             self.stop_wanted = True
+            if self.accelerator.num_processes > 1:
+                return
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
         try:
-            signal.signal(signal.SIGINT, ask)
-            signal.signal(signal.SIGTERM, ask)
-        except ValueError:  # not the main thread (the app): there the caller sets stop_wanted
-            pass
+            return {number: signal.signal(number, ask) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: there the caller sets stop_wanted
+            return {}
 
 
 def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=True)  # a process may train one recipe after another
-    chosen, on_cpu = pick_device(device), device == "cpu"
+    chosen = pick_device(device)
+    on_cpu = (
+        chosen.type == "cpu"
+    )  # also where `auto` finds nothing else: Accelerate must know, or it starts no processes
+    check_processes(chosen)
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)  # a single process of Accelerate's runs on the current one
     precision = precision_for(PartialState(cpu=on_cpu).device, recipe.train.precision)
@@ -444,7 +527,6 @@ def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
         mixed_precision="bf16" if precision == torch.bfloat16 else "no",
         log_with="tensorboard",
         project_dir=out,
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
 
 
@@ -459,6 +541,23 @@ _FREE = {
     ),
     "adversarial": _MENDING["adversarial"],
 }
+
+
+_OTHER_VERSION = (
+    "--resume: the checkpoint was written by another version of img2img; nothing was changed. Go on with that version, "
+    "or start anew with another --out"
+)
+
+
+def _read_today(facts: dict[str, Any], wanted: Recipe) -> dict[str, Any]:
+    """The recipe that a run was started with, with the defaults of what recipes could not say then."""
+    try:
+        float(facts["step"]), float(facts["seconds"]), Averages(facts["averages"])
+        saved: dict[str, Any] = facts["recipe"]
+        # Only the task that is asked for anyway may be code that is imported: a checkpoint runs none of its own.
+        return Recipe.parse(saved, trusted=saved["task"]["kind"] == wanted.task.kind).fields()
+    except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
+        raise UserError(_OTHER_VERSION) from error
 
 
 def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -480,6 +579,13 @@ def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
 def _fixed(part: str, value: Any) -> Any:
     free = _FREE.get(part, ())
     return {k: v for k, v in value.items() if k not in free} if isinstance(value, dict) else value
+
+
+def _steps_of(model: Path) -> int:
+    """How long a model file was trained, 0 for none or a broken one."""
+    with suppress(UserError):
+        return read_header(model).card.steps
+    return 0
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:

@@ -1,0 +1,155 @@
+"""Several processes that train one model: what they exchange, so that after every step all hold the same bits.
+
+Each computes gradients on its own samples; one flat all_reduce before the optimizer makes them those of the whole batch
+(as stylegan3's training loop does). No wrapper and no hooks: a network may be passed through as often as a step likes.
+Whatever happens here happens in all processes alike, in the same order; a process that fails alone leaves, and the
+others raise ProcessLost. With one process nothing is exchanged.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from img2img.errors import UserError
+
+Decided = TypeVar("Decided")
+
+
+class TrainingError(Exception):
+    """The run cannot go on (NaN, a full disk); what was saved is good."""
+
+
+class ProcessLost(TrainingError):
+    """Another process of the run has ended in an error of its own."""
+
+
+def check_processes(device: torch.device) -> None:
+    """Raise UserError where the launcher started more processes than this machine can train one model in."""
+    started, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if started == 1:
+        return
+    if device.type == "mps":
+        raise UserError(f"--device: {started} processes were started, and Apple's GPU takes one: use --device cpu")
+    if device.type == "cuda" and here > torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise UserError(
+            f"--device: {here} processes were started, and {found} GPU found: start {found}, or use --device cpu"
+        )
+
+
+def reduce_gradients(parameters: Iterable[nn.Parameter], loss: float, accelerator: Accelerator) -> float:
+    """Every gradient becomes its mean over the processes, in place, by one all_reduce; returns the loss's mean.
+
+    A parameter without a gradient in some processes counts as 0 there; without one in all of them it stays without.
+    """
+    if accelerator.num_processes == 1:
+        return loss
+    learning = [p for p in parameters if p.requires_grad]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
+    told = torch.tensor([float(p.grad is not None) for p in learning] + [loss], device=accelerator.device)
+    flat = torch.cat([*(g.flatten() for g in gradients), told])
+    with _connected():
+        dist.all_reduce(flat)
+    flat /= accelerator.num_processes
+    *means, told = flat.split([*(g.numel() for g in gradients), len(told)])
+    for parameter, gradient, mean, share in zip(learning, gradients, means, told.tolist(), strict=False):
+        if share:
+            parameter.grad = gradient.copy_(mean.view(gradient.shape))
+    return float(told[-1])
+
+
+@torch.no_grad()
+def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> None:
+    """Running statistics become their mean over the processes, other buffers (spectral norm's vectors) the first's."""
+    if accelerator.num_processes == 1:
+        return
+    modules = [module for network in networks for module in network.modules()]
+    found = [(b, isinstance(m, _NormBase)) for m in modules for b in m.buffers(recurse=False) if b.is_floating_point()]
+    if not found:
+        return
+    # A sum with zeros is exact: what is the same everywhere stays so, and does not wander off by rounding.
+    mine = torch.clone if accelerator.is_main_process else torch.zeros_like
+    parts = [b / accelerator.num_processes if averaged else mine(b) for b, averaged in found]
+    flat = torch.cat([part.float().flatten() for part in parts])
+    with _connected():
+        dist.all_reduce(flat)
+    for (buffer, _), value in zip(found, flat.split([b.numel() for b, _ in found]), strict=True):
+        buffer.copy_(value.view(buffer.shape))
+
+
+def of_the_first(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """The first process's tensors, by name, in all; those of the others are forgotten."""
+    named = decided([(n, v.shape, v.dtype) for n, v in tensors.items()], accelerator)
+    shared = {}
+    for name, shape, dtype in named:
+        given = tensors[name].detach() if accelerator.is_main_process else torch.empty(shape, dtype=dtype)
+        value = given.to(accelerator.device).contiguous()
+        with _connected():
+            dist.broadcast(value, 0)
+        shared[name] = value.to(given.device)
+    return shared
+
+
+def decided(value: Decided, accelerator: Accelerator) -> Decided:
+    """The first process's value in all."""
+    if accelerator.num_processes == 1:
+        return value
+    with _connected():
+        (shared,) = broadcast_object_list([value])
+    return shared
+
+
+def first_decides(decide: Callable[[], Decided], accelerator: Accelerator) -> Decided:
+    """What `decide` returns in the first process, which alone asks it; a UserError there is one in all."""
+    found: tuple[Any, str | None] = (None, None)
+    if accelerator.is_main_process:
+        try:
+            found = decide(), None
+        except UserError as error:
+            found = None, str(error)
+    value, refusal = decided(found, accelerator)
+    if refusal is not None:
+        raise UserError(refusal)
+    return value
+
+
+def anywhere(flag: bool, accelerator: Accelerator) -> bool:
+    """Whether it holds in any of the processes."""
+    if accelerator.num_processes == 1:
+        return flag
+    found = torch.tensor(float(flag), device=accelerator.device)
+    with _connected():
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+    return bool(found)
+
+
+def wait_for_all(accelerator: Accelerator) -> None:
+    """Return when every process has come here."""
+    with _connected():
+        accelerator.wait_for_everyone()
+
+
+@atexit.register
+def leave() -> None:
+    """End the connections to the others, which hear of it at once. One run after another shares them: not before."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # of gloo and NCCL: a peer's connection is closed
+        raise ProcessLost("another process of this run has ended, its own message says why") from error

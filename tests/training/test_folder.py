@@ -1,0 +1,343 @@
+"""A run's folder: one writer, nothing whole overwritten by less, a full disk that costs nothing but the last steps."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from img2img.errors import UserError
+from img2img.files import write_bytes
+from img2img.recipe import Recipe
+from img2img.training import train
+from img2img.training.checkpoint import latest_checkpoint
+from img2img.training.folder import FolderLock
+from img2img.training.processes import TrainingError
+from img2img.training.runlog import read_rows
+from img2img.training.trainer import Trainer
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="locks and limits of POSIX")
+
+
+def small(steps: int = 4, **train_fields: Any) -> Recipe:
+    fields = Recipe.load("denoise_tiny").fields()
+    fields["generator"] |= {"widths": [4], "blocks": [1]}
+    fields["data"] |= {"crop_px": 32, "validation_max": 1}
+    fields["train"] |= {"steps": steps, "batch_size": 1, "log_every": 1, "checkpoint_every": 1, **train_fields}
+    return Recipe.parse(fields)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four steps, with the checkpoints of the last two."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(small(), folder, device="cpu")
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """The same, to be broken."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def change(folder: Path, pattern: str, how: Callable[[bytes], bytes]) -> None:
+    found = list((folder / "checkpoints").glob(pattern))
+    assert found
+    for path in found:
+        path.write_bytes(how(path.read_bytes()))
+
+
+def remove(folder: Path, pattern: str) -> None:
+    for path in (folder / "checkpoints").glob(pattern):
+        path.unlink()
+
+
+def without(*names: str) -> Callable[[bytes], bytes]:
+    return lambda content: json.dumps({k: v for k, v in json.loads(content).items() if k not in names}).encode()
+
+
+BREAKS: dict[str, Callable[[Path], None]] = {
+    "weights cut short": lambda run: change(run, "*.safetensors", lambda c: c[: len(c) // 2]),
+    "a bit flipped": lambda run: change(run, "*.safetensors", lambda c: c[:-1] + bytes([c[-1] ^ 1])),
+    "no bytes": lambda run: change(run, "*", lambda c: b""),
+    "garbage": lambda run: change(run, "*", lambda c: os.urandom(300)),
+    "facts cut short": lambda run: change(run, "*.json", lambda c: c[: len(c) // 2]),
+    "facts are a list": lambda run: change(run, "*.json", lambda c: b"[1, 2]"),
+    "facts without checksum": lambda run: change(run, "*.json", without("sha256")),
+    "weights missing": lambda run: remove(run, "*.safetensors"),
+    "facts missing": lambda run: remove(run, "*.json"),
+    "none at all": lambda run: shutil.rmtree(run / "checkpoints"),
+    "of another version": lambda run: change(run, "*.json", without("averages")),
+    "of a recipe that is not read any more": lambda run: change(run, "*.json", without("recipe")),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_resume_without_a_whole_checkpoint_leaves_the_folder_as_it_is(run: Path, name: str) -> None:
+    BREAKS[name](run)
+    before = content(run)
+    with pytest.raises(UserError, match=r"--resume: .*nothing was changed.* another --out"):
+        train(small(), run, resume=True, device="cpu")
+    assert content(run) == before
+
+
+def test_what_was_found_is_said_and_how_to_go_on(run: Path) -> None:
+    BREAKS["weights cut short"](run)
+    with pytest.raises(UserError) as refused:
+        train(small(), run, resume=True, device="cpu")
+    assert "step_00000004 is damaged; step_00000003 is damaged" in str(refused.value)
+    assert f"train.init={run}, which begins with its model of step 4" in str(refused.value)
+    train(small(1, init=str(run)), run.with_name("anew"), device="cpu")
+
+
+def test_tensors_of_another_version_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(run)
+    monkeypatch.setattr("img2img.training.game.Game.load_state", lambda self, tensors: tensors["of a later version"])
+    with pytest.raises(UserError, match=r"another version of img2img; nothing was changed"):
+        train(small(), run, resume=True, device="cpu")
+    assert content(run) == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_no_run_to_go_on_with(run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+    (run / "model.safetensors").unlink()
+    before = content(run)
+    with pytest.raises(UserError, match=r"no whole checkpoint \(none was written\)"):
+        train(small(), run, resume=True, device="cpu")
+    assert content(run) == before
+
+
+@pytest.mark.parametrize("kept", ["log.jsonl", "model.safetensors", "checkpoints"])
+def test_whatever_is_left_of_a_run_is_not_written_over(run: Path, kept: str) -> None:
+    for path in run.iterdir():
+        if path.name != kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = content(run)
+    with pytest.raises(UserError, match="already holds a run: add --resume"):
+        train(small(), run, device="cpu")
+    assert content(run) == before
+
+
+def test_a_folder_without_a_run_may_hold_other_things(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "log.jsonl").touch()  # killed before the first line
+    train(small(1), tmp_path, device="cpu")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_the_one_before_is_gone_on_with_and_damaged_ones_go_when_a_whole_one_is_there(
+    run: Path, finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = (run / "model.safetensors").read_bytes()
+    change(run, "step_00000004.safetensors", lambda c: c[:-7])
+    seen: list[tuple[list[str], bytes]] = []
+    trainer = Trainer(small(6), run, resume=True, device="cpu")
+    save = trainer._save
+
+    def watched(*args: Any, **named: Any) -> None:
+        save(*args, **named)
+        names = sorted(path.name for path in (run / "checkpoints").iterdir())
+        seen.append((names, (run / "model.safetensors").read_bytes()))
+
+    trainer._save = watched  # type: ignore[method-assign]
+    trainer.run()
+    assert "step_00000004 is damaged: trying the one before" in caplog.text and "resumed from step 3" in caplog.text
+    assert seen[0][0] == [f"step_0000000{step}.{kind}" for step in (3, 4) for kind in ("json", "safetensors")]
+    ended = latest_checkpoint(run / "checkpoints")
+    assert ended is not None and ended.facts["step"] == 6
+    assert [row["step"] for row in read_rows(run / "log.jsonl") if "g_loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert model != (run / "model.safetensors").read_bytes()
+
+
+def test_a_model_of_more_steps_stays_until_the_run_has_come_as_far(run: Path) -> None:
+    """Resumed from an older checkpoint and stopped again at once: the better model is not lost."""
+    for name in ("step_00000003", "step_00000004"):
+        older = run / "checkpoints" / name
+        facts = json.loads(older.with_suffix(".json").read_text()) | {"step": 1}
+        older.with_suffix(".json").write_text(json.dumps(facts))
+    model = (run / "model.safetensors").read_bytes()
+    trainer = Trainer(small(), run, resume=True, device="cpu")
+    trainer.stop_wanted = True
+    with pytest.raises(Exception, match="stopped at step 2"):
+        trainer.run()
+    assert (run / "model.safetensors").read_bytes() == model
+    train(small(), run, resume=True, device="cpu")
+    assert (run / "model.safetensors").read_bytes() != model
+
+
+HOLDS = r"""
+import sys, time, os
+from pathlib import Path
+from img2img.training.folder import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+child = os.fork() if sys.argv[2] == "fork" else None
+if child == 0:
+    os.write(1, b"child %d\n" % os.getpid())
+    time.sleep(600)
+os.write(1, b"held %d\n" % os.getpid())
+time.sleep(600)
+"""
+
+
+@contextmanager
+def holding(folder: Path, how: str = "alone") -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A process that holds the folder's lock, and the ids of it and its child."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(folder), how], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pids: dict[str, int] = {}
+    try:
+        for _ in range(2 if how == "fork" else 1):
+            word, pid = process.stdout.readline().split()
+            pids[word] = int(pid)
+        yield process, list(pids.values())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        if "child" in pids:
+            os.kill(pids["child"], signal.SIGKILL)
+
+
+@posix
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_second_writer_is_refused_and_told_who_is_there(run: Path, resume: bool) -> None:
+    with holding(run) as (process, _):
+        before = content(run)
+        with pytest.raises(UserError, match=rf"process {process.pid} on \S+ is writing in .*choose another folder"):
+            train(small(), run, resume=resume, device="cpu")
+        assert content(run) == before
+
+
+@posix
+@pytest.mark.parametrize("how", ["alone", "fork"])
+def test_a_dead_process_holds_no_lock_even_if_its_loader_lives_on(tmp_path: Path, how: str) -> None:
+    with holding(tmp_path / "run", how) as (process, _):
+        process.kill()
+        process.wait()
+        train(small(1), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run/.lock").exists()
+
+
+@posix
+def test_of_two_that_start_at_once_one_trains(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path / "run")
+    with pytest.raises(UserError, match=f"process {os.getpid()} on"):
+        FolderLock(tmp_path / "run")
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        train(small(init="no_such_model"), tmp_path / "a/b/run", device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "file", b"mine")
+    for out in (tmp_path / "file", tmp_path / "file/run"):
+        with pytest.raises(UserError, match="--out: cannot write in"):
+            train(small(), out, device="cpu")
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+class FullLog:
+    """In the place of log.jsonl: half a line goes in, then nothing."""
+
+    def __init__(self, file: Any, lines: int) -> None:
+        self.file, self.left = file, lines
+
+    def write(self, line: bytes) -> int:
+        self.left -= 1
+        if self.left == -1:
+            return int(self.file.write(line[: len(line) // 2]))
+        if self.left < -1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return int(self.file.write(line))
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def test_a_full_disk_in_the_log_names_it_and_the_run_can_go_on(tmp_path: Path) -> None:
+    trainer = Trainer(small(), tmp_path / "run", device="cpu")
+    assert trainer.log is not None
+    trainer.log.file = FullLog(trainer.log.file, lines=4)  # type: ignore[assignment]
+    with pytest.raises(
+        TrainingError, match=r"No space left.*log\.jsonl'; the checkpoint of step \d is kept; free some"
+    ):
+        trainer.run()
+    train(small(), tmp_path / "run", resume=True, device="cpu")
+    assert [row["step"] for row in read_rows(tmp_path / "run/log.jsonl") if "g_loss" in row] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("full_at", ["step_00000003.safetensors", "step_00000003.json", "model.safetensors", "samples"])
+def test_a_full_disk_anywhere_keeps_the_last_whole_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
+) -> None:
+    out, replace = tmp_path / "run", os.replace
+    calls: list[str] = []
+
+    def replaced(source: Any, target: Any) -> None:
+        calls.append(str(target))
+        if full_at in str(target) and (
+            len([c for c in calls if full_at in c]) > 2 or "3." in full_at or full_at == "samples"
+        ):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr("img2img.files.os.replace", replaced)
+    with pytest.raises(TrainingError, match=rf"No space left on device: '\S*{full_at}.*free some space") as ended:
+        train(small(), out, device="cpu")
+    kept = latest_checkpoint(out / "checkpoints")
+    assert kept is not None and f"the checkpoint of step {kept.facts['step']} is kept" in str(ended.value)
+    assert kept.facts["step"] >= 2
+    assert not [path for path in out.rglob(".*") if path.is_file()], "what was half-written is gone, and the lock"
+    monkeypatch.undo()
+    train(small(), out, resume=True, device="cpu")
+    assert [row["step"] for row in read_rows(out / "log.jsonl") if "g_loss" in row] == [1, 2, 3, 4]
+
+
+LIMITED = """
+import resource, sys
+from img2img.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@posix
+def test_a_real_limit_on_files_ends_the_command_with_one_line(tmp_path: Path) -> None:
+    """What the operating system says when a file cannot grow, through safetensors' own writer."""
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(small().to_yaml())
+    out = tmp_path / "run"
+    train(small(2), out, device="cpu")
+    before = content(out / "checkpoints")
+    largest = max((out / "checkpoints").iterdir(), key=lambda path: path.stat().st_size)
+    arguments = ["train", str(recipe), "--out", str(out), "--resume", "--device", "cpu"]
+    limit = str(largest.stat().st_size // 2)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, limit, *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 1
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
+    assert "File too large" in error and "step_00000003.safetensors" in error and "step 2 is kept" in error
+    assert "Traceback" not in done.stderr
+    assert content(out / "checkpoints") == before
