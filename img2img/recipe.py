@@ -22,6 +22,7 @@ from img2img.losses.reconstruction import Loss, PictureLoss, PixelLoss
 from img2img.models import Discriminator, Generator
 from img2img.models.blocks import Judged
 from img2img.models.two_way import TwoWay
+from img2img.pixels.alpha import BLEED
 from img2img.resources import recipes_dir
 from img2img.tasks import build_task, task_class, task_kinds
 from img2img.tasks.base import Task
@@ -163,6 +164,11 @@ class Recipe(BaseModel):
         """An autoencoder's codes are held to N(0,I), so that pictures can be drawn from it."""
         held = any(loss.kind == "kl" for loss in self.losses)
         return held or (self.adversarial is not None and self.adversarial.judges == "latent")
+
+    @property
+    def background(self) -> str:
+        """What a photo's transparency is laid on for the trained network: as in training, but photos keep theirs."""
+        return self.task.background if self.task.background == BLEED else self.data.background_for(self.task)
 
     def judged(self) -> Judged:
         """What a discriminator of this recipe's pictures is built for."""

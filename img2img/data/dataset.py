@@ -21,6 +21,7 @@ from img2img.data.sample import Batch, Sample, collate, sample_rng
 from img2img.data.source import Cache, Opened, Reading, Source
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
+from img2img.pixels.alpha import AUTO, checked_background
 from img2img.pixels.augment import Augment
 from img2img.resources import samples_dir
 
@@ -50,6 +51,11 @@ class DataConfig(Augment):
     unmatched: Unmatched = Field(
         "error", description="pairs in A/ and B/: files without partner are left out and told, or refused"
     )
+    background: str = Field(
+        AUTO,
+        description="what transparency is laid on: bleed (hidden colors continue the visible ones) or a color such as "
+        "white or '#ffeecc'; auto: as the task reads photos, white for drawings",
+    )
     cache_mb: int = Field(2048, ge=0, description="memory for decoded photos")
     workers: int = Field(0, ge=0, description="loader processes; 0 is best where the CPU also trains")
 
@@ -58,12 +64,24 @@ class DataConfig(Augment):
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("background", mode="before")
+    @classmethod
+    def _known_background(cls, value: object) -> str:
+        return checked_background(value)
+
+    def background_for(self, task: PairMaker) -> str:
+        """What pictures' transparency is laid on while this task is trained."""
+        return task.background if self.background == AUTO else self.background
+
 
 class PairMaker(Protocol):
     """The part of a task that data needs."""
 
     @property
     def reads(self) -> str: ...
+
+    @property
+    def background(self) -> str: ...
 
     @property
     def from_noise(self) -> bool: ...
@@ -200,7 +218,7 @@ def _unreadable(cache: Cache) -> UserError:
 
 def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
     """Open a recipe's data. Raises UserError for what a user can mend: no folder or photo, pairs without partner."""
-    cache = Cache(config.cache_mb)
+    cache = Cache(config.cache_mb, config.background_for(task))
     opened = _opened(task, config, seed, cache)
     source, train, held_out = opened.source, opened.train, opened.first(config.validation_max)
     count = source.count if isinstance(source, UnpairedSource) else len(source)

@@ -35,7 +35,7 @@ class SideBySideSource(Files):
     """Pairs in one file, A left and B right, as pix2pix data sets come."""
 
     def read(self, index: int, number: int) -> Sample:
-        both = self.cache.read(self.paths[index])
+        both = self.cache.read(self.paths[index], parts=2)
         width = both.shape[1]
         if width < 32 or width % 2:
             reason = f"data.path: '{self.paths[index]}' is {width} px wide: side-by-side pairs need an even width"

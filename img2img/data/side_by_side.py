@@ -37,7 +37,7 @@ def _signs(paths: Sequence[Path], cache: Cache) -> Iterator[tuple[float, float] 
     step = max(1, len(paths) // LOOKED_AT)
     for path in paths[::step]:
         with suppress(UserError):
-            yield signs_of(cache.read(path))
+            yield signs_of(cache.read(path, parts=2))
 
 
 def signs_of(photo: np.ndarray) -> tuple[float, float] | None:

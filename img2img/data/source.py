@@ -14,6 +14,7 @@ import numpy as np
 from img2img.data.layout import HELD, Part
 from img2img.data.sample import Sample
 from img2img.errors import UserError
+from img2img.pixels.alpha import BLEED
 from img2img.pixels.images import decode_rgb8
 from img2img.pixels.whole import looks_whole
 
@@ -37,22 +38,26 @@ class Cache:
     """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used up.
 
     What cannot be read is remembered with its reason, so that whatever asks again is refused at once, and all that was
-    left out can be told.
+    left out can be told. Transparency is laid on `background`: `bleed` or a color.
     """
 
-    def __init__(self, budget_mb: int) -> None:
+    def __init__(self, budget_mb: int, background: str = BLEED) -> None:
         self.left = budget_mb * 2**20
+        self.background = background
         self.kept: dict[Path, np.ndarray] = {}
         self.broken: dict[Path, str] = {}
 
-    def read(self, path: Path) -> np.ndarray:
-        """The photo as (H,W,3) uint8. Raises UserError when its file cannot be read."""
+    def read(self, path: Path, parts: int = 1) -> np.ndarray:
+        """The photo as (H,W,3) uint8; `parts` pictures side by side in it do not bleed into each other.
+
+        Raises UserError when its file cannot be read.
+        """
         if path in self.broken:
             raise UserError(self.broken[path])
         if path in self.kept:
             return self.kept[path]
         try:
-            picture = decode_rgb8(path)
+            picture = decode_rgb8(path, self.background, parts)
         except (UserError, OSError) as error:
             raise self.refused(path, str(error)) from error
         if picture.nbytes <= self.left:

@@ -68,10 +68,23 @@ def feathered(photo: Photo, filled: Photo, mask: Mask, feather_px: int) -> Photo
     """`filled` under the mask, fading into `photo` within `feather_px` around it, at `filled`'s depth.
 
     `filled` should come from a mask grown by `feather_px`. Beyond the ring the photo's pixels are bit for bit its own.
+    Transparency fades too, and each color counts by how much of it is visible.
     """
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    weight = np.clip(1 - distance / (feather_px + 1), 0, 1)[..., None]
-    before = to_float(photo.rgb)
-    mixed = before + (to_float(filled.rgb) - before) * weight
-    depth = filled.rgb.dtype
-    return filled.with_pixels(np.where(weight > 0, quantise(mixed, depth), quantise(photo.rgb, depth)), filled.alpha)
+    weight = np.clip(1 - distance / (feather_px + 1), 0, 1)
+    depth, inside = filled.rgb.dtype, weight > 0
+
+    def mixed(before: np.ndarray, after: np.ndarray, share: np.ndarray) -> np.ndarray:
+        start = to_float(before)
+        return np.where(
+            inside.reshape(share.shape),
+            quantise(start + (to_float(after) - start) * share, depth),
+            quantise(before, depth),
+        )
+
+    if photo.alpha is None or filled.alpha is None:
+        return filled.with_pixels(mixed(photo.rgb, filled.rgb, weight[..., None]), filled.alpha)
+    alpha = mixed(photo.alpha, filled.alpha, weight)
+    shows, hides = (to_float(a) * w for a, w in ((filled.alpha, weight), (photo.alpha, 1 - weight)))
+    share = np.divide(shows, shows + hides, out=weight.astype(np.float32), where=shows + hides > 0)
+    return filled.with_pixels(mixed(photo.rgb, filled.rgb, share[..., None]), alpha)

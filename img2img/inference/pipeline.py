@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.modelfile import Card, load_generator
 from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
-from img2img.pixels.colour import resize
+from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
 from img2img.pixels.hints import Hints, hints_in
 from img2img.pixels.images import Photo, from_array, from_pil, quantise, to_array, to_float, to_pil
 from img2img.pixels.tiling import tiled
@@ -80,7 +81,7 @@ class Model:
     def __call__(self, image: Picture, mask: Any = None, hints: Any = None, **options: Any) -> Picture:
         """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or float in [0,1].
 
-        The result is of the same type and depth, RGB (with alpha where there was one). `mask`: PIL or array of the
+        The result is of the same type and depth, RGB (with alpha as `run` says). `mask`: PIL or array of the
         photo's size, white (>127, or True) = fill. `hints`: the photo with colours painted on it, or a transparent
         picture with nothing but them. Options are those of `Options`. Raises UserError.
         """
@@ -121,16 +122,24 @@ class Model:
     def run(
         self, photo: Photo, mask: np.ndarray | None = None, options: Options = Options(), dtype: Any = None
     ) -> Photo:
-        """The photo after this model, at `dtype` (the photo's own depth by default); alpha and metadata are kept."""
+        """The photo after this model, at `dtype` (the photo's own depth by default); metadata are kept.
+
+        So is the alpha, but for what was filled, which becomes opaque, and for tasks that read transparency as paper.
+        What lies under alpha 0 has no part in what is visible.
+        """
         options.check_direction(self.name, self.task)
         options.check_hints(self.name, self.task)
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
-        x = torch.from_numpy(np.ascontiguousarray(photo.rgb.transpose(2, 0, 1)))[None]
+        alpha = self._alpha(photo.alpha, mask, options, wanted)
+        visible = seen(photo.rgb, photo.alpha, self.recipe.background, mask if self.task.needs_mask else None)
+        x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
         made = self._apply(x, holes, options, wanted)
         rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
-        return self._signed(replace(photo, rgb=rgb, alpha=self._alpha(photo, wanted)))
+        if mask is not None and self.task.needs_mask and visible is not photo.rgb:
+            rgb[~mask] = quantise(photo.rgb[~mask], wanted)  # also what is known and hidden comes back
+        return self._signed(replace(photo, rgb=rgb, alpha=alpha))
 
     def _signed(self, made: Photo) -> Photo:
         """With a statement in its XMP that a network made pixels of it, where the task invents."""
@@ -197,14 +206,32 @@ class Model:
                 return self.generator(condition, direction)
             return self.generator(condition)
 
-    def _alpha(self, photo: Photo, dtype: np.dtype[Any]) -> np.ndarray | None:
-        if photo.alpha is None:
+    def _alpha(
+        self, alpha: np.ndarray | None, mask: np.ndarray | None, options: Options, dtype: np.dtype[Any]
+    ) -> np.ndarray | None:
+        """The result's alpha; it is enlarged as the picture is, by the same network."""
+        if alpha is None or self.recipe.background != BLEED:
             return None
-        if self.task.scale == 1:
-            return photo.alpha if photo.alpha.dtype == dtype else quantise(to_float(photo.alpha), dtype)
-        alpha = torch.from_numpy(to_float(photo.alpha))[None, None]
-        larger = resize(alpha, tuple(n * self.task.scale for n in alpha.shape[-2:]))[0, 0].numpy()  # type: ignore[arg-type]  # two numbers
-        return quantise(larger, dtype)
+        if mask is not None and self.task.needs_mask:
+            alpha = opaque_in(alpha, mask)
+        alpha = alpha if alpha.dtype == dtype else quantise(to_float(alpha), dtype)
+        return alpha if self.task.scale == 1 else self._enlarged_alpha(alpha, options)
+
+    def _enlarged_alpha(self, alpha: np.ndarray, options: Options) -> np.ndarray:
+        """Through the network as a grey picture; tiles without an edge in them are spared."""
+        quiet, on_tile = copy(self), self.on_tile
+        quiet.on_tile = None if on_tile is None else (lambda _: on_tile(0))  # may cancel, and counts for nothing
+        own = replace(options, hints=None, from_photo=False)
+
+        def piece(part: Tensor) -> Tensor:
+            pixels, scale = part.numpy(), self.task.scale
+            if (pixels == pixels.flat[0]).all():
+                return torch.from_numpy(pixels.repeat(scale, -2).repeat(scale, -1))
+            return quiet._apply(part, None, own, alpha.dtype)
+
+        x = torch.from_numpy(np.repeat(alpha[None, None], 3, 1))
+        made = tiled(piece, x, self.task.scale, self.card.tile_overlap_px, self.recipe.generator.multiple_of)
+        return flat_kept(made[0, 0].numpy(), alpha, self.task.scale)
 
 
 def load(

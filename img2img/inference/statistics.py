@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from img2img.pixels.alpha import seen, uncounted
 from img2img.pixels.images import Photo, to_float
 from img2img.tasks.base import PhotoStatistics
 
@@ -20,10 +21,14 @@ _DELTA_PER_NOISE = 2.0  # and further ones for each 1/255 of noise that is left 
 
 
 def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
-    """What the automatic plan asks about; pixels under the mask (H,W), True = to be filled, do not count."""
+    """What the automatic plan asks about.
+
+    Pixels under the mask (H,W), True = to be filled, do not count, nor do transparent ones.
+    """
     width, height = photo.size
-    noise = noise_sigma_255(photo.rgb, mask)
-    return PhotoStatistics(width, height, mask is not None, count_tints(photo.rgb, noise, mask), noise)
+    rgb, left_out = seen(photo.rgb, photo.alpha, hole=mask), uncounted(photo.alpha, mask)
+    noise = noise_sigma_255(rgb, left_out)
+    return PhotoStatistics(width, height, mask is not None, count_tints(rgb, noise, left_out), noise)
 
 
 def noise_sigma_255(rgb: np.ndarray, mask: np.ndarray | None = None) -> float:

@@ -63,10 +63,15 @@ def hints_in(picture: Photo, photo: Photo) -> Hints:
     if picture.size != photo.size:
         (w, h), (pw, ph) = picture.size, photo.size
         raise UserError(f"--hints: they are {w}x{h}, photo is {pw}x{ph}: paint them on the photo itself")
-    if picture.alpha is not None and to_float(picture.alpha).min() < 0.5:
-        return Hints(picture.rgb, to_float(picture.alpha) >= 0.5)
+    painted, shown = (_opaque(p) for p in (picture, photo))
+    if not (painted | ~shown).all():  # a layer, for a copy shows what the photo shows
+        return Hints(picture.rgb, painted)
     difference = np.abs(to_float(picture.rgb) - to_float(photo.rgb)).max(2)
-    return Hints(picture.rgb, difference > _PAINTED_255 / 255)
+    return Hints(picture.rgb, painted & ((difference > _PAINTED_255 / 255) | ~shown))
+
+
+def _opaque(picture: Photo) -> np.ndarray:
+    return np.full(picture.rgb.shape[:2], True) if picture.alpha is None else to_float(picture.alpha) >= 0.5
 
 
 def spread(change: np.ndarray, marked: np.ndarray, luminance: np.ndarray) -> np.ndarray:

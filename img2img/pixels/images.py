@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from img2img.errors import UserError
 from img2img.files import atomic_path
 from img2img.pixels import codecs
+from img2img.pixels.alpha import BLEED, seen
 from img2img.pixels.extra_formats import read_extra
 from img2img.pixels.file_kind import EXTRA_KINDS, reader_suffixes, special_kind
 from img2img.pixels.metadata import Metadata, orientation_of, read_metadata, resized_exif, rewritable_exif
@@ -91,14 +92,27 @@ def read_photo(path: PathLike) -> Photo:
     return replace(photo, lossy=lossy, notes=photo.notes + _page_note(kind, pages))
 
 
-def decode_rgb8(path: PathLike) -> np.ndarray:
-    """Only the upright pixels, (H,W,3) uint8, for training data: no alpha, no metadata. Same UserErrors."""
+def decode_rgb8(path: PathLike, background: str = BLEED, parts: int = 1) -> np.ndarray:
+    """Only the upright pixels, (H,W,3) uint8, for training data: no metadata. Same UserErrors.
+
+    Transparency is laid on `background` (see `seen`), in each of so many pictures side by side by itself.
+    """
+    rgb, alpha = _pixels(path)
+    if alpha is not None:
+        colors, alphas = (np.array_split(x, parts, axis=1) for x in (rgb, alpha))
+        rgb = np.hstack([seen(c, a, background) for c, a in zip(colors, alphas, strict=True)])
+    return quantise(rgb, np.uint8)
+
+
+def _pixels(path: PathLike) -> tuple[np.ndarray, np.ndarray | None]:
+    """Upright RGB and alpha without reading metadata."""
     if _extra_reader(path):
-        return quantise(read_photo(path).rgb, np.uint8)
+        photo = read_photo(path)
+        return photo.rgb, photo.alpha
     with _opened(path) as image:
         turn = orientation_of(image)
         decoded, turn = _decode(image, Path(path), turn)
-    return quantise(_upright(decoded.rgb, turn), np.uint8)
+    return _upright(decoded.rgb, turn), None if decoded.alpha is None else _upright(decoded.alpha, turn)
 
 
 def read_mask(path: PathLike, size: tuple[int, int]) -> np.ndarray:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, Sample
 from img2img.models.blocks import Bottleneck
+from img2img.pixels.alpha import BLEED
 from img2img.pixels.colour import resize
 from img2img.pixels.hints import Hints
 from img2img.pixels.sheets import rows_sheet
@@ -87,6 +88,14 @@ class Task(BaseModel):
     def unpaired(self) -> bool:
         """Samples are pictures of two sides that do not belong together; both ways are learned."""
         return self.reads in ("two sides", "two halves")
+
+    @property
+    def background(self) -> str:
+        """What a picture's transparency is laid on: `bleed` continues what is visible, and the result has its alpha.
+
+        A color, for conditions drawn on paper: the result is opaque.
+        """
+        return BLEED
 
     @property
     def condition_channels(self) -> int:

@@ -50,6 +50,11 @@ class Translate(Task):
         return self.side_a if self.source == "unpaired" else self.source
 
     @property
+    def background(self) -> str:
+        """Drawings and label maps lie on paper; a condition that is itself a photo continues what is visible."""
+        return "white" if self.made in ("pairs", "edges") else super().background
+
+    @property
     def condition_channels(self) -> int:
         return 1 if self.source in ("edges", "grey") else 3
 

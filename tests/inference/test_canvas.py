@@ -34,11 +34,27 @@ def test_known_pixels_beyond_the_ring_come_back_bit_for_bit(dtype: type, feather
     before, mask = photo(dtype, alpha=True), hole()
     canvas = Canvas(grow_px=2, feather_px=feather_px)
     _, after = Request(canvas=canvas, tasks=("inpaint",)).apply(before, mask)
-    changed = (after.rgb != before.rgb).any(2)
-    assert not changed[~grow(grow(mask, 2), feather_px)].any()
+    changed, filled = (after.rgb != before.rgb).any(2), grow(grow(mask, 2), feather_px)
+    assert not changed[~filled].any()
     assert changed[grow(mask, 2)].mean() > 0.9
     assert after.rgb.dtype == dtype
-    np.testing.assert_array_equal(after.alpha, before.alpha)
+    assert before.alpha is not None
+    assert after.alpha is not None
+    np.testing.assert_array_equal(after.alpha[~filled], before.alpha[~filled])
+    assert (after.alpha[grow(mask, 2)] == np.iinfo(dtype).max).all(), "what was filled is to be seen"
+
+
+def test_feathering_across_transparency_never_shows_what_was_hidden() -> None:
+    """The fill fades out over clear pixels in its own color, whatever lies beneath them."""
+    filled = Photo(np.full((21, 21, 3), 200, np.uint8), np.full((21, 21), 255, np.uint8))
+    mask = np.zeros((21, 21), bool)
+    mask[:, :8] = True
+    clear = np.where(mask, 255, 0).astype(np.uint8)
+    for hidden in (0, 90, 255):
+        made = feathered(Photo(np.full((21, 21, 3), hidden, np.uint8), clear), filled, mask, 4)
+        assert made.alpha is not None
+        assert made.alpha[10].tolist() == [255] * 8 + [204, 153, 102, 51] + [0] * 9
+        assert (made.rgb[:, :12] == 200).all()
 
 
 def test_feathering_fades_from_fill_to_photo() -> None:

@@ -53,14 +53,19 @@ def test_size_depth_alpha_and_metadata_are_the_inputs(
     model = models[name]
     rgb = picture(size, dtype)
     photo = Photo(rgb, rgb[..., 0].copy(), format="TIFF", exif=b"Exif\0\0x", icc=b"profile", dpi=(300, 300))
-    made = model.run(photo, mask_for(model, size))
+    mask = mask_for(model, size)
+    made = model.run(photo, mask)
     scale = model.task.scale
     assert made.size == (size[1] * scale, size[0] * scale)
     assert made.rgb.dtype == dtype
-    assert made.alpha is not None
-    assert (made.alpha.dtype, made.alpha.shape) == (dtype, made.rgb.shape[:2])
-    if scale == 1:
-        np.testing.assert_array_equal(made.alpha, photo.alpha)
+    if model.task.background == "white":
+        assert made.alpha is None, "a drawing's transparency is paper"
+    else:
+        assert made.alpha is not None
+        assert (made.alpha.dtype, made.alpha.shape) == (dtype, made.rgb.shape[:2])
+        kept = np.ones(made.alpha.shape, bool) if mask is None else ~mask
+        assert scale > 1 or (made.alpha == photo.alpha)[kept].all()
+        assert (made.alpha[~kept] == np.iinfo(dtype).max).all(), "what was filled is to be seen"
     assert (made.exif, made.icc, made.dpi, made.format) == (photo.exif, photo.icc, photo.dpi, photo.format)
     assert (made.rgb[:: model.task.scale, :: model.task.scale] != rgb).any()
 
