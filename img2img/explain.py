@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from img2img.errors import did_you_mean
+from img2img.ranges import NoNumber
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -29,6 +30,8 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
         message = f"is missing: one of {', '.join(kinds)}"
     elif first["type"] == "missing":
         message = "is missing"
+    elif isinstance(first.get("input"), NoNumber) and first["input"].wanted:
+        message = f"{first['input'].wanted}, got {first['input']!r}"
     elif "input" in first and not isinstance(first["input"], dict | list | tuple):
         message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

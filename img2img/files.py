@@ -75,6 +75,19 @@ def check_folder(folder: Path) -> None:
         raise UserError(f"{folder}: nothing may be written there: choose another --output")
 
 
+def check_writable(folder: Path, option: str) -> None:
+    """Raise UserError when a folder, which need not exist, cannot be made or written into; nothing is left behind."""
+    try:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists() or place.is_symlink())
+        if there.is_dir():
+            with tempfile.TemporaryFile(dir=there):
+                return
+        what = f"'{there}' is a file, not a folder"
+    except OSError as error:
+        what = f"nothing can be written into '{folder}' ({error.strerror})"
+    raise UserError(f"{option}: {what}: choose another")
+
+
 def longest_name(folder: Path) -> int:
     """How many bytes a file name in a folder, which need not exist, may have."""
     while not folder.is_dir() and folder != folder.parent:

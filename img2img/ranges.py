@@ -1,8 +1,38 @@
-"""Ranges in recipes: two numbers, the lower first."""
+"""What the numbers of a recipe may be: finite, no truth values, and ranges with the lower one first."""
 
 from __future__ import annotations
 
-from pydantic import AfterValidator
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+MOST = 10**9  # of whole numbers: what is counted in a recipe fits into far less
+ANY_SIZE = ("seed",)
+
+
+class NoNumber:
+    """Stands where a number was wanted and something else was given, so that its field refuses it by name."""
+
+    def __init__(self, given: object, wanted: str = "") -> None:
+        self.given, self.wanted = given, wanted
+
+    def __repr__(self) -> str:
+        return repr(self.given)
+
+
+class Fields(BaseModel):
+    """A part of a recipe: frozen, unknown fields are errors, and so are NaN, infinity and `true` for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        return {name: _checked(value, _number_type(cls, name), name in ANY_SIZE) for name, value in fields.items()}
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -12,3 +42,35 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 Ordered = AfterValidator(_ordered)
+
+
+def _checked(value: Any, number: type | None, any_size: bool, depth: int = 0) -> Any:
+    """The value, in lists too, with what no number of that type can be marked."""
+    if number is None or depth > 3:
+        return value
+    if isinstance(value, list | tuple):
+        return type(value)(_checked(inner, number, any_size, depth + 1) for inner in value)
+    if isinstance(value, bool):
+        return NoNumber(value)
+    if number is int and not any_size and isinstance(value, int | float) and MOST < abs(value) < float("inf"):
+        return NoNumber(value, f"input should be between {-MOST} and {MOST}")
+    return value
+
+
+@cache
+def _number_type(model: type[BaseModel], name: str) -> type | None:
+    """float or int where a field holds numbers and nothing may be true or false in it; else None."""
+    field = model.model_fields.get(name) if isinstance(name, str) else None
+    parts = set(_parts(field.annotation)) if field else set()
+    return None if bool in parts else next((kind for kind in (float, int) if kind in parts), None)
+
+
+def _parts(annotation: Any) -> Iterator[type]:
+    """The plain types that an annotation is made of; of a Literal, the types of its values."""
+    if get_origin(annotation) is Literal:
+        yield from (type(value) for value in get_args(annotation))
+    elif get_args(annotation):
+        for part in get_args(annotation):
+            yield from _parts(part)
+    elif isinstance(annotation, type):
+        yield annotation

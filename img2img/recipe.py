@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_serializer, field_validator, model_validator
 from torch import nn
 
 from img2img.data.dataset import DataConfig
@@ -23,10 +23,12 @@ from img2img.models import Discriminator, Generator
 from img2img.models.blocks import Judged
 from img2img.models.two_way import TwoWay
 from img2img.pixels.alpha import BLEED
+from img2img.ranges import Fields
 from img2img.resources import recipes_dir
 from img2img.tasks import build_task, task_class, task_kinds
 from img2img.tasks.base import Task
 
+TRYING = "a change is tried out"
 DEFAULT_LR = 2e-4
 DEFAULT_BETAS = (0.9, 0.999)
 
@@ -70,13 +72,11 @@ class TrainConfig(OptimizerConfig):
     )
 
 
-class Recipe(BaseModel):
+class Recipe(Fields):
     """Everything a run depends on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     task: Task
     data: DataConfig = DataConfig()
     generator: Generator
@@ -95,10 +95,11 @@ class Recipe(BaseModel):
         return task.model_dump(mode="json")
 
     @model_validator(mode="after")
-    def _possible(self) -> Recipe:
-        reason = refusal(self)
-        if reason:
-            raise ValueError(reason)
+    def _possible(self, info: ValidationInfo) -> Recipe:
+        refused = refusal(self)
+        if refused:
+            trying = info.context == TRYING  # a remedy's own refusal needs no remedy
+            raise ValueError(refused.reason if trying else refused.with_a_way_out(self))
         return self
 
     @classmethod
@@ -106,9 +107,13 @@ class Recipe(BaseModel):
         """Read a YAML file, or a shipped recipe by name, and apply `key.path=value` overrides. Raises UserError."""
         path = recipe_path(source)
         try:
-            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+            fields = read_yaml(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not readable as YAML: {error}") from error
+        except ValueError as error:
+            raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         if not isinstance(fields, dict):
             return cls.parse(fields, where=str(path))
         for override in overrides:
@@ -130,8 +135,20 @@ class Recipe(BaseModel):
             return cls.model_validate({**fields, "task": build_task(fields.get("task"), trusted=trusted)})
         except ValidationError as error:
             raise UserError(f"{where}: {explain(error, schema())}") from error
+        except RecursionError as error:
+            raise UserError(f"{where}: fields are nested too deeply") from error
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+
+    def changed(self, overrides: Sequence[str]) -> Recipe | None:
+        """The recipe with `key.path=value` overrides; None where it refuses them."""
+        fields = self.fields()
+        try:
+            for override in overrides:
+                _override(fields, override)
+            return Recipe.model_validate({**fields, "task": build_task(fields["task"])}, context=TRYING)
+        except (ValidationError, UserError):
+            return None
 
     def fields(self) -> dict[str, Any]:
         """Plain data that `parse` takes back."""
@@ -190,8 +207,53 @@ class Recipe(BaseModel):
         return yaml.safe_dump(self.fields(), sort_keys=False, allow_unicode=True)
 
 
-def refusal(recipe: Recipe) -> str | None:
+class Refusal(NamedTuple):
+    """Why the parts of a recipe cannot work together, and changes that may help, each as `key.path=value`."""
+
+    reason: str
+    tries: tuple[str, ...] = ()
+
+    def with_a_way_out(self, recipe: Recipe) -> str:
+        """The reason, and the first of the changes that the recipe takes."""
+        helps = next((change for change in self.tries if _takes(recipe, change)), None)
+        return self.reason if helps is None else f"{self.reason}: set {helps}"
+
+
+def _takes(recipe: Recipe, change: str) -> bool:
+    return recipe.changed([change]) is not None
+
+
+def refusal(recipe: Recipe) -> Refusal | None:
     """Why the parts of a recipe cannot work together, or None. Each reason names the field to change."""
+    reason = _part_refusal(recipe)
+    if reason:
+        return Refusal(reason)
+    return _crop_refusal(recipe) or _length_refusal(recipe)
+
+
+def _crop_refusal(recipe: Recipe) -> Refusal | None:
+    """Why the generator cannot work on such crops, with the generator or else the crop that suits the other."""
+    task, generator, crop = recipe.task, recipe.generator, recipe.data.crop_px
+    unit = generator.multiple_of * task.scale
+    if task.from_noise or crop % unit == 0:
+        return None
+    fields = [
+        f"generator.{field}" for field in (generator.fitting(crop // task.scale) if crop % task.scale == 0 else ())
+    ]
+    sizes = [f"data.crop_px={size}" for size in (crop - crop % unit, crop - crop % unit + unit) if size]
+    reason = f"data.crop_px is {crop}: generator '{generator.kind}' needs a multiple of {unit}"
+    return Refusal(reason, (*fields, *sizes))
+
+
+def _length_refusal(recipe: Recipe) -> Refusal | None:
+    warm, steps = recipe.train.warmup_steps, recipe.train.steps
+    if warm <= steps:
+        return None
+    reason = f"train.warmup_steps is {warm}, and the run has {steps} steps: the rate would never reach train.lr"
+    return Refusal(reason.replace(": ", ", ", 1), (f"train.warmup_steps={steps // 10}",))
+
+
+def _part_refusal(recipe: Recipe) -> str | None:
     task, generator = recipe.task, recipe.generator
     reason = generator.refusal(task)
     if task.bottleneck and not generator.encodes:
@@ -203,10 +265,6 @@ def refusal(recipe: Recipe) -> str | None:
         return reason
     if task.from_noise:
         return _noise_refusal(recipe) or _adversarial_refusal(recipe)
-    crop = recipe.data.crop_px // (task.scale if recipe.data.crop_px % task.scale == 0 else 1)
-    if recipe.data.crop_px % task.scale or crop % generator.multiple_of:
-        needed = generator.multiple_of * task.scale
-        return f"data.crop_px is {recipe.data.crop_px}: generator '{generator.kind}' needs a multiple of {needed}"
     for index, loss in enumerate(recipe.losses):
         reason = loss.refusal(has_mask=task.needs_mask, crop_px=recipe.data.crop_px)
         if reason:
@@ -383,10 +441,10 @@ def _override(fields: dict[str, Any], text: str) -> None:
     for part in parents:
         place = _step_into(place, part, key)
     try:
-        parsed = yaml.safe_load(value) if value else None
-    except yaml.YAMLError as error:
+        parsed = read_yaml(value) if value else None
+    except ValueError as error:
         raise UserError(f"'{text}' is not an override: its value is not readable as YAML") from error
-    if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as a word
+    if isinstance(parsed, str) and any(c.isdigit() for c in parsed):  # YAML 1.1 reads 1e-4 as a word
         with suppress(ValueError):
             parsed = float(parsed)
     if isinstance(place, list):
@@ -395,6 +453,37 @@ def _override(fields: dict[str, Any], text: str) -> None:
         place[int(last)] = parsed
     else:
         place[last] = parsed
+
+
+class _WrittenTwice(ValueError):
+    """A key of a mapping that is there already."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as it is meant: a key that is written twice, of which one would be lost in silence, is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            name, line = getattr(key, "value", None), key.start_mark.line + 1
+            if isinstance(name, str) and name in lines:
+                raise _WrittenTwice(f"'{name}' is written twice, in lines {lines[name]} and {line}: keep one of them")
+            lines[name if isinstance(name, str) else id(key)] = line
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str) -> Any:
+    """What a YAML text says. Raises ValueError for what cannot be read, is nested too deeply or is written twice."""
+    try:
+        loader = _Loader(text)  # which may already find it unreadable
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except (yaml.YAMLError, TypeError) as error:
+        raise ValueError(f"not readable as YAML: {error}") from error
 
 
 def _step_into(place: Any, part: str, key: str) -> Any:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -643,3 +644,44 @@ def test_a_name_longer_than_the_system_takes_is_one_line(run: Run) -> None:
         code, _, stderr = run("infer", *flags)
         assert code == 2
         one_line(stderr)
+
+
+# --- a run's folder and its recipe, refused in one line before anything is loaded
+
+
+@pytest.mark.parametrize("place", ["a_file", "a_file/inside", "a_file/deep/inside", "/proc/run", "n" * 300])
+def test_a_run_cannot_go_where_nothing_can_be_written(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a_file").write_text("mine")
+    assert main(["train", "denoise_tiny", *SHORT, "--out", place, "--device", "cpu"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: --out: ") and "\n" not in error and "Error" not in error
+    assert [p.name for p in tmp_path.iterdir()] == ["a_file"] and Path("a_file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "override", ["train.betas=[0.5, 1.5]", "train.lr=.inf", "train.lr=true", "train.warmup_steps=900", "seed=1e30"]
+)
+def test_a_wrong_number_is_one_line_without_pythons_names(
+    override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "denoise_tiny", override, "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert override.partition("=")[0] in error and "\n" not in error and "Error" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_crop_advised_for_small_photos_is_one_that_the_recipe_takes(
+    photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The smallest photo is 90 px, and the U-Net needs a multiple of 64."""
+    (photo_folder / "photo_0.png").unlink()
+    Image.fromarray(np.full((90, 200, 3), 90, np.uint8)).save(photo_folder / "small.png")
+    base = ["train", "translate_tiny", f"data.path={photo_folder}", *(s for s in SHORT if "crop" not in s)]
+    base += ["data.resize_px=null", "data.validation_share=0.5"]
+    assert main([*base, "data.crop_px=128", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 0
+    advice = re.search(r"set (data\.crop_px=\d+)", capsys.readouterr().err)
+    assert advice and advice[1] == "data.crop_px=64"
+    assert main([*base, advice[1], "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 from torch.utils.data import Dataset
 
 from img2img.data.folder import Unmatched, open_pairs, open_photos
@@ -29,16 +29,16 @@ log = logging.getLogger("img2img")
 
 SAMPLES = "data/samples"
 TOLD = 5  # of a kind of file, by name; the rest are counted
+LEAST_CROP_PX = 16
 TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
 
 
 class DataConfig(Augment):
     """Where photos lie and how crops are cut from them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: tuple[str, ...] = Field(
+    path: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         (SAMPLES,),
+        min_length=1,
         description="folder of photos, or several; mnist, fashion-mnist or cifar-10, also as NAME:FOLDER",
         json_schema_extra={"type": ["string", "array"]},
     )
@@ -216,8 +216,13 @@ def _unreadable(cache: Cache) -> UserError:
     return UserError(f"data.path: none of the photos can be read{'; first: ' * bool(first)}{first}")
 
 
-def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
-    """Open a recipe's data. Raises UserError for what a user can mend: no folder or photo, pairs without partner."""
+def load_photos(
+    task: PairMaker, config: DataConfig, seed: int, fits: Callable[[int], bool] = lambda crop_px: True
+) -> Photos:
+    """Open a recipe's data; `fits` says whether the recipe takes crops of a side, so that none is advised in vain.
+
+    Raises UserError for what a user can mend: no folder or photo, pairs without partner.
+    """
     cache = Cache(config.cache_mb, config.background_for(task))
     opened = _opened(task, config, seed, cache)
     source, train, held_out = opened.source, opened.train, opened.first(config.validation_max)
@@ -231,7 +236,7 @@ def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
     own_target = validation and not task.from_noise
     as_many = islice(_validation(source, train, task, config, seed, seen), len(validation))
     trained = list(as_many) if own_target else []
-    _advise(task, config, held_out, validation, seen)
+    _advise(task, config, held_out, validation, seen, fits)
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
     training_set = TrainingSet(source, train, task, config, seed, cache)
@@ -241,7 +246,12 @@ def load_photos(task: PairMaker, config: DataConfig, seed: int) -> Photos:
 
 
 def _advise(
-    task: PairMaker, config: DataConfig, held_out: Sequence[int], validation: Sequence[Batch], seen: Sequence[int]
+    task: PairMaker,
+    config: DataConfig,
+    held_out: Sequence[int],
+    validation: Sequence[Batch],
+    seen: Sequence[int],
+    fits: Callable[[int], bool],
 ) -> None:
     """Say what a user may want to mend, though training can begin."""
     if not held_out and config.validation_share:
@@ -249,9 +259,10 @@ def _advise(
     if held_out and not validation:
         log.warning("left out of validation: none of the %d photos held out can be read", len(held_out))
     if small := sum(side < config.crop_px for side in seen):
+        side = next((px for px in range(min(seen), LEAST_CROP_PX - 1, -1) if fits(px)), None)
         log.warning(
-            "%d of %d photos looked at are smaller than data.crop_px (%d px) and are enlarged: set data.crop_px=%d",
-            small, len(seen), config.crop_px, max(16, min(seen)),
+            "%d of %d photos looked at are smaller than data.crop_px (%d px) and are enlarged: %s",
+            small, len(seen), config.crop_px, f"set data.crop_px={side}" if side else "use larger photos",
         )  # fmt: skip
 
 

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
 from img2img.losses.objectives import OBJECTIVES, Kind, Objective, OptimizerKind
+from img2img.ranges import Fields
 
 Sees = Literal["condition", "mask", "label"]
 Judges = Literal["pictures", "latent"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class OptimizerConfig(BaseModel):
+class OptimizerConfig(Fields):
     """What may be said of a player's optimizer; None leaves it to the adversarial kind's paper."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimizer: OptimizerKind | None = Field(
         None, description="by default the adversarial kind's own; muon: for restoring without a discriminator"
     )
     lr: float | None = Field(None, gt=0)
-    betas: tuple[float, float] | None = Field(None, description="Adam's; the pix2pix family uses 0.5 for the first")
+    betas: tuple[Beta, Beta] | None = Field(None, description="Adam's; the pix2pix family uses 0.5 for the first")
 
 
 class Adversarial(OptimizerConfig):

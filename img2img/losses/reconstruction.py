@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
+from img2img.ranges import Fields
 
 Region = Literal["all", "hole", "known"]
 Of = Literal["target", "cycle", "identity"]
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Config(Fields):
     weight: float = Field(1.0, ge=0)
 
     def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+
+from img2img.ranges import Fields
 
 Norm = Literal["batch", "instance", "none"]
 Upsampling = Literal["transposed", "resize"]
@@ -64,10 +65,8 @@ class Judged:
     head: Head = "logits"
 
 
-class NetworkConfig(BaseModel):
+class NetworkConfig(Fields):
     """A network's own fields; frozen, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     encodes: ClassVar[bool] = False  # pictures pass a bottleneck in it
 
@@ -75,6 +74,10 @@ class NetworkConfig(BaseModel):
     def multiple_of(self) -> int:
         """Condition height and width must be multiples of this; the pipeline pads to it."""
         return 1
+
+    def fitting(self, crop_px: int) -> tuple[str, ...]:
+        """Changes `field=value` of its own after which it may take crops of such a side."""
+        return ()
 
     def refusal(self, shapes: Shapes) -> str | None:
         """Why this network cannot serve a task of these shapes, or None."""

@@ -39,6 +39,10 @@ class UNetConfig(NetworkConfig):
     def multiple_of(self) -> int:
         return 2**self.levels
 
+    def fitting(self, crop_px: int) -> tuple[str, ...]:
+        halvings = (crop_px & -crop_px).bit_length() - 1
+        return (f"levels={halvings}",)
+
     def build(self, shapes: Shapes) -> nn.Module:
         return UNet(self, shapes.condition_channels, shapes.prediction_channels)
 

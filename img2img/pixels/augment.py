@@ -8,20 +8,20 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field
 
-from img2img.ranges import Ordered
+from img2img.ranges import Fields, Ordered
 
 Picture = np.ndarray
+MOST_PX = 8192  # a side of what is trained on
+Side = Annotated[int, Field(ge=1, le=MOST_PX)]
 
 
-class Augment(BaseModel):
+class Augment(Fields):
     """How a training crop is cut from a photo."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    crop_px: int = Field(128, ge=16, description="side of the square crop")
-    resize_px: Annotated[tuple[PositiveInt, PositiveInt], Ordered] | None = Field(
+    crop_px: int = Field(128, ge=16, le=MOST_PX, description="side of the square crop")
+    resize_px: Annotated[tuple[Side, Side], Ordered] | None = Field(
         None,
         description="shorter side is first resized to a random length in this range; [286, 286] is pix2pix's jitter",
     )

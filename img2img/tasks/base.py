@@ -12,7 +12,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from kornia.metrics import psnr
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from img2img.data.sample import Batch, Sample
@@ -22,6 +21,7 @@ from img2img.pixels.colour import resize
 from img2img.pixels.hints import Hints
 from img2img.pixels.sheets import rows_sheet
 from img2img.pixels.xmp import DigitalSourceType
+from img2img.ranges import Fields
 
 Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its best trivial answer, what was made of it
 COPIED = "copying the input"
@@ -55,13 +55,11 @@ class View:
         return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-class Task(BaseModel):
+class Task(Fields):
     """Fields are the task's settings in a recipe; properties and methods say what its pixels mean.
 
     Pictures are float tensors (B,C,H,W) in [0,1]; masks (B,1,H,W), 1 = to be filled.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
 

@@ -26,7 +26,7 @@ from img2img.data.identity import data_change
 from img2img.data.sample import Batch, sample_rng
 from img2img.devices import pick_device, precision_for
 from img2img.errors import UserError
-from img2img.files import write_text
+from img2img.files import check_writable, write_text
 from img2img.modelfile import Card, read_header, read_weights, save_model
 from img2img.pixels.sheets import write_animation, write_sheet
 from img2img.pixels.tiling import measured_overlap
@@ -38,7 +38,7 @@ from img2img.tasks.forward import forward, predict_rgb
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.doctor import Diagnosis
 from img2img.training.folder import FolderLock, checkpoint_to_go_on_from
-from img2img.training.game import Answer
+from img2img.training.game import Answer, Game
 from img2img.training.methods import STEPS
 from img2img.training.player import TrainingError, Trouble
 from img2img.training.processes import (
@@ -92,6 +92,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path, *, resume: bool = False, device: str = "auto") -> None:
         self.recipe, self.out = recipe, out
+        check_writable(out, "--out")
         self.accelerator = _accelerator(recipe, device, out)
         self.main = self.accelerator.is_main_process
         self.lock: FolderLock | None = None  # it and the log are the first process's
@@ -106,7 +107,7 @@ class Trainer:
         facts, tensors = self._start_or_resume(resume)
         self.photos = self._open_data()
         torch.manual_seed(self.recipe.seed)
-        self.step = STEPS[self.recipe.train.method](self.recipe, self.accelerator)
+        self.step = _players(self.recipe, self.accelerator)
         self.done, self.seconds, averages = 0, 0.0, None
         self.model_steps = _steps_of(self.out / "model.safetensors")  # above `done` where newer checkpoints are lost
         if facts is None:
@@ -472,7 +473,9 @@ class Trainer:
         self.accelerator.init_trackers("tensorboard")
 
     def _open_data(self) -> Photos:
-        photos = load_photos(self.recipe.task, self.recipe.data, self.recipe.seed)
+        recipe = self.recipe
+        fits = lambda px: recipe.changed([f"data.crop_px={px}"]) is not None  # noqa: E731
+        photos = load_photos(recipe.task, recipe.data, recipe.seed, fits)
         photos.train.check()
         if self.main and self.recipe.task.reads != "none":
             log.warning("data: %s", photos.told)
@@ -510,6 +513,17 @@ class Trainer:
             return {number: signal.signal(number, ask) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:  # not the main thread: there the caller sets stop_wanted
             return {}
+
+
+def _players(recipe: Recipe, accelerator: Accelerator) -> Game[Any]:
+    """Networks with their optimizers. Raises UserError where they are too large for the memory."""
+    try:
+        return STEPS[recipe.train.method](recipe, accelerator)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(w in str(error) for w in ("memory", "overflow")):
+            raise
+        larger = "generator or discriminator" if recipe.discriminator else "generator"
+        raise UserError(f"{larger}: the network does not fit into the memory: make it narrower") from error
 
 
 def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
@@ -565,7 +579,10 @@ def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     for part in wanted:
         old, new = (_fixed(part, recipe[part]) for recipe in (saved, wanted))
         if json.dumps(old) != json.dumps(new) and part != "name":
-            raise UserError(f"--resume: the run was started with another {part}; undo the change, or start a new --out")
+            told = _differences(part, old, new)
+            raise UserError(
+                f"--resume: the run was started with another {part}: {told}; undo the change, or start a new --out"
+            )
     before, now = saved["train"], wanted["train"]
     if before["steps"] != now["steps"]:
         log.warning("train.steps was %d: the learning rate follows the new length", before["steps"])
@@ -574,6 +591,14 @@ def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
         for name in names:
             if before.get(name) != now.get(name):
                 log.warning("%s.%s was %s, and is %s from here on", part, name, before.get(name), now.get(name))
+
+
+def _differences(place: str, old: Any, new: Any) -> str:
+    """`train.batch_size was 8, and is 4`, for each field that differs."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return f"{place} was {old}, and is {new}"
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return "; ".join(_differences(f"{place}.{name}", old.get(name), new.get(name)) for name in names)
 
 
 def _fixed(part: str, value: Any) -> Any:

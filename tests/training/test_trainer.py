@@ -423,3 +423,18 @@ def test_tiny_recipes_learn_on_photos_held_out(name: str, tmp_path: Path) -> Non
     gains = [made[key] - plain[key] for key in made if key.endswith("_db")]
     less_error = [1 - 10 ** (-gain / 20) for gain in gains]  # of the root mean square error
     assert max(gains) >= 1 or max(less_error) >= 0.1, summary
+
+
+def test_a_resumed_run_that_would_be_another_says_which_fields_differ(tmp_path: Path) -> None:
+    train(small("denoise_tiny", steps=1), tmp_path / "run", device="cpu")
+    other = small("denoise_tiny", steps=1).fields()
+    other["train"] |= {"batch_size": 3, "schedule": "linear"}
+    with pytest.raises(UserError, match=r"another train: train\.batch_size was 2, and is 3; train\.schedule"):
+        train(Recipe.parse(other), tmp_path / "run", resume=True, device="cpu")
+
+
+def test_a_network_that_no_memory_holds_is_told_in_one_line(tmp_path: Path) -> None:
+    fields = small("denoise_tiny").fields()
+    fields["generator"] |= {"widths": [10**9, 10**9], "blocks": [1, 1]}
+    with pytest.raises(UserError, match=r"^generator: the network does not fit into the memory"):
+        Trainer(Recipe.parse(fields), tmp_path / "run", device="cpu")
