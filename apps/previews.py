@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -15,7 +16,7 @@ Sides = tuple[int, int, int, int]
 
 def preview(photo: Photo, path: Path, most_px: int = MOST_PX) -> Path:
     """Write the photo as a JPEG of at most `most_px` a side."""
-    picture = to_pil(photo)
+    picture = to_pil(replace(photo, is_grey=False))  # 8 bits, whatever the depth
     profile = picture.info.get("icc_profile")
     picture.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
     return _saved(_on_white(picture), path, profile)

@@ -33,7 +33,7 @@ from img2img.inference.plan import OnTile, Plan, Size, Step, asked_steps, check_
 from img2img.modelfile import read_header
 from img2img.pixels.file_kind import counted
 from img2img.pixels.hints import read_hints
-from img2img.pixels.images import Photo, check_fits, output_format, read_mask, read_photo, write_photo
+from img2img.pixels.images import Photo, check_fits, lost_in, output_format, read_mask, read_photo, write_photo
 from img2img.tasks import task_class, task_kinds
 from img2img.zoo import model_path
 
@@ -256,6 +256,8 @@ class Batch:
         if self._is_copy(ready):
             _copy(job.input, ready.output)
         else:
+            for note in lost_in(ready.output, made):
+                log.warning("%s: %s", ready.output, note)
             write_photo(ready.output, made, quality=self.saving.quality or QUALITY)
         return self._result(ready, started, made.size)
 

@@ -21,13 +21,14 @@ from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.modelfile import Card, load_generator
 from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
 from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
+from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.hints import Hints, hints_in
 from img2img.pixels.images import Photo, from_array, from_pil, quantise, to_array, to_float, to_pil
 from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import with_source_type
 from img2img.recipe import Recipe
 from img2img.tasks.base import Task, View
-from img2img.tasks.forward import forward
+from img2img.tasks.forward import forward, in_own_numbers
 from img2img.zoo import model_path
 
 Picture = TypeVar("Picture", Image.Image, np.ndarray)
@@ -81,14 +82,18 @@ class Model:
     def __call__(self, image: Picture, mask: Any = None, hints: Any = None, **options: Any) -> Picture:
         """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or float in [0,1].
 
-        The result is of the same type and depth, RGB (with alpha as `run` says). `mask`: PIL or array of the
+        The result is of the same type and depth, with alpha as `run` says; grey where the picture was grey and is so
+        still, else RGB. Arrays are sRGB, PIL images what their profile says. `mask`: PIL or array of the
         photo's size, white (>127, or True) = fill. `hints`: the photo with colours painted on it, or a transparent
         picture with nothing but them. Options are those of `Options`. Raises UserError.
         """
         photo = _as_photo(image)
         painted = None if hints is None else hints_in(_as_photo(hints), photo)
         done = self.run(photo, as_mask(mask, photo.size), Options(**options, hints=painted))
-        return to_pil(done) if isinstance(image, Image.Image) else to_array(done)
+        if isinstance(image, Image.Image):
+            return to_pil(done)
+        made = to_array(done)
+        return np.ascontiguousarray(made[..., :1].reshape(*made.shape[:2], *image.shape[2:])) if done.is_grey else made
 
     @torch.inference_mode()
     def predict_tensor(
@@ -135,11 +140,12 @@ class Model:
         visible = seen(photo.rgb, photo.alpha, self.recipe.background, mask if self.task.needs_mask else None)
         x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
-        made = self._apply(x, holes, options, wanted)
+        made = self._apply(x, holes, options, wanted, photo.color)
         rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
         if mask is not None and self.task.needs_mask and visible is not photo.rgb:
             rgb[~mask] = quantise(photo.rgb[~mask], wanted)  # also what is known and hidden comes back
-        return self._signed(replace(photo, rgb=rgb, alpha=alpha))
+        made_photo = replace(photo, rgb=rgb, alpha=alpha)
+        return self._signed(replace(made_photo, is_grey=made_photo.shows_grey))
 
     def _signed(self, made: Photo) -> Photo:
         """With a statement in its XMP that a network made pixels of it, where the task invents."""
@@ -154,21 +160,32 @@ class Model:
                 f"mask is {mask.shape[1]}x{mask.shape[0]}, photo is {photo.size[0]}x{photo.size[1]}: make them equal"
             )
 
-    def _apply(self, x: Tensor, mask: Tensor | None, options: Options, dtype: Any = np.float32) -> Tensor:
+    def _apply(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        options: Options,
+        dtype: Any = np.float32,
+        color: ColorDescription = SRGB,
+    ) -> Tensor:
         """One picture (1,3,H,W) of any depth to the result at `dtype`; only one tile or view is in float at a time."""
-        grey = self.task.keeps_grey and bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
+        equal = bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
+        grey = self.task.keeps_grey and color.keeps_neutral and equal
         done = 0
 
         def piece(part: Tensor, hole: Tensor | None = None, view: View | None = None) -> Tensor:
             nonlocal done
             floats = _as_float(part).to(self.device)
             if options.from_photo:
-                floats = self.task.from_photo(floats)
-            forward = partial(self._forward, mask=hole, size=view.size if view else None, options=options, grey=grey)
+                floats = in_own_numbers(self.task.from_photo, floats, color)
+            size = view.size if view else None
+            forward = partial(self._forward, mask=hole, size=size, options=options, grey=grey, color=color)
             rgb = ensembled(forward, floats) if options.self_ensemble and can_ensemble(self.recipe) else forward(floats)
             done += 1
             if self.on_tile:
                 self.on_tile(done)
+            if self.task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
+                return torch.from_numpy(color.quantised(rgb.cpu().numpy(), _as_float(part).numpy(), dtype))
             return _as_depth(rgb.cpu(), dtype)
 
         if self.task.tiles:
@@ -191,13 +208,19 @@ class Model:
         return out
 
     def _forward(
-        self, x: Tensor, mask: Tensor | None, size: tuple[int, int] | None, options: Options, grey: bool
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        size: tuple[int, int] | None,
+        options: Options,
+        grey: bool,
+        color: ColorDescription,
     ) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             network = partial(self._network, direction=options.direction)
             multiple_of, strength, hints = self.recipe.generator.multiple_of, options.strength, options.hints
-            return forward(self.task, network, multiple_of, x, mask, size, strength, grey, hints)
+            return forward(self.task, network, multiple_of, x, mask, size, strength, grey, hints, color)
 
     def _network(self, condition: Tensor, direction: Direction | None = None) -> Tensor:
         condition = condition.contiguous(memory_format=torch.channels_last)

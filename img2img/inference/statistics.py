@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from img2img.pixels.alpha import seen, uncounted
-from img2img.pixels.images import Photo, to_float
+from img2img.pixels.images import Photo, as_srgb, to_float
 from img2img.tasks.base import PhotoStatistics
 
 _WINDOW_PX, _WINDOWS = 256, 4  # a large photo is judged by 4 × 4 windows, so that memory and time do not grow with it
@@ -26,6 +26,7 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
     Pixels under the mask (H,W), True = to be filled, do not count, nor do transparent ones.
     """
     width, height = photo.size
+    photo = as_srgb(photo)
     rgb, left_out = seen(photo.rgb, photo.alpha, hole=mask), uncounted(photo.alpha, mask)
     noise = noise_sigma_255(rgb, left_out)
     return PhotoStatistics(width, height, mask is not None, count_tints(rgb, noise, left_out), noise)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import struct
 import threading
 import warnings
 import zlib
@@ -33,13 +34,17 @@ _CMYK_NOTE = "CMYK colours were converted to sRGB through the file's profile"
 
 
 class Decoded(NamedTuple):
-    """RGB pixels (H,W,3), alpha (H,W) or None of the same dtype, whether the file was grey, notes for the user."""
+    """RGB pixels (H,W,3), alpha (H,W) or None of the same dtype, whether the file was grey, notes for the user.
+
+    `converted` says that the numbers are sRGB by now, whatever the file says of them.
+    """
 
     rgb: np.ndarray
     alpha: np.ndarray | None
     is_grey: bool
     icc: bytes | None
     notes: tuple[str, ...] = ()
+    converted: bool = False
 
 
 @contextmanager
@@ -62,7 +67,9 @@ def strict_pillow() -> Iterator[None]:
 def is_deep(image: Image.Image, path: Path) -> bool:
     """Whether the file declares samples Pillow would cut to 8 bits: 16-bit PNG, 16-bit or floating-point TIFF."""
     if image.format == "PNG":
-        return _png_bits(path) == 16
+        return _png_kind(path)[0] == 16
+    if _is_stand_in(image):
+        return True
     if image.format != "TIFF" or image.mode in ("CMYK", "LAB"):
         return False
     tags = cast(TiffImageFile, image).tag_v2
@@ -71,17 +78,50 @@ def is_deep(image: Image.Image, path: Path) -> bool:
 
 def decode_deep(image: Image.Image, path: Path) -> Decoded:
     """Pixels of a file for which `is_deep` holds, at the depth it declares, not yet turned upright."""
-    image.load()  # refuses damaged files, whatever OpenCV and tifffile would make of them
+    if not _is_stand_in(image):
+        image.load()  # refuses damaged files, whatever OpenCV and tifffile would make of them
     return _from_samples(_read_png16(path) if image.format == "PNG" else _read_tiff(image, path), image)
 
 
-def _png_bits(path: Path) -> int:
+def tiff_stand_in(path: Path) -> io.BytesIO | None:
+    """A deep TIFF that Pillow cannot open (RGB floats, deep grey with alpha) with its samples declared as 8 bits.
+
+    Pillow reads the tags of that, never its pixels. None for any other file.
+    """
+    import tifffile
+
+    content = path.read_bytes()
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            page = file.pages.first
+            if (
+                page.dtype is None
+                or page.samplesperpixel > 4
+                or not (page.dtype.kind == "f" or page.dtype == np.uint16)
+            ):
+                return None
+            order, patched = file.byteorder, bytearray(content)
+            for tag, value in ((page.tags.get("BitsPerSample"), 8), (page.tags.get("SampleFormat"), 1)):
+                if tag is not None:
+                    struct.pack_into(f"{order}{tag.count}H", patched, tag.valueoffset, *(value,) * tag.count)
+    except Exception:  # no TIFF, or a damaged one: Pillow's own complaint is the one to show
+        return None
+    return io.BytesIO(patched)
+
+
+def _is_stand_in(image: Image.Image) -> bool:
+    return image.format == "TIFF" and isinstance(cast(TiffImageFile, image).fp, io.BytesIO)
+
+
+def _png_kind(path: Path) -> tuple[int, int]:
+    """Bits a sample and colour type (4: grey with alpha)."""
     with path.open("rb") as file:
-        return file.read(25)[24]
+        bits, colour_type = file.read(26)[24:]
+    return bits, colour_type
 
 
 def decode_image(image: Image.Image) -> Decoded:
-    """RGB and alpha of a Pillow image of any mode; profiles of grey and CMYK pictures are applied."""
+    """RGB and alpha of a Pillow image of any mode; the profiles of CMYK pictures are applied."""
     mode, profile = image.mode, image.info.get("icc_profile")
     if mode in ("CMYK", "LAB"):
         return _through_lcms(image)
@@ -131,26 +171,11 @@ def _from_samples(samples: np.ndarray, image: Image.Image) -> Decoded:
 
 
 def _with_profile(rgb: np.ndarray, alpha: np.ndarray | None, is_grey: bool, profile: bytes | None) -> Decoded:
-    """Keep an RGB profile, apply a grey one, drop any other."""
+    """Keep a profile that fits, drop any other."""
     space = icc_space(profile)
-    if space == "RGB" or not profile:
+    if not profile or space == "RGB" or (space == "GRAY" and is_grey):
         return Decoded(rgb, alpha, is_grey, profile or None)
-    if space == "GRAY" and is_grey:
-        with suppress(UserError):
-            return Decoded(_grey_to_srgb(rgb, profile), alpha, True, None)
     return Decoded(rgb, alpha, is_grey, None, ("its colour profile does not fit the picture and was ignored",))
-
-
-def _grey_to_srgb(rgb: np.ndarray, profile: bytes) -> np.ndarray:
-    """Grey pixels through their profile's tone curve, sampled at 256 levels, whatever their depth."""
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    curve = np.asarray(_to_srgb(ramp, profile))[0, :, 1]
-    if rgb.dtype == np.uint8:
-        return curve[rgb]
-    top = 65535.0 if rgb.dtype == np.uint16 else 1.0
-    mapped = np.interp(rgb[..., 0], np.linspace(0, top, 256), curve * (top / 255.0))
-    mapped = np.rint(mapped) if rgb.dtype == np.uint16 else mapped
-    return np.repeat(mapped.astype(rgb.dtype)[..., None], 3, axis=2)
 
 
 def _through_lcms(image: Image.Image) -> Decoded:
@@ -160,12 +185,12 @@ def _through_lcms(image: Image.Image) -> Decoded:
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":
         rgb = _to_srgb(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
-        return Decoded(np.array(rgb), None, False, None, ("Lab colours were converted to sRGB",))
+        return Decoded(np.array(rgb), None, False, None, ("Lab colours were converted to sRGB",), True)
     if icc_space(profile) == "CMYK":
         with suppress(UserError):
-            return Decoded(np.array(_to_srgb(image, profile)), None, False, None, (_CMYK_NOTE,))
+            return Decoded(np.array(_to_srgb(image, profile)), None, False, None, (_CMYK_NOTE,), True)
     notes = ("CMYK colours were converted to sRGB without a profile: they may look too bright",)
-    return Decoded(np.array(image.convert("RGB")), None, False, None, notes)
+    return Decoded(np.array(image.convert("RGB")), None, False, None, notes, True)
 
 
 def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
@@ -193,13 +218,14 @@ def _numbers(image: Image.Image) -> np.ndarray:
 
 
 def _read_png16(path: Path) -> np.ndarray:
-    """(H,W), (H,W,3) or (H,W,4) uint16, RGB order; OpenCV gives grey with alpha as four channels."""
+    """(H,W) or (H,W,2|3|4) uint16, RGB order; OpenCV gives grey with alpha as four channels."""
     import cv2
 
     samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
         raise UserError("is a 16-bit PNG that could not be decoded: save it again from an image editor")
-    return _bgr_to_rgb(samples)
+    samples = _bgr_to_rgb(samples)
+    return samples[..., [0, 3]] if _png_kind(path)[1] == 4 else samples
 
 
 def _read_tiff(image: Image.Image, path: Path) -> np.ndarray:
@@ -271,7 +297,10 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def encode(samples: np.ndarray, kind: str, path: Path, meta: Metadata, options: dict[str, Any]) -> None:
-    """Write (H,W,3|4) uint8 (uint16 for PNG and TIFF) to `path` in Pillow's format `kind`."""
+    """Write (H,W) grey or (H,W,2|3|4) samples to `path` in Pillow's format `kind`.
+
+    uint8; uint16 for PNG and TIFF, grey also for JPEG 2000 and PPM; float32 for TIFF.
+    """
     writers: dict[str, Callable[[np.ndarray, Path, Metadata], None]] = {"PNG": _write_png, "TIFF": _write_tiff}
     if kind in writers:
         writers[kind](samples, path, meta)
@@ -283,22 +312,40 @@ def encode(samples: np.ndarray, kind: str, path: Path, meta: Metadata, options: 
 
 
 def _write_png(samples: np.ndarray, path: Path, meta: Metadata) -> None:
-    """Pillow writes 8 bits; at 16 OpenCV writes the pixels, and a 1-pixel Pillow PNG lends its metadata chunks."""
+    """Pillow writes 8 bits; 16-bit pixels get the metadata chunks of a 1-pixel Pillow PNG."""
     if samples.dtype == np.uint8:
-        path.write_bytes(_pillow_png(Image.fromarray(samples), meta))
-        return
-    import cv2
-
-    order = [2, 1, 0, 3][: samples.shape[2]]
-    done, coded = cv2.imencode(".png", samples[..., order], [cv2.IMWRITE_PNG_COMPRESSION, 6])
-    if not done:
-        raise UserError("could not be encoded as a 16-bit PNG")
-    content = coded.tobytes()
-    chunks = [c for c in _png_chunks(_pillow_png(Image.new("RGB", (1, 1)), meta)) if c[4:8] in _METADATA_CHUNKS]
-    path.write_bytes(content[:33] + b"".join(chunks) + content[33:])
+        content, lent = _pillow_png(Image.fromarray(samples), meta), b""
+    else:
+        content = _grey_alpha_png16(samples) if samples.ndim == 3 and samples.shape[2] == 2 else _cv2_png16(samples)
+        chunks = _png_chunks(_pillow_png(Image.new("RGB", (1, 1)), meta))
+        lent = b"".join(c for c in chunks if c[4:8] in _METADATA_CHUNKS)
+    color = b"".join(_png_chunk(name, data) for name, data in meta.color_chunks)
+    path.write_bytes(content[:33] + color + lent + content[33:])
 
 
 _METADATA_CHUNKS = (b"iCCP", b"pHYs", b"eXIf", b"iTXt")
+
+
+def _cv2_png16(samples: np.ndarray) -> bytes:
+    import cv2
+
+    bgr = samples if samples.ndim == 2 else samples[..., [2, 1, 0, 3][: samples.shape[2]]]
+    done, coded = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    if not done:
+        raise UserError("could not be encoded as a 16-bit PNG")
+    return coded.tobytes()
+
+
+def _grey_alpha_png16(samples: np.ndarray) -> bytes:
+    """(H,W,2) grey and alpha, which neither Pillow nor OpenCV writes; each row as its difference to the one above."""
+    height, width = samples.shape[:2]
+    rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
+    filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)
+    filtered[:, 1:] = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
+    head = struct.pack(">IIBBBBB", width, height, 16, 4, 0, 0, 0)
+    pixels = zlib.compress(filtered.tobytes(), 6)
+    parts = ((b"IHDR", head), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(name, data) for name, data in parts)
 
 
 def _pillow_png(image: Image.Image, meta: Metadata) -> bytes:
@@ -313,6 +360,10 @@ def _pillow_png(image: Image.Image, meta: Metadata) -> bytes:
     return buffer.getvalue()
 
 
+def _png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def _png_chunks(content: bytes) -> Iterator[bytes]:
     """Whole chunks: length, name, data, checksum."""
     at = 8
@@ -323,22 +374,30 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
 
 
 def _write_tiff(samples: np.ndarray, path: Path, meta: Metadata) -> None:
-    """Deflated strips with the horizontal predictor after a directory by Pillow, which knows the EXIF sub-IFDs."""
+    """Deflated strips after a directory by Pillow, which knows the EXIF sub-IFDs; whole numbers with a predictor."""
+    samples = samples if samples.ndim == 3 else samples[..., None]
     height, width, channels = samples.shape
+    is_float = samples.dtype.kind == "f"
     rows = max(1, min(height, _STRIP_BYTES // (width * channels * samples.itemsize)))
-    strips = [zlib.compress(_predicted(samples[y : y + rows]), 6) for y in range(0, height, rows)]
+    stored = _little_endian if is_float else _predicted
+    strips = [zlib.compress(stored(samples[y : y + rows]), 6) for y in range(0, height, rows)]
     offsets = np.cumsum([0] + [len(strip) for strip in strips])[:-1]
     with strict_pillow():
         directory = tiff_directory(meta)
         directory[256], directory[257], directory[258] = width, height, (8 * samples.itemsize,) * channels
-        directory[259], directory[262], directory[277], directory[317] = 8, 2, channels, 2
-        directory[278], directory[284], directory[339] = rows, 1, (1,) * channels
+        directory[259], directory[262], directory[277] = 8, 2 if channels > 2 else 1, channels
+        directory[278], directory[284], directory[317] = rows, 1, 1 if is_float else 2
+        directory[339] = (3 if is_float else 1,) * channels
         directory[273], directory[279] = tuple(map(int, offsets)), tuple(map(len, strips))
-        if channels == 4:
+        if channels in (2, 4):
             directory[338] = 2
         with path.open("wb") as file:
             directory.save(file)
             file.writelines(strips)
+
+
+def _little_endian(strip: np.ndarray) -> bytes:
+    return strip.astype(strip.dtype.newbyteorder("<")).tobytes()
 
 
 def _predicted(strip: np.ndarray) -> bytes:

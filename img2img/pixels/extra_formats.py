@@ -6,6 +6,7 @@ Each gives the developed picture, upright, never a thumbnail; the imports are in
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from img2img.errors import UserError
 from img2img.pixels.codecs import MAX_PIXELS, Decoded, checked_float, decoded_samples
-from img2img.pixels.metadata import Metadata, checked_exif, upright_xmp
+from img2img.pixels.metadata import Metadata, checked_exif, nclx_chunks, upright_xmp
 
 _SRGB_CURVE = 2.4, 12.92  # power and slope of LibRaw's output curve
 # The camera, the lens, when and where: what of a raw file's directory still holds for the developed picture.
@@ -41,7 +42,9 @@ def _read_heic(path: Path) -> tuple[Decoded, Metadata, bool]:
     samples = np.asarray(file)
     more = f"holds {len(file)} pictures: only the first is used"
     meta = _metadata(file.info.get("exif"), file.info.get("xmp"), (more,) if len(file) > 1 else ())
-    return decoded_samples(samples, samples.ndim == 2, file.info.get("icc_profile")), meta, True
+    profile = file.info.get("icc_profile")
+    chunks = () if profile else nclx_chunks(path)
+    return decoded_samples(samples, samples.ndim == 2, profile), replace(meta, color_chunks=chunks), True
 
 
 def _read_jpeg_xl(path: Path) -> tuple[Decoded, Metadata, bool]:
@@ -54,6 +57,7 @@ def _read_jpeg_xl(path: Path) -> tuple[Decoded, Metadata, bool]:
     if samples.dtype == np.float32:
         samples = checked_float(samples)
     decoded = decoded_samples(samples, meta.num_color_channels == 1, meta.icc)
+    decoded = decoded._replace(converted=not meta.icc)  # EXIF has no say: the stream itself names its colors
     return decoded, _metadata(meta.exif, meta.xmp), False
 
 
@@ -65,7 +69,8 @@ def _read_raw(path: Path) -> tuple[Decoded, Metadata, bool]:
         _check_size((sizes.width, sizes.height))
         samples = raw.postprocess(use_camera_wb=True, output_bps=16, gamma=_SRGB_CURVE)
     notes = ("camera raw: developed with the camera's white balance",)
-    return Decoded(np.ascontiguousarray(samples), None, False, None), _metadata(_raw_exif(path), None, notes), False
+    developed = Decoded(np.ascontiguousarray(samples), None, False, None, converted=True)
+    return developed, _metadata(_raw_exif(path), None, notes), False
 
 
 def _raw_exif(path: Path) -> bytes | None:

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from img2img.errors import UserError
-from img2img.pixels.images import PathLike, Photo, read_photo, to_float
+from img2img.pixels.images import PathLike, Photo, as_srgb, read_photo, to_float
 
 _PAINTED_255 = 24  # a repainted pixel differs by more, what JPEG does to the rest by less
 _COVERED = 0.1  # share of a small pixel that must be marked for a stroke to be seen there
@@ -22,7 +22,7 @@ _HELD = 1e3  # weight of a marked pixel's own colour
 
 @dataclass(frozen=True, eq=False)
 class Hints:
-    """Marked pixels and their colours: `rgb` (H,W,3) of any depth, `marked` (H,W) bool.
+    """Marked pixels and their colours: `rgb` (H,W,3) sRGB of any depth, `marked` (H,W) bool.
 
     Only the place in the picture counts, not its size: hints drawn on a small preview serve the large photo.
     """
@@ -63,6 +63,7 @@ def hints_in(picture: Photo, photo: Photo) -> Hints:
     if picture.size != photo.size:
         (w, h), (pw, ph) = picture.size, photo.size
         raise UserError(f"--hints: they are {w}x{h}, photo is {pw}x{ph}: paint them on the photo itself")
+    picture, photo = as_srgb(picture), as_srgb(photo)
     painted, shown = (_opaque(p) for p in (picture, photo))
     if not (painted | ~shown).all():  # a layer, for a copy shows what the photo shows
         return Hints(picture.rgb, painted)

@@ -21,9 +21,19 @@ from img2img.errors import UserError
 from img2img.files import atomic_path
 from img2img.pixels import codecs
 from img2img.pixels.alpha import BLEED, seen
+from img2img.pixels.color_space import ColorDescription
+from img2img.pixels.color_tags import described
 from img2img.pixels.extra_formats import read_extra
 from img2img.pixels.file_kind import EXTRA_KINDS, reader_suffixes, special_kind
-from img2img.pixels.metadata import Metadata, orientation_of, read_metadata, resized_exif, rewritable_exif
+from img2img.pixels.metadata import (
+    Chunks,
+    Metadata,
+    icc_space,
+    orientation_of,
+    read_metadata,
+    resized_exif,
+    rewritable_exif,
+)
 from img2img.pixels.xmp import DigitalSourceType, source_type, with_source_type
 
 PathLike = str | os.PathLike[str]
@@ -32,7 +42,11 @@ PathLike = str | os.PathLike[str]
 _NOT_PHOTOS = frozenset(("EPS", "PDF", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MCIDAS", "SPIDER"))
 _LOSSY = frozenset(("JPEG", "MPO", "AVIF", "HEIF", "JPEG2000", "GIF"))
 _CARRIES_ALPHA = frozenset(("PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "ICO", "QOI"))
-_DEEP = frozenset(("PNG", "TIFF"))
+_DEEP, _DEEP_GREY = frozenset(("PNG", "TIFF")), frozenset(("PNG", "TIFF", "JPEG2000", "PPM"))
+_GREY = frozenset(("PNG", "JPEG", "TIFF", "JPEG2000", "BMP", "PPM", "TGA"))
+_HOLDS_PROFILES = frozenset(("PNG", "JPEG", "TIFF", "WEBP", "AVIF"))
+_STRIP_ROWS = 256
+_SAID_SRGB: Chunks = ((b"sRGB", b"\0"),)
 _WRITABLE = frozenset(("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "PPM", "TGA", "ICO", "QOI"))
 # Longer sides are refused by encoders, or (AVIF) by decoders; ICO would be shrunk.
 _MOST_PX = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768, "TGA": 65535, "ICO": 256}
@@ -43,7 +57,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 class Photo:
     """An upright picture and what its file carried.
 
-    `rgb` is (H,W,3) uint8, uint16 or float32 where 1 is white; `alpha` is (H,W) of the same dtype or None.
+    `rgb` is (H,W,3) uint8, uint16 or float32 where 1 is white, in the file's own numbers, which `color` explains;
+    `alpha` is (H,W) of the same dtype or None. `color_chunks` is what the file says of its colors beside `icc` and
+    `exif`, as PNG chunks.
     """
 
     rgb: np.ndarray
@@ -56,6 +72,7 @@ class Photo:
     is_grey: bool = False
     lossy: bool = False
     notes: tuple[str, ...] = ()
+    color_chunks: Chunks = ()
 
     def __post_init__(self) -> None:
         if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.dtype not in (np.uint8, np.uint16, np.float32):
@@ -67,6 +84,16 @@ class Photo:
     def size(self) -> tuple[int, int]:
         """(width, height)."""
         return self.rgb.shape[1], self.rgb.shape[0]
+
+    @property
+    def color(self) -> ColorDescription:
+        """What the numbers mean: there and back between them and sRGB."""
+        return described(self.icc, self.color_chunks, self.exif)
+
+    @property
+    def shows_grey(self) -> bool:
+        """Whether the photo was grey and is so still."""
+        return self.is_grey and _equal_channels(self.rgb)
 
     def with_pixels(self, rgb: np.ndarray, alpha: np.ndarray | None = None) -> Photo:
         """The same file data around other pixels; the alpha is the one given, so None removes it."""
@@ -85,7 +112,7 @@ def read_photo(path: PathLike) -> Photo:
     with _opened(path) as image:
         kind = image.format or "PNG"
         pages, turn = _page_count(image), orientation_of(image)
-        meta = read_metadata(image, turn)
+        meta = read_metadata(image, turn, Path(path))
         decoded, turn = _decode(image, Path(path), turn)
         lossy = _is_lossy(image, Path(path))
     photo = _assembled(decoded, turn, meta, kind)
@@ -93,26 +120,16 @@ def read_photo(path: PathLike) -> Photo:
 
 
 def decode_rgb8(path: PathLike, background: str = BLEED, parts: int = 1) -> np.ndarray:
-    """Only the upright pixels, (H,W,3) uint8, for training data: no metadata. Same UserErrors.
+    """Only the upright pixels in sRGB, (H,W,3) uint8, for training data. Same UserErrors.
 
     Transparency is laid on `background` (see `seen`), in each of so many pictures side by side by itself.
     """
-    rgb, alpha = _pixels(path)
+    photo = as_srgb(read_photo(path))
+    rgb, alpha = photo.rgb, photo.alpha
     if alpha is not None:
         colors, alphas = (np.array_split(x, parts, axis=1) for x in (rgb, alpha))
         rgb = np.hstack([seen(c, a, background) for c, a in zip(colors, alphas, strict=True)])
     return quantise(rgb, np.uint8)
-
-
-def _pixels(path: PathLike) -> tuple[np.ndarray, np.ndarray | None]:
-    """Upright RGB and alpha without reading metadata."""
-    if _extra_reader(path):
-        photo = read_photo(path)
-        return photo.rgb, photo.alpha
-    with _opened(path) as image:
-        turn = orientation_of(image)
-        decoded, turn = _decode(image, Path(path), turn)
-    return _upright(decoded.rgb, turn), None if decoded.alpha is None else _upright(decoded.alpha, turn)
 
 
 def read_mask(path: PathLike, size: tuple[int, int]) -> np.ndarray:
@@ -131,16 +148,22 @@ def read_mask(path: PathLike, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_photo(path: PathLike, photo: Photo, *, quality: int = 95, bits: Literal[8, 16] | None = None) -> None:
-    """Write `photo` whole or not at all, in the format of the suffix, with its EXIF, ICC profile, dpi and XMP.
+    """Write `photo` whole or not at all, in the format of the suffix, with its EXIF, color description, dpi and XMP.
 
-    uint16 stays 16 bits in PNG and TIFF and is rounded to 8 elsewhere; float32 becomes 8 bits; `bits` overrides both.
-    Transparency in a format without alpha is flattened on white. JPEG keeps full colour resolution (4:4:4).
+    What was grey and is so still is written grey where the format knows grey. uint16 stays 16 bits in PNG and TIFF
+    (grey also in JPEG 2000 and PGM) and is rounded to 8 elsewhere; float32 stays so in TIFF and is rounded to 8 bits
+    elsewhere, to 16 when it came from a TIFF; `bits` overrides both. A description of colors that the format cannot
+    hold becomes an ICC profile that says the same; where it holds none, the colors become sRGB. Transparency in a
+    format without alpha is flattened on white. JPEG keeps full colour resolution (4:4:4).
     WebP is lossless when the photo came from a lossless WebP or `quality` is 100.
     """
     kind = output_format(path)
+    if kind not in _HOLDS_PROFILES:
+        photo = as_srgb(photo)
     samples = _samples_for(kind, photo, bits)
     exif = resized_exif(photo.exif, photo.size)
-    meta = _fitting(kind, Metadata(exif, photo.icc, photo.dpi, photo.xmp))
+    profile, chunks = _color_for(kind, photo, is_grey=samples.ndim == 2 or samples.shape[2] == 2)
+    meta = _fitting(kind, Metadata(exif, profile, photo.dpi, photo.xmp, chunks))
     try:
         with atomic_path(path) as temporary:
             codecs.encode(samples, kind, temporary, meta, _options(kind, photo, quality))
@@ -160,6 +183,19 @@ def check_fits(path: PathLike, size: tuple[int, int]) -> None:
             f"{path}: the result would be {size[0]}x{size[1]}, and {name} holds at most {most} px a side: "
             "choose --format png or tif"
         )
+
+
+def lost_in(path: PathLike, photo: Photo) -> tuple[str, ...]:
+    """What a file of this suffix cannot keep of the photo's numbers, in words for the user."""
+    kind, found = output_format(path), []
+    if photo.rgb.dtype == np.float32 and kind != "TIFF":
+        bits = 8 * _depth_for(kind, photo, None, kind in _GREY and photo.shows_grey).itemsize
+        found.append(f"its floating-point numbers were rounded to {bits} bits: TIFF keeps them")
+    if kind not in _HOLDS_PROFILES and photo.color.transform is not None:
+        found.append(f"its colors were converted to sRGB, because {kind} says nothing of colors")
+    if kind not in _HOLDS_PROFILES and photo.color.notes:
+        found.append(f"what its numbers mean is lost, because {kind} says nothing of colors: write PNG")
+    return tuple(found)
 
 
 def output_format(path: PathLike) -> str:
@@ -199,6 +235,18 @@ def quantise(pixels: np.ndarray, dtype: Any) -> np.ndarray:
     return np.rint(np.clip(to_float(pixels), 0.0, 1.0) * np.float32(_top(dtype))).astype(dtype)
 
 
+def as_srgb(photo: Photo) -> Photo:
+    """The photo with numbers that are sRGB, at its own depth, colors outside it clipped; itself where they are."""
+    color = photo.color
+    if color.transform is None:
+        return photo
+    rgb = np.empty_like(photo.rgb)
+    for top in range(0, len(rgb), _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        rgb[strip] = quantise(color.to_srgb(to_float(photo.rgb[strip])).clip(0, 1), rgb.dtype)
+    return replace(photo, rgb=rgb, icc=None, color_chunks=_SAID_SRGB)
+
+
 def from_pil(image: Image.Image) -> Photo:
     """A Pillow image of any mode, turned upright as its EXIF says. UserError when it cannot be decoded."""
     try:
@@ -214,10 +262,16 @@ def from_pil(image: Image.Image) -> Photo:
 
 
 def to_pil(photo: Photo) -> Image.Image:
-    """An 8-bit RGB or RGBA Pillow image with EXIF, ICC profile, dpi and XMP in `info`, where Pillow's savers look."""
-    image = Image.fromarray(_samples_for("PNG", photo, 8))
+    """A Pillow image with EXIF, ICC profile, dpi and XMP in `info`, where Pillow's savers look.
+
+    8 bits, RGB or RGBA; what was grey and is so still as L or LA, without alpha also as I;16 or, floats, F.
+    """
+    grey_only = photo.alpha is None and photo.shows_grey
+    samples = photo.rgb[..., 0] if grey_only else _samples_for("PNG", photo, 8)
+    image = Image.fromarray(np.ascontiguousarray(samples))
     exif = resized_exif(photo.exif, photo.size)
-    known = {"exif": exif, "icc_profile": photo.icc, "dpi": photo.dpi, "xmp": photo.xmp}
+    profile, _ = _color_for("JPEG", photo, is_grey=samples.ndim == 2 or samples.shape[2] == 2)
+    known = {"exif": exif, "icc_profile": profile, "dpi": photo.dpi, "xmp": photo.xmp}
     image.info.update({name: value for name, value in known.items() if value})
     return image
 
@@ -270,7 +324,7 @@ def _opened(path: PathLike) -> Iterator[Image.Image]:
     """An opened Pillow image, every failure inside the block turned into a one-line UserError."""
     limit = f"{codecs.MAX_PIXELS / 1e6:.0f} megapixels"
     try:
-        with codecs.strict_pillow(), Image.open(path, formats=_readable_formats()) as image:
+        with codecs.strict_pillow(), _open(path) as image:
             if min(image.size) < 1:
                 raise UserError("has no pixels")
             if image.format != "TIFF":  # metadata may follow the pixels; a TIFF forgets its orientation when loaded
@@ -286,6 +340,17 @@ def _opened(path: PathLike) -> Iterator[Image.Image]:
         raise UserError(f"{path}: not enough memory to open it: make it smaller first") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
         raise UserError(f"{path}: damaged or cut short ({_one_line(error)}): copy or export it again") from error
+
+
+def _open(path: PathLike) -> Image.Image:
+    """Pillow's image; of a deep TIFF that Pillow does not know, one that serves for its tags."""
+    try:
+        return Image.open(path, formats=_readable_formats())
+    except UnidentifiedImageError:
+        stand_in = codecs.tiff_stand_in(Path(path))
+        if stand_in is None:
+            raise
+        return Image.open(stand_in, formats=["TIFF"])
 
 
 def _check_file(path: Path) -> None:
@@ -318,7 +383,7 @@ def _decode(image: Image.Image, path: Path, turn: int) -> tuple[codecs.Decoded, 
 
 
 def _assembled(decoded: codecs.Decoded, turn: int, meta: Metadata, kind: str) -> Photo:
-    return Photo(
+    photo = Photo(
         rgb=_upright(decoded.rgb, turn),
         alpha=None if decoded.alpha is None else _upright(decoded.alpha, turn),
         format=kind,
@@ -329,7 +394,15 @@ def _assembled(decoded: codecs.Decoded, turn: int, meta: Metadata, kind: str) ->
         is_grey=decoded.is_grey,
         lossy=kind in _LOSSY,
         notes=meta.notes + decoded.notes,
+        color_chunks=_SAID_SRGB if decoded.converted else meta.color_chunks,
     )
+    return replace(photo, notes=photo.notes + photo.color.notes + _range_note(photo.rgb))
+
+
+def _range_note(rgb: np.ndarray) -> tuple[str, ...]:
+    if rgb.dtype != np.float32 or rgb.max() <= 1:
+        return ()
+    return (f"holds values up to {rgb.max():.4g}: what is above 1 (white) is cut off where it is worked on",)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -367,15 +440,46 @@ def _is_lossy(image: Image.Image, path: Path) -> bool:
 
 
 def _samples_for(kind: str, photo: Photo, bits: int | None) -> np.ndarray:
-    """(H,W,3|4) in the depth and with the channels that `kind` can hold."""
-    wanted = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), None: photo.rgb.dtype}[bits]
-    dtype = np.dtype(np.uint16 if wanted == np.uint16 and kind in _DEEP else np.uint8)
-    if photo.alpha is None:
-        return quantise(photo.rgb, dtype)
-    if kind in _CARRIES_ALPHA:
+    """(H,W) grey or (H,W,2|3|4) in the depth and with the channels that `kind` can hold."""
+    is_grey = kind in _GREY and photo.shows_grey
+    if photo.alpha is not None and kind not in _CARRIES_ALPHA:
+        cover = to_float(photo.alpha)[..., None]
+        photo = photo.with_pixels(quantise(to_float(photo.rgb) * cover + (1 - cover), photo.rgb.dtype))
+    dtype = _depth_for(kind, photo, bits, is_grey)
+    if not is_grey:
         return to_array(photo, dtype)
-    cover = to_float(photo.alpha)[..., None]
-    return quantise(to_float(photo.rgb) * cover + (1 - cover), dtype)
+    grey = quantise(np.ascontiguousarray(photo.rgb[..., 0]), dtype)
+    return grey if photo.alpha is None else np.dstack([grey, quantise(photo.alpha, dtype)])
+
+
+def _depth_for(kind: str, photo: Photo, bits: int | None, is_grey: bool) -> np.dtype[Any]:
+    if bits is None and photo.rgb.dtype == np.float32 and kind == "TIFF":
+        return photo.rgb.dtype
+    holds_16 = kind in (_DEEP_GREY if is_grey and photo.alpha is None else _DEEP)
+    deep = photo.rgb.dtype == np.uint16 or (photo.rgb.dtype == np.float32 and photo.format == "TIFF")
+    wants_16 = bits == 16 or (bits is None and deep)
+    return np.dtype(np.uint16 if holds_16 and wants_16 else np.uint8)
+
+
+def _color_for(kind: str, photo: Photo, is_grey: bool) -> tuple[bytes | None, Chunks]:
+    """The ICC profile and, in a PNG, the chunks that say what the numbers mean; pixels are as `is_grey` says."""
+    if kind not in _HOLDS_PROFILES:
+        return None, ()
+    if kind != "PNG":
+        return _profile_for(photo, is_grey and icc_space(photo.icc) != "RGB"), ()  # an RGB one may lie in a grey file
+    by_exif = photo.icc is None and not photo.color_chunks
+    profile = _profile_for(replace(photo, color_chunks=()), is_grey) if photo.icc or by_exif else None
+    return profile, tuple(c for c in photo.color_chunks if not (profile and c[0] == b"sRGB"))
+
+
+def _profile_for(photo: Photo, is_grey: bool) -> bytes | None:
+    """An ICC profile for the photo's numbers; the file's own wherever it fits."""
+    color = photo.color
+    return photo.icc if color.made is None else color.made(is_grey)
+
+
+def _equal_channels(rgb: np.ndarray) -> bool:
+    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
 
 
 def _options(kind: str, photo: Photo, quality: int) -> dict[str, Any]:

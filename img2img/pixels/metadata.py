@@ -9,10 +9,15 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
 from img2img.pixels.xmp import upright_xmp
+
+Chunks = tuple[tuple[bytes, bytes], ...]  # name and data of PNG chunks
+COLOR_CHUNKS = (b"cICP", b"mDCV", b"cLLI", b"sRGB", b"gAMA", b"cHRM")
 
 _PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMB_OFFSET, _THUMB_LENGTH, _EXIF_IFD = 0x0112, 0x0201, 0x0202, 0x8769
@@ -26,12 +31,13 @@ _TIFF_LAYOUT = frozenset(
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata of an upright RGB picture; `notes` say in plain words what could not be kept."""
+    """Metadata of an upright picture; `notes` say in plain words what could not be kept."""
 
     exif: bytes | None = None
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     xmp: bytes | None = None
+    color_chunks: Chunks = ()
     notes: tuple[str, ...] = ()
 
 
@@ -44,14 +50,15 @@ def orientation_of(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def read_metadata(image: Image.Image, orientation: int) -> Metadata:
+def read_metadata(image: Image.Image, orientation: int, path: Path | None = None) -> Metadata:
     """Metadata of an opened image as it applies to its upright pixels. Never raises: broken parts become notes."""
     exif, damaged = _kept(lambda: _exif_of(image))
     dpi = _dpi_of(image)
     if dpi and orientation >= 5:
         dpi = dpi[::-1]
     xmp, dropped = upright_xmp(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
-    return Metadata(exif, image.info.get("icc_profile"), dpi, xmp, damaged + dropped)
+    chunks = color_chunks(image, path)
+    return Metadata(exif, image.info.get("icc_profile"), dpi, xmp, chunks, damaged + dropped)
 
 
 def checked_exif(raw: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
@@ -73,6 +80,68 @@ def icc_space(profile: object) -> str:
     if int.from_bytes(profile[:4], "big") > len(profile):
         return ""
     return profile[16:20].decode("latin-1").strip()
+
+
+def is_adobe_rgb(exif: bytes | None) -> bool:
+    """Whether an EXIF block says Adobe RGB: color space 2, or interoperability "R03" where it does not say sRGB."""
+    if not exif:
+        return False
+    block = Image.Exif()
+    try:
+        block.load(exif)
+        details = block.get_ifd(ExifTags.IFD.Exif)
+        space = details.get(0xA001)
+        rule = block.get_ifd(ExifTags.IFD.Interop).get(1) if ExifTags.IFD.Interop in details else ""
+    except Exception:  # see orientation_of
+        return False
+    return space == 2 or (space != 1 and str(rule).startswith("R03"))
+
+
+def color_chunks(image: Image.Image, path: Path | None = None) -> Chunks:
+    """What a picture says of its colors beside ICC and EXIF, as PNG chunks; HEIF and AVIF say it in a box of theirs."""
+    source = path or Path(getattr(image, "filename", "") or "")
+    if image.format == "PNG" and source.is_file():
+        with source.open("rb") as file:
+            return tuple(_chunks_before_pixels(file))
+    if image.format == "AVIF" and source.is_file() and not image.info.get("icc_profile"):
+        return nclx_chunks(source)
+    return _chunks_of_info(image.info)
+
+
+def _chunks_before_pixels(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    file.seek(8)
+    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+        if head[4:] in COLOR_CHUNKS:
+            yield head[4:], file.read(min(int.from_bytes(head[:4], "big"), 64))
+            file.seek(4, 1)
+        else:
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+
+
+def nclx_chunks(path: Path) -> Chunks:
+    """Primaries and transfer of an AVIF's or HEIC's nclx box as cICP; its matrix and range are those of YCbCr."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    at = head.find(b"colrnclx")
+    if at < 0 or at + 12 > len(head):
+        return ()
+    primaries, transfer = struct.unpack_from(">HH", head, at + 8)
+    return ((b"cICP", bytes((primaries, transfer, 0, 1))),) if max(primaries, transfer) < 256 else ()
+
+
+def _chunks_of_info(info: dict[Any, Any]) -> Chunks:
+    """Of a Pillow image that is no file any more."""
+    found: list[tuple[bytes, bytes]] = []
+    try:
+        if isinstance(info.get("srgb"), int):
+            found.append((b"sRGB", bytes((info["srgb"],))))
+        if info.get("gamma"):
+            found.append((b"gAMA", struct.pack(">I", round(info["gamma"] * 1e5))))
+        if info.get("chromaticity"):
+            found.append((b"cHRM", struct.pack(">8I", *(round(n * 1e5) for n in info["chromaticity"]))))
+    except (struct.error, TypeError, ValueError):  # not what Pillow would have put there
+        return ()
+    return tuple(found)
 
 
 def resized_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
@@ -117,7 +186,7 @@ def _exif_directory(exif: bytes | None) -> TiffImagePlugin.ImageFileDirectory_v2
     directory, block = TiffImagePlugin.ImageFileDirectory_v2(), Image.Exif()
     block.load(exif or b"")
     for tag in set(block) - _TIFF_LAYOUT:
-        directory[tag] = block.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else block[tag]
+        directory[tag] = _value_of(block, tag)
     directory.tobytes()  # raises now rather than in the middle of a file
     return directory
 
@@ -134,8 +203,18 @@ def _rebuilt_exif(image: Image.Image) -> bytes | None:
     source = image.getexif()
     kept = Image.Exif()
     for tag in set(source) - _TIFF_LAYOUT:
-        kept[tag] = source.get_ifd(tag) if tag in TiffTags.TAGS_V2_GROUPS else source[tag]
+        kept[tag] = _value_of(source, tag)
     return kept.tobytes() if set(kept) - {282, 283, 296} else None
+
+
+def _value_of(block: Image.Exif, tag: int) -> Any:
+    """A tag's value, sub-directories and what hangs below them whole."""
+    if tag not in TiffTags.TAGS_V2_GROUPS:
+        return block[tag]
+    values = dict(block.get_ifd(tag))
+    if ExifTags.IFD.Interop in values:
+        values[ExifTags.IFD.Interop] = dict(block.get_ifd(ExifTags.IFD.Interop))
+    return values
 
 
 def upright_exif(raw: bytes) -> bytes:

@@ -68,6 +68,7 @@ class Task(Fields):
     takes_hints: ClassVar[bool] = False  # a person may paint some of the result's colours
     tiles: ClassVar[bool] = False  # the result at a pixel depends on its neighbourhood alone
     keeps_grey: ClassVar[bool] = True  # a grey photo stays grey
+    finishes_in_srgb: ClassVar[bool] = False  # the guarantee is one of color; others hold in the photo's own numbers
     minimum_px: ClassVar[int] = 16
     plan_order: ClassVar[int] = 50  # steps of an automatic plan run from low to high
     prediction_strides: ClassVar[tuple[int, ...]] = (1,)

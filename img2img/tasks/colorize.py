@@ -32,6 +32,7 @@ class Colorize(Task):
 
     takes_hints: ClassVar[bool] = True
     keeps_grey: ClassVar[bool] = False
+    finishes_in_srgb: ClassVar[bool] = True
     plan_order: ClassVar[int] = 30
     prediction_strides: ClassVar[tuple[int, ...]] = (1, 2, 4)
     zeros_are: ClassVar[str] = "leaving it grey"

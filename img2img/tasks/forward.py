@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from img2img.models.blocks import pad_to_multiple
+from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.colour import resize
 from img2img.pixels.hints import Hints
 from img2img.tasks.base import Task
@@ -43,16 +45,42 @@ def forward(
     strength: float = 1.0,
     grey: bool = False,
     hints: Hints | None = None,
+    color: ColorDescription = SRGB,
 ) -> Tensor:
     """The finished RGB (B,3,H·scale,W·scale) of a photo (B,3,H,W), the network working at `working_size`.
 
     With `grey`, what the network made has its colour taken out before the task makes its guarantee exact.
-    `hints` are a person's colours, for a task that takes them.
+    `hints` are a person's colours in sRGB, for a task that takes them. `color` says what the photo's numbers mean:
+    networks see sRGB, the result is in the photo's own numbers again.
     """
     size = working_size or (photo.shape[-2], photo.shape[-1])
     small_mask = None if mask is None else (resize(mask, size) > 0.01).to(photo.dtype)
-    condition = task.prepare(resize(photo, size), small_mask)
+    seen = _in_srgb(photo, color, fitted=task.finishes_in_srgb)
+    condition = task.prepare(resize(seen, size), small_mask)
     rgb = predict_rgb(task, network, multiple_of, condition, strength, small_mask)
     if grey:
         rgb = rgb.mean(1, keepdim=True).expand_as(rgb)
-    return task.finish(photo, rgb if hints is None else task.follow(rgb, hints), mask)
+    if hints is not None:
+        rgb = task.follow(rgb, hints)
+    if task.finishes_in_srgb:
+        return _carried_back(photo, task.finish(seen, rgb, mask), color, holdable=True)
+    return task.finish(photo, _carried_back(photo, rgb, color), mask)
+
+
+def in_own_numbers(change: Callable[[Tensor], Tensor], photo: Tensor, color: ColorDescription) -> Tensor:
+    """A change of sRGB pictures made to a photo (1,3,H,W) whose numbers mean `color`."""
+    return _carried_back(photo, change(_in_srgb(photo, color)), color)
+
+
+def _in_srgb(photo: Tensor, color: ColorDescription, *, fitted: bool = False) -> Tensor:
+    if color.transform is None:
+        return photo
+    seen = color.to_srgb(photo.contiguous().cpu().numpy(), channels_first=True, fitted=fitted)
+    return torch.from_numpy(seen).to(photo.device)
+
+
+def _carried_back(photo: Tensor, rgb: Tensor, color: ColorDescription, *, holdable: bool = False) -> Tensor:
+    if color.transform is None:
+        return rgb
+    own, srgb = (x.contiguous().cpu().numpy() for x in (photo, rgb))
+    return torch.from_numpy(color.carried_back(own, srgb, holdable=holdable)).to(photo.device)

@@ -126,9 +126,22 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
     if fill == "mean":
         mean = photo[:, ~hole].mean(1)
         return torch.where(hole, mean[:, None, None], photo)
-    rgb8 = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().contiguous().numpy()
-    made = classical_fill(rgb8, hole.cpu().numpy(), fill)
-    return torch.where(hole, as_tensor(made)[0].to(photo), photo)
+    low, high = _range(photo, hole)
+    missing = hole.cpu().numpy()
+    if (low, high) == (0.0, 1.0):
+        rgb8 = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().contiguous().numpy()
+        made = as_tensor(classical_fill(rgb8, missing, fill))[0].to(photo)
+    else:  # colors outside sRGB: OpenCV fills 16 bits too, a channel at a time
+        rgb16 = ((photo.clamp(low, high) - low) * (65535 / (high - low))).round().cpu().numpy().astype(np.uint16)
+        planes = np.stack([classical_fill(plane, missing, fill) for plane in rgb16])
+        made = torch.from_numpy(planes.astype(np.float32)).to(photo) * ((high - low) / 65535) + low
+    return torch.where(hole, made, photo)
+
+
+def _range(photo: Tensor, hole: Tensor) -> tuple[float, float]:
+    """What the fill may reach: [0,1], and as far beyond as the known pixels go, as colors outside sRGB do."""
+    known = photo[:, ~hole]
+    return min(0.0, float(known.min())), max(1.0, float(known.max()))
 
 
 def _mirrored(photo: Tensor, hole: Tensor) -> Tensor:
@@ -139,13 +152,13 @@ def _mirrored(photo: Tensor, hole: Tensor) -> Tensor:
     smooth = smooth_fill(as_picture(photo), missing)
     detail = mirrored_detail(smooth, missing)
     made = as_tensor(np.concatenate([smooth + _DETAIL * detail, detail], 2))[0].to(photo)
-    return torch.cat([torch.where(hole, made[:3].clamp(0, 1), photo), made[3:]])
+    return torch.cat([torch.where(hole, made[:3].clamp(*_range(photo, hole)), photo), made[3:]])
 
 
-def classical_fill(rgb8: np.ndarray, hole: np.ndarray, fill: Literal["telea", "navier_stokes"]) -> np.ndarray:
-    """OpenCV's inpainting of an 8-bit (H,W,3) picture, radius 3: Telea 2004 or Bertalmio et al. 2001."""
+def classical_fill(picture: np.ndarray, hole: np.ndarray, fill: Literal["telea", "navier_stokes"]) -> np.ndarray:
+    """OpenCV's inpainting of uint8 (H,W,3) or uint16 (H,W), radius 3: Telea 2004 or Bertalmio et al. 2001."""
     method = cv2.INPAINT_TELEA if fill == "telea" else cv2.INPAINT_NS
-    return cv2.inpaint(np.ascontiguousarray(rgb8), hole.astype(np.uint8), 3, method)
+    return cv2.inpaint(np.ascontiguousarray(picture), hole.astype(np.uint8), 3, method)
 
 
 def hole_boxes(mask: np.ndarray, working_px: int) -> list[Box]:

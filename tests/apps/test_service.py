@@ -260,7 +260,7 @@ def test_mask_is_what_was_painted_at_the_photos_size(tmp_path: Path) -> None:
     alpha[2:4, 5:8] = 90
     path = mask_file([layer(alpha)], None, (40, 20), tmp_path / "mask.png", invert=False)
     assert path is not None
-    mask = np.asarray(Image.open(path))[..., 0]
+    mask = np.asarray(Image.open(path))
     assert (mask[4:8, 10:16] == 255).all() and (mask == 255).sum() == 24
 
 
@@ -270,7 +270,7 @@ def test_inverted_and_uploaded_masks(tmp_path: Path) -> None:
     Image.fromarray(own).save(tmp_path / "own.png")
     path = mask_file([], tmp_path / "own.png", (40, 20), tmp_path / "mask.png", invert=True)
     assert path is not None
-    assert (np.asarray(Image.open(path))[..., 0] == 0).sum() == 1
+    assert (np.asarray(Image.open(path)) == 0).sum() == 1
     with pytest.raises(UserError, match="mask is 40x20, photo is 41x20"):
         mask_file([], tmp_path / "own.png", (41, 20), tmp_path / "mask.png", invert=False)
 

@@ -198,7 +198,9 @@ def test_pil_and_numpy_come_back_as_they_went_in(models: dict[str, Model]) -> No
     from_pil = model(Image.fromarray(rgb))
     assert (from_pil.mode, from_pil.size) == ("RGB", (41, 30))
     np.testing.assert_array_equal(np.asarray(from_pil), from_array)
-    assert model(rgb[..., 0]).shape == (30, 41, 3)
+    assert model(rgb[..., 0]).shape == (30, 41)
+    assert model(rgb[..., :1]).shape == (30, 41, 1)
+    assert models["colorize"](rgb[..., 0]).shape == (30, 41, 3)
     assert model(picture((30, 41), np.uint16)).dtype == np.uint16
     assert model(picture((30, 41), np.float32)).dtype == np.float32
     assert model(np.dstack([rgb, rgb[..., :1]])).shape == (30, 41, 4)

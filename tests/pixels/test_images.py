@@ -15,16 +15,19 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin
+from made_profiles import SRGB, black_only_profile, grey_profile
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from img2img.errors import UserError
 from img2img.pixels import codecs
 from img2img.pixels.images import (
     Photo,
+    as_srgb,
     decode_rgb8,
     from_array,
     from_pil,
+    lost_in,
     output_format,
     photo_suffixes,
     quantise,
@@ -37,7 +40,6 @@ from img2img.pixels.images import (
 )
 
 ORIENTATION, MAKE, DATE, EXIF_IFD, GPS_IFD, MAKER_NOTE = 0x0112, 0x010F, 0x9003, 0x8769, 0x8825, 0x927C
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def noise(dtype: type, channels: int = 3, size: tuple[int, int] = (23, 17), seed: int = 0) -> np.ndarray:
@@ -64,34 +66,6 @@ def with_thumbnail(exif: Image.Exif, thumbnail: bytes) -> bytes:
     picture_at = len(block) + 2 + 24 + 4
     block += struct.pack(order + "HHHIIHHIII", 2, 0x201, 4, 1, picture_at, 0x202, 4, 1, len(thumbnail), 0)
     return b"Exif\0\0" + bytes(block) + thumbnail
-
-
-def icc_profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """A minimal ICC v2 profile."""
-    white = struct.pack(">iii", 63190, 65536, 54061)
-    tags = {b"wtpt": b"XYZ \0\0\0\0" + white, b"cprt": b"text\0\0\0\0none\0\0\0\0", **tags}
-    tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"g\0" + bytes(78)
-    table, body, start = b"", b"", 132 + 12 * len(tags)
-    for name, part in tags.items():
-        table += name + struct.pack(">II", start + len(body), len(part))
-        body += part + bytes(-len(part) % 4)
-    head = struct.pack(">I4sI4s4s4s", start + len(body), b"lcms", 0x02100000, device, space, connection)
-    head += bytes(12) + b"acsp" + bytes(28) + white
-    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
-
-
-def grey_profile(gamma: float) -> bytes:
-    curve = b"curv\0\0\0\0" + struct.pack(">IHxx", 1, round(gamma * 256))
-    return icc_profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": curve})
-
-
-def black_only_profile() -> bytes:
-    """A CMYK profile of a printer whose cyan, magenta and yellow are empty: only K darkens the paper."""
-    identity = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
-    corners = b"".join(bytes((255 * (1 - (i & 1)), 128, 128)) for i in range(16))  # K varies fastest
-    ramp = bytes(range(256))
-    table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + identity + ramp * 4 + corners + ramp * 3
-    return icc_profile(b"prtr", b"CMYK", b"Lab ", {b"A2B0": table})
 
 
 # --- round trips -----------------------------------------------------------------------------------------------------
@@ -163,6 +137,78 @@ def test_floats_are_written_with_8_bits_unless_16_are_asked_for(tmp_path: Path) 
     write_photo(tmp_path / "b.png", photo, bits=16)
     assert read_photo(tmp_path / "a.png").rgb.dtype == np.uint8
     assert (read_photo(tmp_path / "b.png").rgb == 32768).all()
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(f"a.{suffix}", np.uint8) for suffix in ("png", "tif", "jpg", "jp2", "bmp", "ppm", "tga", "webp")]
+    + [(f"a.{suffix}", np.uint16) for suffix in ("png", "tif", "jp2", "ppm")]
+    + [("a.tif", np.float32)],
+)
+def test_what_was_grey_is_written_grey_at_its_depth(tmp_path: Path, name: str, dtype: type, alpha: bool) -> None:
+    grey = np.random.default_rng(0).random((17, 23)).astype(np.float32)
+    grey = grey if dtype == np.float32 else quantise(grey, dtype)
+    rgb, cover = np.dstack([grey] * 3), quantise(grey[::-1].copy(), dtype) if alpha else None
+    write_photo(tmp_path / name, Photo(rgb, cover, format="TIFF", is_grey=True), quality=100)
+    photo = read_photo(tmp_path / name)
+    flattened, has_alpha = alpha and name[2:] in ("jpg", "bmp", "ppm"), name[2:] in ("png", "tif", "jp2", "tga", "webp")
+    assert photo.is_grey == (name != "a.webp")
+    assert (photo.alpha is not None) == (alpha and has_alpha)
+    if name != "a.jpg" and not flattened and not (alpha and dtype == np.uint16 and name == "a.jp2"):
+        np.testing.assert_array_equal(photo.rgb, rgb)
+        assert not alpha or np.array_equal(np.asarray(photo.alpha), np.asarray(cover))
+    write_photo(tmp_path / f"rgb.{name[2:]}", Photo(rgb, cover))
+    assert not read_photo(tmp_path / f"rgb.{name[2:]}").is_grey, "RGB stays RGB, equal channels or not"
+
+
+def test_a_grey_16_bit_tiff_stays_as_small_as_it_was(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", noise(np.uint16, 1, (300, 200)), photometric="minisblack")
+    photo = read_photo(tmp_path / "a.tif")
+    write_photo(tmp_path / "b.tif", photo)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), noise(np.uint16, 1, (300, 200)))
+    assert os.path.getsize(tmp_path / "b.tif") < 1.1 * os.path.getsize(tmp_path / "a.tif")
+
+
+def test_a_photo_that_is_grey_no_more_is_written_in_color(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.png", Photo(noise(np.uint8), is_grey=True))
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png").rgb, noise(np.uint8))
+
+
+@pytest.mark.parametrize("stored", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_floating_point_tiffs_are_read_and_stay_so(tmp_path: Path, stored: type, channels: int, order: Any) -> None:
+    values = (np.random.default_rng(0).random((9, 14, channels)) * 1.2).astype(stored)
+    values = values[..., 0] if channels == 1 else values
+    extras = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    kind = "minisblack" if channels == 1 else "rgb"
+    tag = [(ORIENTATION, "H", 1, 6, True)]
+    tifffile.imwrite(
+        tmp_path / "a.tif", values, photometric=kind, byteorder=order, iccprofile=SRGB, extratags=tag, **extras
+    )
+    photo = read_photo(tmp_path / "a.tif")
+    assert (photo.rgb.dtype, photo.size, photo.icc) == (np.float32, (9, 14), SRGB)
+    assert photo.is_grey == (channels == 1)
+    assert any("above 1" in note for note in photo.notes)
+    write_photo(tmp_path / "b.tif", photo)
+    again = read_photo(tmp_path / "b.tif")
+    np.testing.assert_array_equal(again.rgb, photo.rgb)
+    np.testing.assert_array_equal(to_array(again), to_array(photo))
+    assert lost_in(tmp_path / "b.tif", photo) == ()
+    assert "16 bits" in lost_in(tmp_path / "b.png", photo)[0]
+    write_photo(tmp_path / "b.png", photo)
+    assert read_photo(tmp_path / "b.png").rgb.dtype == np.uint16
+    assert "8 bits" in lost_in(tmp_path / "b.jpg", photo)[0]
+
+
+def test_a_damaged_floating_point_tiff_is_one_line(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((9, 14, 3), np.float32), photometric="rgb")
+    content = (tmp_path / "a.tif").read_bytes()
+    for kept in (0.5, 0.9):
+        (tmp_path / "b.tif").write_bytes(content[: int(len(content) * kept)])
+        with pytest.raises(UserError, match=r"b\.tif"):
+            read_photo(tmp_path / "b.tif")
 
 
 def test_transparency_is_flattened_on_white_where_there_is_none(tmp_path: Path) -> None:
@@ -566,16 +612,20 @@ def test_a_cmyk_profile_is_applied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_grey_profile_is_applied(tmp_path: Path, dtype: type) -> None:
-    """Grey 0.5 in linear light is 0.735 in sRGB; the profile goes, the values change."""
+def test_a_grey_profile_is_kept_and_applied_where_srgb_is_needed(tmp_path: Path, dtype: type) -> None:
+    """Grey 0.5 in linear light is 0.735 in sRGB; the numbers stay the file's own."""
     top = np.iinfo(dtype).max
     half: np.ndarray = np.full((4, 4), round(top / 2), dtype)
     Image.fromarray(half).save(tmp_path / "a.png", icc_profile=grey_profile(1.0))
     photo = read_photo(tmp_path / "a.png")
-    assert photo.icc is None
+    assert photo.icc == grey_profile(1.0)
     assert photo.rgb.dtype == dtype
-    assert photo.rgb[0, 0].tolist() == pytest.approx([0.735 * top] * 3, rel=0.01)
-    assert photo.rgb[0, 0, 0] == photo.rgb[0, 0, 2]
+    assert (photo.rgb == half[..., None]).all()
+    seen = as_srgb(photo)
+    assert seen.icc is None
+    assert seen.rgb[0, 0].tolist() == pytest.approx([0.735 * top] * 3, rel=0.01)
+    assert seen.rgb[0, 0, 0] == seen.rgb[0, 0, 2]
+    np.testing.assert_array_equal(decode_rgb8(tmp_path / "a.png"), quantise(seen.rgb, np.uint8))
 
 
 @pytest.mark.parametrize("profile", [b"nonsense", bytes(200), SRGB[:140], grey_profile(1.0)])
@@ -783,6 +833,25 @@ def test_pillow_images_go_in_upright_and_come_out_with_their_metadata() -> None:
     assert back.getexif()[MAKE] == "ACME"
     assert back.getexif()[ORIENTATION] == 1
     assert image.size == (6, 4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "out"),
+    [
+        ("L", 90, "L"),
+        ("LA", (90, 40), "LA"),
+        ("1", 1, "L"),
+        ("I;16", 300, "I;16"),
+        ("I", 300, "I;16"),
+        ("F", 0.25, "F"),
+    ],
+)
+def test_grey_pillow_images_come_out_grey(mode: str, value: Any, out: str) -> None:
+    photo = from_pil(Image.new(mode, (5, 4), value))
+    back = to_pil(photo)
+    assert back.mode == out
+    assert back.getpixel((1, 1)) == (255 if mode == "1" else value)
+    assert to_pil(photo.with_pixels(noise(photo.rgb.dtype.type) if out in ("L", "I;16") else photo.rgb)).mode != "RGBA"
 
 
 @pytest.mark.parametrize("loaded", [False, True])
