@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import torch
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_serializer, field_validator, model_validator
 from torch import nn
@@ -62,6 +63,12 @@ class TrainConfig(OptimizerConfig):
     ema_halflife_images: float = Field(2000, ge=0, description="averaging of the shipped weights; 0 switches it off")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     init: str | None = Field(None, description="zoo name, model file or run to start from (fine-tuning)")
+    init_partial: bool = Field(False, description="take what fits of another network; the rest starts anew")
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="parts of the generator, by module name, that stay as they are",
+        json_schema_extra={"type": ["string", "array"]},
+    )
     log_every: int = Field(20, ge=1, description="steps between lines of log.jsonl")
     validate_every: int = Field(500, ge=1, description="steps between validations and sample grids")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
@@ -70,6 +77,11 @@ class TrainConfig(OptimizerConfig):
         "warn",
         description="when the doctor finds something clear: say so; save and stop; or weaken D (or strengthen it)",
     )
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
 
 class Recipe(Fields):
@@ -260,7 +272,7 @@ def _part_refusal(recipe: Recipe) -> str | None:
         reason = "it has no bottleneck, and the task asks for one; use autoencoder"
     if reason:
         return f"generator.kind '{generator.kind}' does not fit task '{task.kind}': {reason}"
-    reason = _unpaired_refusal(recipe) or _bottleneck_refusal(recipe)
+    reason = _unpaired_refusal(recipe) or _bottleneck_refusal(recipe) or _freeze_refusal(recipe)
     if reason:
         return reason
     if task.from_noise:
@@ -270,6 +282,25 @@ def _part_refusal(recipe: Recipe) -> str | None:
         if reason:
             return f"losses.{index}.{reason}"
     return _adversarial_refusal(recipe)
+
+
+def _freeze_refusal(recipe: Recipe) -> str | None:
+    """Why what `train.freeze` names cannot be frozen, or None."""
+    if not recipe.train.freeze:
+        return None
+    with torch.device("meta"):  # shapes and names alone
+        network = recipe.build_generator()
+    parts = {name: part for name, part in network.named_modules() if name and any(True for _ in part.parameters())}
+    for name in recipe.train.freeze:
+        if name not in parts:
+            some = [n for n, part in parts.items() if len([*part.parameters()]) < len([*network.parameters()])]
+            top = [n for n in some if not any(n.startswith(f"{other}.") for other in some)]
+            known = did_you_mean(name, some, f"; parts: {', '.join(top)}")
+            return f"train.freeze '{name}': generator '{recipe.generator.kind}' has no such part{known}"
+    held = {id(p) for name in recipe.train.freeze for p in parts[name].parameters()}
+    if all(id(p) in held for p in network.parameters() if p.requires_grad):
+        return "train.freeze names all of the generator: nothing would learn"
+    return None
 
 
 def _unpaired_refusal(recipe: Recipe) -> str | None:

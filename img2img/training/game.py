@@ -19,6 +19,7 @@ from img2img.training.critic import Critic, under
 from img2img.training.player import Average, Player
 from img2img.training.processes import reduce_buffers
 from img2img.training.schedule import learning_rate_factor
+from img2img.training.starting import freeze
 
 
 @dataclass
@@ -59,7 +60,9 @@ class Game(Generic[Made]):
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
         self.recipe, self.accelerator, self.task = recipe, accelerator, recipe.task
-        self.player = Player(recipe.build_generator(), recipe.g_optimizer(), accelerator, recipe.train.clip_norm)
+        generator = recipe.build_generator()
+        self.frozen = freeze(generator, recipe.train.freeze)
+        self.player = Player(generator, recipe.g_optimizer(), accelerator, recipe.train.clip_norm)
         self.average = Average(self.player.bare, recipe.train.ema_halflife_images)
         self.critics = self._critics()
         self.remedies = Remedies()
@@ -87,6 +90,7 @@ class Game(Generic[Made]):
     def step(self, micro_batches: Sequence[Batch], number: int) -> dict[str, float]:
         """One optimizer step of each player whose turn it is; returns losses and vital signs by name."""
         self.player.network.train()
+        self.frozen.hold()
         self._begin(number)
         made = [self._make(batch) for batch in micro_batches] if self._g_learns(number) else None
         values: dict[str, float] = {}

@@ -52,6 +52,7 @@ from img2img.training.processes import (
 )
 from img2img.training.report import write_report
 from img2img.training.runlog import Averages, Bar, RunLog
+from img2img.training.starting import fit, load_error
 from img2img.training.treatment import Treatment, row_of, told_before
 from img2img.training.vitals import noise_signs, ranges, vital_signs
 from img2img.zoo import model_path
@@ -109,6 +110,7 @@ class Trainer:
         torch.manual_seed(self.recipe.seed)
         self.step = _players(self.recipe, self.accelerator)
         self.done, self.seconds, averages = 0, 0.0, None
+        self.began: dict[str, Any] = {}
         self.model_steps = _steps_of(self.out / "model.safetensors")  # above `done` where newer checkpoints are lost
         if facts is None:
             self._begin()
@@ -125,6 +127,7 @@ class Trainer:
                 log.warning("resumed from step %d", self.done) if facts else log.warning(
                     "no checkpoint in %s: starting at 0", self.out
                 )
+        self._tell_beginning()
         self.treatment = Treatment(self.recipe, self.accelerator)
         self.baselines: dict[str, Baseline] = {}
         self.stop_wanted = False
@@ -430,13 +433,25 @@ class Trainer:
         if name is None:
             return self.step.start_from(None)
         path = model_path(name)
-        theirs = read_header(path).recipe.generator.model_dump(mode="json")  # raises for what is no model file
-        try:
-            self.step.start_from(read_weights(path))
-        except RuntimeError as error:
-            raise UserError(
-                f"train.init: '{name}' has another network; write its generator in the recipe: {theirs}"
-            ) from error
+        was = read_header(path).recipe  # raises for what is no model file
+        if self.recipe.train.init_partial:
+            self.step.start_from(None)  # for what the model has nothing for
+        found = fit(read_weights(path), was, self.step.generator, self.recipe)
+        whole = not (found.unfit or found.unused)
+        if not (whole or (self.recipe.train.init_partial and found.taken)):
+            raise load_error(name, was, self.recipe, found)
+        self.step.start_from(found.weights)
+        self.began["init"] = f"'{name}': {found.said()}"
+
+    def _tell_beginning(self) -> None:
+        """What the run started from, and what of it stays as it is: on the terminal, and in the log of a new run."""
+        if self.recipe.train.freeze:
+            self.began |= {"frozen": self.step.frozen.said(), "frozen_parameters": self.step.frozen.count}
+        for what in ("init", "frozen"):
+            if what in self.began and self.main:
+                log.warning("train.%s: %s", what.replace("frozen", "freeze"), self.began[what])
+        if self.began and self.done == 0:
+            self._say(step=0, **self.began)
 
     def _start_or_resume(self, resume: bool) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:
         """The facts of the checkpoint to go on from, None for a fresh start; its tensors, in the first process."""
@@ -550,7 +565,8 @@ _MENDING = {"train": ("lr", "clip_norm", "precision"), "adversarial": ("lr",)}
 _FREE = {
     "data": ("path", "terms", "cache_mb", "workers"),
     "train": (
-        *("steps", "init", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes", "on_trouble"),
+        *("steps", "init", "init_partial", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes"),
+        "on_trouble",
         *_MENDING["train"],
     ),
     "adversarial": _MENDING["adversarial"],
