@@ -18,6 +18,7 @@ SIDE_PX = 64
 NEAR = 4  # columns beyond which a shifted half is another place
 LEAST_MATCH, LEAST_SEAM = 1.5, 0.3  # 14 sets of photos reach 1.0 and 0.2; pairs have 2 to 18, or a seam of 0.4 to 3
 FLAT = 1e-3
+EVEN = 0.5  # grey levels from pixel to pixel
 
 
 def could_be_pairs(paths: Sequence[Path], cache: Cache) -> bool:
@@ -26,8 +27,9 @@ def could_be_pairs(paths: Sequence[Path], cache: Cache) -> bool:
     The outlines of a pair's halves fall on the same places, and match far better as they lie than shifted sideways;
     those of an ordinary photo match no better in one place than in another. Or there is a seam between the halves.
     """
-    signs = [sign for sign in islice(_signs(paths, cache), LOOKED_AT) if sign is not None]
-    if not signs:
+    looked_at = list(islice(_signs(paths, cache), LOOKED_AT))
+    signs = [sign for sign in looked_at if sign is not None]
+    if 2 * len(signs) <= len(looked_at):
         return True
     match, seam = np.mean(signs, axis=0)
     return bool(match >= LEAST_MATCH or seam >= LEAST_SEAM)
@@ -42,7 +44,8 @@ def _signs(paths: Sequence[Path], cache: Cache) -> Iterator[tuple[float, float] 
 
 def signs_of(photo: np.ndarray) -> tuple[float, float] | None:
     """Of an (H,W,3) uint8 picture: how much better its halves match in place than shifted, in standard deviations; and
-    the logarithm of the step at its middle over the steps beside it. None for one too flat or small to tell."""
+    the logarithm of the step at its middle over the steps beside it. None where neither could show: the halves do not
+    match and the middle is even, as between two things on white, or it is too small."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     middle = grey.shape[1] // 2
     if middle < 16:
@@ -55,9 +58,9 @@ def signs_of(photo: np.ndarray) -> tuple[float, float] | None:
     steps = np.abs(np.diff(grey[:, : 2 * middle], axis=1)).mean(0)
     beside = np.r_[steps[max(0, middle - 9) : middle - 1], steps[middle : middle + 8]]
     seam = float(np.log((steps[middle - 1] + 0.5) / (beside.mean() + 0.5)))
-    if min(energy) < FLAT and seam < LEAST_SEAM:
-        return None
-    return float((matches[0] - far.mean()) / (far.std() + FLAT)), seam
+    match = float((matches[0] - far.mean()) / (far.std() + FLAT))
+    even = beside.mean() < EVEN and seam < LEAST_SEAM
+    return None if even and match < LEAST_MATCH else (match, seam)
 
 
 def _outlines(half: np.ndarray) -> np.ndarray:

@@ -56,14 +56,17 @@ class Cache:
             raise UserError(self.broken[path])
         if path in self.kept:
             return self.kept[path]
-        try:
-            picture = decode_rgb8(path, self.background, parts)
-        except (UserError, OSError) as error:
-            raise self.refused(path, str(error)) from error
+        picture = self._decoded(path, parts)
         if picture.nbytes <= self.left:
             self.left -= picture.nbytes
             self.kept[path] = picture
         return picture
+
+    def _decoded(self, path: Path, parts: int) -> np.ndarray:
+        try:
+            return decode_rgb8(path, self.background, parts)
+        except (UserError, OSError) as error:
+            raise self.refused(path, str(error)) from error
 
     def refused(self, path: Path, reason: str) -> UserError:
         """The error to raise for a file that is of no use, now and whenever it is asked for again."""
@@ -75,7 +78,7 @@ class Cache:
         for path in paths:
             if path not in self.broken and not looks_whole(path):
                 with suppress(UserError):
-                    self.read(path)
+                    self._decoded(path, 1)  # not kept: how many pictures are in it, its source knows
 
 
 @dataclass

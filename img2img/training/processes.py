@@ -75,7 +75,7 @@ def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> N
     if accelerator.num_processes == 1:
         return
     modules = [module for network in networks for module in network.modules()]
-    found = [(b, isinstance(m, _NormBase)) for m in modules for b in m.buffers(recurse=False) if b.is_floating_point()]
+    found = [(b, _gathers(m)) for m in modules for b in m.buffers(recurse=False) if b.is_floating_point()]
     if not found:
         return
     # A sum with zeros is exact: what is the same everywhere stays so, and does not wander off by rounding.
@@ -86,6 +86,11 @@ def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> N
         dist.all_reduce(flat)
     for (buffer, _), value in zip(found, flat.split([b.numel() for b, _ in found]), strict=True):
         buffer.copy_(value.view(buffer.shape))
+
+
+def _gathers(module: nn.Module) -> bool:
+    """It takes statistics in this step; those of frozen parts stay as they are, bit for bit."""
+    return isinstance(module, _NormBase) and module.training and module.track_running_stats
 
 
 def of_the_first(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:

@@ -221,6 +221,14 @@ def test_the_shipped_photos_are_refused_as_pairs() -> None:
         load_photos(build_task(PAIRS), DataConfig(crop_px=32), 0)
 
 
+def test_two_views_on_white_are_taken_though_nothing_fits(tmp_path: Path, photos: list[np.ndarray]) -> None:
+    for index, photo in enumerate(photos):
+        both = np.full((128, 256, 3), 255, np.uint8)
+        both[16:112, 8 : 8 + 96], both[16:112, 144 : 144 + 96] = photo, photos[index - 1][:, ::-1]
+        save(tmp_path / f"{index}.png", both)
+    assert could_be_pairs(sorted(tmp_path.iterdir()), Cache(0))
+
+
 def test_where_nothing_can_be_told_files_are_taken(tmp_path: Path) -> None:
     save(tmp_path / "flat.png", level(9))
     assert could_be_pairs([tmp_path / "flat.png"], Cache(0))
