@@ -176,6 +176,6 @@ class Reading(Generic[Item]):
         if self.held:
             words.append(f"{validation} for validation from {', '.join(dict.fromkeys(self.held_from))}")
         elif validation:
-            words.append(f"{validation} for validation, held out of them (data.validation_share={share:g})")
+            words.append(f"{validation} for validation, held out (data.validation_share={share:g})")
         words += [f"{unused} not used" for unused in self.unused]
         return "; ".join(words)

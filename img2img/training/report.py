@@ -153,6 +153,7 @@ def _one(run: Run) -> str:
         _html_table(table([run])),
         _section("Curves", _grid(drawn(plot) for plot in _plots(run))),
         _section("Samples", _timeline(run)),
+        *_data(run),
         _section("Recipe", f"<details><summary>recipe.yaml</summary><pre>{escape(run.recipe)}</pre></details>"),
     ]
     return page(run.name, f"{run.step:,} of {run.facts.steps:,} steps, {run.minutes:.1f} minutes", parts)
@@ -260,6 +261,15 @@ def _item(name: str, severity: str, html: str, when: str) -> str:
 
 def _said(row: dict[str, Any]) -> str:
     return f"remedy given: {escape(row['remedy'])}" if "remedy" in row else escape(row.get("numbers", ""))
+
+
+def _data(run: Run) -> list[str]:
+    """How the photos were read, and which could not be."""
+    told = next((str(row["data"]) for row in reversed(run.rows) if row.get("data")), "")
+    broken = {name: why for row in run.rows for name, why in (row.get("left_out") or {}).items()}
+    items = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in broken.items())
+    listed = f"<details><summary>{len(broken)} left out</summary><ul>{items}</ul></details>" if broken else ""
+    return [_section("Data", f"<p>{escape(told)}</p>{listed}")] if told or broken else []
 
 
 def _timeline(run: Run) -> str:

@@ -104,7 +104,7 @@ def test_sixty_pairs_and_twelve_to_validate_on_are_told(tmp_path: Path, caplog: 
             save(tmp_path / "val" / side / f"{number}.png", level(number))
     assert opened(tmp_path, PAIRS).told == "60 pairs: A/ and B/; 12 for validation from val/"
     (tmp_path / "val").rename(tmp_path.parent / "elsewhere")
-    told = "57 pairs: A/ and B/; 3 for validation, held out of them (data.validation_share=0.05)"
+    told = "57 pairs: A/ and B/; 3 for validation, held out (data.validation_share=0.05)"
     assert opened(tmp_path, PAIRS).told == told
 
 

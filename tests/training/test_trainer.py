@@ -128,6 +128,8 @@ def test_one_broken_photo_of_96_costs_a_run_nothing(ninety_six: Path, tmp_path: 
     whole = train(recipe, tmp_path / "whole", device="cpu")
     assert list(whole["left_out"]) == [cut] and "cut short" in whole["left_out"][cut]
     assert whole["photos"] == 96 and (tmp_path / "whole/model.safetensors").is_file()
+    page = (tmp_path / "whole/report.html").read_text()
+    assert "1 left out" in page and cut in page and "77 photos; 19 for validation, held out" in page
     stopped_at(recipe, tmp_path / "stopped", 2)
     assert train(recipe, tmp_path / "stopped", resume=True, device="cpu")["left_out"] == whole["left_out"]
     same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
