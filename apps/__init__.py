@@ -5,8 +5,10 @@ Gradio is imported late, because its temporary folder is settled by the environm
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from .settings import Settings, parse_auth
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from .service import Service
 
+LAST_TILE_S = 0.3
 __all__ = ["Settings", "build", "launch", "parse_auth"]
 
 
@@ -31,17 +34,21 @@ def build(settings: Settings, workspace: Workspace) -> tuple[gr.Blocks, Service]
 
 def launch(settings: Settings) -> None:
     """Serve until Ctrl-C; the temporary folder is deleted at the end. Raises UserError when the port is taken."""
-    from img2img.errors import UserError
-
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill tidies up as Ctrl-C does
-    workspace = Workspace()
+    workspace = Workspace(quota_bytes=settings.quota_mb * 1e6)
     try:
         demo, service = build(settings, workspace)
-        from .page import serve
+        from .server import serve
 
         serve(demo, service)
-        demo.block_thread()
-    except OSError as error:
-        raise UserError(f"--port: {settings.port} is taken on {settings.host}: choose another") from error
+        if not service.jobs.end(LAST_TILE_S):
+            _leave()
     finally:
         workspace.close()
+
+
+def _leave() -> None:
+    """End although a tile is being worked on: waiting for it takes long, and not waiting aborts the interpreter."""
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(0)

@@ -16,11 +16,14 @@ from img2img.inference.pipeline import Options
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import read_photo
 
+from .checks import MOST_SEED
 from .making import MOST_SAMPLES, make
 from .panel import WORK
-from .service import WAYS, Outcome, Service, in_plain_words, plain_words
+from .service import WAYS, Outcome, Service
+from .wording import plain_words
 
 Answer = tuple[str, dict[str, Any]]
+TAB = "api"
 
 
 def endpoints(service: Service) -> None:
@@ -28,12 +31,12 @@ def endpoints(service: Service) -> None:
     with gr.Column(visible=False):
         photo, mask, hints = (gr.File(label=name) for name in ("photo", "mask", "hints"))
         strength = gr.Slider(0, 1, 1, label="strength")
-        detail = gr.Number(None, label="detail")
+        detail = gr.Number(None, minimum=0, maximum=1, label="detail")
         scale = gr.Radio([2, 4], value=2, label="scale")
         grow, feather = (gr.Slider(0, 512, 0, step=1, label=name) for name in ("mask_grow", "feather"))
-        seed = gr.Number(0, precision=0, label="seed")
+        seed = gr.Number(0, precision=0, minimum=0, maximum=MOST_SEED, label="seed")
         count = gr.Slider(1, MOST_SAMPLES, 64, step=1, label="count")
-        to_seed = gr.Number(None, precision=0, label="to_seed")
+        to_seed = gr.Number(None, precision=0, minimum=0, maximum=MOST_SEED, label="to_seed")
         label = gr.Textbox("", label="label")
         direction = gr.Radio(list(WAYS), value="", label="direction")
         from_photo = gr.Checkbox(label="from_photo")
@@ -118,12 +121,9 @@ class _Calls:
     ) -> Answer:
         """A grid of pictures from noise, of `count` seeds from `seed` on, or with to_seed a walk from one to the other.
         label: a class by number or name, or nothing for all in turn; model: a name, or nothing for the first."""
-        try:
-            ends = None if to_seed is None else (int(seed or 0), int(to_seed))
-            wish = Wish(int(count), 0 if ends else int(seed or 0), label or None, ends)
-            made = make(self.service, model or "", wish, f"api {request.session_hash}")
-        except UserError as error:
-            raise gr.Error(in_plain_words(str(error)), print_exception=False) from None
+        ends = None if to_seed is None else (int(seed or 0), int(to_seed))
+        wish = Wish(int(count), 0 if ends else int(seed or 0), label or None, ends)
+        made = make(self.service, model or "", wish, f"{request.session_hash}", tab=TAB)
         return str(made.grid), {"model": made.model, "made": made.names, "seconds": round(made.seconds, 3)}
 
     def _hints(self, hints: str | None, photo: str) -> Hints | None:
@@ -141,14 +141,13 @@ class _Calls:
     def _answer(
         self, photo: str, wanted: Callable[[], Request], request: gr.Request, mask: str | None = None
     ) -> Answer:
-        try:
-            if mask:
-                self.service.check_upload(Path(mask))
-            uploads = [Path(photo)] if photo else []
-            user = f"api {request.session_hash}"
-            return _facts(self.service.run(uploads, wanted(), mask=Path(mask) if mask else None, user=user))
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        for name, upload in (("photo", photo), ("mask", mask)):
+            if upload:
+                self.service.check_upload(Path(upload))
+            elif name == "photo":
+                raise UserError("photo: give an uploaded photo")
+        user = f"{request.session_hash}"
+        return _facts(self.service.run([Path(photo)], wanted(), mask=Path(mask) if mask else None, user=user, tab=TAB))
 
 
 def _facts(outcome: Outcome) -> Answer:

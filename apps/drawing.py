@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,12 @@ class LayersEditor(gr.ImageEditor):
         return "imageeditor"
 
 
-def on_canvas(service: Service, seen: Look | None) -> dict[str, Any] | None:
-    """The editor's value for a photo with nothing brushed on it yet."""
+def on_canvas(service: Service, seen: Look | None, strokes: Sequence[str] = ()) -> dict[str, Any] | None:
+    """The editor's value for a photo, with nothing brushed on it but these files of earlier strokes."""
     if seen is None:
         return None
     shown = preview_of(seen.preview, service.workspace.new_folder(), _CANVAS_PX)
-    return {"background": str(shown), "layers": [], "composite": None}
+    return {"background": str(shown), "layers": list(strokes), "composite": None}
 
 
 def brushed(layers: Iterable[bytes]) -> np.ndarray | None:

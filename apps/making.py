@@ -18,8 +18,10 @@ from img2img.inference.pipeline import Model, load
 from img2img.modelfile import Header, read_header
 from img2img.zoo import model_path
 
+from .jobs import Owner, Stopped
 from .previews import MOST_PX
-from .service import Service, Stopped, plain_words
+from .service import Service
+from .wording import plain_words
 
 MOST_SAMPLES = 144  # at once: the largest pictures of so many take half a gigabyte on their way to a grid
 _ONE_PX = 480  # of a single picture on the page
@@ -45,13 +47,15 @@ class Made:
         return _enlarged(Image.fromarray(np.asarray(picture).squeeze()), self.each.with_name(f"one_{number}.png"))
 
 
-def make(service: Service, model: str, wish: Wish, user: str = "", on_sample: OnSample | None = None) -> Made:
+def make(
+    service: Service, model: str, wish: Wish, user: str = "", on_sample: OnSample | None = None, tab: str = ""
+) -> Made:
     """What `img2img generate --grid` writes for the wish. Raises UserError and Stopped."""
     if wish.count > MOST_SAMPLES:
         raise UserError(f"{wish.count} pictures at once: at most {MOST_SAMPLES}")
     name = service.models.maker(model, user)
     started, path = time.monotonic(), model_path(name)
-    with plain_words(path), service.stoppable(user) as stop:
+    with plain_words(path), service.jobs.running(Owner(user, tab)) as stop:
         ready = _loaded(path, path.stat().st_mtime_ns)
 
         def heard(done: int) -> None:

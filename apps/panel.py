@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
@@ -14,19 +13,20 @@ from img2img.errors import UserError
 from img2img.inference.batch import Request
 
 from .examples import Example
+from .jobs import Ended
 from .models import SHIPPED, verb
-from .service import Look, Outcome, Service, Stopped, escaped, in_plain_words, photo_types
+from .progress import Progress
+from .service import Look, Outcome, RequestOf, Service, escaped, photo_types
+from .switch import PRIVATE, QUIET, WORK, Switch, bad
+from .wording import in_plain_words
 
-log = logging.getLogger("img2img")
+__all__ = ["LOOK", "PRIVATE", "QUIET", "WORK", "Panel", "bad"]
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1}
 LOOK: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
 Shown = tuple[Any, Any, str, Any]  # preview, slider, status, download
-Made = TypeVar("Made")
-MakeRequest = Callable[..., Request]
+MakeRequest = Callable[..., Request | RequestOf]
 EMPTY = '<p class="quiet">Drop a photo, or try an example.</p>'
-STOPPED = '<p class="quiet">Stopped.</p>'
+DOWNLOAD = "Download full size"
 
 
 @dataclass
@@ -41,8 +41,12 @@ class Panel:
     status: gr.HTML = field(init=False)
     download: gr.DownloadButton = field(init=False)
     run: gr.Button = field(init=False)
-    stop: gr.Button = field(init=False)
-    also: dict[Any, Callable[[Look | None], Any]] = field(default_factory=dict)  # controls that follow the photo
+    switch: Switch = field(init=False)
+    also: dict[Any, Callable[[list[Look]], Any]] = field(default_factory=dict)  # controls that follow the photos
+    plans: Callable[[list[Look]], list[str]] | None = None  # what is done to each of several, where that differs
+
+    def __post_init__(self) -> None:
+        self.switch = Switch(self.service, self.name)
 
     def drop_zone(self, several: bool = True) -> None:
         """Where photos come in: as files, which nobody has opened yet."""
@@ -59,7 +63,9 @@ class Panel:
         """Run and Stop."""
         with gr.Row():
             self.run = gr.Button(label, variant="primary", elem_id=f"{self.name}-run", scale=3)
-            self.stop = gr.Button("Stop", elem_id=f"{self.name}-stop", scale=1, min_width=90)
+            stop = gr.Button("Stop", elem_id=f"{self.name}-stop", scale=1, min_width=90, interactive=False)
+        self.switch.starts.append(self.run)
+        self.switch.stops.append(stop)
 
     def stage(self) -> None:
         """Before, then before and after; what is going on; the file to keep."""
@@ -84,9 +90,9 @@ class Panel:
                 elem_id=f"{self.name}-slider",
                 buttons=["fullscreen"],
             )
-            self.status = status(EMPTY, f"{self.name}-status")
+            self.status = self.switch.status = status(EMPTY, f"{self.name}-status")
             self.download = gr.DownloadButton(
-                "Download full size", interactive=False, elem_id=f"{self.name}-download", variant="primary"
+                DOWNLOAD, interactive=False, elem_id=f"{self.name}-download", variant="primary"
             )
 
     @property
@@ -94,91 +100,115 @@ class Panel:
         """Outputs of whatever changes the picture."""
         return [self.preview, self.slider, self.status, self.download]
 
+    @property
+    def outputs(self) -> list[Any]:
+        """Outputs of work: the picture, and the buttons that start and stop it."""
+        return [*self.shown, *self.switch.outputs]
+
     # --- what happens ------------------------------------------------------------------------------------------------
 
-    def wire(self, make_request: MakeRequest, controls: Sequence[Any], examples: Sequence[tuple[Any, Example]]) -> None:
-        """Upload shows, run runs, an example does both, Stop stops."""
+    def wire(
+        self, make_request: MakeRequest, controls: Sequence[Any], examples: Sequence[tuple[Any, Example]],
+        running: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
+        """Upload shows, run runs, an example does both, Stop stops, this and what else is `running` of the tab."""
         work, inputs = self._worker(make_request), [self.photos, *controls]
+        running = [*running, self.switch.runs(self.run.click, work, inputs, self.outputs)]
+        outputs = [*self.outputs, *self.also]
+        for button, example in examples:
+            photos = [str(example.path)] if self.photos.file_count == "multiple" else str(example.path)
+            loaded = button.click(self._load(photos), None, [self.photos, *outputs], **LOOK, **QUIET)
+            running.append(self.switch.runs(loaded.then, work, inputs, self.outputs))
+        # A result of the photos that were there before must not come in over the new ones.
         looks = [self.photos.upload, self.photos.clear, self.photos.delete]
-        gr.on(looks, self.look, [self.photos], [*self.shown, *self.also], **LOOK, **PRIVATE, show_progress="hidden")
-        started = self.run.click(work, inputs, self.shown, **WORK, **PRIVATE, **self.progress)
-        self.wire_stop([started, *(self._wire_example(button, example, work, inputs) for button, example in examples)])
+        gr.on(looks, self.looks, [self.photos], outputs, cancels=running, **LOOK, **QUIET)
+        self.switch.wire_stops(running)
 
-    def _wire_example(self, button: Any, example: Example, work: Callable[..., Any], inputs: list[Any]) -> Any:
-        """A click loads the example and works on it; the second step sees what the first has shown."""
-        photos = [str(example.path)] if self.photos.file_count == "multiple" else str(example.path)
-        outputs = [self.photos, *self.shown, *self.also]
-        loaded = button.click(
-            lambda: (photos, *self.look(photos)), None, outputs, **LOOK, **PRIVATE, show_progress="hidden"
-        )
-        return loaded.then(work, inputs, self.shown, **WORK, **PRIVATE, **self.progress)
+    def _load(self, photos: list[str] | str) -> Callable[..., tuple[Any, ...]]:
+        def load(request: gr.Request) -> tuple[Any, ...]:
+            *_, looked = self.looks(photos, request)
+            return (photos, *looked)
 
-    def wire_stop(self, running: list[Any]) -> None:
-        """Stop ends what runs after its tile, and takes what waits out of the queue."""
-        self.stop.click(self._stop, None, [self.status], cancels=running, queue=False, **PRIVATE)
+        return load
 
-    @property
-    def progress(self) -> dict[str, Any]:
-        """Where progress is shown."""
-        return {"show_progress_on": [self.status], "show_progress": "full"}
-
-    def look(self, photos: list[str] | str | None) -> tuple[Any, ...]:
-        """The uploaded photo, what can be said of it, and what the tab's own controls make of it."""
+    def looks(self, photos: list[str] | str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """What is shown of new photos, all of them looked at where each has its own plan; their job has ended."""
+        self.switch.end(request)
         paths = paths_of(photos)
-        if not paths:
-            return (*cleared(), *(control(None) for control in self.also.values()))
-        try:
-            seen = self.service.look(paths[0])
-        except UserError as error:
-            blank = cleared()
-            return (*blank[:2], bad(str(error)), blank[3], *(control(None) for control in self.also.values()))
-        return (*looked(seen, len(paths)), *(control(seen) for control in self.also.values()))
+        if self.plans is None or len(paths) < 2:
+            shown, seen = self.look(paths)
+            yield (*shown, *self.switch.idle(), *(control(seen) for control in self.also.values()))
+            return
+        shown, untouched = cleared(), [gr.skip() for _ in self.also]
+        for number in range(1, len(paths) + 1):
+            line = f'<p class="quiet">Looking at photo {number} of {len(paths)} …</p>'
+            yield (*shown[:2], line, shown[3], *self.switch.idle(), *untouched)
+            looked_at(self.service, paths[number - 1])
+        shown, seen = self._look_at_all(paths)
+        yield (*shown, *self.switch.idle(), *(control(seen) for control in self.also.values()))
 
-    def _worker(self, make_request: MakeRequest) -> Callable[..., Shown]:
-        # Gradio finds the request by its annotation and the progress by its default, before *values alone.
-        def work(photos: Any, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Shown:
-            return self.outcome(photos, lambda: make_request(request.session_hash, *values), request, progress)
+    def look(self, paths: Sequence[Path]) -> tuple[Shown, list[Look]]:
+        """The first photo on the stage, and what is known of it."""
+        if not paths:
+            return cleared(), []
+        seen = looked_at(self.service, paths[0])
+        if isinstance(seen, str):
+            blank = cleared()
+            return (*blank[:2], bad(seen), blank[3]), []
+        return looked(seen, len(paths)), [seen]
+
+    def _look_at_all(self, paths: Sequence[Path]) -> tuple[Shown, list[Look]]:
+        """The first good photo on the stage, and a line for each."""
+        assert self.plans is not None
+        found = [looked_at(self.service, path) for path in paths]
+        good = [seen for seen in found if isinstance(seen, Look)]
+        shown = looked(good[0], len(paths)) if good else cleared()
+        return (*shown[:2], self.planned(paths, self.plans(good)), shown[3]), good
+
+    def planned(self, paths: Sequence[Path], plans: Sequence[str]) -> str:
+        """A line a photo: its name and what will be done, or what is wrong with it. `plans` are the good ones'."""
+        words, lines = iter(plans), []
+        for path in paths:
+            seen = looked_at(self.service, path)
+            if isinstance(seen, str):
+                lines.append(f"<li>{bad(seen)}</li>")
+            else:
+                lines.append(f"<li><b>{escaped(path.name)}</b>: {escaped(next(words))}</li>")
+        return f'<p>{len(paths)} photos, each by its own plan:</p><ol class="plans">{"".join(lines)}</ol>'
+
+    def _worker(self, make_request: MakeRequest) -> Callable[..., Iterator[tuple[Any, ...]]]:
+        # Gradio finds the request by its annotation, before *values alone.
+        def work(photos: Any, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+            yield from self.outcome(photos, lambda: make_request(request.session_hash, *values), request)
 
         return work
 
     def outcome(
-        self, photos: Any, wanted: Callable[[], Request], request: gr.Request, progress: Any, mask: Path | None = None
-    ) -> Shown:
-        """Run, and say in the page how it went."""
-        user = f"{request.session_hash}"
-        made = guarded(
-            lambda: self.service.run(paths_of(photos), wanted(), mask=mask, user=user, on_progress=reporter(progress))
+        self, photos: Any, wanted: Callable[[], Request | RequestOf], request: gr.Request, mask: Path | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Run, and say in the page how it goes and how it went."""
+        paths, user = paths_of(photos), f"{request.session_hash}"
+        steps = self.switch.watch(
+            lambda report: self.service.run(paths, wanted(), mask=mask, user=user, tab=self.name, on_progress=report),
+            request,
+            Progress(len(paths)),
         )
-        return (gr.skip(), gr.skip(), made, gr.skip()) if isinstance(made, str) else finished(made)
+        skip = gr.skip()
+        for step in steps:
+            if isinstance(step, str):
+                yield (skip, skip, step, skip, *self.switch.busy())
+            elif isinstance(step, Ended):
+                yield (*finished(step.made), *self.switch.idle())
+            else:
+                yield (skip, skip, step.said, skip, *self.switch.idle())
 
-    def _stop(self, request: gr.Request) -> str:
-        self.service.stop(f"{request.session_hash}")
-        return STOPPED
 
-
-def guarded(work: Callable[[], Made]) -> Made | str:
-    """What work gives, or what to say in the page of why it did not."""
+def looked_at(service: Service, path: Path) -> Look | str:
+    """What is known of a photo, or what is wrong with it."""
     try:
-        return work()
+        return service.look(path)
     except UserError as error:
-        return bad(in_plain_words(str(error)))
-    except Stopped:
-        return STOPPED
-    except Exception as error:
-        log.exception("app")
-        return bad(f"That failed on our side ({type(error).__name__}).")
-
-
-def reporter(progress: Any, unit: str = "tiles") -> Callable[[int, int | None, str], None]:
-    """Gradio's progress bar fed with tiles."""
-
-    def report(done: int, total: int | None, doing: str) -> None:
-        if total is None:
-            progress(None, desc=doing)
-        else:
-            progress((done, total), desc=doing, unit=unit)
-
-    return report
+        return str(error)
 
 
 def paths_of(photos: list[str] | str | None) -> list[Path]:
@@ -187,18 +217,21 @@ def paths_of(photos: list[str] | str | None) -> list[Path]:
 
 
 def status(value: str, elem_id: str) -> gr.HTML:
-    """A line that screen readers speak when it changes."""
-    return gr.HTML(value, elem_id=elem_id, elem_classes="status", container=False, padding=False, min_width=280)
+    """A line that screen readers speak when it changes: the region stays, what is in it comes and goes."""
+    return gr.HTML(
+        value,
+        elem_id=elem_id,
+        elem_classes="status",
+        container=False,
+        padding=False,
+        min_width=280,
+        js_on_load="element.setAttribute('role', 'status'); element.setAttribute('aria-live', 'polite');",
+    )
 
 
 def cleared() -> Shown:
     """An empty stage."""
-    return (
-        gr.update(value=None, visible=True),
-        gr.update(value=None, visible=False),
-        EMPTY,
-        gr.update(value=None, interactive=False),
-    )
+    return gr.update(value=None, visible=True), gr.update(value=None, visible=False), EMPTY, no_download()
 
 
 def looked(seen: Look, count: int) -> Shown:
@@ -207,8 +240,18 @@ def looked(seen: Look, count: int) -> Shown:
         gr.update(value=str(seen.preview), visible=True),
         gr.update(value=None, visible=False),
         described(seen, count),
-        gr.update(value=None, interactive=False),
+        no_download(),
     )
+
+
+def no_download() -> Any:
+    """Nothing to keep yet."""
+    return gr.update(value=None, interactive=False, label=DOWNLOAD)
+
+
+def download(path: Path) -> Any:
+    """A file to keep, by its name."""
+    return gr.update(value=str(path), interactive=True, label=f"Download {path.name}")
 
 
 def described(seen: Look, count: int) -> str:
@@ -224,12 +267,11 @@ def described(seen: Look, count: int) -> str:
 def finished(outcome: Outcome) -> Shown:
     """A stage with before and after, and the file."""
     before, after = outcome.pair
-    name = outcome.download.name
     return (
         gr.update(value=None, visible=False),
         gr.update(value=(str(before), str(after)), visible=True),
         summary(outcome),
-        gr.update(value=str(outcome.download), interactive=True, label=f"Download {name}"),
+        download(outcome.download),
     )
 
 
@@ -248,11 +290,6 @@ def summary(outcome: Outcome) -> str:
         lines.append(f'<p class="good">{len(outcome.made)} of {len(outcome.results)} photos done, in one zip.</p>')
     failed = [result for result in outcome.results if result.error]
     return "".join(lines) + "".join(bad(result.error or "") for result in failed)
-
-
-def bad(message: str) -> str:
-    """A message about something that did not work."""
-    return f'<p class="bad" role="alert">{escaped(message)}</p>'
 
 
 def model_choice(service: Service, kind: str, *, shipped: bool) -> gr.Dropdown:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
+import math
+import shutil
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,28 +15,27 @@ from PIL import Image
 
 from img2img.errors import UserError
 from img2img.inference.batch import Batch, Request, Result
-from img2img.inference.plan import Plan, asked_steps, plan, tile_counts
+from img2img.inference.plan import Plan, Step, asked_steps, plan, tile_counts
 from img2img.inference.statistics import statistics
 from img2img.modelfile import read_header
 from img2img.models.two_way import Direction
-from img2img.pixels.codecs import MAX_PIXELS, strict_pillow
+from img2img.pixels.codecs import strict_pillow
 from img2img.pixels.images import Photo, photo_suffixes, read_photo
 from img2img.tasks import Task, task_class, task_kinds
 from img2img.zoo import model_path
 
+from .jobs import Jobs, Owner, Stopped
 from .models import Models
 from .previews import pair, preview
+from .progress import OnProgress
 from .settings import MOST_PHOTOS, Settings
+from .wording import in_plain_words, plain_words
 from .workspace import Workspace
 
-OnProgress = Callable[[int, int | None, str], None]  # pieces done, of how many, what is being done
+MOST_EXTENSION_PX = 4096  # a side
 WAYS: dict[str, Direction | None] = {"": None, "AtoB": "AtoB", "BtoA": "BtoA"}  # of a model that goes both
 TINTS = {0: "grey", 1: "one tint", 2: "colour"}
 _HEADERS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA")
-
-
-class Stopped(Exception):
-    """The user pressed Stop."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,9 @@ class Outcome:
         return tuple(result for result in self.results if not result.error)
 
 
+RequestOf = Callable[[Look], Request | None]  # a photo's own; None leaves it as it is
+
+
 @dataclass
 class Service:
     """One app's state: settings, temporary folder, models, and who is running what."""
@@ -72,7 +74,7 @@ class Service:
     settings: Settings
     workspace: Workspace
     models: Models
-    _running: dict[str, threading.Event] = field(default_factory=dict)
+    jobs: Jobs = field(default_factory=Jobs)
     _looks: dict[Path, Look] = field(default_factory=dict)
 
     # --- looking -----------------------------------------------------------------------------------------------------
@@ -110,17 +112,28 @@ class Service:
         if size:
             self._check_size(path, size)
 
-    def _check_size(self, path: Path, size: tuple[int, int], scale: int = 1) -> None:
+    def _check_size(self, path: Path, size: tuple[int, int]) -> None:
         megapixels, limit = size[0] * size[1] / 1e6, self.settings.max_megapixels
         if megapixels > limit:
             raise UserError(
                 f"{path.name}: has {megapixels:.1f} megapixels, more than the {limit:g} allowed here: "
                 "make it smaller first"
             )
-        if megapixels * scale**2 > MAX_PIXELS / 1e6:
+
+    def _check_result(self, seen: Look, request: Request) -> None:
+        """The limit holds for what is made, too: canvas and enlargement, before any work."""
+        extend, limit = request.canvas.extend, self.settings.max_megapixels
+        if max(extend) > MOST_EXTENSION_PX:
+            raise UserError(f"extend: at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all")
+        scale = math.prod(read_header(model_path(step.model)).recipe.task.scale for step in _steps(seen, request))
+        width, height = seen.size[0] + sum(extend[::2]), seen.size[1] + sum(extend[1::2])
+        megapixels = width * height * scale**2 / 1e6
+        if megapixels > limit:
+            grown = [f"after ×{scale}"] * (scale > 1) + ["when extended"] * any(extend)
+            advice = "use a smaller enlargement, or crop it first" if scale > 1 else "extend it by less"
             raise UserError(
-                f"{path.name}: would be {megapixels * scale**2:.0f} megapixels after ×{scale}, "
-                f"more than {MAX_PIXELS / 1e6:.0f}: use a smaller enlargement, or crop it first"
+                f"{seen.path.name}: would be {megapixels:.1f} megapixels {' and '.join(grown)}, "
+                f"more than the {limit:g} allowed here: {advice}"
             )
 
     # --- doing -------------------------------------------------------------------------------------------------------
@@ -128,40 +141,41 @@ class Service:
     def run(
         self,
         uploads: Sequence[Path],
-        request: Request,
+        request: Request | RequestOf,
         *,
         mask: Path | None = None,
         user: str = "",
+        tab: str = "",
         on_progress: OnProgress | None = None,
     ) -> Outcome:
-        """What `img2img infer` does to each upload with the same request. Raises UserError and Stopped."""
+        """What `img2img infer` does to each upload, by one request or each by its own. Raises UserError and Stopped."""
         if not uploads:
             raise UserError("Drop a photo first.")
         if len(uploads) > MOST_PHOTOS:
             raise UserError(f"{len(uploads)} photos at once: at most {MOST_PHOTOS}")
         folder = self.workspace.new_folder()
-        with self.stoppable(user) as stop:
+        with self.jobs.running(Owner(user, tab)) as stop:
             results = [
                 self._one(path, request, mask, folder / str(n), Pieces(n, len(uploads), stop, on_progress))
                 for n, path in enumerate(uploads)
             ]
-        made = [result for result in results if not result.error]
-        if not made:
-            raise UserError(results[0].error or "nothing was made")
-        first = made[0]
-        shown = pair(self.look(first.input).preview, _output(first), folder, request.canvas.extend)
-        download = _output(first) if len(uploads) == 1 else zipped(made, folder / "img2img.zip")
-        return Outcome(tuple(results), download, shown)
+            made = [result for result in results if not result.error]
+            if not made:
+                raise UserError(results[0].error or "nothing was made")
+            first = made[0]
+            extend = request.canvas.extend if isinstance(request, Request) else (0, 0, 0, 0)
+            shown = pair(self.look(first.input).preview, _output(first), folder, extend)
+            download = _output(first) if len(uploads) == 1 else zipped(made, folder / "img2img.zip")
+            return Outcome(tuple(results), download, shown)
 
-    def _one(self, path: Path, request: Request, mask: Path | None, folder: Path, pieces: Pieces) -> Result:
+    def _one(self, path: Path, wanted: Request | RequestOf, mask: Path | None, folder: Path, pieces: Pieces) -> Result:
         try:
             with plain_words(path):
                 seen = self.look(path)
-                extended = (
-                    seen.size[0] + sum(request.canvas.extend[::2]),
-                    seen.size[1] + sum(request.canvas.extend[1::2]),
-                )
-                self._check_size(path, extended, _scale(request))
+                request = wanted if isinstance(wanted, Request) else wanted(seen)
+                if request is None:
+                    return _untouched(seen, folder)
+                self._check_result(seen, request)
                 pieces.expect(seen, request)
                 batch = Batch([str(path)], request, f"{folder}/", None if mask is None else str(mask))
                 result = next(batch.run(pieces))
@@ -169,20 +183,9 @@ class Service:
         except UserError as error:
             return Result(path, error=str(error))
 
-    @contextmanager
-    def stoppable(self, user: str) -> Iterator[threading.Event]:
-        """An event that `stop` sets while a user's work goes on."""
-        stop = threading.Event()
-        self._running[user] = stop
-        try:
-            yield stop
-        finally:
-            self._running.pop(user, None)
-
-    def stop(self, user: str) -> None:
-        """End what a user is running, after the tile at hand."""
-        if user in self._running:
-            self._running[user].set()
+    def stop(self, user: str, tab: str = "") -> None:
+        """End what a user is running on a tab, after the tile at hand."""
+        self.jobs.stop(Owner(user, tab))
 
 
 @dataclass
@@ -200,8 +203,7 @@ class Pieces:
         """Work out how many tiles each step has, as far as it can be known beforehand."""
         if self.stop.is_set():
             raise Stopped
-        asked = asked_steps(request.tasks, request.scale, request.model)
-        chosen = seen.proposed if asked is None else Plan(asked)
+        chosen = Plan(_steps(seen, request))
         self.totals, self.verbs = tile_counts(chosen, seen.size), tuple(step.verb for step in chosen.steps)
         self._say(0, 0)
 
@@ -211,10 +213,14 @@ class Pieces:
         self._say(step, done)
 
     def _say(self, step: int, done: int) -> None:
+        """Tiles are counted over all steps of the photo; where one cannot say how many it has, none are."""
         if self.report is None or step >= len(self.totals):
             return
         photo = f"photo {self.number + 1} of {self.photos}: " if self.photos > 1 else ""
-        self.report(done, self.totals[step], photo + self.verbs[step])
+        known = [total for total in self.totals if total is not None]
+        countable = self.totals[step] is not None
+        before = sum(total or 0 for total in self.totals[:step])
+        self.report(before + done, sum(known) if countable else None, photo + self.verbs[step])
 
 
 def zipped(results: Sequence[Result], path: Path) -> Path:
@@ -231,43 +237,6 @@ def zipped(results: Sequence[Result], path: Path) -> Path:
             taken.add(name)
             archive.write(output, name)
     return path
-
-
-@contextmanager
-def plain_words(path: Path) -> Iterator[None]:
-    """Messages for the page: the file by its name alone, flags as the page calls them."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(in_plain_words(str(error), path)) from None
-    except MemoryError:
-        raise UserError(f"{path.name}: there is not enough memory for this: make the photo smaller") from None
-
-
-def in_plain_words(message: str, path: Path | None = None) -> str:
-    """A message of the command line for somebody who sees a page."""
-    text = message if path is None else message.replace(str(path), path.name)
-    for pattern, words in _WORDS:
-        text = re.sub(pattern, words, text)
-    return text
-
-
-_WORDS = (
-    (r"crop it, or raise img2img\.pixels\.codecs\.MAX_PIXELS", "make it smaller first"),
-    (r"model '.*' fills masks: give one with --mask \(white = fill\)", "Brush over what should go first"),
-    (r"--mask-grow and --feather need something to fill.*", "Brush over what should go first"),
-    (
-        r"no model for (\S+)( ×\d)? is shipped.*?(?=\)|$)",
-        r"the model for \1\2 is not installed: load one on the Models tab",
-    ),
-    (
-        r"copied unchanged, nothing needs doing; what may be asked.*",
-        "nothing needs doing, this is your photo unchanged",
-    ),
-    (r"name the model (that goes both ways) with --model, or leave --direction out", r"choose a model \1, or none"),
-    (r"leave --[a-z-]+ out", "leave it out"),
-    (r"^--([a-z-]+): ", r"\1: "),
-)
 
 
 def escaped(text: str) -> str:
@@ -297,11 +266,18 @@ def _size_in_header(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _scale(request: Request) -> int:
-    if request.model is not None:
-        return read_header(model_path(request.model)).recipe.task.scale
-    scales = [_defaults(kind).scale for kind in request.tasks]
-    return request.scale or max(scales, default=1)
+def _steps(seen: Look, request: Request) -> tuple[Step, ...]:
+    """What a request comes to for a photo."""
+    asked = asked_steps(request.tasks, request.scale, request.model)
+    return seen.proposed.steps if asked is None else asked
+
+
+def _untouched(seen: Look, folder: Path) -> Result:
+    """The photo as it came, among those of which more was wanted."""
+    folder.mkdir()
+    output = folder / seen.path.name
+    shutil.copyfile(seen.path, output)
+    return Result(seen.path, output, size_in=seen.size, size_out=seen.size, reason="left as it is, as ticked")
 
 
 def _defaults(kind: str) -> Task:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from img2img.errors import UserError
+
+from .origins import Known, known_to
 
 MOST_PHOTOS = 50  # of one batch
 
@@ -18,18 +22,35 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     models: Path | None = None
-    max_megapixels: float = 50.0
+    max_megapixels: float = 50.0  # of a photo, and of what is made of it
     auth: tuple[str, str] | None = None
     data_root: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    allow_origins: tuple[str, ...] = ()
+    root_path: str = ""
+    quota_mb: float = 2000.0  # of all uploads and results together
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UserError(f"--port: {self.port} is not between 0 and 65535")
-        if self.max_megapixels <= 0:
-            raise UserError(f"--max-megapixels: {self.max_megapixels} is not more than 0")
+        for flag, number in (("--max-megapixels", self.max_megapixels), ("--quota-mb", self.quota_mb)):
+            if not number > 0:
+                raise UserError(f"{flag}: {number} is not more than 0")
         for flag, folder in (("--models", self.models), ("--data-root", self.data_root)):
             if folder is not None and not folder.is_dir():
                 raise UserError(f"{flag}: '{folder}' is no folder")
+        if self.root_path and not re.fullmatch(r"(https?://[^/\s]+)?(/[^/\s]+)*", self.root_path):
+            raise UserError(
+                f"--root-path: '{self.root_path}': give a path such as /img2img, or https://photos.example/img2img"
+            )
+        assert self.known  # raises for what is no host or origin
+
+    @cached_property
+    def known(self) -> Known:
+        """The hosts and origins that are answered; the proxy's own where --root-path names it."""
+        public = self.root_path if "://" in self.root_path else ""
+        own = (re.sub(r"(?<=[^/:])/.*", "", public),) if public else ()
+        return known_to(self.host, self.allow_hosts, (*self.allow_origins, *own))
 
     @property
     def on_loopback(self) -> bool:

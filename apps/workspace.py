@@ -1,4 +1,7 @@
-"""The app's one temporary folder: everything uploaded or made lies in it, for an hour, and is gone at exit."""
+"""The app's one temporary folder: everything uploaded or made lies in it, for an hour, and is gone at exit.
+
+All of it together stays under a quota: the oldest go first where room is needed, but nothing of the last minutes.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 KEEP_SECONDS = 3600
+IN_USE_SECONDS = 600  # what is younger may be worked on
 _PREFIX = "img2img-app-"
 
 
@@ -24,6 +29,7 @@ class Workspace:
     root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")))
     closed: threading.Event = field(default_factory=threading.Event)
     own: frozenset[Path] = frozenset()
+    quota_bytes: float = 2e9
 
     def __post_init__(self) -> None:
         self.root = self.root.resolve()
@@ -58,11 +64,33 @@ class Workspace:
         """Delete what was uploaded or made longer ago than this, and folders that became empty."""
         limit = time.time() - older_than_seconds
         for path in sorted(self.root.rglob("*"), key=lambda p: len(p.parts), reverse=True):
-            if path in self.own or path.is_relative_to(self.kept):
+            if self._is_ours(path):
                 continue
             with suppress(OSError):  # gone meanwhile, or not empty
                 if path.lstat().st_mtime < limit:
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def room(self, needed_bytes: float) -> float:
+        """Bytes left of the quota, the oldest files deleted first where less than `needed_bytes` would be."""
+        files = sorted(self._files())
+        left = self.quota_bytes - sum(size for _, size, _ in files)
+        newest = time.time() - IN_USE_SECONDS
+        for changed, size, path in files:
+            if left >= needed_bytes or changed > newest:
+                break
+            path.unlink(missing_ok=True)
+            left += size
+        return left
+
+    def _files(self) -> Iterator[tuple[float, int, Path]]:
+        """When changed, size and path of what users brought and what was made for them."""
+        for path in self.root.rglob("*"):
+            with suppress(OSError):
+                if not self._is_ours(path) and path.is_file():
+                    yield (seen := path.lstat()).st_mtime, seen.st_size, path
+
+    def _is_ours(self, path: Path) -> bool:
+        return path in self.own or path.is_relative_to(self.kept)
 
     def close(self) -> None:
         """Delete the folder."""

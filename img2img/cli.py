@@ -316,16 +316,30 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 7860,
     models: Annotated[Path | None, typer.Option(metavar="DIR", help="a folder of further model files")] = None,
-    max_megapixels: Annotated[float, typer.Option(metavar="N", help="the largest photo that is taken")] = 50.0,
+    max_megapixels: Annotated[
+        float, typer.Option(metavar="N", help="the largest photo that is taken, and that is made")
+    ] = 50.0,
     auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="ask for these first")] = None,
     data_root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="folders of photos in here may be trained on")
     ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="another name this app is reached by; may be repeated")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(metavar="https://NAME", help="other pages that may call it; may be repeated")
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(metavar="/PATH|https://NAME/PATH", help="where a proxy in front of it serves it")
+    ] = "",
+    quota_mb: Annotated[float, typer.Option(metavar="N", help="disk space for all uploads and results")] = 2000.0,
 ) -> None:
     """Open the app in the browser: upload a photo, see the difference, keep the file."""
     from img2img.resources.apps import Settings, launch, parse_auth
 
-    launch(Settings(host, port, models, max_megapixels, parse_auth(auth), data_root))
+    hosts, origins = tuple(allow_host or ()), tuple(allow_origin or ())
+    login = parse_auth(auth)
+    launch(Settings(host, port, models, max_megapixels, login, data_root, hosts, origins, root_path, quota_mb))
 
 
 @app.command()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import filecmp
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,9 @@ from img2img.inference.pipeline import Options
 
 from ..drawing import LayersEditor, mask_file, on_canvas
 from ..examples import Example, Examples
-from ..panel import LOOK, PRIVATE, WORK, Panel, bad, model_choice, paths_of
-from ..service import Service, plain_words
+from ..panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of
+from ..service import MOST_EXTENSION_PX, Service
+from ..wording import plain_words
 from .parts import columns, example_buttons, lead, note_if_missing
 
 _KIND = "inpaint"
@@ -33,14 +37,14 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
             panel.drop_zone(several=False)
             shown = example_buttons("erase", examples.with_mask("Object", "object.jpg", "object_mask.png"))
             editor = _editor()
-            controls, model = _controls(service)
+            marks, others = _controls(service)
             panel.buttons("Erase")
         with right:
             panel.stage()
             undo = gr.Button("Undo the last fill", elem_id="erase-undo", interactive=False)
-    history = gr.State([])
-    _wire(_Erase(panel, editor, history, undo), [editor, *controls], shown)
-    return model
+    history = gr.State(())
+    _wire(_Erase(panel, editor, marks, history, undo), [editor, *marks, *others], shown)
+    return others[-1]
 
 
 def _editor() -> LayersEditor:
@@ -59,8 +63,8 @@ def _editor() -> LayersEditor:
     )
 
 
-def _controls(service: Service) -> tuple[list[Any], gr.Dropdown]:
-    """In the order `_wish` takes them."""
+def _controls(service: Service) -> tuple[list[Any], list[Any]]:
+    """What marks a place, beside the brush, and what holds for every fill; in the order `_wish` takes them."""
     with gr.Row():
         grow = gr.Slider(0, 64, 4, step=1, label="Widen (px)", elem_id="erase-grow", min_width=130)
         feather = gr.Slider(0, 64, 0, step=1, label="Soften (px)", elem_id="erase-feather", min_width=130)
@@ -74,7 +78,7 @@ def _controls(service: Service) -> tuple[list[Any], gr.Dropdown]:
                 label=f"{side} (px)",
                 precision=0,
                 minimum=0,
-                maximum=4096,
+                maximum=MOST_EXTENSION_PX,
                 min_width=90,
                 elem_id=f"erase-{side.lower()}",
             )
@@ -82,93 +86,154 @@ def _controls(service: Service) -> tuple[list[Any], gr.Dropdown]:
         ]
     with gr.Accordion("Model", open=False, elem_id="erase-model"):
         model = model_choice(service, _KIND, shipped=True)
-    return [upload, invert, grow, feather, *sides, model], model
+    return [upload, invert, *sides], [grow, feather, model]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A picture, and what was marked on it when it was filled, so that undoing brings that back."""
+
+    picture: str
+    strokes: tuple[str, ...] = ()
+    mask: str | None = None
+    invert: bool = False
+    sides: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+Turns = tuple[_Turn, ...]  # the photo, then every fill of it; the last is on the canvas
 
 
 class _Erase:
-    """What the tab's events do. `history` holds the photo and every fill of it; the last is on the canvas."""
+    """What the tab's events do. What is marked belongs to the picture on the canvas and goes when that changes."""
 
-    def __init__(self, panel: Panel, editor: LayersEditor, history: gr.State, undo: gr.Button) -> None:
-        self.panel, self.service, self.editor, self.history, self.undo = panel, panel.service, editor, history, undo
-        self.outputs = [*panel.shown, editor, history, undo]
+    def __init__(self, panel: Panel, editor: LayersEditor, marks: list[Any], history: gr.State, undo: gr.Button):
+        self.panel, self.service, self.history, self.undo = panel, panel.service, history, undo
+        self.outputs = [*panel.outputs, editor, *marks, history, undo]
 
-    def look(self, photo: str | None) -> tuple[Any, ...]:
-        """A new photo: on the canvas, with an empty history."""
-        shown = self.panel.look(photo)
-        try:
-            kept = [photo] if photo and self.service.look(Path(photo)) else []
-        except UserError:
-            kept = []
-        return (*shown, self._canvas(kept), kept, gr.update(interactive=False))
+    def look(self, photo: str | None, turns: Turns, request: gr.Request) -> tuple[Any, ...]:
+        """A new photo: on the canvas, no history, nothing marked but by a mask that came before any photo."""
+        self.panel.switch.end(request)
+        shown, seen = self.panel.look(paths_of(photo))
+        new = (_Turn(photo),) if photo and seen else ()
+        waiting = not turns and photo  # a mask that was uploaded first is for this photo
+        marks = [gr.skip() for _ in range(6)] if waiting else _marks(_Turn(""))
+        return (*shown, *self.panel.switch.idle(), self._canvas(new), *marks, new, gr.update(interactive=False))
 
     def fill(
-        self, layers: Any, upload: Any, *values: Any, kept: list[str], request: gr.Request, progress: Any
-    ) -> tuple[Any, ...]:
-        """Fill what was brushed on the last picture."""
+        self, photo: str | None, turns: Turns, layers: Any, upload: Any, *values: Any, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """Fill what was marked on the last picture, and take the marks away: they are done."""
+        rest = [gr.skip() for _ in self.outputs[len(self.panel.outputs) :]]
         try:
-            wanted, mask = self._wish(kept, layers, upload, *values, user=f"{request.session_hash}")
+            if turns and not (photo and _same(photo, turns[0].picture)):
+                raise UserError("The photo has just changed: press Erase again.")
+            marked, wanted, mask = self._wish(turns, layers, upload, *values, user=f"{request.session_hash}")
         except UserError as error:
-            return (gr.skip(), gr.skip(), bad(str(error)), *(gr.skip() for _ in range(4)))
-        shown = self.panel.outcome(kept[-1], lambda: wanted, request, progress, mask)
-        made = shown[3].get("value") if isinstance(shown[3], dict) else None
-        if not made:
-            return (*shown, gr.skip(), gr.skip(), gr.skip())
-        kept = [*kept, made]
-        return (*shown, self._canvas(kept), kept, gr.update(interactive=True))
+            skip = gr.skip()
+            yield (skip, skip, bad(str(error)), skip, *self.panel.switch.idle(), *rest)
+            return
+        for shown in self.panel.outcome(marked.picture, lambda: wanted, request, mask):
+            made = shown[3].get("value") if isinstance(shown[3], dict) else None
+            if not made:
+                yield (*shown, *rest)
+                continue
+            after = (*turns[:-1], marked, _Turn(made))
+            said = _said(shown[2], wanted.canvas, mask)
+            yield (*shown[:2], said, *shown[3:], self._canvas(after), *_marks(after[-1]), after, _undo(after))
 
     def _wish(
-        self, kept: list[str], layers: Any, upload: Any, invert: bool, grow: float, feather: float,
-        left: float, top: float, right: float, bottom: float, model: str, *, user: str
-    ) -> tuple[Request, Path | None]:  # fmt: skip
-        if not kept:
+        self, turns: Turns, layers: Any, upload: Any, invert: bool, left: float, top: float, right: float,
+        bottom: float, grow: float, feather: float, model: str, *, user: str
+    ) -> tuple[_Turn, Request, Path | None]:  # fmt: skip
+        """The picture with what is marked on it, and what is asked for."""
+        if not turns:
             raise UserError("Drop a photo first.")
         extend = (int(left or 0), int(top or 0), int(right or 0), int(bottom or 0))
-        mask = self._mask(Path(kept[-1]), layers, upload, invert)
+        picture, folder = Path(turns[-1].picture), self.service.workspace.new_folder()
+        mask = self._mask(picture, layers, upload, invert, folder / "mask.png")
         if mask is None and not any(extend):
             raise UserError("Brush over what should go first, upload a mask, or extend the canvas.")
         path = self.service.models.path(model, _KIND, user)
         canvas = Canvas(int(grow) if mask else 0, int(feather), extend)
-        return Request(() if path else (_KIND,), model=path, options=Options(), canvas=canvas), mask
+        request = Request(() if path else (_KIND,), model=path, options=Options(), canvas=canvas)
+        masks = paths_of(upload)
+        marked = _Turn(turns[-1].picture, _kept(layers, folder), str(masks[0]) if masks else None, bool(invert), extend)
+        return marked, request, mask
 
-    def _mask(self, photo: Path, layers: Any, upload: Any, invert: bool) -> Path | None:
+    def _mask(self, photo: Path, layers: Any, upload: Any, invert: bool, target: Path) -> Path | None:
         masks = paths_of(upload)
         size = self.service.look(photo).size
-        target = self.service.workspace.new_folder() / "mask.png"
         with plain_words(masks[0] if masks else photo):
             if masks:
                 self.service.check_upload(masks[0])
             return mask_file(layers, masks[0] if masks else None, size, target, invert=invert)
 
-    def back(self, kept: list[str]) -> tuple[Any, ...]:
-        """The picture before the last fill."""
-        kept = kept[:-1] if len(kept) > 1 else kept
-        if not kept:
+    def back(self, turns: Turns, request: gr.Request) -> tuple[Any, ...]:
+        """The picture before the last fill, with what was marked on it then; a fill that is shown can be kept."""
+        self.panel.switch.end(request)
+        if len(turns) < 2:
             return tuple(gr.skip() for _ in self.outputs)
-        return (*self.panel.look(kept[-1]), self._canvas(kept), kept, gr.update(interactive=len(kept) > 1))
+        turns = turns[:-1]
+        shown, _ = self.panel.look([Path(turns[-1].picture)])
+        keep = download(Path(turns[-1].picture)) if len(turns) > 1 else shown[3]
+        canvas = self._canvas(turns, turns[-1].strokes)
+        return (
+            *shown[:3], keep, *self.panel.switch.idle(), canvas, *_marks(turns[-1]), turns, _undo(turns)
+        )  # fmt: skip
 
-    def _canvas(self, kept: list[str]) -> dict[str, Any] | None:
-        return on_canvas(self.service, self.service.look(Path(kept[-1])) if kept else None)
+    def _canvas(self, turns: Turns, strokes: Sequence[str] = ()) -> dict[str, Any] | None:
+        return on_canvas(self.service, self.service.look(Path(turns[-1].picture)) if turns else None, strokes)
+
+
+def _marks(turn: _Turn) -> list[Any]:
+    """Mask, whether it is inverted, and the four sides, as they were."""
+    return [turn.mask, turn.invert, *turn.sides]
+
+
+def _undo(turns: Turns) -> Any:
+    return gr.update(interactive=len(turns) > 1)
+
+
+def _kept(layers: Iterable[bytes], folder: Path) -> tuple[str, ...]:
+    """What was brushed, as files the canvas can show again."""
+    paths = [folder / f"strokes_{number}.png" for number, _ in enumerate(layers)]
+    for path, layer in zip(paths, layers, strict=True):
+        path.write_bytes(layer)
+    return tuple(map(str, paths))
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two files hold the same picture: what is on the page, and what the marks are for."""
+    return Path(one).is_file() and Path(other).is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def _said(status: str, canvas: Canvas, mask: Path | None) -> str:
+    """What was done in this tab's own words."""
+    done = ["filled what was marked"] * (mask is not None) + ["extended the canvas"] * canvas.extends
+    return re.sub(r"(?<=Done: )[^<;]*?, as asked", " and ".join(done), status)
 
 
 def _wire(erase: _Erase, controls: list[Any], examples: list[tuple[gr.Button, Example]]) -> None:
-    panel = erase.panel
+    panel, inputs = erase.panel, [erase.panel.photos, erase.history, *controls]
 
-    def work(kept: list[str], request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:
-        return erase.fill(*values, kept=kept, request=request, progress=progress)
+    def work(photo: str | None, turns: Turns, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        yield from erase.fill(photo, turns, *values, request=request)
 
-    looks = [panel.photos.upload, panel.photos.clear, panel.photos.delete]
-    gr.on(looks, erase.look, [panel.photos], erase.outputs, **LOOK, **PRIVATE, show_progress="hidden")
-    running = [panel.run.click(work, [erase.history, *controls], erase.outputs, **WORK, **PRIVATE, **panel.progress)]
+    running = [panel.switch.runs(panel.run.click, work, inputs, erase.outputs)]
     for button, example in examples:
-        loaded = button.click(
-            _load(erase, example), None, [panel.photos, controls[1], *erase.outputs], **LOOK, **PRIVATE
-        )
-        running.append(
-            loaded.then(work, [erase.history, *controls], erase.outputs, **WORK, **PRIVATE, **panel.progress)
-        )
-    erase.undo.click(erase.back, [erase.history], erase.outputs, **LOOK, **PRIVATE, show_progress="hidden")
-    panel.wire_stop(running)
+        loaded = button.click(_load(erase, example), None, [panel.photos, *erase.outputs], **LOOK, **QUIET)
+        running.append(panel.switch.runs(loaded.then, work, inputs, erase.outputs))
+    looks = [panel.photos.upload, panel.photos.clear, panel.photos.delete]
+    gr.on(looks, erase.look, [panel.photos, erase.history], erase.outputs, cancels=running, **LOOK, **QUIET)
+    erase.undo.click(erase.back, [erase.history], erase.outputs, cancels=running, **LOOK, **QUIET)
+    panel.switch.wire_stops(running)
 
 
-def _load(erase: _Erase, example: Example) -> Callable[[], tuple[Any, ...]]:
-    return lambda: (str(example.path), str(example.mask), *erase.look(str(example.path)))
+def _load(erase: _Erase, example: Example) -> Callable[..., tuple[Any, ...]]:
+    """The example's photo with its own mask, which goes with it."""
+
+    def load(request: gr.Request) -> tuple[Any, ...]:
+        *shown, _, invert, left, top, right, bottom, turns, undo = erase.look(str(example.path), (_Turn(""),), request)
+        return (str(example.path), *shown, str(example.mask), invert, left, top, right, bottom, turns, undo)
+
+    return load

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -10,10 +10,13 @@ import gradio as gr
 from img2img.inference.generate import Wish
 from img2img.modelfile import Header
 
+from ..jobs import Ended
 from ..making import MOST_SAMPLES, Made, class_names, header_of, make
 from ..models import GENERATE, SHIPPED
-from ..panel import PRIVATE, WORK, bad, guarded, model_choices, reporter, status
+from ..panel import download, model_choices, status
+from ..progress import Progress
 from ..service import Service, escaped
+from ..switch import QUIET, Switch, bad
 from .parts import columns, lead, plain_examples
 
 _EMPTY = '<p class="quiet">Press Generate, or try an example.</p>'
@@ -34,6 +37,7 @@ class _Tab:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.switch = Switch(service, "generate")
         lead("Makes up pictures that never were, from noise: the same seed always gives the same picture.")
         with columns() as (left, right):
             with left:
@@ -70,7 +74,7 @@ class _Tab:
                 with gr.Row():
                     self.run = gr.Button("Generate", variant="primary", elem_id="generate-run", scale=3, min_width=110)
                     self.more = gr.Button("Others", elem_id="generate-more", scale=1, min_width=80)
-                    self.stop = gr.Button("Stop", elem_id="generate-stop", scale=1, min_width=80)
+                    stop = gr.Button("Stop", elem_id="generate-stop", scale=1, min_width=80, interactive=False)
             with gr.Tab("Walk", id="generate-walk"):
                 with gr.Row():
                     self.start = _number("From seed", 0, "generate-from")
@@ -80,7 +84,11 @@ class _Tab:
                     )
                 with gr.Row():
                     self.walk = gr.Button("Walk", variant="primary", elem_id="generate-walk-run", scale=3)
-                    self.stop_walk = gr.Button("Stop", elem_id="generate-walk-stop", scale=1, min_width=90)
+                    stop_walk = gr.Button(
+                        "Stop", elem_id="generate-walk-stop", scale=1, min_width=90, interactive=False
+                    )
+        self.switch.starts += [self.run, self.more, self.walk]
+        self.switch.stops += [stop, stop_walk]
 
     def _stage(self) -> None:
         self.picture = gr.Image(
@@ -97,7 +105,7 @@ class _Tab:
             0, 1, 0, step=1, label="One by one", info="0 shows all", interactive=False, elem_id="generate-one"
         )
         there = self.service.models.of_task(GENERATE)
-        self.status = status(_EMPTY if there else _NONE, "generate-status")
+        self.status = self.switch.status = status(_EMPTY if there else _NONE, "generate-status")
         self.download = gr.DownloadButton(
             "Download the grid", interactive=False, elem_id="generate-download", variant="primary"
         )
@@ -108,61 +116,51 @@ class _Tab:
         samples, walk = [self.seed, self.count], [self.start, self.end, self.steps]
         running = [
             self._runs(self.run.click, self._sample, samples),
-            self._runs(
-                self.more.click(_next, samples, [self.seed], **PRIVATE, queue=False, show_progress="hidden").then,
-                self._sample,
-                samples,
-            ),
+            self._runs(self.more.click(_next, samples, [self.seed], **QUIET, queue=False).then, self._sample, samples),
             self._runs(self.walk.click, self._walk, walk),
         ]
         for button, (_, values) in zip(self.examples, _EXAMPLES, strict=True):
             controls, call = (samples, self._sample) if len(values) == 2 else (walk, self._walk)
-            chosen = button.click(
-                lambda values=values: list(values), None, controls, **PRIVATE, queue=False, show_progress="hidden"
-            )
+            chosen = button.click(lambda values=values: list(values), None, controls, **QUIET, queue=False)
             running.append(self._runs(chosen.then, call, controls))
-        for stop in (self.stop, self.stop_walk):
-            stop.click(self._stop, None, [self.status], cancels=running, queue=False, **PRIVATE)
-        quick: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+        self.switch.wire_stops(running)
+        quick: dict[str, Any] = {**QUIET, "queue": False}
         self.model.change(self._relabel, [self.model], [self.label], **quick)
         self.one.input(_one, [self.last, self.one], [self.picture, self.status], **quick, trigger_mode="always_last")
 
     def _runs(self, event: Any, call: Any, controls: Sequence[Any]) -> Any:
-        inputs = [self.model, self.label, *controls]
-        return event(call, inputs, self.shown, **WORK, **PRIVATE, show_progress_on=[self.status], show_progress="full")
+        return self.switch.runs(event, call, [self.model, self.label, *controls], [*self.shown, *self.switch.outputs])
 
     def _sample(
-        self, model: str | None, label: str | None, seed: float, count: float, request: gr.Request,
-        progress: gr.Progress = gr.Progress(),
-    ) -> tuple[Any, ...]:  # fmt: skip
-        return self._made(model, lambda: Wish(int(count or 0), int(seed or 0), label or None), request, progress)
+        self, model: str | None, label: str | None, seed: float, count: float, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        yield from self._made(model, lambda: Wish(int(count or 0), int(seed or 0), label or None), request)
 
     def _walk(
-        self, model: str | None, label: str | None, start: float, end: float, steps: float, request: gr.Request,
-        progress: gr.Progress = gr.Progress(),
-    ) -> tuple[Any, ...]:  # fmt: skip
+        self, model: str | None, label: str | None, start: float, end: float, steps: float, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
         ends = (int(start or 0), int(end or 0))
-        return self._made(
-            model, lambda: Wish(int(steps or 0), label=label or None, interpolate=ends), request, progress
-        )
+        yield from self._made(model, lambda: Wish(int(steps or 0), label=label or None, interpolate=ends), request)
 
-    def _made(self, model: str | None, wish: Any, request: gr.Request, progress: Any) -> tuple[Any, ...]:
-        user, report = f"{request.session_hash}", reporter(progress, "pictures")
-        made = guarded(
-            lambda: make(
-                self.service, model or SHIPPED, wish(), user, lambda done, total: report(done, total, "make it up")
-            )
-        )
-        if isinstance(made, str):
-            return (gr.skip(), gr.skip(), made, gr.skip(), gr.skip())
-        return _finished(made)
+    def _made(self, model: str | None, wish: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        user, skip = f"{request.session_hash}", gr.skip()
+
+        def work(report: Any) -> Made:
+            def heard(done: int, total: int) -> None:
+                report(done, total, "make it up")
+
+            return make(self.service, model or SHIPPED, wish(), user, heard, "generate")
+
+        for step in self.switch.watch(work, request, Progress(unit="pictures")):
+            if isinstance(step, str):
+                yield (skip, skip, step, skip, skip, *self.switch.busy())
+            elif isinstance(step, Ended):
+                yield (*_finished(step.made), *self.switch.idle())
+            else:
+                yield (skip, skip, step.said, skip, skip, *self.switch.idle())
 
     def _relabel(self, model: str | None, request: gr.Request) -> Any:
         return gr.update(**_labels(header_of(self.service, model or SHIPPED, f"{request.session_hash}")))
-
-    def _stop(self, request: gr.Request) -> str:
-        self.service.stop(f"{request.session_hash}")
-        return '<p class="quiet">Stopped.</p>'
 
 
 def _number(label: str, value: int, elem_id: str) -> gr.Number:
@@ -190,7 +188,7 @@ def _finished(made: Made) -> tuple[Any, ...]:
         gr.update(value=str(made.shown)),
         gr.update(value=0, maximum=max(1, len(made.names)), interactive=several),
         _said(made, 0),
-        gr.update(value=str(made.grid), interactive=True, label=f"Download {made.grid.name}"),
+        download(made.grid),
         made,
     )
 

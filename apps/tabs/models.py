@@ -17,7 +17,8 @@ from img2img.zoo import measurements, shipped_models
 
 from ..models import GENERATE, kind_of, verb
 from ..panel import LOOK, PRIVATE, bad, model_choices, status
-from ..service import Service, escaped, plain_words
+from ..service import Service, escaped
+from ..wording import plain_words
 from .parts import lead, plain_examples
 
 

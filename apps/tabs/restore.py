@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,8 +12,9 @@ from img2img.inference.batch import Request
 
 from ..examples import Examples
 from ..models import is_installed, verb
-from ..panel import Panel, paths_of
-from ..service import Service, automatic_kinds
+from ..panel import LOOK, QUIET, Panel, looked_at, paths_of
+from ..service import Look, RequestOf, Service, automatic_kinds
+from ..wording import in_plain_words
 from .parts import columns, example_buttons, lead
 
 _NAME = "restore"
@@ -32,25 +34,67 @@ def build(service: Service, examples: Examples) -> None:
             steps = gr.CheckboxGroup(
                 [(verb(kind), kind) for kind in kinds],
                 label="Steps",
-                info="Proposed for your photo; done in this order",
+                info="Proposed for your photos; each gets those it needs, in this order",
                 elem_id=f"{_NAME}-steps",
             )
             panel.buttons("Restore")
         with right:
             panel.stage()
-    panel.also[steps] = lambda seen: [step.task for step in seen.proposed.steps] if seen else []
+    panel.also[steps] = _proposed
+    panel.plans = lambda seen: [_words(look, _proposed(seen), seen) for look in seen]
     panel.wire(lambda _, *values: _request(service, *values), [steps, panel.photos], shown)
 
+    def changed(chosen: list[str], photos: Any) -> Any:
+        """With several photos, what the ticks now mean for each."""
+        paths = paths_of(photos)
+        if len(paths) < 2:
+            return gr.skip()
+        seen = _looks(service, paths)
+        return panel.planned(paths, [_words(look, chosen, seen) for look in seen])
 
-def _request(service: Service, chosen: list[str], photos: Any) -> Request:
-    """Steps as proposed are the automatic plan, several photos included; others are asked for by name."""
-    kinds = tuple(kind for kind in automatic_kinds() if kind in chosen)
+    steps.input(changed, [steps, panel.photos], [panel.status], **LOOK, **QUIET)
+
+
+def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
+    """Each photo's own plan without what was unticked; a step that no photo needs and is ticked is done to all."""
     paths = paths_of(photos)
     if not paths:
         raise UserError("Drop a photo first.")
-    proposed = tuple(step.task for step in service.look(paths[0]).proposed.steps)
-    if kinds == proposed:
-        return Request()
-    if not kinds:
+    seen = _looks(service, paths)
+    if not chosen and any(look.proposed.steps for look in seen):
         raise UserError("Tick at least one step.")
-    return Request(tasks=kinds)
+
+    def of(look: Look) -> Request | None:
+        kinds = _steps(look, chosen, seen)
+        if kinds == _own(look):
+            return Request()
+        return Request(tasks=kinds) if kinds else None
+
+    return of
+
+
+def _looks(service: Service, paths: list[Path]) -> list[Look]:
+    return [look for path in paths if isinstance(look := looked_at(service, path), Look)]
+
+
+def _own(look: Look) -> tuple[str, ...]:
+    return tuple(step.task for step in look.proposed.steps)
+
+
+def _proposed(seen: list[Look]) -> list[str]:
+    """What any of the photos needs."""
+    return [kind for kind in automatic_kinds() if any(kind in _own(look) for look in seen)]
+
+
+def _steps(look: Look, chosen: list[str], seen: list[Look]) -> tuple[str, ...]:
+    """What is ticked and this photo needs, and what is ticked although none needs it."""
+    needed, own = _proposed(seen), _own(look)
+    return tuple(kind for kind in automatic_kinds() if kind in chosen and (kind in own or kind not in needed))
+
+
+def _words(look: Look, chosen: list[str], seen: list[Look]) -> str:
+    """What will be done to a photo, in words."""
+    kinds = _steps(look, chosen, seen)
+    if kinds == _own(look):
+        return in_plain_words(look.proposed.sentence)
+    return f"{', then '.join(verb(kind).lower() for kind in kinds)}, as ticked" if kinds else "left as it is, as ticked"

@@ -54,7 +54,7 @@ def _one_task(
             panel.buttons(label)
         with right:
             panel.stage()
-    panel.also.update(dict.fromkeys(drawing, lambda seen: on_canvas(service, seen)))
+    panel.also.update(dict.fromkeys(drawing, lambda seen: on_canvas(service, seen[0] if seen else None)))
     panel.wire(lambda user, *v: _request(service, kind, user, *v), [amount, model, panel.photos, *drawing], shown)
     return model
 

@@ -50,7 +50,8 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
                 buttons=["fullscreen"],
             )
     timer = gr.Timer(2, active=False)
-    outputs = [said, doctor, curves, sample, use, timer]
+    used = gr.State("")  # what became of “Use this model now”: it stays until the next training
+    outputs = [said, doctor, curves, sample, use, timer, used]
 
     def begin(resumed: bool) -> Any:
         def press(*values: Any) -> list[Any]:
@@ -58,7 +59,7 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
                 trainings.start(values[0], values[1] or "", int(values[2] or 0), values[3] or "", resume=resumed)
             except UserError as error:
                 return [bad(str(error)), *(gr.skip() for _ in outputs[1:])]
-            return _shown(trainings.watch())
+            return [*_shown(trainings.watch()), ""]
 
         return press
 
@@ -71,19 +72,19 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
         chosen.then(begin(False), choices, outputs, **_QUICK)
     stop.click(trainings.stop, None, None, **_QUICK)
     for event in (timer.tick, demo.load):
-        event(lambda: _shown(trainings.watch()), None, outputs, **_QUICK)
+        event(lambda note: [*_shown(trainings.watch(), note), note], [used], outputs, **_QUICK)
 
     def adopt(request: gr.Request) -> list[Any]:
         seen, user = trainings.watch(), f"{request.session_hash}"
         if seen is None or seen.model is None:
-            return [gr.skip() for _ in (said, *dropdowns)]
+            return [gr.skip() for _ in (said, used, *dropdowns)]
         name = service.models.adopt(seen.model, user)
         there = service.models.kind(name, user) in dropdowns
         what = "is now under Model on its tab" if there else "is for the command line alone: no tab works with it"
         message = f'<p class="good">“{escaped(name)}” {what}.</p>'
-        return [message, *refreshed(service, dropdowns, user)]
+        return [_said(seen, message), message, *refreshed(service, dropdowns, user)]
 
-    use.click(adopt, None, [said, *dropdowns.values()], **_QUICK)
+    use.click(adopt, None, [said, used, *dropdowns.values()], **_QUICK)
 
 
 def _examples(trainings: Trainings) -> list[tuple[gr.Button, str]]:
@@ -109,14 +110,17 @@ def _choices(trainings: Trainings) -> list[Any]:
     ]
 
 
-def _shown(seen: Watched | None) -> list[Any]:
+def _said(seen: Watched, note: str) -> str:
+    return f'<p class="good">{escaped(seen.message)}</p>{note}'
+
+
+def _shown(seen: Watched | None, note: str = "") -> list[Any]:
     if seen is None:
         return [_IDLE, _DOCTOR, _NO_LOSSES, None, gr.update(interactive=False), gr.Timer(active=False)]
-    text = f'<p class="good">{escaped(seen.message)}</p>'
     picture = str(seen.sample) if seen.sample else None
     ready = gr.update(interactive=seen.model is not None)
     losses = (drawn(seen.losses) if seen.losses else "") or _NO_LOSSES
-    return [text, doctor_says(seen), losses, picture, ready, gr.Timer(active=seen.running)]
+    return [_said(seen, note), doctor_says(seen), losses, picture, ready, gr.Timer(active=seen.running)]
 
 
 def doctor_says(seen: Watched) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from img2img.models.two_way import DIRECTIONS
 
 from ..drawing import LayersEditor, sketch_file
 from ..examples import Examples
-from ..panel import PRIVATE, WORK, Panel, bad, model_choice
+from ..panel import Panel, bad, model_choice
 from ..service import WAYS, Service
 from .parts import columns, example_buttons, lead, note_if_missing
 
@@ -40,7 +41,13 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
                     panel.buttons("Translate")
                 with gr.Tab("Draw", id="translate-draw"):
                     editor = _editor(examples.blank(_CANVAS_PX))
-                    draw = gr.Button("Translate the drawing", variant="primary", elem_id="translate-draw-run")
+                    with gr.Row():
+                        draw = gr.Button(
+                            "Translate the drawing", variant="primary", elem_id="translate-draw-run", scale=3
+                        )
+                        stop = gr.Button(
+                            "Stop", elem_id="translate-draw-stop", scale=1, min_width=90, interactive=False
+                        )
             with gr.Accordion("Model, direction and seed", open=False, elem_id="translate-model"):
                 model = model_choice(service, _KIND, shipped=True)
                 direction = gr.Radio(
@@ -59,17 +66,21 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
         options = Options(seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[way])
         return Request(() if path else (_KIND,), model=path, options=options)
 
-    def drawn(layers: Any, sender: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> Any:
+    def drawn(layers: Any, sender: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        skip = gr.skip()
         try:
             path = sketch_file(layers, service.workspace.new_folder() / "sketch.png")
+            if path is None:
+                raise UserError("Draw something first.")
         except UserError as error:
-            return (gr.skip(), gr.skip(), bad(str(error)), gr.skip())
-        if path is None:
-            return (gr.skip(), gr.skip(), bad("Draw something first."), gr.skip())
-        return panel.outcome(str(path), lambda: request(f"{sender.session_hash}", False, *values), sender, progress)
+            yield (skip, skip, bad(str(error)), skip, *panel.switch.idle())
+            return
+        yield from panel.outcome(str(path), lambda: request(f"{sender.session_hash}", False, *values), sender)
 
-    panel.wire(request, [from_photo, model, direction, seed], shown)
-    draw.click(drawn, [editor, model, direction, seed], panel.shown, **WORK, **PRIVATE, **panel.progress)
+    panel.switch.starts.append(draw)
+    panel.switch.stops.append(stop)
+    drawing = panel.switch.runs(draw.click, drawn, [editor, model, direction, seed], panel.outputs)
+    panel.wire(request, [from_photo, model, direction, seed], shown, [drawing])
     return model
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from img2img.resources.apps.browser import Running, chromium, chromium_path, running_app
+from PIL import Image
 
 from img2img.cli import main
 from img2img.modelfile import Card, save_model
@@ -52,6 +54,39 @@ def app(launcher: list[str], maker: Path, tmp_path_factory: pytest.TempPathFacto
     flags = ["--max-megapixels", "4", "--data-root", str(folder), "--models", str(maker.parent)]
     with running_app(folder / "app.log", flags, launcher) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def slow_app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An app on a machine where a tile takes half a second: long enough to do something meanwhile."""
+    slowed = (
+        "import time; from img2img.resources.apps.service import Pieces; called = Pieces.__call__; "
+        "slow = lambda pieces: time.sleep(0.5 * ((pieces.totals[0] or 0) > 1)); "
+        "Pieces.__call__ = lambda self, *tile: (slow(self), called(self, *tile))[1]; "
+    )
+    folder = tmp_path_factory.mktemp("slow")
+    with running_app(folder / "app.log", (), ["-c", slowed + launcher[1]]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of a dozen tiles."""
+    path = tmp_path_factory.mktemp("large") / "large.png"
+    noise = np.random.default_rng(0).integers(0, 256, (1400, 1900, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path)
+    return path
+
+
+@pytest.fixture
+def slow_page(browser: Any, slow_app: Running) -> Iterator[Any]:
+    """The slow app's page."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(slow_app.url)
+    yield page
+    context.close()
 
 
 @pytest.fixture(scope="session")

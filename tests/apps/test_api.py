@@ -6,8 +6,11 @@ import concurrent.futures
 import json
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -21,6 +24,7 @@ from img2img.resources.apps.browser import Running, running_app
 from img2img.resources.apps.client import answered, called, uploaded
 from PIL import Image
 
+from img2img.cli import main
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
 
@@ -28,6 +32,7 @@ EXAMPLES = Path(sys.modules[Running.__module__].__file__ or "").parent / "api_ex
 OLD, MASKED, MASK, SKETCH = (
     inputs_dir() / name for name in ("old_photo.jpg", "object.jpg", "object_mask.png", "sketch.png")
 )
+SMALL = inputs_dir() / "small.jpg"
 # endpoint, arguments after the photo, what the command line is given for the same
 CALLS = {
     "restore": (OLD, ["auto"], []),
@@ -171,6 +176,7 @@ def test_mask_of_another_size_is_explained(app: Running) -> None:
 def test_only_uploads_are_taken(app: Running, path: str) -> None:
     answer = answered(app.url, "denoise", [{"path": path, "meta": {"_type": "gradio.FileData"}}, 1.0, ""])
     assert "event: error" in answer and "root:" not in answer
+    assert "not fetched" in answer or "not uploaded here" in answer
     assert ("not fetched" in answer) == path.startswith("http")
 
 
@@ -188,8 +194,248 @@ def test_nothing_of_the_server_is_served(app: Running, path: str) -> None:
     assert refused(f"{app.url}gradio_api/{path}") in (403, 404)
 
 
-def test_other_host_names_and_origins_are_refused(app: Running) -> None:
-    assert refused(urllib.request.Request(app.url, headers={"Host": "evil.example"})) == 400
+# --- other hosts, other pages ----------------------------------------------------------------------------------------
+
+ROUTES = ["", "config", "gradio_api/info", "gradio_api/upload", "gradio_api/queue/join", "gradio_api/call/denoise"]
+ROUTES += ["gradio_api/queue/data?session_hash=x", "gradio_api/heartbeat/x", "assets/x.js", "theme.css", "nothing"]
+
+
+def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, str, Any]:
+    """Status, body and headers of an answer, whatever it is."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    data = b"{}" if method == "POST" else None
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} | named, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read(2000).decode("latin-1"), answer.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode(), error.headers
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_pages_of_others_are_refused_on_every_route(app: Running, route: str, method: str) -> None:
+    port = app.url.rstrip("/").rpartition(":")[2]
+    others = ["http://evil.example", "http://localhost:3000", f"http://localhost.evil.example:{port}", "null"]
+    others += [f"https://127.0.0.1:{port}0", "file://", "http://127.0.0.1", f"http://evil@127.0.0.1:{port}x"]
+    for origin in others:
+        preflight = {"Access_Control_Request_Method": "POST"} if method == "OPTIONS" else {}
+        status, body, headers = asked(app.url + route, method, Origin=origin, **preflight)
+        assert status == 403 and "Access-Control-Allow-Origin" not in headers, origin
+        assert "--allow-origin" in body or origin == "null"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "evil.example:7860", "127.0.0.1.evil.example"]
+)
+def test_other_names_are_refused_and_told_what_to_do(app: Running, host: str) -> None:
+    for route in ROUTES:
+        status, body, _ = asked(app.url + route, Host=host)
+        assert status == 403 and "--allow-host" in body
+
+
+def test_own_names_pages_and_clients_without_one_are_answered(app: Running) -> None:
+    port = app.url.rstrip("/").rpartition(":")[2]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "[::1]", "10.1.2.3:80", socket.gethostname(), "a.localhost"):
+        assert asked(f"{app.url}config", Host=host)[0] == 200
+        assert asked(f"{app.url}config", Host=host, Origin=f"http://{host}")[0] == 200
+
+
+def test_a_browser_telling_of_another_page_is_refused_but_links_are_followed(app: Running) -> None:
+    for site in ("cross-site", "same-site"):
+        assert asked(f"{app.url}config", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors")[0] == 403
+        assert asked(app.url, Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")[0] == 200
+        assert asked(app.url, "POST", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")[0] == 403
+    assert asked(app.url, Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors")[0] == 200
+
+
+def test_allowed_hosts_and_origins_are_answered(launcher: list[str], tmp_path: Path) -> None:
+    flags = ["--allow-host", "photos.example", "--allow-origin", "https://front.example", "--root-path", "/img2img"]
+    with running_app(tmp_path / "app.log", flags, launcher) as app:
+        own = asked(f"{app.url}config", Host="photos.example", Origin="https://photos.example")
+        status, _, headers = asked(f"{app.url}config", Origin="https://front.example")
+        assert own[0] == status == 200 and headers["Access-Control-Allow-Origin"] == "https://front.example"
+        assert asked(app.url, Host="front.example")[0] == 200
+        preflight = {"Origin": "https://front.example", "Access_Control_Request_Method": "POST"}
+        assert asked(f"{app.url}gradio_api/queue/join", "OPTIONS", **preflight)[0] == 200
+        assert asked(f"{app.url}config", Origin="https://other.example")[0] == 403
+        with urllib.request.urlopen(f"{app.url}config") as answer:
+            assert json.load(answer)["root"].endswith("/img2img")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--allow-origin", "front.example"),
+        ("--allow-origin", "https://front.example/path"),
+        ("--allow-origin", "null"),
+        ("--allow-host", "https://photos.example"),
+        ("--allow-host", "a b"),
+        ("--root-path", "img2img"),
+        ("--quota-mb", "0"),
+    ],
+)
+def test_flags_that_cannot_be_meant_are_refused(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["app", flag, value]) == 2
+    assert flag in capsys.readouterr().err
+
+
+# --- how much is taken -----------------------------------------------------------------------------------------------
+
+
+def test_uploads_have_a_quota(launcher: list[str], tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(400_000))
+    with running_app(tmp_path / "app.log", ["--quota-mb", "1"], launcher) as app:
+        assert [uploaded(app.url, large, f"{n}.bin")["path"] for n in range(2)]
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            uploaded(app.url, large)
+        with caught.value as answer:
+            assert answer.code == 507 and "--quota-mb" in answer.read().decode()
+        with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)):
+            chunked(app.url, large)
+        taken = sum(
+            path.stat().st_size
+            for path in Path(tempfile.gettempdir()).rglob(f"img2img-app-{app.process.pid}-*/*/*.bin")
+        )
+        assert taken <= 1_000_000
+
+
+def chunked(url: str, path: Path) -> None:
+    """An upload that does not say how large it is."""
+    head = b'--xxx\r\nContent-Disposition: form-data; name="files"; filename="x.bin"\r\n\r\n'
+    body = iter([head, *[path.read_bytes()] * 3, b"\r\n--xxx--\r\n"])
+    headers = {"Content-Type": "multipart/form-data; boundary=xxx"}
+    urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", body, headers))  # type: ignore[arg-type]
+
+
+def test_a_call_of_fifty_megabytes_is_not_read(app: Running) -> None:
+    data = json.dumps({"data": ["x" * 50_000_000, 1, ""]}).encode()
+    request = urllib.request.Request(f"{app.url}gradio_api/call/restore", data, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.URLError) as caught:  # answered and closed, perhaps before all was sent
+        urllib.request.urlopen(request)
+    assert getattr(caught.value, "code", 413) == 413
+
+
+# --- what is said of mistakes ----------------------------------------------------------------------------------------
+
+PHOTO = object()  # stands for an uploaded photo
+MISTAKES = [
+    ("denoise", [PHOTO], "give 3 values (photo, strength, model), not 1"),
+    ("denoise", [], "give 3 values"),
+    ("denoise", [PHOTO, 1, "", 1], "not 4"),
+    ("denoise", [None, 1, ""], "photo: give an uploaded photo"),
+    ("denoise", ["x.png", 1, ""], "photo: upload the file"),
+    ("denoise", [5, 1, ""], "photo: upload the file"),
+    ("denoise", [[PHOTO], 1, ""], "photo: upload the file"),
+    ("denoise", [{"path": "nowhere.png", "meta": {"_type": "gradio.FileData"}}, 1, ""], "not uploaded here"),
+    ("denoise", [PHOTO, "much", ""], "strength: give a number, not 'much'"),
+    ("denoise", [PHOTO, None, ""], "strength: give a number"),
+    ("denoise", [PHOTO, True, ""], "strength: give a number"),
+    ("denoise", [PHOTO, -0.1, ""], "strength: -0.1 is less than 0"),
+    ("denoise", [PHOTO, 1, 7], "model: give a text, not 7"),
+    ("denoise", [PHOTO, 1, "m" * 5000], "model: 5000 characters are too many"),
+    ("restore", [PHOTO, "sharpen"], "sharpen"),
+    ("restore", [PHOTO, "x" * 900], "xxx"),
+    ("enlarge", [PHOTO, 3, 1, None], "scale: 3 is none of 2, 4"),
+    ("enlarge", [PHOTO, None, 1, None], "scale"),
+    ("enlarge", [PHOTO, 4, 1, 2], "detail: 2 is more than the maximum value 1"),
+    ("erase", [PHOTO, None, 0, 0, "0,0,0,0", 0, ""], "mask"),
+    ("erase", [PHOTO, None, 1.5, 0, "0,0,9,0", 0, ""], "mask_grow: give a whole number"),
+    ("erase", [PHOTO, None, 0, 0, "-5,0,0,0", 0, ""], "extend: -5 is less than 0"),
+    ("erase", [PHOTO, None, 0, 0, "many", 0, ""], "extend: 'many' is not L,T,R,B"),
+    ("erase", [PHOTO, None, 0, 0, "99999,0,99999,0", 0, ""], "megapixels"),
+    ("erase", [PHOTO, None, 0, 0, f"{'9' * 900},0,0,0", 0, ""], "megapixels"),
+    ("erase", [PHOTO, None, 0, 0, "4096,4096,4096,4096", 0, ""], "more than the 4 allowed here"),
+    ("erase", [PHOTO, PHOTO, 0, 0, "0,0,0,0", 2**70, ""], "seed"),
+    ("translate", [PHOTO, "yes", 0, "", ""], "from_photo: give true or false"),
+    ("translate", [PHOTO, False, 0, "", "CtoD"], "direction: 'CtoD' is none of"),
+    ("generate", ["", 2**70, 4, None, ""], "seed"),
+    ("generate", ["", "one", 4, None, ""], "seed: give a number"),
+    ("generate", ["", 0, 4, 1.5, ""], "to_seed: give a whole number"),
+    ("generate", [{"a": 1}, 0, 4, None, ""], "label: give a text"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "said"), MISTAKES)
+def test_mistakes_are_named_in_words(app: Running, name: str, values: list[Any], said: str) -> None:
+    photo = uploaded(app.url, SMALL)
+    before = app.log.read_text()
+    answer = answered(app.url, name, [photo if v is PHOTO else [photo] if v == [PHOTO] else v for v in values])
+    error = json.loads(answer.partition("event: error\ndata: ")[2].splitlines()[0])["error"]
+    assert said in error and len(error) < 500
+    assert not re.search(r"--[a-z]|/tmp|img2img-app-|Traceback", error)
+    assert app.log.read_text() == before, "nothing of it goes to the terminal"
+
+
+def test_a_wrong_mask_is_named_without_its_place(app: Running, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_bytes(b"no picture")
+    for mask, said in ((SMALL, r"^small\.jpg: mask is \d+x\d+"), (tmp_path / "text.png", r"^text\.png: not an image")):
+        data = [uploaded(app.url, MASKED), uploaded(app.url, mask), 0, 0, "0,0,0,0", 0, ""]
+        answer = answered(app.url, "erase", data)
+        error = json.loads(answer.partition("event: error\ndata: ")[2].splitlines()[0])["error"]
+        assert re.search(said, error)
+
+
+@pytest.mark.parametrize(
+    ("place", "body"),
+    [
+        ("call/nothing", {"data": []}),
+        ("call/v2/nothing", {}),
+        ("call/denoise", {"date": 1}),
+        ("call/denoise", [1]),
+        ("call/denoise", {"data": "x" * 100_000}),
+        ("run/denoise", {"data": [1, 1, ""]}),
+        ("run/predict", {"data": [], "fn_index": 99_999}),
+        ("queue/join", {"data": [1], "fn_index": 99_999, "session_hash": "a"}),
+        ("queue/join", {"data": [1], "fn_index": "one", "session_hash": "a"}),
+        ("queue/join", {"data": [1]}),
+        ("component_server", {"data": 1}),
+        ("nothing", {}),
+    ],
+)
+def test_calls_of_what_is_not_there_are_answered_in_words(app: Running, place: str, body: Any) -> None:
+    before = app.log.read_text()
+    request = urllib.request.Request(
+        f"{app.url}gradio_api/{place}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as answer:
+        told = answer.read().decode()
+    assert 400 <= answer.code < 500 and json.loads(told)["error"] and len(told) < 1000
+    assert app.log.read_text() == before, "nothing of it goes to the terminal"
+
+
+# --- leaving, and the end --------------------------------------------------------------------------------------------
+
+
+def slow_call(app: Running, tmp_path: Path) -> str:
+    """Start what takes a while; its stream's address."""
+    path = tmp_path / "large.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (1900, 2000, 3)).astype(np.uint8)).save(path)
+    place = f"{app.url}gradio_api/call/denoise"
+    data = json.dumps({"data": [uploaded(app.url, path), 1, ""]}).encode()
+    with urllib.request.urlopen(urllib.request.Request(place, data, {"Content-Type": "application/json"})) as answer:
+        return f"{place}/{json.load(answer)['event_id']}"
+
+
+def test_a_client_that_goes_away_ends_its_job(app: Running, tmp_path: Path) -> None:
+    stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=60)
+    stream.close()
+    # The next one's turn comes although nobody took the first result.
+    assert called(app.url, "denoise", SMALL, 1.0, "")[2]["task"] == "denoise"
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_the_server_in_the_middle_of_a_job_is_clean(launcher: list[str], tmp_path: Path, by: int) -> None:
+    with running_app(tmp_path / "app.log", (), launcher) as app:
+        stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=60)
+        app.process.send_signal(by)
+        assert app.process.wait(30) == 0
+        assert not re.search(r"Traceback|terminate|Abort|/site-packages/", app.log.read_text() + stream.read().decode())
+        assert not list(Path(tempfile.gettempdir()).glob(f"img2img-app-{app.process.pid}-*"))
 
 
 def test_page_names_nothing_outside_and_forbids_it(app: Running) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import io
+import re
+import tempfile
+import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,13 +146,16 @@ def test_a_walk_is_looked_at_step_by_step(page: Any, generate: Callable[..., byt
     page.locator("#generate-to input").fill("8")
     page.locator("#generate-steps input[type=number]").fill("5")
     page.locator("#generate-walk-run").click()
-    done(page, "generate")
+    page.locator("#generate-status .good", has_text="Done: 5 made").wait_for()
+    page.locator("#generate-status", has_text="From 0% of the way from seed 3 to seed 8").wait_for()
     assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "5", "--interpolate", "3", "8")
     seen = page.locator("#generate-preview img").get_attribute("src")
     page.locator("#generate-one input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     page.locator("#generate-status", has_text="Picture 1 of 5: 0% of the way from seed 3 to seed 8, Coat").wait_for()
-    assert page.locator("#generate-preview img").get_attribute("src") != seen
+    page.wait_for_function(
+        "seen => document.querySelector('#generate-preview img').getAttribute('src') !== seen", arg=seen
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,8 +186,6 @@ def test_photo_over_the_limit_gets_a_message(page: Any, tmp_path: Path) -> None:
 
 
 def test_several_photos_come_as_a_zip(page: Any, tmp_path: Path) -> None:
-    import zipfile
-
     open_tab(page, "Denoise")
     page.locator("#denoise-photos input[type=file]").set_input_files([OLD, NOISY])
     page.locator("#denoise-status", has_text="and 1 more").wait_for()
@@ -187,18 +195,264 @@ def test_several_photos_come_as_a_zip(page: Any, tmp_path: Path) -> None:
         assert archive.namelist() == ["old_photo.denoise.jpg", "noisy.denoise.png"]
 
 
-def test_stop_ends_long_work_and_the_next_photo_works(page: Any, tmp_path: Path) -> None:
-    tab, name, large = "Enlarge", "enlarge", tmp_path / "large.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (1990, 2000, 3)).astype(np.uint8)).save(large)
-    open_tab(page, tab)
-    upload(page, name, large)
-    page.locator(f"#{name}-run").click()
-    page.locator(f"#{name}-status", has_text="tiles").wait_for()  # 25 of them: there is time to stop
-    page.locator(f"#{name}-stop").click()
-    page.locator(f"#{name}-status", has_text="Stopped").wait_for()
-    assert page.locator(f"#{name}-download").is_disabled()
-    page.locator(f"#{name}-example-0").click()
-    done(page, name)
+# --- stopping, leaving, changing one's mind --------------------------------------------------------------------------
+
+
+def test_stop_ends_long_work_and_the_next_photo_works(slow_page: Any, large: Path) -> None:
+    page = slow_page
+    start(page, "Denoise", large)
+    assert page.locator("#denoise-run").is_disabled()
+    page.locator("#denoise-stop").click()
+    page.locator("#denoise-status", has_text="Stopped").wait_for()
+    assert page.locator("#denoise-download").is_disabled() and page.locator("#denoise-stop").is_disabled()
+    page.locator("#denoise-example-0").click()
+    done(page, "denoise")
+    assert page.locator("#denoise-stop").is_disabled() and page.locator("#denoise-run").is_enabled()
+
+
+def test_stop_belongs_to_its_tab(slow_page: Any, large: Path) -> None:
+    page = slow_page
+    start(page, "Denoise", large)
+    for tab in ("Restore", "Colorize", "Enlarge", "Erase", "Translate", "Generate"):
+        open_tab(page, tab)
+        assert page.locator(f"#{tab.lower()}-stop").is_disabled(), "nothing runs there"
+    open_tab(page, "Enlarge")  # its job waits for the other, and is taken out of the queue
+    upload(page, "enlarge", SMALL)
+    page.locator("#enlarge-run").click()
+    page.locator("#enlarge-status", has_text="Waiting").wait_for()
+    page.locator("#enlarge-stop").click()
+    page.locator("#enlarge-status", has_text="Stopped").wait_for()
+    open_tab(page, "Denoise")
+    done(page, "denoise")
+    assert page.locator("#denoise-status .good").count() == 1
+
+
+def test_closing_the_page_ends_its_job(browser: Any, slow_app: Running, slow_page: Any, large: Path) -> None:
+    ghost = browser.new_context().new_page()
+    ghost.goto(slow_app.url)
+    left = large.with_name("left.png")
+    left.write_bytes(large.read_bytes())
+    start(ghost, "Denoise", left)
+    ghost.context.close()
+    open_tab(slow_page, "Denoise")
+    slow_page.locator("#denoise-example-0").click()
+    done(slow_page, "denoise")
+    folder = next(Path(tempfile.gettempdir()).glob(f"img2img-app-{slow_app.process.pid}-*"))
+    assert not list(folder.rglob("left.denoise.*")), "nobody waited until the end for one who had left"
+
+
+def test_a_photo_cleared_or_changed_in_the_middle_brings_no_result(slow_page: Any, large: Path) -> None:
+    page = slow_page
+    for after in ("clear", "another"):
+        start(page, "Denoise", large)
+        clear(page, "denoise")
+        if after == "another":
+            upload(page, "denoise", SMALL)
+        page.locator("#denoise-run:enabled").wait_for()
+        open_tab(page, "Enlarge")  # what comes here took its turn after the other had ended
+        page.locator("#enlarge-example-0").click()
+        done(page, "enlarge")
+        open_tab(page, "Denoise")
+        said = page.locator("#denoise-status").inner_text()
+        assert "Done" not in said and "large.png" not in said
+        assert page.locator("#denoise-download").is_disabled()
+
+
+def test_progress_is_one_line_with_the_time_left(slow_page: Any, large: Path) -> None:
+    page = slow_page
+    open_tab(page, "Denoise")
+    page.locator("#denoise-example-0").click()
+    done(page, "denoise")
+    clear(page, "denoise")
+    start(page, "Denoise", large)
+    status = page.locator("#denoise-status")
+    status.get_by_text(re.compile(r"^Denoise: \d+ of \d+ tiles, about \d+ s left$")).wait_for()
+    lines = [line for line in status.inner_text().splitlines() if line.strip()]
+    assert len(lines) == 1 and "Done" not in lines[0]
+    assert status.locator(".progress-text:visible, .progress-level:visible, .meta-text:visible").count() == 0
+    page.locator("#denoise-stop").click()
+    page.locator("#denoise-status", has_text="Stopped").wait_for()
+
+
+def test_what_happens_is_spoken(page: Any) -> None:
+    for tab in ("Restore", "Erase", "Generate", "Train", "Models"):
+        open_tab(page, tab)
+        page.locator(f"#{tab.lower()}-status [role=status][aria-live=polite]").wait_for()
+    open_tab(page, "Restore")
+    region = page.locator("#restore-status [role=status]").element_handle()
+    page.locator("#restore-example-2").click()
+    done(page, "restore")
+    assert region.evaluate("e => e.isConnected && e.innerText.includes('Done')"), "the region stays, its text changes"
+
+
+# --- several photos --------------------------------------------------------------------------------------------------
+
+
+def test_each_of_several_photos_gets_the_plan_that_is_shown(page: Any, infer: Infer, tmp_path: Path) -> None:
+    Image.open(OLD).convert("L").resize((96, 112)).save(grey := tmp_path / "grey.png")
+    Image.open(SMALL).convert("RGB").resize((96, 64)).save(colour := tmp_path / "colour.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    page.locator("#restore-photos input[type=file]").set_input_files([colour, grey, tmp_path / "broken.png"])
+    lines = page.locator("#restore-status .plans li")
+    lines.nth(2).wait_for()
+    told = lines.all_inner_texts()
+    assert told[0].startswith("colour.png: ") and "color" not in told[0].partition(": ")[2]
+    assert told[1].startswith("grey.png: ") and "colorize" in told[1]
+    assert "broken.png: not an image" in told[2]
+    page.locator("#restore-run").click()
+    page.locator("#restore-status .good", has_text="2 of 3 photos").wait_for()
+    made = unzipped(download(page, "restore", tmp_path))
+    for photo in (colour, grey):
+        expected = infer(photo, tmp_path / "made" / f"{photo.stem}.png")
+        assert next(content for name, content in made.items() if name.startswith(photo.stem)) == expected
+
+
+def test_ticks_are_done_as_the_lines_then_say(page: Any, infer: Infer, tmp_path: Path) -> None:
+    Image.open(OLD).convert("L").resize((96, 112)).save(grey := tmp_path / "grey.png")
+    Image.open(SMALL).convert("RGB").resize((96, 64)).save(colour := tmp_path / "colour.png")
+    page.locator("#restore-photos input[type=file]").set_input_files([colour, grey])
+    lines = page.locator("#restore-status .plans li")
+    lines.nth(1).wait_for()
+    for kind in ("Denoise", "Enlarge"):
+        box = page.locator("#restore-steps").get_by_label(kind)
+        if box.is_checked():
+            box.uncheck()
+    lines.nth(1).get_by_text("colorize, as ticked").wait_for()
+    assert lines.nth(0).inner_text() == "colour.png: left as it is, as ticked"
+    page.locator("#restore-run").click()
+    page.locator("#restore-status .good", has_text="2 of 2 photos").wait_for()
+    made = unzipped(download(page, "restore", tmp_path))
+    assert made == {
+        "colour.png": colour.read_bytes(),
+        "grey.colorize.png": infer(grey, tmp_path / "expected.png", "--task", "colorize"),
+    }
+
+
+def unzipped(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+# --- erasing ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_examples_mask_goes_with_its_photo(page: Any, tmp_path: Path) -> None:
+    with Image.open(OBJECT) as photo:
+        size = photo.size
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)).save(
+        own := tmp_path / "own.png"
+    )
+    open_tab(page, "Erase")
+    page.locator("#erase-example-0").click()
+    done(page, "erase")
+    page.locator("#erase-run").click()  # the mask was for the first fill
+    page.locator("#erase-status .bad", has_text="Brush over what should go").wait_for()
+    for _ in range(2):
+        page.locator("#erase-example-0").click()
+        page.locator("#erase-status .good").wait_for()
+        clear(page, "erase")
+        upload(page, "erase", own)
+        page.locator("#erase-run").click()
+        page.locator("#erase-status .bad", has_text="Brush over what should go").wait_for()
+        assert page.locator("#erase-download").is_disabled()
+    page.get_by_role("button", name="Upload a mask").click()
+    assert page.locator("#erase-mask input[type=file]").count() == 1 and not page.get_by_text("object_mask").count()
+
+
+def test_an_own_mask_is_for_the_photo_it_was_loaded_for(page: Any, tmp_path: Path) -> None:
+    with Image.open(OBJECT) as photo:
+        photo.rotate(180).save(other := tmp_path / "other.png")
+    open_tab(page, "Erase")
+    page.get_by_role("button", name="Upload a mask").click()
+    page.locator("#erase-mask input[type=file]").set_input_files(MASK)  # before there is any photo: for the first
+    page.locator("#erase-mask").get_by_text(MASK.name[:8]).first.wait_for()
+    upload(page, "erase", OBJECT)
+    assert page.locator("#erase-mask").get_by_text(MASK.name[:8]).count()
+    clear(page, "erase")
+    upload(page, "erase", other)
+    page.locator("#erase-run").click()
+    page.locator("#erase-status .bad", has_text="Brush over what should go").wait_for()
+
+
+def test_a_canvas_is_extended_once(page: Any, tmp_path: Path) -> None:
+    open_tab(page, "Erase")
+    upload(page, "erase", OBJECT)
+    page.get_by_role("button", name="Extend the canvas").click()
+    page.locator("#erase-right input").fill("24")
+    page.locator("#erase-run").click()
+    page.locator("#erase-status .good", has_text="Done: extended the canvas.").wait_for()
+    with Image.open(OBJECT) as photo, Image.open(download(page, "erase", tmp_path)) as made:
+        assert made.size == (photo.width + 24, photo.height)
+    assert page.locator("#erase-right input").input_value() == "0"
+    page.locator("#erase-run").click()
+    page.locator("#erase-status .bad", has_text="Brush over what should go").wait_for()
+    page.locator("#erase-undo").click()
+    page.locator("#erase-status", has_text=OBJECT.name).wait_for()
+    assert page.locator("#erase-right input").input_value() == "24", "undone is as it was before"
+
+
+def test_undo_brings_back_the_result_before_and_the_strokes(page: Any, tmp_path: Path) -> None:
+    open_tab(page, "Erase")
+    upload(page, "erase", OBJECT)
+    made = []
+    for number in range(2):
+        brush(page, down=40 * number)
+        page.locator("#erase-run").click()
+        page.locator("#erase-download", has_text=f"object{'.inpaint' * (number + 1)}.png").wait_for()
+        made.append(download(page, "erase", tmp_path).read_bytes())
+    page.locator("#erase-undo").click()
+    page.locator("#erase-download:enabled", has_text=re.compile(r"Download object\.inpaint\.png$")).wait_for()
+    assert download(page, "erase", tmp_path).read_bytes() == made[0]
+    page.locator("#erase-run").click()  # with the strokes as they were
+    page.locator("#erase-download:enabled", has_text="Download object.inpaint.inpaint.png").wait_for()
+    assert download(page, "erase", tmp_path).read_bytes() == made[1]
+    for said in (r"Download object\.inpaint\.png$", r"Download full size$"):
+        page.locator("#erase-undo").click()
+        page.locator("#erase-download", has_text=re.compile(said)).wait_for()
+    assert page.locator("#erase-download").is_disabled() and page.locator("#erase-undo").is_disabled()
+
+
+def test_no_label_of_an_earlier_result_is_left(page: Any) -> None:
+    page.locator("#restore-example-2").click()
+    done(page, "restore")
+    page.locator("#restore-download", has_text="Download small.").wait_for()
+    clear(page, "restore")
+    page.locator("#restore-download:disabled", has_text="Download full size").wait_for()
+    upload(page, "restore", OLD)
+    page.locator("#restore-download:disabled", has_text="Download full size").wait_for()
+
+
+# --- other pages -----------------------------------------------------------------------------------------------------
+
+
+def test_a_page_of_another_port_plants_nothing(browser: Any, app: Running, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<title>other</title>")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        for host in ("127.0.0.1", "localhost"):
+            page.goto(f"http://{host}:{server.server_port}/")
+            told = page.evaluate(_ATTACK, app.url)
+            assert told == ["opaque", "failed", "failed", "failed"], told
+        page.close()
+        server.shutdown()
+    folder = next(Path(tempfile.gettempdir()).glob(f"img2img-app-{app.process.pid}-*"))
+    assert not list(folder.rglob("planted*"))
+
+
+_ATTACK = """async url => {
+  const form = new FormData();
+  form.append('files', new Blob(['x']), 'planted.jpg');
+  const told = [];
+  for (const [place, how] of [
+    ['gradio_api/upload', {method: 'POST', body: form, mode: 'no-cors'}],
+    ['gradio_api/upload', {method: 'POST', body: form}],
+    ['config', {}],
+    ['gradio_api/call/denoise', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{"data":[]}'}],
+  ]) told.push(await fetch(url + place, how).then(answer => answer.type, () => 'failed'));
+  return told;
+}"""
 
 
 def test_two_windows_get_their_own_results(browser: Any, app: Running, infer: Infer, tmp_path: Path) -> None:
@@ -275,22 +529,20 @@ def test_phone_window_has_no_sideways_scrolling(browser: Any, app: Running, widt
 
 
 def test_nothing_jumps_when_a_photo_and_its_result_arrive(page: Any) -> None:
-    page.locator("#restore-run").wait_for()
-    places = [page.locator(f"#restore-{part}").bounding_box()["y"] for part in ("run", "status")]
+    parts = [f"#restore-{part}" for part in ("run", "status")]
+    places = settled(page, parts)
     page.locator("#restore-example-2").click()
     done(page, "restore")
-    after = [page.locator(f"#restore-{part}").bounding_box()["y"] for part in ("run", "status")]
-    assert after == pytest.approx(places, abs=2)
+    assert settled(page, parts) == pytest.approx(places, abs=2)
 
 
 def test_nothing_jumps_when_pictures_are_made(page: Any) -> None:
     open_tab(page, "Generate")
-    parts = ("run", "example-0", "one", "status", "download")
-    places = [page.locator(f"#generate-{part}").bounding_box()["y"] for part in parts]
+    parts = [f"#generate-{part}" for part in ("run", "example-0", "one", "status", "download")]
+    places = settled(page, parts)
     page.locator("#generate-example-0").click()
     done(page, "generate")
-    after = [page.locator(f"#generate-{part}").bounding_box()["y"] for part in parts]
-    assert after == pytest.approx(places, abs=2)
+    assert settled(page, parts) == pytest.approx(places, abs=2)
 
 
 def test_everything_can_be_named_and_reached_by_keyboard(page: Any) -> None:
@@ -318,11 +570,50 @@ def upload(page: Any, name: str, photo: Path) -> None:
     page.locator(f"#{name}-status", has_text=photo.name).wait_for()
 
 
+def start(page: Any, tab: str, photo: Path) -> None:
+    """Start what takes long, and wait until it is at work."""
+    open_tab(page, tab)
+    name = tab.lower()
+    upload(page, name, photo)
+    page.locator(f"#{name}-run").click()
+    page.locator(f"#{name}-status", has_text="tiles").wait_for()
+
+
+def clear(page: Any, name: str) -> None:
+    """Take the photos away."""
+    page.locator(f"#{name}-photos button[aria-label='Clear']").click()
+    page.locator(f"#{name}-status", has_text="Drop a photo").wait_for()
+
+
 def done(page: Any, name: str) -> None:
     """Wait for a result, or fail with the page's message."""
     status = page.locator(f"#{name}-status")
     status.locator(".good, .bad").first.wait_for(timeout=120_000)
     assert status.locator(".bad").count() == 0, status.inner_text()
+    if page.locator(f"#{name}-run").count():
+        page.locator(f"#{name}-run:enabled").wait_for()
+
+
+def settled(page: Any, parts: list[str]) -> list[float]:
+    """Where things are once nothing moves any more: pictures loaded, no message on its way in."""
+    return list(page.evaluate(_SETTLED, parts))
+
+
+_SETTLED = """async parts => {
+  const there = () => parts.map(part => document.querySelector(part).getBoundingClientRect().top + window.scrollY);
+  const frame = () => new Promise(go => requestAnimationFrame(go));
+  let before = null, still = 0;
+  while (still < 20) {
+    await frame();
+    const loading = [...document.images].some(image => image.offsetParent && !image.complete);
+    const moving = document.getAnimations()
+      .some(one => one.playState === 'running' && one.effect.getTiming().iterations === 1);
+    const now = JSON.stringify(there());
+    still = now === before && !loading && !moving ? still + 1 : 0;
+    before = now;
+  }
+  return there();
+}"""
 
 
 def download(page: Any, name: str, folder: Path) -> Path:
@@ -334,16 +625,31 @@ def download(page: Any, name: str, folder: Path) -> Path:
     return path
 
 
-def brush(page: Any, name: str = "erase") -> None:
-    """Draw a stroke across the middle of the canvas."""
+def brush(page: Any, name: str = "erase", down: int = 0) -> None:
+    """Draw a stroke across the middle of the canvas, or lower, and wait until it is there."""
     canvas = page.locator(f"#{name}-editor canvas").first
     canvas.wait_for()
-    page.wait_for_timeout(1500)  # the canvas fits the picture in
     canvas.scroll_into_view_if_needed()
+    before = looked_at(
+        canvas, lambda shot, last: np.array_equal(shot, last) and (name == "translate" or shot.std() > 5)
+    )
     box = canvas.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + down
     page.mouse.move(x - 40, y)
     page.mouse.down()
     page.mouse.move(x + 40, y + 10, steps=12)
     page.mouse.up()
-    page.wait_for_timeout(1500)  # what was drawn is sent a moment later
+    page.mouse.move(box["x"] + 2, box["y"] - 20)  # the brush's own ring is no stroke
+    looked_at(canvas, lambda shot, last: np.array_equal(shot, last) and not np.array_equal(shot, before))
+
+
+def looked_at(canvas: Any, until: Callable[[np.ndarray, np.ndarray], bool]) -> np.ndarray:
+    """What a canvas shows, once `until` holds for two looks in a row."""
+    last = np.zeros(0)
+    for _ in range(300):
+        with Image.open(io.BytesIO(canvas.screenshot())) as picture:
+            shot = np.asarray(picture.convert("RGB"))
+        if until(shot, last):
+            return shot
+        last = shot
+    raise AssertionError("the canvas never came to rest")

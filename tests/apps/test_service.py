@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from img2img.resources.apps.drawing import brushed, mask_file, sketch_file
+from img2img.resources.apps.jobs import Ended, watched
 from img2img.resources.apps.models import Models
+from img2img.resources.apps.progress import Progress
 from img2img.resources.apps.service import Service, Stopped, zipped
 from img2img.resources.apps.settings import Settings, parse_auth
+from img2img.resources.apps.wording import in_plain_words
 from img2img.resources.apps.workspace import Workspace
 from PIL import Image
 
@@ -200,6 +205,122 @@ def test_too_large_a_result_is_refused_before_any_work(
     path = upload("wide.png", png(np.zeros((3000, 4000, 3), np.uint8)))
     with pytest.raises(UserError, match="smaller enlargement"):
         service.run([path], Request(("super-resolve",), scale=4))
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "said"),
+    [
+        ((1000, 900), Request(("super-resolve",), scale=2), "3.6 megapixels after ×2, more than the 1 allowed"),
+        ((1000, 900), Request(("inpaint",), canvas=Canvas(extend=(0, 0, 200, 0))), "1.1 megapixels when extended"),
+        (
+            (16, 17),
+            Request(("inpaint",), canvas=Canvas(extend=(99999, 0, 99999, 0))),
+            "4096 px a side, and 1 megapixels",
+        ),
+        ((16, 17), Request(("inpaint",), canvas=Canvas(extend=(10**400, 0, 0, 0))), "4096 px a side"),
+        ((600, 600), Request(), "after ×2"),  # an automatic plan enlarges small photos
+    ],
+)
+def test_one_limit_for_what_is_taken_and_what_is_made(
+    service: Service, upload: Callable[..., Path], size: tuple[int, int], wanted: Request, said: str
+) -> None:
+    path = upload(content=png(np.zeros((size[1], size[0], 3), np.uint8)))
+    heard: list[int] = []
+    with pytest.raises(UserError, match=re.escape(said)):
+        service.run([path], wanted, on_progress=lambda done, total, doing: heard.append(done))
+    assert not heard, "before any work"
+
+
+def test_each_photo_may_have_a_request_of_its_own(service: Service, upload: Callable[..., Path]) -> None:
+    one, other = upload("one.png"), upload("other.png", photo=1)
+    outcome = service.run([one, other], lambda look: Request(("denoise",)) if look.path == one else None)
+    with zipfile.ZipFile(outcome.download) as archive:
+        assert archive.namelist() == ["one.denoise.png", "other.png"]
+        assert archive.read("other.png") == other.read_bytes()
+
+
+def test_a_job_is_stopped_on_its_own_tab_alone(service: Service, upload: Callable[..., Path]) -> None:
+    path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
+    for tab, user, ends in (("denoise", "me", True), ("restore", "me", False), ("denoise", "you", False)):
+
+        def report(done: int, total: int | None, doing: str, tab: str = tab, user: str = user) -> None:
+            service.stop(user, tab)
+
+        def run(report: Callable[..., None] = report) -> None:
+            service.run([path], Request(("denoise",)), user="me", tab="denoise", on_progress=report)
+
+        if ends:
+            with pytest.raises(Stopped):
+                run()
+        else:
+            run()
+
+
+def test_who_leaves_ends_all_his_jobs_and_at_the_end_none_begins(service: Service, upload: Callable[..., Path]) -> None:
+    path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
+    with pytest.raises(Stopped):
+        service.run([path], Request(("denoise",)), user="me", tab="x", on_progress=lambda *_: service.jobs.leave("me"))
+    assert service.jobs.end(0)
+    with pytest.raises(Stopped):
+        service.run([path], Request(("denoise",)), user="me")
+
+
+def test_closing_what_watches_a_job_stops_it() -> None:
+    stopped = threading.Event()
+    lines = watched(lambda report: stopped.wait(60), stopped.set, Progress())
+    assert isinstance(next(lines), str)
+    lines.close()
+    assert stopped.is_set()
+
+
+def test_what_a_watched_job_gives_or_raises_comes_at_the_end() -> None:
+    assert list(watched(lambda report: 5, lambda: None, Progress())) == [Ended(5)]
+    with pytest.raises(ZeroDivisionError):
+        list(watched(lambda report: 1 / 0, lambda: None, Progress()))
+
+
+@pytest.mark.parametrize(
+    ("calls", "passed", "line"),
+    [
+        ([(0, 25, "denoise")], 5.0, "Denoise: 0 of 25 tiles …"),
+        ([(0, 20, "denoise"), (5, 20, "denoise")], 4.0, "Denoise: 5 of 20 tiles, about 12 s left"),
+        ([(0, 20, "denoise"), (5, 20, "denoise")], 0.5, "Denoise: 5 of 20 tiles …"),
+        ([(0, None, "colorize")], 9.0, "Colorize …"),
+        ([(0, 4, "photo 1 of 2: x"), (4, 4, "x"), (0, 4, "photo 2 of 2: x")], 300.0, "about 5 min left"),
+        ([], 9.0, "Starting …"),
+    ],
+)
+def test_a_line_says_how_far_and_how_long(calls: list[tuple[int, int | None, str]], passed: float, line: str) -> None:
+    progress = Progress(photos=2 if len(calls) == 3 else 1, started=100.0)
+    for call in calls:
+        progress.report(*call)
+    assert line in progress.line(100.0 + passed)
+
+
+def test_room_is_made_of_the_oldest_but_not_of_what_may_be_in_use(workspace: Workspace) -> None:
+    workspace.quota_bytes = 1000
+    old, older, new = (workspace.new_folder() / name for name in ("old.png", "older.png", "new.png"))
+    for path, age in ((old, 2000), (older, 3000), (new, 0)):
+        path.write_bytes(bytes(300))
+        os.utime(path, (time.time() - age,) * 2)
+    (workspace.kept / "example.png").write_bytes(bytes(900))  # the app's own: not counted
+    assert workspace.room(100) == 100 and older.exists()
+    assert workspace.room(400) == 400 and not older.exists() and old.exists()
+    assert workspace.room(900) == 700 and not old.exists() and new.exists()
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("/tmp/img2img-app-1/ab/mask.png: mask is 9x9", "mask.png: mask is 9x9"),
+        ("--extend: -5 is less than 0", "extend: -5 is less than 0"),
+        ("give --mask-grow and --feather", "give mask_grow and feather"),
+        ("'" + "x" * 500 + "' is unknown", "'" + "x" * 60 + "…' is unknown"),
+        ("upload to /gradio_api/upload or /erase", "upload to /gradio_api/upload or /erase"),
+    ],
+)
+def test_messages_name_no_flags_and_no_places(message: str, said: str) -> None:
+    assert in_plain_words(message) == said
 
 
 def test_progress_counts_tiles_and_stop_ends_the_work(service: Service, upload: Callable[..., Path]) -> None:

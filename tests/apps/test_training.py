@@ -14,8 +14,8 @@ from img2img.resources.apps.browser import Running, running_app
 from img2img.resources.apps.screenshots import open_tab
 from img2img.resources.apps.service import escaped
 from img2img.resources.apps.settings import Settings
-from img2img.resources.apps.tabs.train import doctor_says
-from img2img.resources.apps.training import Trainings, verdict
+from img2img.resources.apps.tabs.train import _shown, doctor_says
+from img2img.resources.apps.training import Trainings, _pace, verdict
 from img2img.resources.apps.workspace import Workspace
 
 from img2img.errors import UserError
@@ -83,6 +83,29 @@ def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
     assert seen.sample is not None and trainings.workspace.holds(seen.sample)
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([(10, 20.0), (130, 260.0)], "step 130 of 1500, 7.1 images a second, about 46 min left"),
+        ([(130, 260.0)], "step 130 of 1500, 7.1 images a second"),
+        ([(10, 2.0), (1490, 298.0)], "step 1490 of 1500, 7.1 images a second, about 2 s left"),
+    ],
+)
+def test_a_training_says_of_how_many_and_how_long(rows: list[tuple[int, float]], said: str) -> None:
+    assert _pace([{"step": n, "seconds": s, "images_per_second": 7.1} for n, s in rows], 1500) == said
+
+
+def test_a_stop_is_said_once(trainings: Trainings) -> None:
+    folder = trainings.folder = trainings.runs / "one"
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"step": 135, "l1": 0.1}\n')
+    (folder / "app.log").write_text("error: stopped at step 135, everything is saved. Go on with: img2img train\n")
+    seen = trainings.watch()
+    assert seen is not None and seen.message == "Stopped at step 135, everything is saved."
+    used = '<p class="good">“my one” is now under Model on its tab.</p>'
+    assert used in _shown(seen, used)[0], "what was said of its use stays while the training goes on"
+
+
 def test_doctor_lists_every_finding_with_its_remedy(trainings: Trainings) -> None:
     folder = trainings.folder = trainings.runs / "sick"
     folder.mkdir(parents=True)
@@ -132,6 +155,8 @@ def test_start_watch_stop_resume_and_use(page: Any, app: Running) -> None:
     page.locator("#train-doctor").get_by_text("baseline").wait_for()
     page.locator("#train-use").click()
     said.get_by_text("is now under Model").wait_for()
+    page.locator("#train-resume").click()  # the line of the next training takes its place
+    said.get_by_text("is now under Model").wait_for(state="detached")
 
 
 def test_other_machines_get_no_train_tab_and_no_endpoint(launcher: list[str], tmp_path: Path, browser: Any) -> None:

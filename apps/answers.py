@@ -1,0 +1,95 @@
+"""What is answered when something goes wrong: words, never null, a traceback, or a path of this machine."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import gradio as gr
+from fastapi.exceptions import RequestValidationError
+from gradio.route_utils import FnIndexInferError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from img2img.errors import UserError
+
+from .checks import check_values
+from .jobs import Stopped
+from .wording import in_plain_words
+
+log = logging.getLogger("img2img")
+_NOT_A_CALL = "this is no call that can be understood: /gradio_api/info lists the endpoints and what they take"
+
+
+class Page(gr.Blocks):
+    """Gradio's page, whose every error is in words; the values of endpoints are looked at first."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> Any:
+        """Raises gr.Error for values nobody can work with: the client's mistake, so nothing goes to the log."""
+        try:
+            if block_fn.api_visibility == "public" and not explicit_call:
+                check_values(block_fn.inputs, inputs)
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except UserError as error:
+            raise _worded(error) from None
+        except gr.Error as error:
+            raise _worded(error.message) from None
+        except Exception as error:
+            log.debug("values of %s", block_fn.api_name, exc_info=True)
+            raise _worded(_amiss(error)) from None
+
+    async def process_api(self, *args: Any, **more: Any) -> dict[str, Any]:
+        """Raises gr.Error and nothing else."""
+        try:
+            return await super().process_api(*args, **more)
+        except gr.Error:
+            raise
+        except UserError as error:
+            raise _worded(error) from None
+        except Stopped:
+            raise _worded("stopped") from None
+        except Exception as error:
+            log.exception("app")
+            raise _worded(f"that failed on our side ({type(error).__name__})") from None
+
+
+def handlers() -> dict[Any, Any]:
+    """For what goes wrong before an endpoint is reached, or beside one."""
+    return {
+        HTTPException: _http,
+        RequestValidationError: _malformed,
+        FnIndexInferError: _unknown,
+        Exception: _unexpected,
+    }
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = in_plain_words(str(error.detail)) if isinstance(error.detail, str) else error.detail
+    return JSONResponse({"error": words, "detail": words}, error.status_code, error.headers)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 422)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 404)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Outside of `process_api` next to nothing of ours runs: a call of something that is not there."""
+    log.debug("%s", request.url.path, exc_info=error)
+    return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 400)
+
+
+def _amiss(error: Exception) -> str:
+    said = str(error)
+    if "not fetched" in said:
+        return said
+    return "a value is not of the kind this takes, or names a file that was not uploaded here"
+
+
+def _worded(said: object) -> gr.Error:
+    return gr.Error(in_plain_words(str(said)), print_exception=False)

@@ -1,0 +1,114 @@
+"""Who is running what: jobs that can be stopped one by one, by their owner, by his leaving, or all at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from .progress import OnProgress, Progress
+
+Made = TypeVar("Made")
+EVERY_S = 0.5  # a line of progress
+
+
+class Stopped(Exception):
+    """The user pressed Stop, left, or the app is ending."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose job it is: a session, and the tab it was started on (nothing: an endpoint of the API)."""
+
+    session: str = ""
+    tab: str = ""
+
+
+@dataclass
+class Jobs:
+    """The jobs that run now, each with the event that ends it after the tile at hand."""
+
+    _running: list[tuple[Owner, threading.Event]] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _ending: bool = False
+
+    @contextmanager
+    def running(self, owner: Owner) -> Iterator[threading.Event]:
+        """An event that is set when the job is to end."""
+        job = owner, threading.Event()
+        with self._changed:
+            if self._ending:
+                raise Stopped
+            self._running.append(job)
+        try:
+            yield job[1]
+        finally:
+            with self._changed:
+                self._running.remove(job)
+                self._changed.notify_all()
+
+    def stop(self, owner: Owner) -> None:
+        """End what an owner is running, on that tab alone."""
+        self._end(lambda other: other == owner)
+
+    def leave(self, session: str) -> None:
+        """End everything of a session that is gone."""
+        self._end(lambda other: other.session == session)
+
+    def end(self, seconds: float) -> bool:
+        """End all jobs and take no more; whether none was left after so many seconds."""
+        with self._changed:
+            self._ending = True
+        self._end(lambda _: True)
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, seconds)
+
+    def _end(self, meant: Callable[[Owner], bool]) -> None:
+        with self._changed:
+            for owner, event in self._running:
+                if meant(owner):
+                    event.set()
+
+
+@dataclass(frozen=True)
+class Ended(Generic[Made]):
+    """What watched work gave."""
+
+    made: Made
+
+
+def watched(
+    work: Callable[[OnProgress], Made], stop: Callable[[], None], progress: Progress
+) -> Iterator[str | Ended[Made]]:
+    """Run `work(report)` beside, giving a line now and then of how far it is, and at the end what it gave.
+
+    What `work` raises is raised here. Closing the iterator calls `stop`: nobody works for one who has left.
+    """
+    ends: SimpleQueue[Ended[Made] | BaseException] = SimpleQueue()
+
+    def do() -> None:
+        try:
+            ends.put(Ended(work(progress.report)))
+        except BaseException as error:  # handed on to the one who waits
+            ends.put(error)
+
+    threading.Thread(target=do, daemon=True).start()
+    over = False
+    try:
+        while not over:
+            try:
+                end = ends.get(timeout=EVERY_S)
+            except Empty:
+                yield progress.line(time.monotonic())
+                continue
+            over = True
+            if isinstance(end, BaseException):
+                raise end
+            yield end
+    finally:
+        if not over:
+            stop()

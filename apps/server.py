@@ -1,0 +1,139 @@
+"""Serving the page behind its guard, and an end within a moment, whatever is being worked on."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from img2img import __version__
+from img2img.errors import UserError
+from img2img.inference.batch import Request
+
+from .answers import handlers
+from .examples import Examples
+from .guard import Guard, stay_local
+from .intake import Intake, Presence
+from .models import is_installed
+from .service import Service, automatic_kinds
+from .settings import Settings
+from .theme import css, theme
+
+_GRACE_S = 0.3  # for answers on their way
+
+
+def serve(demo: gr.Blocks, service: Service) -> None:
+    """Answer until Ctrl-C or SIGTERM. Raises UserError when the port cannot be had. Never opens a tunnel."""
+    stay_local()
+    listening = _listening(service.settings)
+    server = _Server(_app(demo, service), service, listening.getsockname()[1])
+    with suppress(KeyboardInterrupt):  # uvicorn hands the signal on once it has ended
+        server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Ends jobs as soon as it is told to end."""
+
+    def __init__(self, app: Any, service: Service, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_level="critical",
+                access_log=False,
+                lifespan="on",
+                timeout_graceful_shutdown=_GRACE_S,  # type: ignore[arg-type]  # it waits for parts of a second, too
+            )
+        )
+        self.service, self.port = service, port
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says where it is, once it answers."""
+        await super().startup(sockets)
+        settings = self.service.settings
+        open_to_all = not (settings.on_loopback or settings.auth)
+        warning = " (anyone who reaches this machine may use it: see --auth)" if open_to_all else ""
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        print(
+            f"img2img {__version__}: http://{host}:{self.port}/{warning}\nCtrl-C stops it.",
+            file=sys.stderr,
+            flush=True,
+        )
+        self.service.workspace.keep_what_is_there()
+        threading.Thread(target=_warm, args=(self.service,), daemon=True).start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Jobs end first: their listeners are told, and nobody waits for them."""
+        threading.Thread(target=self.service.jobs.end, args=(0,), daemon=True).start()  # a lock may be held here
+        super().handle_exit(signal.SIGINT, frame)
+
+
+def _app(demo: gr.Blocks, service: Service) -> FastAPI:
+    """The guard before everything; Gradio leaves other origins to the middleware that its parent has for them."""
+    settings = service.settings
+    origins = sorted(settings.known.origins)
+    layers = [
+        Middleware(Guard, known=settings.known),
+        Middleware(Intake, workspace=service.workspace),
+        Middleware(Presence, jobs=service.jobs),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_credentials=True,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+        ),
+    ]
+    parent = FastAPI(middleware=layers, docs_url=None, redoc_url=None, openapi_url=None)
+    gr.mount_gradio_app(
+        parent,
+        demo,
+        path="/",
+        server_name=settings.host,
+        server_port=settings.port,
+        auth=settings.auth,
+        root_path=settings.root_path or None,
+        footer_links=["api"],
+        run_history=False,
+        show_error=False,
+        max_file_size="200mb",
+        app_kwargs={"docs_url": None, "redoc_url": None, "exception_handlers": handlers()},
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+        theme=theme(),
+        css=css(),
+    )
+    demo.has_launched = True  # without it, Gradio takes any file of this machine for an upload
+    return parent
+
+
+def _listening(settings: Settings) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"--port: {settings.port} is taken on {settings.host}: choose another") from error
+        if error.errno == errno.EACCES:
+            raise UserError(f"--port: {settings.port} needs more rights: choose one from 1024 up") from error
+        raise UserError(f"--host: {settings.host} is no address of this machine ({error.strerror})") from error
+
+
+def _warm(service: Service) -> None:
+    """Load what the first click will need, while the page is being read."""
+    with suppress(Exception):  # it is only for speed
+        for example in Examples(service.workspace).of(("", "small.jpg")):
+            for kind in filter(is_installed, automatic_kinds()):
+                service.run([example.path], Request((kind,)))

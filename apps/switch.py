@@ -1,0 +1,99 @@
+"""Running a tab's work: what starts it, what stops it, and a line of how far it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from img2img.errors import UserError
+
+from .jobs import Ended, Stopped, watched
+from .progress import OnProgress, Progress
+from .service import Service, escaped
+from .wording import in_plain_words
+
+log = logging.getLogger("img2img")
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1}
+QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
+STOPPED = '<p class="quiet">Stopped.</p>'
+WAITING = '<p class="quiet">Waiting for its turn …</p>'
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What to say in the page of why nothing came of it."""
+
+    said: str
+
+
+@dataclass
+class Switch:
+    """The buttons that start a tab's work and those that stop it: either these can be pressed, or those."""
+
+    service: Service
+    tab: str
+    status: Any = None
+    starts: list[gr.Button] = field(default_factory=list)
+    stops: list[gr.Button] = field(default_factory=list)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """All of the buttons, as `busy` and `idle` tell them."""
+        return [*self.starts, *self.stops]
+
+    def busy(self) -> list[Any]:
+        """While work goes on."""
+        return self._told(False)
+
+    def idle(self) -> list[Any]:
+        """While none does."""
+        return self._told(True)
+
+    def _told(self, idle: bool) -> list[Any]:
+        on, off = gr.update(interactive=True), gr.update(interactive=False)
+        return [on if idle else off] * len(self.starts) + [off if idle else on] * len(self.stops)
+
+    def runs(self, trigger: Callable[..., Any], work: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+        """Wire work, a generator that ends with `idle`; Stop can be pressed as soon as it waits for its turn."""
+        ready = trigger(lambda: [WAITING, *self.busy()], None, [self.status, *self.outputs], queue=False, **QUIET)
+        return ready.then(work, list(inputs), list(outputs), **WORK, **QUIET)
+
+    def wire_stops(self, running: list[Any]) -> None:
+        """Stop ends what runs after its tile, and takes what waits out of the queue."""
+        for stop in self.stops:
+            stop.click(self._stop, None, [self.status, *self.outputs], cancels=running, queue=False, **QUIET)
+
+    def end(self, request: gr.Request) -> None:
+        """End this tab's own job of the one who asks."""
+        self.service.stop(f"{request.session_hash}", self.tab)
+
+    def _stop(self, request: gr.Request) -> list[Any]:
+        self.end(request)
+        return [STOPPED, *self.idle()]
+
+    def watch(
+        self, work: Callable[[OnProgress], Made], request: gr.Request, progress: Progress
+    ) -> Iterator[str | Ended[Made] | Failed]:
+        """Lines for the page while work goes on, then what it gave or why it gave nothing."""
+        try:
+            for step in watched(work, lambda: self.end(request), progress):
+                yield f'<p class="quiet">{escaped(step)}</p>' if isinstance(step, str) else step
+        except UserError as error:
+            yield Failed(bad(in_plain_words(str(error))))
+        except Stopped:
+            yield Failed(STOPPED)
+        except Exception as error:
+            log.exception("app")
+            yield Failed(bad(f"That failed on our side ({type(error).__name__})."))
+
+
+def bad(message: str) -> str:
+    """A message about something that did not work."""
+    return f'<p class="bad" role="alert">{escaped(message)}</p>'
