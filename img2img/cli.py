@@ -159,11 +159,16 @@ def infer(
         str | None, typer.Option(metavar="NAME|FILE|RUN", help="a shipped model, a model file or a run's folder")
     ] = None,
     mask: Annotated[
-        str | None, typer.Option(metavar="FILE|DIR", help="white = fill; in a folder, matched by name")
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="fill what is white, a stroke on transparent, or a class color; in a folder, matched by name",
+        ),
     ] = None,
     hints: Annotated[
         str | None, typer.Option(metavar="FILE|DIR", help="colours painted on the photo (colorize), matched by name")
     ] = None,
+    mask_invert: Annotated[bool, typer.Option("--mask-invert", help="fill what the mask leaves out")] = False,
     mask_grow: Annotated[int, typer.Option(metavar="PX", help="widen the mask")] = 0,
     feather: Annotated[int, typer.Option(metavar="PX", help="blend the fill into the photo around the mask")] = 0,
     extend: Annotated[
@@ -212,7 +217,7 @@ def infer(
             scale=scale,
             detail=detail,
             options=Options(strength, seed, from_photo, direction, self_ensemble),  # type: ignore[arg-type]  # checked inside
-            canvas=Canvas(mask_grow, feather, parse_extend(extend)),
+            canvas=Canvas(mask_grow, feather, parse_extend(extend), mask_invert),
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
         )

@@ -28,7 +28,7 @@ VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "d
 INFER_FLAGS = [
     *("--input", "--output", "--task", "--model", "--mask", "--mask-grow", "--feather", "--extend", "--scale"),
     *("--strength", "--seed", "--from-photo", "--direction", "--device", "--precision", "--overwrite", "--json"),
-    *("--format", "--quality", "--plan"),
+    *("--format", "--quality", "--plan", "--mask-invert"),
 ]
 
 GENERATE_FLAGS = [
@@ -195,6 +195,12 @@ def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: 
         (["--task", "inpaint"], "--mask"),
         (["--mask", "nowhere.png"], "nowhere.png"),
         (["--mask", "MASK"], "mask is 10x10, photo is 32x24"),
+        (["--mask", "BLACK"], "the mask marks nothing (read as grey: white (above 127) = fill"),
+        (["--mask", "WHITE"], "the mask marks everything, which leaves nothing to fill from"),
+        (["--mask", "WHITE", "--mask-invert"], "the mask marks everything"),
+        (["--mask", "TURNED"], "turned by 90° it would fit, for photos are read upright, as their EXIF rotation says"),
+        (["--mask", "STROKE", "--mask-grow", "40"], "leave nothing of the photo to fill from"),
+        (["--mask-invert"], "--mask-invert: there is no mask to turn round: give --mask"),
         (["--feather", "3"], "--feather"),
         (["--extend", "1,2,3"], "--extend: '1,2,3' is not L,T,R,B"),
         (["--strength", "2"], "--strength"),
@@ -206,8 +212,17 @@ def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: 
     ],
 )
 def test_what_a_user_can_mend_is_one_line_and_code_2(run: Run, photo: Path, arguments: list[str], message: str) -> None:
-    Image.new("L", (10, 10), 255).save(photo.with_name("mask.png"))
-    places = {"MASK": photo.with_name("mask.png"), "PHOTO": photo}
+    stroke = Image.new("RGBA", (32, 24))
+    stroke.paste((9, 9, 9, 255), (3, 3, 12, 12))
+    masks = {
+        "MASK": Image.new("L", (10, 10), 255),
+        "BLACK": Image.new("L", (32, 24)),
+        "WHITE": Image.new("L", (32, 24), 255),
+        "TURNED": Image.new("L", (24, 32), 255),
+        "STROKE": stroke,
+    }
+    places = {"PHOTO": photo, **{name: photo.with_name("mask.png") for name in masks}}
+    next((image for name, image in masks.items() if name in arguments), masks["MASK"]).save(photo.with_name("mask.png"))
     code, out, err = run("infer", "--input", photo, *(places.get(a, a) for a in arguments))
     assert (code, out) == (2, "")
     assert message in one_line(err)
@@ -333,6 +348,9 @@ def test_flags_reach_the_model(run: Run, photo: Path, tmp_path: Path) -> None:
     assert (result("full", "--task", "denoise") != before).any()
     filled = result("filled", "--task", "inpaint", "--mask", tmp_path / "mask.png")
     np.testing.assert_array_equal((filled != before).any(2) & (mask == 0), False)
+    turned = result("turned", "--task", "inpaint", "--mask", tmp_path / "mask.png", "--mask-invert")
+    np.testing.assert_array_equal((turned != before).any(2) & (mask > 0), False)
+    assert (turned != before).any(2)[mask == 0].mean() > 0.5
     wider = result("wider", "--task", "inpaint", "--mask", tmp_path / "mask.png", "--mask-grow", 2, "--feather", 2)
     assert (wider != before).any(2).sum() > (filled != before).any(2).sum()
     assert result("larger", "--task", "inpaint", "--extend", "8,0,0,4").shape == (28, 40, 3)

@@ -350,6 +350,8 @@ class Batch:
         fills = self.mask is not None or canvas.extends
         if (canvas.grow_px or canvas.feather_px) and not fills:
             raise UserError("--mask-grow and --feather need something to fill: give --mask or --extend")
+        if canvas.mask_invert and self.mask is None:
+            raise UserError("--mask-invert: there is no mask to turn round: give --mask")
         if self.hints and canvas.extends:
             raise UserError("--hints: --extend changes the photo's size: do one after the other")
         asked = asked_steps(self.request.tasks, self.request.scale, self.request.model)
@@ -394,7 +396,7 @@ class Batch:
         if self.mask is None:
             return None
         path = Path(self.mask)
-        return read_mask(self._drawn_in(path, job, "mask") if path.is_dir() else path, photo.size)
+        return read_mask(self._drawn_in(path, job, "mask") if path.is_dir() else path, photo.size, must_mark=True)
 
     def _hinted(self, job: Job, photo: Photo) -> Request:
         """The request with the photo's own colours in it."""

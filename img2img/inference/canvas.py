@@ -16,11 +16,15 @@ Mask = np.ndarray
 
 @dataclass(frozen=True)
 class Canvas:
-    """`--mask-grow`, `--feather` and `--extend`, all in pixels; `extend` is left, top, right, bottom."""
+    """`--mask-grow`, `--feather` and `--extend`, all in pixels; `extend` is left, top, right, bottom.
+
+    With `mask_invert` what the mask leaves out is filled.
+    """
 
     grow_px: int = 0
     feather_px: int = 0
     extend: tuple[int, int, int, int] = (0, 0, 0, 0)
+    mask_invert: bool = False
 
     def __post_init__(self) -> None:
         for flag, px in (("--mask-grow", self.grow_px), ("--feather", self.feather_px), ("--extend", min(self.extend))):
@@ -34,13 +38,20 @@ class Canvas:
 
     def prepared(self, photo: Photo, mask: Mask | None = None) -> tuple[Photo, Mask | None]:
         """The photo on its larger canvas, and the mask (H,W), True = fill, joined with the new border and grown."""
+        if mask is None and self.mask_invert:
+            raise UserError("--mask-invert: there is no mask to turn round: give --mask")
+        if mask is not None and self.mask_invert:
+            mask = ~mask
         if self.extends:
             photo, mask = extended(photo, mask, self.extend)
         if mask is None:
             if self.grow_px or self.feather_px:
                 raise UserError("--mask-grow and --feather need something to fill: give --mask or --extend")
             return photo, None
-        return photo, grow(mask, self.grow_px)
+        wider = grow(mask, self.grow_px)
+        if grow(wider, self.feather_px).all() and not mask.all():
+            raise UserError("--mask-grow and --feather leave nothing of the photo to fill from: lower them")
+        return photo, wider
 
 
 def parse_extend(text: str) -> tuple[int, int, int, int]:

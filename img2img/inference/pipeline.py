@@ -22,8 +22,9 @@ from img2img.modelfile import Card, load_generator
 from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
 from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
 from img2img.pixels.color_space import SRGB, ColorDescription
+from img2img.pixels.drawn_masks import drawn_in_array, marked, misfit
 from img2img.pixels.hints import Hints, hints_in
-from img2img.pixels.images import Photo, from_array, from_pil, quantise, to_array, to_float, to_pil
+from img2img.pixels.images import Photo, drawn_in_pil, from_array, from_pil, quantise, to_array, to_float, to_pil
 from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import with_source_type
 from img2img.recipe import Recipe
@@ -79,17 +80,23 @@ class Model:
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
         self.on_tile: Progress | None = None  # called with the number of tiles done; raising in it cancels the work
 
-    def __call__(self, image: Picture, mask: Any = None, hints: Any = None, **options: Any) -> Picture:
+    def __call__(
+        self, image: Picture, mask: Any = None, hints: Any = None, *, mask_invert: bool = False, **options: Any
+    ) -> Picture:
         """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or float in [0,1].
 
         The result is of the same type and depth, with alpha as `run` says; grey where the picture was grey and is so
         still, else RGB. Arrays are sRGB, PIL images what their profile says. `mask`: PIL or array of the
-        photo's size, white (>127, or True) = fill. `hints`: the photo with colours painted on it, or a transparent
-        picture with nothing but them. Options are those of `Options`. Raises UserError.
+        photo's size, read as `drawn_masks.marked` says (white, True, opaque strokes or class colors = fill), turned
+        round by `mask_invert`. `hints`: the photo with colours painted on it, or a transparent picture with nothing
+        but them. Options are those of `Options`. Raises UserError.
         """
         photo = _as_photo(image)
         painted = None if hints is None else hints_in(_as_photo(hints), photo)
-        done = self.run(photo, as_mask(mask, photo.size), Options(**options, hints=painted))
+        hole = as_mask(mask, photo.size)
+        if hole is None and mask_invert:
+            raise UserError("mask_invert needs a mask: give one")
+        done = self.run(photo, ~hole if mask_invert and hole is not None else hole, Options(**options, hints=painted))
         if isinstance(image, Image.Image):
             return to_pil(done)
         made = to_array(done)
@@ -274,15 +281,18 @@ def load(
 
 
 def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:
-    """A PIL or numpy mask as boolean (H,W), white (>127) = fill. Raises UserError when its size is not the photo's."""
+    """A PIL or array mask as boolean (H,W), True = fill, read as `drawn_masks.marked` says.
+
+    `size` is the photo's (width, height). Raises UserError for another size, and for a mask that marks nothing or all.
+    """
     if mask is None:
         return None
-    array = np.asarray(mask.convert("L")) if isinstance(mask, Image.Image) else np.asarray(mask)
-    array = array[..., :3].mean(2) if array.ndim == 3 else array
-    middle = 127 if array.dtype == np.uint8 or array.max(initial=0) > 1 else 0.5
-    if array.shape != (size[1], size[0]):
-        raise UserError(f"mask is {array.shape[1]}x{array.shape[0]}, photo is {size[0]}x{size[1]}: make them equal")
-    return array > middle
+    numbers = not isinstance(mask, Image.Image) or mask.mode in ("I", "F")
+    drawn = drawn_in_array(np.asarray(mask), size) if numbers else drawn_in_pil(mask)
+    wrong = misfit("mask is", drawn.rgb.shape[1::-1], size)
+    if wrong:
+        raise UserError(f"{wrong}: make them equal")
+    return marked(drawn).checked("mask")
 
 
 def _as_photo(image: Any) -> Photo:

@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from img2img.errors import UserError
+from img2img.pixels.drawn_masks import misfit
 from img2img.pixels.images import PathLike, Photo, as_srgb, read_photo, to_float
 
 _PAINTED_255 = 24  # a repainted pixel differs by more, what JPEG does to the rest by less
@@ -60,9 +61,9 @@ def hints_in(picture: Photo, photo: Photo) -> Hints:
 
     Raises UserError for another size than the photo's, or when nothing was painted.
     """
-    if picture.size != photo.size:
-        (w, h), (pw, ph) = picture.size, photo.size
-        raise UserError(f"--hints: they are {w}x{h}, photo is {pw}x{ph}: paint them on the photo itself")
+    wrong = misfit("they are", picture.size, photo.size)
+    if wrong:
+        raise UserError(f"--hints: {wrong}: paint them on the photo itself")
     picture, photo = as_srgb(picture), as_srgb(photo)
     painted, shown = (_opaque(p) for p in (picture, photo))
     if not (painted | ~shown).all():  # a layer, for a copy shows what the photo shows

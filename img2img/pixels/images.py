@@ -23,6 +23,7 @@ from img2img.pixels import codecs
 from img2img.pixels.alpha import BLEED, seen
 from img2img.pixels.color_space import ColorDescription
 from img2img.pixels.color_tags import described
+from img2img.pixels.drawn_masks import Drawn, marked, misfit
 from img2img.pixels.extra_formats import read_extra
 from img2img.pixels.file_kind import EXTRA_KINDS, reader_suffixes, special_kind
 from img2img.pixels.metadata import (
@@ -50,7 +51,6 @@ _SAID_SRGB: Chunks = ((b"sRGB", b"\0"),)
 _WRITABLE = frozenset(("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "PPM", "TGA", "ICO", "QOI"))
 # Longer sides are refused by encoders, or (AVIF) by decoders; ICO would be shrunk.
 _MOST_PX = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768, "TGA": 65535, "ICO": 256}
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,19 +132,50 @@ def decode_rgb8(path: PathLike, background: str = BLEED, parts: int = 1) -> np.n
     return quantise(rgb, np.uint8)
 
 
-def read_mask(path: PathLike, size: tuple[int, int]) -> np.ndarray:
-    """A mask as (H,W) bool, True = fill: white (brighter than half) and not transparent.
+def read_mask(path: PathLike, size: tuple[int, int], *, must_mark: bool = False) -> np.ndarray:
+    """A mask as (H,W) bool, True = fill, read as `drawn_masks.marked` says.
 
-    `size` is the upright photo's (width, height); a mask of another size is a UserError.
+    `size` is the upright photo's (width, height); a mask of another size is a UserError, and with `must_mark` so is one
+    that marks nothing or everything.
     """
-    photo = read_photo(path)
-    if photo.size != size:
-        (w, h), (pw, ph) = photo.size, size
-        raise UserError(f"{path}: mask is {w}x{h}, photo is {pw}x{ph}: draw it on the photo or resize it to match")
-    brightness = to_float(photo.rgb) @ _LUMA
-    if photo.alpha is not None:
-        brightness = brightness * to_float(photo.alpha)
-    return brightness > 0.5
+    drawn = _drawn(path)
+    wrong = misfit("mask is", drawn.rgb.shape[1::-1], size)
+    if wrong:
+        raise UserError(f"{path}: {wrong}: draw it on the photo or resize it to match")
+    found = marked(drawn)
+    return found.checked(str(path)) if must_mark else found.hole
+
+
+def _drawn(path: PathLike) -> Drawn:
+    """The numbers of a mask's file, which no profile may change, and a palette's indices."""
+    if _extra_reader(path):
+        photo = read_photo(path)
+        return _as_drawn(photo.rgb, photo.alpha, None, photo.lossy)
+    with _opened(path) as image:
+        turn = orientation_of(image)
+        lossy, index = _is_lossy(image, Path(path)), np.asarray(image) if image.mode == "P" else None
+        image.info.pop("icc_profile", None)
+        decoded, turn = _decode(image, Path(path), turn)
+    rgb, alpha, index = (None if x is None else _upright(x, turn) for x in (decoded.rgb, decoded.alpha, index))
+    assert rgb is not None
+    return _as_drawn(rgb, alpha, index, lossy)
+
+
+def drawn_in_pil(image: Image.Image) -> Drawn:
+    """The mask in a Pillow image that `drawn_masks.drawn_in_array` cannot take for an array of numbers."""
+    photo, turn = from_pil(image), orientation_of(image)
+    return _as_drawn(
+        photo.rgb, photo.alpha, _upright(np.asarray(image), turn) if image.mode == "P" else None, photo.lossy
+    )
+
+
+def _as_drawn(rgb: np.ndarray, alpha: np.ndarray | None, index: np.ndarray | None, lossy: bool) -> Drawn:
+    if (rgb[..., :1] == rgb[..., 1:]).all():
+        rgb = rgb[..., :1]
+    top = np.float32(65535 if rgb.dtype == np.uint16 and rgb.max(initial=0) > 255 else 1)
+    if rgb.dtype == np.uint8 or (rgb.dtype == np.uint16 and top == 1):
+        top = np.float32(255)  # 16-bit files that hold 8-bit numbers too
+    return Drawn(rgb / top, None if alpha is None else to_float(alpha), index, lossy)
 
 
 def write_photo(path: PathLike, photo: Photo, *, quality: int = 95, bits: Literal[8, 16] | None = None) -> None:

@@ -316,6 +316,36 @@ def test_masks_from_a_folder_are_matched_by_name(tmp_path: Path) -> None:
     assert not changed.any()
 
 
+def test_in_a_folder_only_photos_whose_mask_marks_nothing_or_all_fail(tmp_path: Path) -> None:
+    masks = {"empty": 0, "full": 255, "good": None}
+    for name, level in masks.items():
+        save(tmp_path / "in" / f"{name}.png")
+        mask = np.full((20, 24), level or 0, np.uint8)
+        mask[:5, :5] = 1 if level is None else level
+        path = tmp_path / "masks" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(mask).save(path)
+    request = Request(tasks=("inpaint",))
+    done = run(tmp_path / "in", request=request, mask=str(tmp_path / "masks"), output=str(tmp_path / "out"))
+    errors = {result.input.stem: result.error for result in done}
+    assert "empty.png: the mask marks nothing" in str(errors["empty"])
+    assert "full.png: the mask marks everything" in str(errors["full"])
+    assert errors["good"] is None
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.inpaint.png"]
+
+
+def test_a_mask_on_the_sideways_pixels_of_a_phone_photo_is_told_of_the_rotation(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (48, 32), (90, 120, 60)).save(tmp_path / "phone.jpg", exif=exif)
+    mask = Image.new("L", (48, 32))
+    mask.paste(255, (4, 4, 12, 12))
+    mask.save(tmp_path / "mask.png")
+    (result,) = run(tmp_path / "phone.jpg", request=Request(tasks=("inpaint",)), mask=str(tmp_path / "mask.png"))
+    assert "mask is 48x32, photo is 32x48: turned by 90° it would fit" in str(result.error)
+    assert "EXIF rotation" in str(result.error)
+
+
 def test_a_mask_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"--mask: .*no such file"):

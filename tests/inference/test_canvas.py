@@ -80,6 +80,20 @@ def test_extension_keeps_the_photo_and_fills_the_border(dtype: type) -> None:
     assert after.rgb.dtype == dtype
 
 
+def test_a_mask_is_turned_round_before_all_else_and_something_must_be_left() -> None:
+    before, mask = photo(np.uint8), hole()
+    np.testing.assert_array_equal(Canvas(mask_invert=True).prepared(before, mask)[1], ~mask)
+    _, joined = Canvas(extend=(3, 0, 0, 0), mask_invert=True).prepared(before, mask)
+    assert joined is not None
+    assert joined[:, :3].all()
+    np.testing.assert_array_equal(joined[:, 3:], ~mask)
+    with pytest.raises(UserError, match="--mask-invert: there is no mask"):
+        Canvas(mask_invert=True).prepared(before)
+    for canvas in (Canvas(grow_px=60), Canvas(feather_px=60)):
+        with pytest.raises(UserError, match="leave nothing of the photo to fill from"):
+            canvas.prepared(before, mask)
+
+
 def test_an_extended_canvas_replicates_edges_and_joins_masks() -> None:
     before = photo(np.uint8)
     larger, mask = extended(before, hole(), (1, 2, 3, 4))

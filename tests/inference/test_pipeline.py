@@ -217,6 +217,18 @@ def test_masks_are_white_for_fill_in_any_form(models: dict[str, Model], kind: st
     np.testing.assert_array_equal(made, models["inpaint"](rgb, mask))
 
 
+def test_a_mask_can_be_turned_round_and_must_mark_something(models: dict[str, Model]) -> None:
+    model, rgb = models["inpaint"], picture((40, 40))
+    mask = mask_for(model, (40, 40))
+    assert mask is not None
+    np.testing.assert_array_equal(model(rgb, ~mask, mask_invert=True), model(rgb, mask))
+    with pytest.raises(UserError, match="mask_invert needs a mask"):
+        model(rgb, mask_invert=True)
+    for nothing in (np.zeros((40, 40), bool), np.full((40, 40), 255, np.uint8), Image.new("L", (40, 40))):
+        with pytest.raises(UserError, match=r"the mask marks (nothing|everything)"):
+            model(rgb, nothing)
+
+
 def test_grey_stays_grey_where_the_task_says_so(models: dict[str, Model]) -> None:
     grey = picture((40, 40))[..., :1].repeat(3, 2)
     for name in ("denoise", "super_resolve_x2"):
