@@ -26,6 +26,7 @@ from .settings import Settings
 from .workspace import Workspace
 
 DEMONSTRATION = ""  # the recipe's own photos
+NOTABLE_WAIT = 0.2  # of a step, for data
 _RECENT = 20  # lines of a log, by which the time that is left is told
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 
@@ -175,6 +176,8 @@ def _pace(rows: list[dict[str, Any]], steps: int) -> str:
     speed = next((row["images_per_second"] for row in reversed(rows) if "images_per_second" in row), None)
     parts = [f"step {step} of {steps}" if steps >= step and steps > 1 else f"step {step}"]
     parts += [f"{speed:.1f} images a second"] if speed else []
+    wait = next((row["data_wait"] for row in reversed(rows) if "data_wait" in row), 0.0)
+    parts += [f"{wait:.0%} of the time waiting for photos"] if wait >= NOTABLE_WAIT else []
     if len(known) > 1 and steps > step and known[-1][0] > known[0][0]:
         a_step = (known[-1][1] - known[0][1]) / (known[-1][0] - known[0][0])
         parts.append(time_left(a_step * (steps - step)))

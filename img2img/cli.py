@@ -140,6 +140,8 @@ def train(
         raise typer.Exit(_failed(str(error), 1)) from None
     say(_summary(summary))
     use = "generate" if known.task.from_noise or known.has_prior else "infer --input PHOTO"
+    if summary.get("best"):
+        say(f"best at step {summary['best']['step']}: {summary['best']['model']}")
     say(f"use it: img2img {use} --model {shlex.quote(folder)}")
 
 

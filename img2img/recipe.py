@@ -73,6 +73,9 @@ class TrainConfig(OptimizerConfig):
     validate_every: int = Field(500, ge=1, description="steps between validations and sample grids")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
     checkpoint_minutes: float = Field(10, gt=0, description="a checkpoint is written at least so often")
+    keep_best: bool = Field(
+        False, description="best.safetensors: the model at its best validation, by the task's main metric"
+    )
     on_trouble: Literal["warn", "stop", "adapt"] = Field(
         "warn",
         description="when the doctor finds something clear: say so; save and stop; or weaken D (or strengthen it)",

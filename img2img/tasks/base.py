@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from kornia.metrics import psnr
@@ -53,6 +53,13 @@ class View:
     def cut(self, x: Tensor) -> Tensor:
         """The box of (B,C,H,W) at its own size."""
         return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+class MainMetric(NamedTuple):
+    """The validated number by which one model of a task is better than another."""
+
+    name: str
+    higher_is_better: bool = True
 
 
 class Task(Fields):
@@ -180,6 +187,11 @@ class Task(Fields):
     def applies(self, photo: PhotoStatistics) -> str | None:
         """Why an untouched photo wants this task, in words that complete "because …"; None if it does not."""
         return None
+
+    @property
+    def main_metric(self) -> MainMetric:
+        """One of the numbers of `metrics`, or of what a training step adds to them."""
+        return MainMetric("psnr_db")
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         """Validation numbers of a batch, RGB in [0,1]."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels.sheets import grid_sheet
-from img2img.tasks.base import Judge, Reads, Row
+from img2img.tasks.base import Judge, MainMetric, Reads, Row
 from img2img.tasks.noise import FromNoise
 
 
@@ -52,6 +52,10 @@ class Generate(FromNoise):
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
         return rgb.clamp(0, 1)
+
+    @property
+    def main_metric(self) -> MainMetric:
+        return MainMetric("sliced_wasserstein", higher_is_better=False)
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         """Sliced Wasserstein distance to real pictures (0 is equal), and how different samples are from each other."""

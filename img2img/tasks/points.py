@@ -14,7 +14,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, Sample
 from img2img.pixels.sheets import points_sheet
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import Judge, Reads, Row
+from img2img.tasks.base import Judge, MainMetric, Reads, Row
 from img2img.tasks.noise import FromNoise
 
 MODE_SHARE = 0.025  # of all samples, within NEAR_SIGMAS: then a mode counts as covered
@@ -68,6 +68,10 @@ class Points(FromNoise):
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
         return rgb
+
+    @property
+    def main_metric(self) -> MainMetric:
+        return MainMetric("modes_covered")
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         """How many modes hold their share of the samples, and the share of samples near any mode."""

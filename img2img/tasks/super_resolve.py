@@ -13,7 +13,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels.colour import downscale, upscale, y_channel
-from img2img.tasks.base import PhotoStatistics, Task
+from img2img.tasks.base import MainMetric, PhotoStatistics, Task
 
 SMALL_PX = 640  # a photo whose longer side is not above this asks to be enlarged
 
@@ -54,6 +54,10 @@ class SuperResolve(Task):
         if max(photo.width, photo.height) > SMALL_PX or self.factor != 2:
             return None
         return f"it is small ({photo.width}×{photo.height})"
+
+    @property
+    def main_metric(self) -> MainMetric:
+        return MainMetric("psnr_y_db")
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         return {"psnr_y_db": float(psnr(y_channel(rgb.float().clamp(0, 1)), y_channel(target.float()), 1.0))}

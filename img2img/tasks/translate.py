@@ -14,7 +14,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, Sample, as_tensor
 from img2img.pixels.colour import resize
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import Reads, Task, View, working_view
+from img2img.tasks.base import MainMetric, Reads, Task, View, working_view
 
 SEPIA_WHITE = 1.351  # what white becomes in the reddest channel: divided by it, nothing is cut off
 
@@ -57,6 +57,12 @@ class Translate(Task):
     @property
     def condition_channels(self) -> int:
         return 1 if self.source in ("edges", "grey") else 3
+
+    @property
+    def main_metric(self) -> MainMetric:
+        """Unpaired, B → A where that is known; elsewhere only cycles can be measured, and they prove little."""
+        names = {"two halves": "BtoA_psnr_db", "two sides": "cycle_A_psnr_db"}
+        return MainMetric(names.get(self.reads, "psnr_db"))
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
         assert sample.photo is not None

@@ -173,6 +173,12 @@ class Game(Generic[Made]):
         alone = self.critic and self.recipe.adversarial and not self.recipe.adversarial.sees and not self.task.classes
         return self.critic.judge if self.critic and alone and not self.task.needs_mask else None
 
+    @property
+    def rates(self) -> dict[str, float]:
+        """The learning rates of the last step, by name: G's, and D's where there is one."""
+        players = {"lr": self.player} | ({"d_lr": self.critic.player} if self.critic else {})
+        return {name: float(player.optimizer.param_groups[0]["lr"]) for name, player in players.items()}
+
     def start_from(self, weights: dict[str, Tensor] | None) -> None:
         """Begin with given generator weights (fine-tuning), or with what the network's own config starts from."""
         if weights is None:

@@ -25,7 +25,9 @@ from img2img.training.runlog import read_rows
 
 FRAMES = 8  # of the sample timeline
 SHEET_PX = 560
-NO_LOSS = {"step", "images", "seconds", "images_per_second", "began_k", "resumed_from_step"}
+NO_LOSS = {
+    *("step", "images", "seconds", "images_per_second", "data_wait", "lr", "d_lr", "began_k", "resumed_from_step")
+}
 SIGNS = ("d_real", "d_fake", "d_accuracy", "g_signal")  # of two sides, _A and _B follow
 
 
@@ -59,8 +61,15 @@ class Run:
 
     @property
     def minutes(self) -> float:
-        """Spent in steps."""
-        return max((float(row.get("seconds", 0)) for row in self.rows), default=0.0) / 60
+        """By the clock on the wall, loading, validating and saving included."""
+        told = (max(row.get("seconds", 0) / 60, row.get("minutes", 0)) for row in self.rows)
+        return float(max(told, default=0.0))
+
+    @property
+    def data_wait(self) -> float | None:
+        """The share of a step that went by waiting for data; logs of before it was told do not say."""
+        shares = [value for _, value in self.series("data_wait")]
+        return sum(shares) / len(shares) if shares else None
 
     @property
     def validated(self) -> dict[str, Any]:
@@ -156,7 +165,8 @@ def _one(run: Run) -> str:
         *_data(run),
         _section("Recipe", f"<details><summary>recipe.yaml</summary><pre>{escape(run.recipe)}</pre></details>"),
     ]
-    return page(run.name, f"{run.step:,} of {run.facts.steps:,} steps, {run.minutes:.1f} minutes", parts)
+    waiting = "" if run.data_wait is None else f", {run.data_wait:.0%} of a step waiting for data"
+    return page(run.name, f"{run.step:,} of {run.facts.steps:,} steps, {run.minutes:.1f} minutes{waiting}", parts)
 
 
 def _several(runs: Sequence[Run]) -> str:

@@ -1,12 +1,17 @@
-"""What a run writes while it goes: log.jsonl, TensorBoard, sample sheets, a progress bar."""
+"""What a run tells while it goes: log.jsonl, pictures in TensorBoard, its clock, a progress bar or plain lines."""
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -51,8 +56,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _belongs(row: dict[str, Any], last_step: int) -> bool:
-    """Not what came after the checkpoint, nor how the run ended: a NaN bears the number of the last good step."""
-    ended = row.get("summary") or "error" in row or row.get("diagnosis") == NOT_A_NUMBER
+    """Not what came after the checkpoint, nor how the run ended: a NaN bears the number of the last good step, and
+    a stopped run was validated where one that goes on is not."""
+    ended = row.get("summary") or "stopped" in row or "error" in row or row.get("diagnosis") == NOT_A_NUMBER
     return row.get("step", 0) <= last_step and not ended
 
 
@@ -79,26 +85,112 @@ class Averages:
 _PEAKING = ("_loss", "_norm", "adversarial")
 
 
+Waited = TypeVar("Waited")
+
+
+class Clock:
+    """Wall time of a run in all its sittings: loading, validating and saving count, the time between sittings not."""
+
+    def __init__(self) -> None:
+        self.started, self.before, self.waited = time.monotonic(), 0.0, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return self.before + time.monotonic() - self.started
+
+    def waiting_for(self, items: Iterable[Waited]) -> Iterator[Waited]:
+        """The same items; `waited` is how many seconds the last one took to come."""
+        coming = iter(items)
+        while True:
+            asked = time.monotonic()
+            try:
+                item = next(coming)
+            except StopIteration:
+                return
+            self.waited = time.monotonic() - asked
+            yield item
+
+
+class Board:
+    """TensorBoard's events, by the first process. Errors of its disk name the folder."""
+
+    def __init__(self, accelerator: Accelerator, folder: Path) -> None:
+        self.accelerator, self.folder = accelerator, folder
+        self.said_by_threads = threading.excepthook
+
+    def open(self) -> None:
+        """Begin a file of events."""
+        with naming(self.folder):
+            self.accelerator.init_trackers(self.folder.name)
+        threading.excepthook = self._said
+
+    def numbers(self, values: dict[str, Any], step: int) -> None:
+        """Numbers by name, or words."""
+        with naming(self.folder):
+            self.accelerator.log(values, step=step)
+
+    def picture(self, sheet: np.ndarray, step: int) -> None:
+        """A sample sheet, (H,W,3) in [0,1]."""
+        board: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
+        with naming(self.folder):
+            board.add_image("samples", np.rint(sheet.clip(0, 1) * 255).astype(np.uint8), step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write what is left."""
+        try:
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+        finally:
+            threading.excepthook = self.said_by_threads
+
+    def _said(self, told: threading.ExceptHookArgs) -> None:
+        """What fails in the thread that writes events is raised again by the next event: no word of its own."""
+        if not type(told.thread).__module__.startswith("tensorboard."):
+            self.said_by_threads(told)
+
+
 class Bar:
-    """Progress on stderr with images/s, time left and losses; silent where stderr is no terminal."""
+    """Progress on stderr: a bar with images/s, time left and losses, or plain lines where stderr is no terminal."""
+
+    LINES, MOST_SECONDS = 10, 60  # of plain ones: at least so many a run, and one at least so often
 
     def __init__(self, steps: int, done: int, shown: bool) -> None:
+        console = Console(file=sys.stderr)
+        drawn = sys.stderr.isatty() and not console.is_dumb_terminal
+        self.steps, self.done, self.first, self.plain = steps, done, done, shown and not drawn
+        self.started = self.told_at = time.monotonic()
         columns = (
             TextColumn("{task.completed}/{task.total}"),
             BarColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )
-        self.progress = Progress(
-            *columns, console=Console(file=sys.stderr), disable=not (shown and sys.stderr.isatty())
-        )
+        self.progress = Progress(*columns, console=console, disable=not (shown and drawn))
         self.task = self.progress.add_task("", total=steps, completed=done)
         self.progress.start()
 
-    def advance(self, images_per_second: float, losses: dict[str, float]) -> None:
+    def advance(self, images_per_second: float, data_wait: float, losses: dict[str, float]) -> None:
         """One step on."""
-        text = f"{images_per_second:.1f} images/s " + " ".join(f"{name} {value:.4g}" for name, value in losses.items())
-        self.progress.update(self.task, advance=1, description=text)
+        self.done += 1
+        said = [f"{images_per_second:.1f} images/s", f"{data_wait:.0%} waiting for data"]
+        said += [f"{name} {value:.4g}" for name, value in losses.items()]
+        self.progress.update(self.task, advance=1, description=" ".join(said))
+        if self.plain and self._is_time():
+            self.told_at = time.monotonic()
+            print(", ".join([f"step {self.done} of {self.steps}", self._left(), *said]), file=sys.stderr, flush=True)
+
+    def _is_time(self) -> bool:
+        """The first step, the last, each tenth of the run, and after a minute without a word."""
+        tenth = self.done * self.LINES // self.steps > (self.done - 1) * self.LINES // self.steps
+        return tenth or self.done == self.first + 1 or time.monotonic() - self.told_at > self.MOST_SECONDS
+
+    def _left(self) -> str:
+        """`3 min left`, at the mean pace of this sitting, validation and saving included."""
+        seconds = (time.monotonic() - self.started) / (self.done - self.first) * (self.steps - self.done)
+        if seconds < 90:
+            return f"{seconds:.0f} s left"
+        return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
 
     def close(self) -> None:
         """Leave the terminal as it was."""

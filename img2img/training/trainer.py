@@ -35,9 +35,10 @@ from img2img.resources import samples_dir
 from img2img.tasks.base import Row
 from img2img.tasks.baseline import best_numbers, mean_target
 from img2img.tasks.forward import forward, predict_rgb
+from img2img.training.best import Best
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.doctor import Diagnosis
-from img2img.training.folder import FolderLock, checkpoint_to_go_on_from
+from img2img.training.folder import FolderLock, checkpoint_to_go_on_from, holds_run
 from img2img.training.game import Answer, Game
 from img2img.training.methods import STEPS
 from img2img.training.player import TrainingError, Trouble
@@ -51,7 +52,7 @@ from img2img.training.processes import (
     wait_for_all,
 )
 from img2img.training.report import write_report
-from img2img.training.runlog import Averages, Bar, RunLog
+from img2img.training.runlog import Averages, Bar, Board, Clock, RunLog
 from img2img.training.starting import fit, load_error
 from img2img.training.treatment import Treatment, row_of, told_before
 from img2img.training.vitals import noise_signs, ranges, vital_signs
@@ -92,14 +93,18 @@ class Trainer:
     """One run of a recipe in one folder."""
 
     def __init__(self, recipe: Recipe, out: Path, *, resume: bool = False, device: str = "auto") -> None:
-        self.recipe, self.out = recipe, out
+        self.recipe, self.out, self.clock = recipe, out, Clock()
         check_writable(out, "--out")
         self.accelerator = _accelerator(recipe, device, out)
         self.main = self.accelerator.is_main_process
+        self.board = Board(self.accelerator, out / "tensorboard")
         self.lock: FolderLock | None = None  # it and the log are the first process's
         self.log: RunLog | None = None
+        self.done = 0
         try:
             self._set_up(resume)
+        except OSError as error:
+            raise self._disk_trouble(error) from error
         except BaseException:
             self._let_go()
             raise
@@ -109,15 +114,16 @@ class Trainer:
         self.photos = self._open_data()
         torch.manual_seed(self.recipe.seed)
         self.step = _players(self.recipe, self.accelerator)
-        self.done, self.seconds, averages = 0, 0.0, None
+        averages = None
         self.began: dict[str, Any] = {}
         self.model_steps = _steps_of(self.out / "model.safetensors")  # above `done` where newer checkpoints are lost
         if facts is None:
             self._begin()
         else:
-            self.done, self.seconds, averages = int(facts["step"]), float(facts["seconds"]), facts["averages"]
+            self.done, self.clock.before, averages = int(facts["step"]), float(facts["seconds"]), facts["averages"]
             self._compare_data(facts)
         self._same_start(tensors)
+        self.best = self._best_so_far()
         self._prepare_folder()  # only now: a mistake in the recipe, the data or train.init leaves nothing behind
         self.averages = Averages(averages)
         self.log = RunLog(self.out / "log.jsonl", self.done if resume else None) if self.main else None
@@ -139,11 +145,10 @@ class Trainer:
         handlers = self._watch_signals()
         self.saved_at = self.started_at = time.monotonic()
         try:
-            for micro_batches in self._batches():
+            for micro_batches in self.clock.waiting_for(self._batches()):
                 self._one_step(micro_batches, bar)
                 if anywhere(self.stop_wanted, self.accelerator):
-                    self._save()
-                    wait_for_all(self.accelerator)
+                    self._save_and_show()
                     raise Interrupted(self.done)
             summary = self._finish()
             wait_for_all(self.accelerator)
@@ -175,8 +180,7 @@ class Trainer:
     def _let_go(self) -> None:
         """Close what was opened; another run may write in the folder from here on."""
         with suppress(OSError):  # what TensorBoard could not write any more is not worth more words
-            for tracker in self.accelerator.trackers:
-                tracker.finish()
+            self.board.close()
         if self.log is not None:
             self.log.close()
         if self.lock is not None:
@@ -191,7 +195,9 @@ class Trainer:
         kept = f"the checkpoint of step {saved.facts['step']} is kept" if saved else "nothing was saved yet"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space there" if full else "see to that file or disk"
-        again = "go on with --resume" if saved else "start again with another --out"
+        self._let_go()
+        elsewhere = " with another --out" if holds_run(self.out) else ""
+        again = "go on with --resume" if saved else f"start again{elsewhere}"
         return TrainingError(f"step {self.done}: {what}; {kept}; {remedy}, then {again}")
 
     def _one_step(self, micro_batches: list[Batch], bar: Bar) -> None:
@@ -202,17 +208,19 @@ class Trainer:
         torch.manual_seed(_mixed(self.recipe.seed, self.done, self.accelerator.process_index))
         values = self.step.step(micro_batches, self.done)
         self.done += 1
-        spent = time.monotonic() - before
-        self.seconds += spent
-        speed = self._images_per_step() / max(spent, 1e-9)
-        self.averages.add({**values, "images_per_second": speed})
-        bar.advance(speed, {k: v for k, v in values.items() if not k.endswith("norm")})
+        spent = time.monotonic() - before + self.clock.waited
+        pace = {
+            "images_per_second": self._images_per_step() / max(spent, 1e-9),
+            "data_wait": self.clock.waited / max(spent, 1e-9),
+        }
+        self.averages.add({**values, **pace})
+        bar.advance(**pace, losses={k: v for k, v in values.items() if not k.endswith("norm")})
         last = self.done == train.steps
         if self.done % train.log_every == 0 or last:
             means, peaks = self.averages.take()
-            counted = {"images": self.done * self._images_per_step(), "seconds": round(self.seconds, 2)}
-            self._say(step=self.done, **counted, **means, peaks=peaks)
-            self.accelerator.log(means, step=self.done)
+            counted = {"images": self.done * self._images_per_step(), "seconds": round(self.clock.seconds, 2)}
+            self._say(step=self.done, **counted, **means, **self.step.rates, peaks=peaks)
+            self.board.numbers({**means, **self.step.rates}, step=self.done)
         if self.done % train.validate_every == 0 and not last:
             self._validate()
             self._report()
@@ -227,23 +235,21 @@ class Trainer:
         found = self.treatment.news(self._rows())
         self._tell(found)
         if self.treatment.wants_stop(found):
-            self._save()
-            self._report()
-            wait_for_all(self.accelerator)
+            self._save_and_show()
             worst = found[0].line if found else "stopped by the main process"
             raise Trouble(f"step {self.done}: {worst}; train.on_trouble=stop, everything is saved: --resume goes on")
         remedy = self.treatment.adapt(self._rows(), self.step)
         if remedy and self.main:
             log.warning("step %d: %s: %s", self.done, remedy["diagnosis"], remedy["remedy"])
             self._say(**remedy)
-            self.accelerator.log({"doctor": f"{remedy['diagnosis']}: {remedy['remedy']}"}, step=self.done)
+            self.board.numbers({"doctor": f"{remedy['diagnosis']}: {remedy['remedy']}"}, step=self.done)
 
     def _tell(self, found: list[Diagnosis]) -> None:
         for diagnosis in found:
             if not told_before(diagnosis, self._rows()):
                 log.warning("step %d: %s", diagnosis.step, diagnosis.line)
             self._say(**row_of(diagnosis))
-            self.accelerator.log({"doctor": diagnosis.line}, step=self.done)
+            self.board.numbers({"doctor": diagnosis.line}, step=self.done)
 
     def _report(self) -> None:
         if self.main:
@@ -262,13 +268,14 @@ class Trainer:
             "summary": True,
             "step": self.done,
             "images": self.done * self._images_per_step(),
-            "minutes": round(self.seconds / 60, 2),
+            "minutes": round(self.clock.seconds / 60, 2),
             "photos": self.photos.count,
             "data": self.photos.told,
             "left_out": self._left_out(),
             **validation["validation"],
             **validation,
             "model": str(self.out / "model.safetensors"),
+            **({"best": self.best.told()} if self.best else {}),
         }
         self._say(**summary)
         self._report()
@@ -319,8 +326,11 @@ class Trainer:
         train = self.recipe.train
         return train.batch_size * train.accumulate * self.accelerator.num_processes
 
-    def _validate(self) -> dict[str, dict[str, Any]]:
-        """Metrics of the averaged weights and of the best trivial answers on frozen crops, vital signs, a sheet."""
+    def _validate(self, **mark: bool) -> dict[str, dict[str, Any]]:
+        """Metrics of the averaged weights and of the best trivial answers on frozen crops, vital signs, a sheet.
+
+        `mark` goes into the log's row.
+        """
         if not self.main or not self.photos.validation:
             return {"validation": {}, "baseline": {}}
         validated, trained = (
@@ -329,13 +339,17 @@ class Trainer:
         )
         sheet = self.step.sheet(validated.rows[:SHEET_ROWS])
         write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", sheet)
+        self.board.picture(sheet, self.done)
         numbers = {"validation": validated.metrics, "baseline": validated.baseline.numbers}
         seen = {"training": trained.metrics, "training_baseline": trained.baseline.numbers} if trained.rows else {}
         groups = {**numbers, **seen, "vitals": self._vitals(validated.rows)}
         named = {"baseline_is": validated.baseline.named}
-        self._say(step=self.done, **groups, **named)
+        self._say(step=self.done, **mark, **groups, **named)
         tagged = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
-        self.accelerator.log(tagged, step=self.done)
+        self.board.numbers(tagged, step=self.done)
+        if self.best and not mark and self.best.is_reached_by(validated.metrics):
+            self.best.card = self._card(overlap=True, metrics={**numbers, **named})
+            save_model(self.best.path, self.step.ema, self.recipe, self.best.card)
         return {**numbers, **named}
 
     def _judged(self, batches: list[Batch], named: str) -> Judged:
@@ -377,13 +391,22 @@ class Trainer:
         multiple_of = self.recipe.generator.multiple_of
         return predict_rgb(self.recipe.task, self.step.ema, multiple_of, batch.condition, mask=batch.mask)
 
+    def _save_and_show(self) -> None:
+        """A run is stopped: it is saved first, then there is something to see of it, however early that is."""
+        self._save()
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C: what counts is saved
+            if not any(row.get("validation") for row in self._rows()):
+                self._validate(stopped=True)
+            self._report()
+        wait_for_all(self.accelerator)
+
     def _save(self, overlap: bool = False, metrics: dict[str, Any] | None = None) -> None:
         self.saved_at = time.monotonic()
         if not self.main:
             return
         facts = {
             "step": self.done,
-            "seconds": self.seconds,
+            "seconds": self.clock.seconds,
             "averages": self.averages.sums,
             "recipe": self.recipe.fields(),
             "data": self.photos.identity,
@@ -402,7 +425,7 @@ class Trainer:
             class_names=self.photos.class_names,
             steps=self.done,
             images=self.done * self._images_per_step(),
-            minutes=round(self.seconds / 60, 1),
+            minutes=round(self.clock.seconds / 60, 1),
             machine=f"{self.accelerator.device.type}, {torch.get_num_threads()} threads, {platform.machine()}",
             metrics=metrics or {},
             tile_overlap_px=self._tile_overlap() if overlap else Card().tile_overlap_px,
@@ -481,11 +504,18 @@ class Trainer:
         if tensors and any(critic.pool for critic in self.step.critics.values()):
             log.warning("the replay pool of the first process is taken up by all: not the run it would have been")
 
+    def _best_so_far(self) -> Best | None:
+        if not self.recipe.train.keep_best:
+            return None
+        if not self.photos.validation:
+            raise UserError("train.keep_best: nothing is held out to find the best on: raise data.validation_share")
+        return Best(self.out / "best.safetensors", self.recipe.task.main_metric) if self.main else None
+
     def _prepare_folder(self) -> None:
         if self.main:
             write_text(self.out / "recipe.yaml", self.recipe.to_yaml())
             (self.out / "samples").mkdir(exist_ok=True)
-        self.accelerator.init_trackers("tensorboard")
+        self.board.open()
 
     def _open_data(self) -> Photos:
         recipe = self.recipe
@@ -544,9 +574,7 @@ def _players(recipe: Recipe, accelerator: Accelerator) -> Game[Any]:
 def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=True)  # a process may train one recipe after another
     chosen = pick_device(device)
-    on_cpu = (
-        chosen.type == "cpu"
-    )  # also where `auto` finds nothing else: Accelerate must know, or it starts no processes
+    on_cpu = chosen.type == "cpu"  # so found by `auto` too: without the word, Accelerate joins no processes on a CPU
     check_processes(chosen)
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)  # a single process of Accelerate's runs on the current one
@@ -566,7 +594,7 @@ _FREE = {
     "data": ("path", "terms", "cache_mb", "workers"),
     "train": (
         *("steps", "init", "init_partial", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes"),
-        "on_trouble",
+        *("on_trouble", "keep_best"),
         *_MENDING["train"],
     ),
     "adversarial": _MENDING["adversarial"],
