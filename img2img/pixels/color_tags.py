@@ -20,6 +20,7 @@ _SRGB_XY = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # white, red, green, blu
 _ADOBE_XY = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 _HDR = {16: "PQ", 18: "HLG"}
 _UNSPECIFIED = 2
+_PQ_WHITE, _HLG_WHITE = 203 / 10_000, 0.265  # diffuse white in their linear light (ITU-R BT.2408, table 1)
 
 # ITU-T H.273 table 2, in cHRM's order.
 _PRIMARIES: dict[int, tuple[float, ...]] = {
@@ -88,7 +89,8 @@ def _by_cicp(data: bytes | None) -> ColorDescription | None:
 def _hdr(cicp: tuple[int, int, int, int], name: str) -> ColorDescription:
     """PQ and HLG say how bright a light is: their numbers are worked on as they are, and called so again."""
     colorants = colorants_of(_PRIMARIES.get(cicp[0], _SRGB_XY))
-    curve = icc.sampled(_pq if name == "PQ" else _hlg)
+    to_light, white = (_pq, _PQ_WHITE) if name == "PQ" else (_hlg, _HLG_WHITE)
+    curve = icc.sampled(lambda x: np.minimum(to_light(x) / white, 1))  # for programs that do not know the cicp tag
 
     def made(grey: bool) -> bytes:
         return icc.grey_profile(name, curve) if grey else icc.rgb_profile(name, (curve,) * 3, colorants, cicp)

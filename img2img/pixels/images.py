@@ -30,6 +30,7 @@ from img2img.pixels.metadata import (
     Chunks,
     Metadata,
     icc_space,
+    jp2_profile,
     orientation_of,
     read_metadata,
     resized_exif,
@@ -360,6 +361,8 @@ def _opened(path: PathLike) -> Iterator[Image.Image]:
                 raise UserError("has no pixels")
             if image.format != "TIFF":  # metadata may follow the pixels; a TIFF forgets its orientation when loaded
                 image.load()
+            if image.format == "JPEG2000" and (profile := jp2_profile(Path(path))):
+                image.info["icc_profile"] = profile
             yield image
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -431,9 +434,9 @@ def _assembled(decoded: codecs.Decoded, turn: int, meta: Metadata, kind: str) ->
 
 
 def _range_note(rgb: np.ndarray) -> tuple[str, ...]:
-    if rgb.dtype != np.float32 or rgb.max() <= 1:
+    if rgb.dtype != np.float32 or (rgb.min() >= 0 and rgb.max() <= 1):
         return ()
-    return (f"holds values up to {rgb.max():.4g}: what is above 1 (white) is cut off where it is worked on",)
+    return (f"holds values from {rgb.min():.3g} to {rgb.max():.3g}: beyond 0 to 1 they are cut off where worked on",)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -520,6 +523,7 @@ def _options(kind: str, photo: Photo, quality: int) -> dict[str, Any]:
         "WEBP": {"lossless": True, "exact": True} if lossless else {"quality": quality},
         "AVIF": {"quality": quality, "subsampling": "4:4:4"},
         "ICO": {"sizes": [photo.size]},
+        "QOI": {"colorspace": "sRGB"},  # Pillow would call it linear
     }.get(kind, {})
 
 

@@ -129,6 +129,16 @@ def nclx_chunks(path: Path) -> Chunks:
     return ((b"cICP", bytes((primaries, transfer, 0, 1))),) if max(primaries, transfer) < 256 else ()
 
 
+def jp2_profile(path: Path) -> bytes | None:
+    """The ICC profile in a JPEG 2000 file's color box, which Pillow leaves alone."""
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+    at = head.find(b"colr", 0, head.find(b"jp2c"))  # boxes: length, name, content; the pixels' one comes last
+    if at < 8 or head[at + 4] not in (2, 3):  # 1: sRGB, grey or sYCC by number, which Pillow knows
+        return None
+    return head[at + 7 : at - 4 + int.from_bytes(head[at - 4 : at], "big")]
+
+
 def _chunks_of_info(info: dict[Any, Any]) -> Chunks:
     """Of a Pillow image that is no file any more."""
     found: list[tuple[bytes, bytes]] = []

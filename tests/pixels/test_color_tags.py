@@ -288,6 +288,42 @@ def test_an_avif_says_its_colors_in_a_box(tmp_path: Path) -> None:
     assert chunks_of(tmp_path / "b.png")[b"cICP"] == bytes((1, 8, 0, 1))
 
 
+def test_a_jpeg_2000_brings_its_profile(tmp_path: Path) -> None:
+    Image.fromarray(np.full((16, 16, 3), 107, np.uint8)).save(tmp_path / "a.jp2")
+    content, profile = (tmp_path / "a.jp2").read_bytes(), rgb_profile("linear")
+    at, header = content.find(b"colr"), content.find(b"jp2h")
+    box = b"colr" + bytes((2, 0, 0)) + profile
+    (size,) = struct.unpack_from(">I", content, header - 4)
+    grown = struct.pack(">I", size + len(box) + 4 - 15)  # by number, the box has 15 bytes
+    content = (
+        content[: header - 4]
+        + grown
+        + content[header : at - 4]
+        + struct.pack(">I", len(box) + 4)
+        + box
+        + content[at + 11 :]
+    )
+    (tmp_path / "b.jp2").write_bytes(content)
+    assert read_photo(tmp_path / "a.jp2").icc is None
+    assert read_photo(tmp_path / "b.jp2").icc == profile
+    assert seen(tmp_path / "b.jp2").mean() * 255 == pytest.approx(173, abs=0.6)
+
+
+def test_a_qoi_is_said_to_be_srgb(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.qoi", Photo(np.full((16, 16, 3), 107, np.uint8)))
+    assert (tmp_path / "a.qoi").read_bytes()[13] == 0
+
+
+def test_programs_that_know_no_cicp_tag_see_pq_white_as_white(tmp_path: Path) -> None:
+    """58 % of PQ's range are 203 cd/m², diffuse white; of HLG's it is 75 %."""
+    for transfer, level in ((16, 0.58), (18, 0.75)):
+        color = described(None, ((b"cICP", bytes((1, transfer, 0, 1))),))
+        assert color.made is not None
+        pixels = np.full((4, 4, 3), round(level * 255), np.uint8)
+        assert through_littlecms(pixels, color.made(False)).min() >= 250
+        assert 40 < through_littlecms(pixels // 2, color.made(False)).max() < 200
+
+
 def exif_of(space: int | None, rule: str | None) -> bytes:
     exif = Image.Exif()
     exif[0x010F] = "ACME"

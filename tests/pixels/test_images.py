@@ -190,7 +190,7 @@ def test_floating_point_tiffs_are_read_and_stay_so(tmp_path: Path, stored: type,
     photo = read_photo(tmp_path / "a.tif")
     assert (photo.rgb.dtype, photo.size, photo.icc) == (np.float32, (9, 14), SRGB)
     assert photo.is_grey == (channels == 1)
-    assert any("above 1" in note for note in photo.notes)
+    assert any("beyond 0 to 1" in note for note in photo.notes)
     write_photo(tmp_path / "b.tif", photo)
     again = read_photo(tmp_path / "b.tif")
     np.testing.assert_array_equal(again.rgb, photo.rgb)
