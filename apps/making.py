@@ -57,6 +57,7 @@ def make(
     started, path = time.monotonic(), model_path(name)
     with plain_words(path), service.jobs.running(Owner(user, tab)) as stop:
         ready = _loaded(path, path.stat().st_mtime_ns)
+        _check_size(service, ready, wish)
 
         def heard(done: int) -> None:
             if stop.is_set():
@@ -78,6 +79,17 @@ def make(
     with Image.open(grid) as picture:
         shown = _enlarged(picture, folder / "shown.png", MOST_PX)
     return Made(ready.name, grid, shown, _names(ready, wish), time.monotonic() - started, each)
+
+
+def _check_size(service: Service, model: Model, wish: Wish) -> None:
+    """The limit that holds for photos holds for what is made of noise."""
+    side, limit = getattr(model.task, "size_px", 0), service.settings.max_megapixels
+    megapixels = wish.count * side**2 / 1e6
+    if megapixels > limit:
+        raise UserError(
+            f"{wish.count} pictures of {side} px would be {megapixels:.1f} megapixels, "
+            f"more than the {limit:g} allowed here: make fewer at once"
+        )
 
 
 def header_of(service: Service, model: str, user: str | None) -> Header | None:

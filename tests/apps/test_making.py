@@ -71,6 +71,13 @@ def test_too_many_unknown_classes_and_models_are_refused(service: Service) -> No
             make(service, model, wish)
 
 
+def test_the_limit_of_megapixels_holds_for_grids(service: Service) -> None:
+    small = Service(Settings(max_megapixels=0.01), service.workspace, service.models)
+    with pytest.raises(UserError, match=r"more than the 0\.01 allowed here: make fewer"):
+        make(small, "own/clothes", Wish(40))
+    assert len(make(small, "own/clothes", Wish(39)).names) == 39
+
+
 def test_stop_ends_it_after_a_batch(service: Service) -> None:
     heard: list[tuple[int, int]] = []
 

@@ -596,6 +596,8 @@ def done(page: Any, name: str) -> None:
 
 def settled(page: Any, parts: list[str]) -> list[float]:
     """Where things are once nothing moves any more: pictures loaded, no message on its way in."""
+    for part in parts:
+        page.locator(part).first.wait_for()
     return list(page.evaluate(_SETTLED, parts))
 
 
