@@ -14,15 +14,20 @@ from itertools import pairwise
 from statistics import fmean, median, pstdev
 from typing import Any, Literal
 
+from img2img.errors import UserError
 from img2img.losses.adversarial import Adversarial
 from img2img.losses.objectives import OBJECTIVES, Kind, Objective
+from img2img.recipe import Recipe
 from img2img.tasks.baseline import SHARES, goodness, higher_is_better
+from img2img.training.remedies import remedy_for
 
 Row = Mapping[str, Any]
 Severity = Literal["mild", "clear", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("mild", "clear", "severe")
 Grades = tuple[float, float, float]  # where mild, clear and severe begin; falling where less is worse
 
+ENOUGH = 8  # validated samples from which it can be told how varied outputs are
+LEAST_STEPS = 500  # of a run whose game is judged by where it ends: a few hundred steps end in the middle of it
 WINDOW = 8  # rows that count as now: fewer are noise, and the first of a run are no steady state
 SETTLED = 0.25  # part of a run before which poor outputs are no sickness but the beginning
 NOT_A_NUMBER = "not a number"
@@ -39,6 +44,7 @@ class Diagnosis:
     numbers: str
     remedy: str
     score: float
+    overrides: tuple[str, ...] = ()  # the remedy as changes `key.path=value` that the run's recipe takes
 
     @property
     def line(self) -> str:
@@ -62,16 +68,24 @@ class Facts:
     clipped: bool = False  # G's gradients: their spikes do no harm
     modes: int | None = None  # of the data, where they are counted
     d_alone: bool = False  # G has no other loss: what it learned, it learned from D
+    noisy: int = 0  # the step until which D is held back by falling noise
+    recipe: Recipe | None = None  # on which remedies are tried; without it they are told in words alone
 
     @classmethod
-    def of(cls, recipe: Mapping[str, Any]) -> Facts:
-        """The facts of a resolved recipe's fields."""
-        steps, played = recipe["train"]["steps"], recipe.get("adversarial")
-        clipped, modes = recipe["train"].get("clip_norm") is not None, recipe.get("task", {}).get("modes")
+    def of(cls, fields: Mapping[str, Any], recipe: Recipe | None = None) -> Facts:
+        """The facts of a resolved recipe's fields; the recipe itself is read where its task is at hand."""
+        steps, played = fields["train"]["steps"], fields.get("adversarial")
+        known = {
+            "clipped": fields["train"].get("clip_norm") is not None,
+            "modes": fields.get("task", {}).get("modes"),
+            "recipe": recipe or _recipe_of(fields),
+        }
         if not played:
-            return cls(steps, clipped=clipped, modes=modes)
+            return cls(steps, **known)
         a = Adversarial.model_validate(played)
-        return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, clipped, modes, not recipe.get("losses", True))
+        noisy = round(a.instance_noise_until * steps) if a.instance_noise > a.instance_noise_floor else 0
+        alone = not fields.get("losses", True)
+        return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, **known, d_alone=alone, noisy=noisy)
 
     @property
     def played(self) -> type[Objective] | None:
@@ -88,6 +102,14 @@ class Facts:
         if name == "modes_covered" and self.modes:
             return self.modes
         return 1.0 if name.endswith(SHARES) else math.inf
+
+
+def _recipe_of(fields: Mapping[str, Any]) -> Recipe | None:
+    """The recipe, where its task is installed: none of the code that a run's folder names is run."""
+    try:
+        return Recipe.parse(dict(fields), trusted=False)
+    except UserError:
+        return None
 
 
 class Chart:
@@ -116,6 +138,37 @@ class Chart:
         if recovering and self.step < self.facts.steps:
             return None
         return min(before, last) if high_is_bad else max(before, last)
+
+    def final(self, name: str, group: str = "vitals") -> float | None:
+        """The better of the last two of what is better the higher it is; None while it may still become better.
+
+        That is until the end of the run, or past its noise as soon as a quarter of the run has brought less than a
+        tenth: good games find the data's modes late, and go on sharpening them.
+        """
+        values = self._series(name, group) if self.facts.steps >= LEAST_STEPS else ()
+        seen = [(step, v) for step, v in values if step > max(self.since, self.facts.noisy, SETTLED * self.facts.steps)]
+        if len(seen) < 2:
+            return None
+        best = max(seen[-2][1], seen[-1][1])
+        before = [v for step, v in seen if step <= self.step - SETTLED * self.facts.steps]
+        ended = self.step >= self.facts.steps
+        return best if ended or (before and best < 1.1 * max(before)) else None
+
+    @property
+    def count(self) -> int | None:
+        """How many samples were validated; None where a log does not say."""
+        counts = [int(row["vitals"]["count"]) for row in self.rows if "count" in (row.get("vitals") or {})]
+        return counts[-1] if counts else None
+
+    @property
+    def few(self) -> bool:
+        """Too few samples were validated to say how varied outputs are."""
+        return self.count is not None and self.count < ENOUGH
+
+    @property
+    def noisy(self) -> bool:
+        """D is still held back by noise, on purpose; noise for more than half of a run is judged like any other."""
+        return self.step < min(self.facts.noisy, self.facts.steps / 2)
 
     @property
     def settled(self) -> bool:
@@ -174,17 +227,19 @@ def discriminator_winning(chart: Chart) -> Diagnosis | None:
     share = max(fmean(losses), 1e-6) / level if level and losses else 1.0
     # A tenth of the loss of a blind D: G's samples are told apart with 95 % certainty. Gradients may fall 30-fold as
     # pictures get better; a critic's gradient may do so without harm, and only its disappearance counts.
-    grade = (
-        _grade(1 / share, (10, 30, 100)),
-        _grade(faded, (1e3, 1e4, 1e5) if facts.played and facts.played.critic else (30, 100, 1e3)),
-    )
+    critic = facts.played is not None and facts.played.critic
+    evidence = {
+        f"its loss is {share:.2g} of a blind one's": _grade(1 / share, (10, 30, 100)),
+        f"its gradient to G has fallen {faded:.3g}-fold from its highest": _grade(
+            faded, (1e3, 1e4, 1e5) if critic else (30, 100, 1e3)
+        ),
+    }
     return _diagnosis(
         chart,
         "discriminator winning",
-        _worst(*grade),
-        f"D tells {fmean(accuracy):.1%} of the pairs apart, its loss is {share:.2g} of a blind one's, "
-        f"and its gradient to G has fallen {faded:.3g}-fold from its highest",
-        "Lower adversarial.lr, set adversarial.instance_noise=0.1, or give G more steps",
+        _worst(*evidence.values()),
+        f"D tells {fmean(accuracy):.1%} of the pairs apart, and {_shown(evidence)}",
+        "discriminator winning",
         max(1 / share, faded),
     )
 
@@ -192,7 +247,7 @@ def discriminator_winning(chart: Chart) -> Diagnosis | None:
 def discriminator_blind(chart: Chart) -> Diagnosis | None:
     """D never learned to tell real from made, or is wrong more often than right."""
     accuracy, now = chart.all("d_accuracy"), chart.now("d_accuracy")
-    if not now or not chart.settled or chart.facts.reconstructs:
+    if not now or not chart.settled or chart.facts.reconstructs or chart.noisy:  # held back on purpose
         return None
     best = max(fmean(accuracy[i : i + WINDOW]) for i in range(len(accuracy) - WINDOW + 1))
     # Made ones are bad at first, and a D that sees anything tells 0.57 of them apart; later ½ is what one hopes for.
@@ -200,14 +255,15 @@ def discriminator_blind(chart: Chart) -> Diagnosis | None:
     never = _grade(best, (0.55, 0.535, 0.525)) if len(accuracy) >= 4 * WINDOW and not chart.taught() else None
     # At ½ the game is even; below a third D points the wrong way, and G follows, unless D is coming round by itself.
     recovering = fmean(now) > 1.1 * fmean(accuracy[-2 * WINDOW : -WINDOW] or now)
-    fooled = None if recovering else _grade(fmean(now), (0.33, 0.2, 0.05))
+    # Nor is it a sickness where G has learned the data all the same.
+    fooled = None if recovering or chart.taught() else _grade(fmean(now), (0.33, 0.2, 0.05))
     said = f"at its best it told {best:.0%} of the pairs apart" if never else "it ranks made ones above real ones"
     return _diagnosis(
         chart,
         "discriminator blind",
         _worst(never, fooled),
         f"D tells {fmean(now):.1%} of the pairs apart (50 % is guessing); {said}",
-        "Raise adversarial.lr or d_steps, lower label_noise and instance_noise, or widen the discriminator",
+        "discriminator blind",
         min(best, fmean(now)),
     )
 
@@ -218,15 +274,19 @@ def loss_spikes(chart: Chart) -> Diagnosis | None:
     spikes = {name: _spike(chart, name) for name in watched}
     name = max(spikes, key=lambda n: spikes[n])
     accuracy = chart.now("d_accuracy")
-    swing = pstdev(accuracy) if accuracy and not chart.facts.reconstructs else 0.0
+    swing = _swing(accuracy) if accuracy and not chart.facts.reconstructs else 0.0
     # Healthy steps reach 10 times the usual gradient; 0.29 is the deviation of an accuracy drawn at random.
-    grade = _worst(_grade(spikes[name], (20, 50, 200)), _grade(swing, (0.25, 0.33, 0.4)))
+    spike, swings = _grade(spikes[name], (20, 50, 200)), _grade(swing, (0.25, 0.33, 0.4))
+    evidence = {
+        f"the highest {name} is {spikes[name]:.3g} times the usual one": spike,
+        f"D's accuracy varies by ±{swing:.2f}": swings,
+    }
     return _diagnosis(
         chart,
         "loss spikes",
-        grade,
-        f"the highest {name} is {spikes[name]:.3g} times the usual one, D's accuracy varies by ±{swing:.2f}",
-        "Lower train.lr, set train.clip_norm=1, raise train.batch_size, or set adversarial.r1=1",
+        _worst(spike, swings),
+        _shown(evidence),
+        f"spikes of {name[0].upper()}" if spike and spike == _worst(spike, swings) else "swings",
         max(spikes[name] / 20, swing / 0.25),
     )
 
@@ -247,31 +307,67 @@ def fooling_with_garbage(chart: Chart) -> Diagnosis | None:
         "fooling D with garbage",
         _grade(fall, (4, 10, 30)),
         f"G's adversarial loss fell from {fmean(losses[:third]):.3g} to {fmean(losses[-third:]):.3g}, D tells "
-        f"{fmean(accuracy):.1%} of the pairs apart, and validation is hardly better than doing nothing",
-        "Strengthen D (adversarial.lr, d_steps, a wider discriminator) or lower adversarial.weight",
+        f"{fmean(accuracy):.1%} of the pairs apart, and validation is hardly better than a trivial answer",
+        "fooling D with garbage",
         fall,
     )
 
 
 def mode_collapse(chart: Chart) -> Diagnosis | None:
     """Outputs differ less than targets do, or leave parts of the data out."""
-    diversity, coverage, fidelity = (chart.vital(name) for name in ("diversity", "coverage", "fidelity"))
+    if chart.noisy:  # samples spread out late, as the noise that hides the modes from D falls
+        return None
+    diversity = None if chart.few else chart.vital("diversity")
+    coverage, fidelity, modes = chart.vital("coverage"), chart.vital("fidelity"), chart.facts.modes
     if (fidelity or 0) < 0.2:  # garbage covers nothing either, and its sickness is another
         coverage = None
+    found = chart.final("modes_covered", "validation") if modes else None
     # Blurred outputs still differ 0.8 as much as their targets, and regression without a discriminator half as much
     # where it cannot know; one of eight modes missing costs coverage 0.12.
     played = chart.facts.kind is not None
     grades = (0.6, 0.4, 0.2) if played else (0.4, 0.25, 0.1)
-    covered = "" if coverage is None else f", and {coverage:.0%} of the real samples have made ones around them"
-    company = "raise adversarial.gamma" if chart.facts.reconstructs else "set discriminator.minibatch_discrimination"
-    noisier = f"Set adversarial.instance_noise=0.1, {company}, or use wgan_gp"
+    share = None if found is None or not modes or modes < 2 else found / modes
+    evidence = {
+        f"outputs differ {diversity or 0:.2f} times as much as targets do": _grade(diversity, grades),
+        f"{coverage or 0:.0%} of the real samples have made ones around them": _grade(coverage, (0.5, 0.3, 0.1)),
+        f"{found or 0:.0f} of {modes} modes are covered": _grade(share, (0.7, 0.55, 0.3)),
+    }
     return _diagnosis(
         chart,
         "mode collapse",
-        _worst(_grade(diversity, grades), _grade(coverage, (0.5, 0.3, 0.1))),
-        f"outputs differ {diversity or 0:.2f} times as much as targets do{covered}",
-        noisier if played else "Train longer, look whether the input tells the target, or add an adversarial part",
-        min(diversity or 0, 1.0 if coverage is None else coverage),
+        _worst(*evidence.values()),
+        _shown(evidence),
+        "mode collapse" if played else "mode collapse without a game",
+        min(value for value in (diversity, coverage, share, 1.0) if value is not None),
+    )
+
+
+def low_fidelity(chart: Chart) -> Diagnosis | None:
+    """Made samples lie where no real ones are, however varied they are."""
+    fidelity = chart.final("fidelity")
+    # Healthy rings end above 0.5; of pictures, whose thumbnails lie on a few axes, only the worst are judged so.
+    grades = (0.4, 0.3, 0.2) if chart.facts.modes else (0.1, 0.05, 0.02)
+    return _diagnosis(
+        chart,
+        "low fidelity",
+        _grade(fidelity, grades),
+        f"{fidelity or 0:.0%} of the made samples lie among real ones",
+        "low fidelity",
+        fidelity or 0,
+    )
+
+
+def excess_diversity(chart: Chart) -> Diagnosis | None:
+    """Outputs are scattered far more widely than targets are."""
+    diversity = None if chart.few else chart.vital("diversity", high_is_bad=True)
+    # Healthy games begin up to twice as widely scattered as the data.
+    return _diagnosis(
+        chart,
+        "excess diversity",
+        _grade(diversity, (2.5, 4.0, 8.0)),
+        f"outputs differ {diversity or 0:.2f} times as much as targets do",
+        "excess diversity",
+        diversity or 0,
     )
 
 
@@ -284,7 +380,7 @@ def input_ignored(chart: Chart) -> Diagnosis | None:
         "input ignored",
         _grade(own, (0.92, 0.95, 0.975)),
         f"an output is {own or 0:.2f} times as far from its own target as from those of other inputs (1: input unused)",
-        "Let D see the input (adversarial.sees=[condition]), weigh the first loss higher, or lower adversarial.weight",
+        "input ignored",
         own or 0,
     )
 
@@ -300,7 +396,7 @@ def overfitting(chart: Chart) -> Diagnosis | None:
         "overfitting",
         _grade(gap, (2, 4, 7)),
         f"since its best validation, {name} on training photos and on photos held out have gone {gap:.1f} dB apart",
-        "More photos, fewer train.steps, more augmentation (data.rotate, data.resize_px), or a smaller generator",
+        "overfitting",
         gap,
     )
 
@@ -314,7 +410,7 @@ def checkerboard(chart: Chart) -> Diagnosis | None:
         "checkerboard",
         _grade(energy, (5, 12, 30)),
         f"outputs have {energy or 0:.3g} times the energy of targets at the grid of the upsampling",
-        "Set generator.upsampling=resize, or train longer with more weight on the first loss",
+        "checkerboard",
         energy or 0,
     )
 
@@ -324,8 +420,7 @@ def not_a_number(chart: Chart) -> Diagnosis | None:
     error = next((str(row["error"]) for row in reversed(chart.rows) if "error" in row), None)
     bad = [k for row in chart.rows[-WINDOW:] for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
     said = error or (f"{bad[0]} is not finite" if bad else None)
-    remedy = "Lower train.lr, set train.clip_norm=1, or set train.precision=fp32, and --resume"
-    return _diagnosis(chart, NOT_A_NUMBER, "severe" if said else None, said or "", remedy, 1.0)
+    return _diagnosis(chart, NOT_A_NUMBER, "severe" if said else None, said or "", NOT_A_NUMBER, 1.0)
 
 
 def exploding_gradients(chart: Chart) -> Diagnosis | None:
@@ -338,7 +433,7 @@ def exploding_gradients(chart: Chart) -> Diagnosis | None:
         "exploding gradients",
         _grade(growth[name], (100, 1e3, 1e4)),
         f"{name} is {growth[name]:.3g} times what it was at the beginning",
-        "Lower train.lr, set train.clip_norm=1 or adversarial.r1=1, or set discriminator.spectral",
+        f"exploding gradients of {name[0].upper()}",
         growth[name],
     )
 
@@ -352,7 +447,7 @@ def dead_outputs(chart: Chart) -> Diagnosis | None:
         "dead outputs",
         _grade(dead, (0.1, 0.4, 0.8)),
         f"{dead or 0:.0%} of the outputs are one even colour",
-        "Lower train.lr, look at generator.norm and at the data, or start again with another seed",
+        "dead outputs",
         dead or 0,
     )
 
@@ -366,7 +461,7 @@ def saturated_outputs(chart: Chart) -> Diagnosis | None:
         "saturated outputs",
         _grade(stuck, (0.1, 0.3, 0.6)),
         f"{stuck or 0:.0%} more of the output values lie at 0 or 1 than of the targets'",
-        "Lower train.lr and adversarial.weight; look whether targets are in [0,1]",
+        "saturated outputs",
         stuck or 0,
     )
 
@@ -386,7 +481,7 @@ def wrong_range(chart: Chart) -> Diagnosis | None:
         "wrong data range",
         grade,
         f"the {side} values reach from {low:.3g} to {high:.3g}, and pictures are in 0 to 1",
-        "Divide by 255 (or add 1 and halve) once, in the task's make_pair",
+        "wrong data range",
         max(high - low, 0),
     )
 
@@ -399,6 +494,8 @@ RULES: tuple[Rule, ...] = (
     discriminator_blind,
     fooling_with_garbage,
     mode_collapse,
+    low_fidelity,
+    excess_diversity,
     input_ignored,
     overfitting,
     dead_outputs,
@@ -419,7 +516,17 @@ def verdict(rows: Sequence[Row], facts: Facts | None = None) -> str:
     if not measured:
         return "Too early to tell: nothing was validated yet."
     mild = f" Keep an eye on: {found[0].name} ({found[0].numbers})." if found else ""
-    return f"{_standing(measured[-1], facts or Facts())}{mild}"
+    return f"{_standing(measured[-1], facts or Facts())}{mild}{_unjudged(Chart(rows, facts or Facts()))}"
+
+
+def _unjudged(chart: Chart) -> str:
+    """What so few validated samples cannot tell, said rather than guessed."""
+    if not chart.few:
+        return ""
+    photos = f"{chart.count} validation photos are" if chart.count != 1 else "1 validation photo is"
+    return (
+        f" {photos} too few to judge how varied outputs are: {ENOUGH} do (more photos, a larger data.validation_share)."
+    )
 
 
 def _standing(row: Row, facts: Facts) -> str:
@@ -443,9 +550,18 @@ def answer_of(row: Row, metric: str) -> str:
 
 
 def _diagnosis(
-    chart: Chart, name: str, severity: Severity | None, numbers: str, remedy: str, score: float
+    chart: Chart, name: str, severity: Severity | None, numbers: str, helped_by: str, score: float
 ) -> Diagnosis | None:
-    return Diagnosis(name, severity, chart.step, numbers, remedy, score) if severity else None
+    """The finding, if there is one, with the first remedy of `helped_by` in REMEDIES that this run's recipe takes."""
+    if severity is None:
+        return None
+    remedy = remedy_for(helped_by, chart.facts.recipe)
+    return Diagnosis(name, severity, chart.step, numbers, remedy.line, score, remedy.overrides)
+
+
+def _shown(evidence: Mapping[str, Severity | None]) -> str:
+    """The numbers that are bad: what was not measured, or is as it should be, is no evidence."""
+    return ", and ".join(words for words, severity in evidence.items() if severity)
 
 
 def _grade(value: float | None, grades: Grades) -> Severity | None:
@@ -470,6 +586,14 @@ def _spike(chart: Chart, name: str) -> float:
     usual, first = chart.now(name), chart.all(name)[:WINDOW]
     peaks = chart.now(name, "peaks") or usual
     return max(peaks) / max(median(usual), *first, 1e-12) if usual and len(chart.all(name)) > WINDOW else 0.0
+
+
+def _swing(values: Sequence[float]) -> float:
+    """Deviation from the straight line through values: a game that turns for good is no swing."""
+    middle, count = fmean(values), len(values)
+    places = [place - (count - 1) / 2 for place in range(count)]
+    slope = sum(p * v for p, v in zip(places, values, strict=True)) / sum(p * p for p in places)
+    return pstdev(v - middle - slope * p for p, v in zip(places, values, strict=True))
 
 
 def _growth(chart: Chart, name: str) -> float:

@@ -246,8 +246,8 @@ class Trainer:
 
     def _tell(self, found: list[Diagnosis]) -> None:
         for diagnosis in found:
-            if not told_before(diagnosis, self._rows()):
-                log.warning("step %d: %s", diagnosis.step, diagnosis.line)
+            before = told_before(diagnosis, self._rows())
+            log.warning("step %d: %s%s", diagnosis.step, diagnosis.line, f" (it was {before})" if before else "")
             self._say(**row_of(diagnosis))
             self.board.numbers({"doctor": diagnosis.line}, step=self.done)
 

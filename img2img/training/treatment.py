@@ -26,7 +26,8 @@ class Treatment:
     """Looks at the rows of a run whenever one is added, and acts as the recipe says; the same in every process."""
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
-        self.facts, self.on_trouble, self.accelerator = Facts.of(recipe.fields()), recipe.train.on_trouble, accelerator
+        self.facts, self.on_trouble = Facts.of(recipe.fields(), recipe), recipe.train.on_trouble
+        self.accelerator = accelerator
 
     def news(self, rows: Sequence[Row]) -> list[Diagnosis]:
         """What is wrong now and not in the log yet, or only in a milder form."""
@@ -66,15 +67,17 @@ class Treatment:
         return shared.tolist()
 
 
-def told_before(diagnosis: Diagnosis, rows: Sequence[Row]) -> bool:
-    """Whether the log holds the diagnosis in any form."""
-    return any(row.get("diagnosis") == diagnosis.name for row in rows)
+def told_before(diagnosis: Diagnosis, rows: Sequence[Row]) -> str | None:
+    """The form in which the log holds the diagnosis last, if it does."""
+    told = [row["severity"] for row in rows if row.get("diagnosis") == diagnosis.name and "severity" in row]
+    return told[-1] if told else None
 
 
 def row_of(diagnosis: Diagnosis) -> dict[str, Any]:
     """A diagnosis as a row of the log."""
     d = diagnosis
-    return {"step": d.step, "diagnosis": d.name, "severity": d.severity, "numbers": d.numbers, "advice": d.remedy}
+    advice = {"advice": d.remedy, "overrides": list(d.overrides)}
+    return {"step": d.step, "diagnosis": d.name, "severity": d.severity, "numbers": d.numbers, **advice}
 
 
 def remedy_row(diagnosis: Diagnosis, before: Remedies, after: Remedies) -> dict[str, Any]:

@@ -26,14 +26,14 @@ def vital_signs(condition: Sequence[Tensor], made: Sequence[Tensor], target: Seq
     signs = {**_set_signs(a, b), **ranges(condition, target)}
     if len(a) >= FEW:
         signs |= {"own_input": own_input(a, b)}
-    return signs
+    return signs | {"count": float(len(a))}
 
 
 def noise_signs(made: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, float]:
     """Signs of a set made of noise beside a set of real ones: there is no own input, but fidelity and coverage."""
     most = MOST_POINTS if _are_points(target[0]) else MOST_PICTURES
     a, b = _joined(made, most), _joined(target, most)
-    signs = _set_signs(a, b)
+    signs = _set_signs(a, b) | {"count": float(min(len(a), len(b)))}
     if min(len(a), len(b)) >= 8 * NEIGHBOURS:
         signs |= neighbourhoods(a, b)
     return signs if _are_points(a) else {**signs, **ranges((), target)}

@@ -1,0 +1,227 @@
+"""What helps against a diagnosis: changes of the recipe at hand. Each is tried on the recipe before it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from img2img.recipe import Recipe
+
+SLOWER, FASTER = 1 / 4, 4
+SMALL_BATCH = 16  # below, both players see too little of the data at once
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change in words, and as overrides `key.path=value` of the recipe."""
+
+    words: str
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """Both as one sentence."""
+        return f"{self.words}: set {' '.join(self.overrides)}" if self.overrides else self.words
+
+
+Candidate = Callable[[Recipe], Remedy | None]
+
+
+def remedy_for(sickness: str, recipe: Recipe | None) -> Remedy:
+    """The first remedy that the recipe takes and is changed by; only words where there is none, or no recipe."""
+    last, candidates = REMEDIES[sickness]
+    offered = (candidate(recipe) for candidate in candidates) if recipe else ()
+    return next((r for r in offered if r and recipe and _changes(recipe, r)), Remedy(last))
+
+
+def _changes(recipe: Recipe, remedy: Remedy) -> bool:
+    changed = recipe.changed(remedy.overrides)
+    return changed is not None and changed != recipe
+
+
+def _slower_g(recipe: Recipe) -> Remedy:
+    return Remedy("Lower train.lr", (f"train.lr={recipe.g_optimizer().lr * SLOWER:.3g}",))
+
+
+def _slower_d(recipe: Recipe) -> Remedy | None:
+    return _d_lr(recipe, "Lower adversarial.lr", SLOWER)
+
+
+def _faster_d(recipe: Recipe) -> Remedy | None:
+    return _d_lr(recipe, "Raise adversarial.lr", FASTER)
+
+
+def _d_lr(recipe: Recipe, words: str, factor: float) -> Remedy | None:
+    if recipe.adversarial is None:
+        return None
+    return Remedy(words, (f"adversarial.lr={recipe.d_optimizer().lr * factor:.3g}",))
+
+
+def _both_slower(recipe: Recipe) -> Remedy | None:
+    d, g = _slower_d(recipe), _slower_g(recipe)
+    return Remedy("Lower both rates", (*g.overrides, *d.overrides)) if d else g
+
+
+def _alike(recipe: Recipe) -> Remedy | None:
+    """Two players of which one learns three times as fast as the other meet in the middle."""
+    if recipe.adversarial is None:
+        return None
+    g, d = recipe.g_optimizer().lr, recipe.d_optimizer().lr
+    middle = f"{(g * d) ** 0.5:.3g}"
+    rates = (f"train.lr={middle}", f"adversarial.lr={middle}")
+    return Remedy("Let both learn at one rate", rates) if g > 3 * d else None
+
+
+def _to(words: str, *overrides: str) -> Candidate:
+    return lambda recipe: Remedy(words, overrides)
+
+
+def _clipped(recipe: Recipe) -> Remedy | None:
+    """The generator's gradients alone: the discriminator's are not clipped."""
+    asked = recipe.train.clip_norm is None
+    return Remedy("Clip the generator's gradients", ("train.clip_norm=1",)) if asked else None
+
+
+def _r1(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    return Remedy("Hold D's slope at real pictures", ("adversarial.r1=1",)) if a and not a.penalised else None
+
+
+def _noise(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    none = a is not None and not a.instance_noise and not a.instance_noise_floor
+    return Remedy("Put noise on all that D sees", ("adversarial.instance_noise=0.1",)) if none else None
+
+
+def _less_noise(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    if a is None or not (a.instance_noise or a.instance_noise_floor):
+        return None
+    half = f"{a.instance_noise / 2:.3g}", f"{a.instance_noise_floor / 2:.3g}"
+    return Remedy(
+        "Halve the noise on what D sees",
+        (f"adversarial.instance_noise={half[0]}", f"adversarial.instance_noise_floor={half[1]}"),
+    )
+
+
+def _true_labels(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    return Remedy("Swap no labels", ("adversarial.label_noise=0",)) if a and a.label_noise else None
+
+
+def _wider_d(recipe: Recipe) -> Remedy | None:
+    width = getattr(recipe.discriminator, "width", 0)
+    return Remedy("Widen the discriminator", (f"discriminator.width={2 * width}",)) if width else None
+
+
+def _more_d_steps(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    return Remedy("Give D more steps", (f"adversarial.d_steps={a.rounds + 1}",)) if a else None
+
+
+def _more_g_steps(recipe: Recipe) -> Remedy | None:
+    """`train.steps` counts D's: what D has of them beyond its kind's usual number is lost to G."""
+    a = recipe.adversarial
+    if a is None or a.rounds <= a.played.d_steps:
+        return None
+    return Remedy("Give G more of the steps", (f"adversarial.d_steps={a.played.d_steps}",))
+
+
+def _weaker_word(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    if a is None or not recipe.losses:  # without another loss, only its proportion to nothing would change
+        return None
+    return Remedy("Weigh D's word less", (f"adversarial.weight={a.weight * SLOWER:.3g}",))
+
+
+def _first_loss(recipe: Recipe) -> Remedy | None:
+    if recipe.adversarial is None or not recipe.losses:
+        return None
+    return Remedy("Weigh the first loss higher", (f"losses.0.weight={recipe.losses[0].weight * FASTER:.3g}",))
+
+
+def _larger_batch(recipe: Recipe) -> Remedy | None:
+    size = recipe.train.batch_size
+    more = f"train.batch_size={max(SMALL_BATCH, 4 * size)}"
+    return Remedy("Show more at once", (more,)) if size < SMALL_BATCH else None
+
+
+def _double_batch(recipe: Recipe) -> Remedy:
+    return Remedy("Show more at once", (f"train.batch_size={2 * recipe.train.batch_size}",))
+
+
+def _company(recipe: Recipe) -> Remedy | None:
+    """A discriminator that compares the samples of a batch."""
+    compares = getattr(recipe.discriminator, "minibatch_discrimination", None) == 0 and recipe.train.batch_size > 1
+    return Remedy("Let D compare samples", ("discriminator.minibatch_discrimination=16",)) if compares else None
+
+
+def _spread(recipe: Recipe) -> Remedy | None:
+    compares = getattr(recipe.discriminator, "minibatch_std", None) is False and recipe.train.batch_size > 1
+    return Remedy("Let D see a batch's spread", ("discriminator.minibatch_std=true",)) if compares else None
+
+
+def _wgan_gp(recipe: Recipe) -> Remedy | None:
+    """Its penalty takes samples one by one, which batch norm does not."""
+    if recipe.adversarial is None or recipe.discriminator is None:
+        return None
+    norm = ("discriminator.norm=instance",) if recipe.discriminator.batch_normed else ()
+    return Remedy("Play another game", ("adversarial.kind=wgan_gp", *norm))
+
+
+def _even(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    wanted = a is not None and a.kind == "began" and a.gamma < 1
+    return Remedy("Ask for more diversity", ("adversarial.gamma=1",)) if wanted else None
+
+
+def _sees(recipe: Recipe) -> Remedy | None:
+    a = recipe.adversarial
+    if a is None or "condition" in a.sees:
+        return None
+    return Remedy("Let D see the input", (f"adversarial.sees=[{', '.join((*a.sees, 'condition'))}]",))
+
+
+def _longer(recipe: Recipe) -> Remedy:
+    return Remedy("Train longer", (f"train.steps={2 * recipe.train.steps}",))
+
+
+def _shorter(recipe: Recipe) -> Remedy:
+    return Remedy("More photos, or fewer steps", (f"train.steps={max(1, recipe.train.steps // 2)}",))
+
+
+def _clipped_and_slower(recipe: Recipe) -> Remedy:
+    clip = ("train.clip_norm=1",) if recipe.train.clip_norm is None else ()
+    rates = (_both_slower(recipe) or _slower_g(recipe)).overrides
+    return Remedy("Lower the rates and --resume", (*rates, *clip))
+
+
+_BALANCE = (_larger_batch, _more_g_steps, _alike)
+# Each sickness with what to say where no change of the recipe helps, and the changes in the order of their promise.
+REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
+    "not a number": (
+        "Lower the rates and --resume",
+        (_clipped_and_slower, _to("Compute exactly", "train.precision=fp32")),
+    ),
+    "exploding gradients of G": ("Lower train.lr", (_clipped, _slower_g)),
+    "exploding gradients of D": ("Lower D's rate", (_r1, _slower_d)),
+    "wrong data range": ("Divide by 255 (or add 1 and halve) once, in the task's make_pair", ()),
+    "discriminator winning": ("Lower adversarial.lr", (_slower_d, _noise)),
+    "discriminator blind": ("Raise adversarial.lr", (_less_noise, _true_labels, _faster_d, _wider_d)),
+    "fooling D with garbage": ("Strengthen D", (_faster_d, _more_d_steps, _weaker_word)),
+    "mode collapse": ("Weaken D", (*_BALANCE, _noise, _even, _company, _spread, _wgan_gp, _less_noise, _longer)),
+    "mode collapse without a game": ("Train longer, and look whether the input tells the target", (_longer,)),
+    "low fidelity": ("Train longer", (*_BALANCE, _longer)),
+    "excess diversity": ("Lower the rates", (_both_slower, _longer)),
+    "input ignored": ("Look whether the input tells the target", (_sees, _first_loss, _weaker_word, _longer)),
+    "overfitting": ("More photos", (_to("Mirror the photos", "data.flip=true"), _shorter)),
+    "dead outputs": ("Lower train.lr, and look at the data", (_slower_g,)),
+    "saturated outputs": ("Lower train.lr, and look whether targets are in [0,1]", (_slower_g, _weaker_word)),
+    "checkerboard": (
+        "Train longer",
+        (_to("Enlarge without overlapping kernels", "generator.upsampling=resize"), _first_loss, _longer),
+    ),
+    "spikes of G": ("Lower train.lr", (_clipped, _slower_g)),
+    "spikes of D": ("Lower D's rate", (_r1, _slower_d)),
+    "swings": ("Lower both rates", (_both_slower, _double_batch)),
+}
