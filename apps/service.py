@@ -178,7 +178,7 @@ class Service:
                 self._check_result(seen, request)
                 pieces.expect(seen, request)
                 batch = Batch([str(path)], request, f"{folder}/", None if mask is None else str(mask))
-                result = next(batch.run(pieces))
+                result = next(batch.run(pieces, pieces.planned))
             return result if not result.error else Result(path, error=in_plain_words(result.error, path))
         except UserError as error:
             return Result(path, error=str(error))
@@ -203,9 +203,12 @@ class Pieces:
         """Work out how many tiles each step has, as far as it can be known beforehand."""
         if self.stop.is_set():
             raise Stopped
-        chosen = Plan(_steps(seen, request))
-        self.totals, self.verbs = tile_counts(chosen, seen.size), tuple(step.verb for step in chosen.steps)
+        self.planned(seen.path, Plan(_steps(seen, request)), seen.size)
         self._say(0, 0)
+
+    def planned(self, _: Path, chosen: Plan, size: tuple[int, int]) -> None:
+        """What is really done to the photo, whose models may be others than those expected by name."""
+        self.totals, self.verbs = tile_counts(chosen, size), tuple(step.verb for step in chosen.steps)
 
     def __call__(self, step: int, done: int) -> None:
         if self.stop.is_set():

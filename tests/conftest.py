@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,15 @@ def zoo(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`tiny_zoo` in the place of the shipped models."""
     monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: tiny_zoo)
     return tiny_zoo
+
+
+@pytest.fixture
+def found_zoo(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`tiny_zoo` with a model for photos as they are found besides, in the place of the shipped models."""
+    folder = Path(shutil.copytree(zoo, tmp_path / "zoo"))
+    save_tiny(folder / "denoise_real.safetensors", {"kind": "denoise", "camera_share": 0.7}, _RESTORER)
+    monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: folder)
+    return folder
 
 
 def save_tiny(path: Path, task: dict[str, Any], generator: dict[str, Any]) -> Path:

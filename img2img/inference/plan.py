@@ -86,11 +86,15 @@ def plan(
 ) -> Plan:
     """Steps for a photo: those asked for by task or model, else those whose tasks say that they apply.
 
-    `scale` chooses the enlargement, `detail` in [0,1] mixes models with their crisper half. Raises UserError for
+    `scale` chooses the enlargement, `detail` in [0,1] mixes models with their crisper half. A task asked for by name
+    gets the model for found photos where the photo shows the damage it is for. Raises UserError for
     unknown names, an asked step without a model, a mask nobody uses, or a photo too small.
     """
     asked = asked_steps(tasks, scale, model, detail)
-    made = _automatic(photo, mask, scale, detail) if asked is None else Plan(asked)
+    if asked is None:
+        made = _automatic(photo, mask, scale, detail)
+    else:
+        made = Plan(asked if model is not None else _for_this_photo(asked, photo, mask))
     least = max((_defaults(step.task).minimum_px for step in made.steps), default=0)
     if min(photo.size) < least:
         raise UserError(f"the photo is {photo.size[0]}x{photo.size[1]}: at least {least}x{least} pixels are needed")
@@ -208,6 +212,20 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail:
     if detail is not None and steps and all(step.detail is None for step in steps):
         skipped.append(f"--detail {detail:g} left out: no step has a crisper half to mix with")
     return Plan(tuple(steps), tuple(skipped))
+
+
+def _for_this_photo(steps: Sequence[Step], photo: Photo, mask: np.ndarray | None) -> tuple[Step, ...]:
+    """Steps asked for by name, with models for found photos where the photo has what those were made for."""
+    found = {step.task: default_model(step.task, found_photo=True) for step in steps if _tells_found(step.task)}
+    if all(found.get(step.task, step.model) == step.model for step in steps):
+        return tuple(steps)
+    seen = statistics(photo, mask)
+    wanted = {kind: model for kind, model in found.items() if _defaults(kind).wants_found_model(seen)}
+    return tuple(replace(step, model=wanted.get(step.task, step.model)) for step in steps)
+
+
+def _tells_found(kind: str) -> bool:
+    return task_class(kind, trusted=False).wants_found_model is not Task.wants_found_model
 
 
 def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool = False) -> Step:

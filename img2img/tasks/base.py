@@ -37,7 +37,9 @@ class PhotoStatistics:
     height: int
     has_mask: bool
     tints: int  # 0: no colour at all; 1: one tint throughout (sepia); 2: colours
-    noise_sigma_255: float  # estimated Gaussian σ on the 0-255 scale
+    noise_sigma_255: float  # standard deviation of the noise on the 0-255 scale; 0 where none is told from texture
+    noise_correlated: bool = False  # neighbouring pixels alike: film grain, and what cameras make of sensor noise
+    blockiness_255: float = 0.0  # step across the edges of JPEG's blocks beyond those beside them; 0 without a grid
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,10 @@ class Task(Fields):
     def main_metric(self) -> MainMetric:
         """One of the numbers of `metrics`, or of what a training step adds to them."""
         return MainMetric("psnr_db")
+
+    def wants_found_model(self, photo: PhotoStatistics) -> bool:
+        """Whether a photo this task was asked for by name shows what only models for found photos have learned."""
+        return False
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         """Validation numbers of a batch, RGB in [0,1]."""

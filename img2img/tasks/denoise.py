@@ -13,6 +13,10 @@ from img2img.pixels import degrade
 from img2img.ranges import Ordered
 from img2img.tasks.base import COPIED, PhotoStatistics, Task
 
+LEAST_NOISE_255 = 6.0  # σ of white noise that is worth what denoising takes from the rest
+LEAST_GRAIN_255 = 1.2  # of correlated noise, which is coarser and so seen when weaker
+LEAST_BLOCKS_255 = 2.0  # JPEG of quality 30 shows 1.7 to 4, quality 75 at most 1.5, quality 10 from 3 up
+
 
 class Denoise(Task):
     """Noisy photo in, clean photo out, at the same size."""
@@ -77,6 +81,16 @@ class Denoise(Task):
         return condition + prediction
 
     def applies(self, photo: PhotoStatistics) -> str | None:
-        if photo.noise_sigma_255 < 6:
-            return None
-        return f"it is noisy (σ about {photo.noise_sigma_255:.0f} of 255)"
+        reasons = []
+        if photo.noise_correlated and photo.noise_sigma_255 >= LEAST_GRAIN_255:
+            reasons.append(f"it is grainy (σ about {photo.noise_sigma_255:.0f} of 255)")
+        elif photo.noise_sigma_255 >= LEAST_NOISE_255:
+            reasons.append(f"it is noisy (σ about {photo.noise_sigma_255:.0f} of 255)")
+        if photo.blockiness_255 >= LEAST_BLOCKS_255:
+            reasons.append("the blocks of strong JPEG compression show")
+        return " and ".join(reasons) or None
+
+    def wants_found_model(self, photo: PhotoStatistics) -> bool:
+        """Grain, what cameras make of noise, and blocks: a model of white noise leaves all three."""
+        grainy = photo.noise_correlated and photo.noise_sigma_255 >= LEAST_GRAIN_255
+        return grainy or photo.blockiness_255 >= LEAST_BLOCKS_255

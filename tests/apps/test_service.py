@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from img2img.resources.apps.drawing import brushed, mask_file, sketch_file
@@ -26,6 +27,9 @@ from PIL import Image
 from img2img.errors import UserError
 from img2img.inference.batch import Request, Result
 from img2img.inference.canvas import Canvas
+from img2img.pixels import degrade
+from img2img.pixels.images import read_photo
+from img2img.resources import samples_dir
 
 
 @pytest.fixture
@@ -413,3 +417,18 @@ def test_extended_canvas_keeps_the_slider_aligned(service: Service, upload: Call
     for path in outcome.pair:
         with Image.open(path) as picture:
             assert picture.size == (96 + 24, 96 + 4)
+
+
+def test_grain_goes_to_the_model_for_found_photos_on_every_tab(
+    service: Service, upload: Callable[..., Path], found_zoo: Path
+) -> None:
+    """Asked for by name, as the Denoise tab does and Restore with a step unticked, or not at all."""
+    clean = cv2.resize(read_photo(samples_dir() / "cat.jpg").rgb, (400, 300)).astype(np.float32) / 255
+    grain = degrade.correlated_noise(np.zeros_like(clean), 10, np.random.default_rng(0), 0.8)[..., :1]
+    path = upload(content=png(np.rint((clean + grain).clip(0, 1) * 255).astype(np.uint8)))
+    assert found_zoo.joinpath("denoise_real.safetensors").is_file()
+    assert service.look(path).proposed.models == "denoise_real,super_resolve_x2"
+    assert any("grainy" in word for word in service.look(path).words)
+    assert [result.model for result in service.run([path], Request(("denoise",))).results] == ["denoise_real"]
+    both = service.run([path], Request(("denoise", "colorize"))).results
+    assert [result.model for result in both] == ["denoise_real,colorize"]

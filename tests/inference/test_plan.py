@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from img2img.errors import UserError
 from img2img.inference.pipeline import Options, load
 from img2img.inference.plan import plan, run_plan, tile_counts
+from img2img.pixels import degrade
 from img2img.pixels.images import Photo, quantise, read_photo
 from img2img.resources import inputs_dir, samples_dir
 from img2img.tasks.super_resolve import SMALL_PX
@@ -47,6 +49,47 @@ def test_each_task_says_for_itself_whether_it_applies(clean: Photo) -> None:
     assert "it has no colour and it is small (320×240)" in made.sentence
     mask = np.zeros(clean.rgb.shape[:2], bool)
     assert plan(clean, mask).tasks == "inpaint"
+
+
+def damaged(kind: str, size: tuple[int, int] = (400, 300)) -> Photo:
+    rgb = cv2.resize(read_photo(CLEAN).rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    rng = np.random.default_rng(0)
+    grain = degrade.correlated_noise(np.zeros_like(rgb), 10, rng, 0.8)[..., :1]
+    made = {
+        "grain": rgb + grain,
+        "camera": degrade.jpeg(degrade.correlated_noise(rgb, 10, rng, 0.8), 85),
+        "blocks": degrade.jpeg(rgb, 10),
+        "white": degrade.gaussian_noise(rgb, 20, rng),
+        "clean": rgb,
+    }[kind]
+    return Photo(quantise(made, np.uint8))
+
+
+@pytest.mark.usefixtures("found_zoo")
+@pytest.mark.parametrize(
+    ("kind", "models", "named", "said"),
+    [
+        ("grain", "denoise_real,super_resolve_x2", "denoise_real", "it is grainy (σ about"),
+        ("camera", "denoise_real,super_resolve_x2", "denoise_real", "it is grainy (σ about"),
+        ("blocks", "denoise_real,super_resolve_x2", "denoise_real", "the blocks of strong JPEG compression show"),
+        ("white", "denoise_real,super_resolve_x2", "denoise", "it is noisy (σ about"),
+        ("clean", "super_resolve_x2", "denoise", "it is small"),
+    ],
+)
+def test_grain_and_blocks_go_to_the_model_for_them(kind: str, models: str, named: str, said: str) -> None:
+    """Before enlarging, and also where denoising is asked for by name, alone or with others."""
+    photo = damaged(kind)
+    made = plan(photo)
+    assert made.models == models
+    assert said in made.sentence
+    assert plan(photo, tasks=["denoise"]).models == named
+    assert plan(photo, tasks=["denoise", "colorize"]).models == f"{named},colorize"
+    assert plan(photo, model="denoise").models == "denoise"
+
+
+@pytest.mark.usefixtures("zoo")
+def test_grain_without_a_model_for_it_goes_to_the_one_there_is() -> None:
+    assert plan(damaged("grain"), tasks=["denoise"]).models == "denoise"
 
 
 @pytest.mark.usefixtures("zoo")
@@ -131,14 +174,14 @@ def test_a_mask_nobody_uses_and_a_photo_too_small_are_refused(clean: Photo) -> N
 
 @pytest.mark.usefixtures("zoo")
 def test_steps_chain_in_float_and_end_at_the_photos_depth() -> None:
-    photo = old_photo((40, 30))
+    photo = old_photo((80, 60))
     done = run_plan(plan(photo), photo)
     step = photo
     for name in ("denoise", "colorize"):
         step = load(name).run(step, dtype=np.float32)
     by_hand = load("super_resolve_x2").run(step, dtype=np.uint8)
     assert done.rgb.dtype == np.uint8
-    assert done.size == (80, 60)
+    assert done.size == (160, 120)
     np.testing.assert_array_equal(done.rgb, by_hand.rgb)
     rounded = load("super_resolve_x2").run(load("colorize").run(load("denoise").run(photo)))
     assert (done.rgb != rounded.rgb).any()  # rounding between steps would have been seen
