@@ -155,7 +155,8 @@ def _is_grain(signs: _Signs) -> bool:
     if signs.middle < 2.2 + 3.5 * signs.fineness:
         return signs.fineness < 0.3 and signs.texture < 5.1
     prior = 0.5 * signs.tinted - 1.2 * signs.small  # prints have grain, reduced photos texture
-    return signs.texture < min(3.8 + prior + 2 * signs.correlation, 7.75)
+    most = 7.75 if signs.chroma_share > 0.22 else 6.3 if signs.fineness > 0.2 else 5.2  # cloth is coarse, and one color
+    return signs.texture < min(3.8 + prior + 2 * signs.correlation, most)
 
 
 def _is_strong(signs: _Signs) -> bool:
@@ -166,4 +167,5 @@ def _is_strong(signs: _Signs) -> bool:
     if _WHITE < signs.fineness < 1.15 and signs.texture < (2.7 if signs.small else 4.0):
         return True
     most_texture = (2.7 if signs.small else 3.6) + 1.4 * signs.correlation
-    return signs.texture < most_texture and (signs.reach > 50 or signs.texture < 2.2)
+    everywhere = signs.reach > 50 or signs.texture < 2.2
+    return signs.middle < 25 and signs.texture < most_texture and everywhere

@@ -70,7 +70,7 @@ def test_the_result_lies_beside_the_photo_in_a_format_that_fits(
 
 
 def test_the_tag_is_the_task_asked_for_else_auto(tmp_path: Path, tiny_zoo: Path) -> None:
-    photo = save(tmp_path / "a.png")
+    photo = save(tmp_path / "a.png", (96, 80))
     requests = {
         "denoise": Request(model=str(tiny_zoo / "denoise.safetensors")),
         "super-resolve": Request(tasks=("super-resolve",), scale=4),
