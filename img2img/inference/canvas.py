@@ -86,10 +86,10 @@ def feathered(photo: Photo, filled: Photo, mask: Mask, feather_px: int) -> Photo
     depth, inside = filled.rgb.dtype, weight > 0
 
     def mixed(before: np.ndarray, after: np.ndarray, share: np.ndarray) -> np.ndarray:
-        start = to_float(before)
+        end = to_float(after)  # started from, so that a share of 1 is the fill itself, whatever it hides
         return np.where(
             inside.reshape(share.shape),
-            quantise(start + (to_float(after) - start) * share, depth),
+            quantise(end + (to_float(before) - end) * (1 - share), depth),
             quantise(before, depth),
         )
 

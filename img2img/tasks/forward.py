@@ -64,7 +64,8 @@ def forward(
         rgb = task.follow(rgb, hints)
     if task.finishes_in_srgb:
         return _carried_back(photo, task.finish(seen, rgb, mask), color, holdable=True)
-    return task.finish(photo, _carried_back(photo, rgb, color), mask)
+    own = _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)  # no matter what lay in a hole
+    return task.finish(photo, own, mask)
 
 
 def in_own_numbers(change: Callable[[Tensor], Tensor], photo: Tensor, color: ColorDescription) -> Tensor:
@@ -77,6 +78,12 @@ def _in_srgb(photo: Tensor, color: ColorDescription, *, fitted: bool = False) ->
         return photo
     seen = color.to_srgb(photo.contiguous().cpu().numpy(), channels_first=True, fitted=fitted)
     return torch.from_numpy(seen).to(photo.device)
+
+
+def _from_srgb(rgb: Tensor, color: ColorDescription) -> Tensor:
+    if color.transform is None:
+        return rgb
+    return torch.from_numpy(color.from_srgb(rgb.contiguous().cpu().numpy(), channels_first=True)).to(rgb.device)
 
 
 def _carried_back(photo: Tensor, rgb: Tensor, color: ColorDescription, *, holdable: bool = False) -> Tensor:

@@ -57,6 +57,17 @@ def test_feathering_across_transparency_never_shows_what_was_hidden() -> None:
         assert (made.rgb[:, :12] == 200).all()
 
 
+def test_feathering_floats_shows_nothing_of_what_was_hidden_not_even_by_rounding() -> None:
+    rgb = np.random.default_rng(0).random((*hole().shape, 3), np.float32)
+    clear = Photo(rgb, np.zeros(hole().shape, np.float32))
+    filled = Photo(np.full_like(rgb, 0.3), np.ones(hole().shape, np.float32))
+    other = clear.with_pixels(1 - clear.rgb, clear.alpha)
+    made = [feathered(p, filled, hole(), 6) for p in (clear, other)]
+    visible = made[0].alpha > 0
+    assert visible.sum() > hole().sum()
+    np.testing.assert_array_equal(made[0].rgb[visible], made[1].rgb[visible])
+
+
 def test_feathering_fades_from_fill_to_photo() -> None:
     before, filled = Photo(np.zeros((21, 21, 3), np.uint8)), Photo(np.full((21, 21, 3), 200, np.uint8))
     mask = np.zeros((21, 21), bool)

@@ -157,6 +157,22 @@ def test_a_hole_in_a_color_outside_srgb_is_filled_with_that_color(models: dict[s
     assert np.abs(made.rgb.astype(int) - photo.rgb).max() <= 4
 
 
+@pytest.mark.parametrize("profile", [rgb_profile("adobe"), rgb_profile("linear"), table_profile()])
+def test_what_lay_in_a_hole_has_no_part_in_its_fill(
+    models: dict[str, Model], photos: list[np.ndarray], profile: bytes
+) -> None:
+    """Nor does a number there that its profile's table cannot show."""
+    rgb = photos[0].astype(np.uint16) * 257
+    hole = np.zeros(rgb.shape[:2], bool)
+    hole[20:40, 10:30] = True
+    made = []
+    for color in ([0, 65535, 0], [65535, 0, 30000]):
+        painted = rgb.copy()
+        painted[hole] = color
+        made.append(models["inpaint"].run(Photo(painted, icc=profile), hole).rgb)
+    np.testing.assert_array_equal(*made)
+
+
 def test_statistics_see_srgb(photos: list[np.ndarray]) -> None:
     expected = statistics(Photo(photos[2]))
     for name in ("prophoto", "p3", "adobe", "rec2020"):
