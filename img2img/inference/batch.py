@@ -129,18 +129,18 @@ class Saving:
     def __post_init__(self) -> None:
         if self.format is not None:
             try:
-                output_format(f"x.{self.format}")
+                output_format("x" if "." in self.format.removeprefix(".") else f"x{self.suffix}")
             except UserError:
                 raise UserError(f"--format: unknown '{self.format}'{did_you_mean(self.format, FORMATS)}") from None
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UserError(f"--quality: {self.quality} is not between 1 and 100")
-        if self.quality is not None and self.format and output_format(f"x.{self.format}") not in WITH_QUALITY:
+        if self.quality is not None and self.suffix and output_format(f"x{self.suffix}") not in WITH_QUALITY:
             raise UserError(f"--quality: {self.format} keeps every pixel: leave --quality out, or use --format jpg")
 
     @property
     def suffix(self) -> str | None:
         """The suffix that was asked for, with its dot."""
-        return None if self.format is None else f".{self.format.lower()}"
+        return None if self.format is None else f".{self.format.lower().removeprefix('.')}"
 
 
 @dataclass(frozen=True)
@@ -371,7 +371,7 @@ class Batch:
 
     def _check_file_name(self, name: str) -> None:
         kind, path = output_format(name), Path(name)
-        if self.saving.format and output_format(f"x.{self.saving.format}") != kind:
+        if self.saving.suffix and output_format(f"x{self.saving.suffix}") != kind:
             raise UserError(
                 f"--format: '{self.saving.format}' is not what --output '{name}' says: leave one of them out"
             )

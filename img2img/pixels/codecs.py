@@ -131,7 +131,8 @@ def decode_image(image: Image.Image) -> Decoded:
         image = image.convert("LA" if mode == "La" else "RGBA")
     wanted = "RGBA" if image.has_transparency_data else "RGB"
     rgb, alpha = split_channels(np.array(image.convert(wanted)))  # a copy, because Pillow's own memory is read-only
-    return _with_profile(rgb, alpha, mode in _GREY_MODES, profile)
+    greys = mode in ("P", "PA") and equal_channels(rgb) and bool(np.ptp(rgb))  # one color alone says nothing
+    return _with_profile(rgb, alpha, greys or mode in _GREY_MODES, profile)
 
 
 def decoded_samples(samples: np.ndarray, is_grey: bool, profile: bytes | None) -> Decoded:
@@ -148,6 +149,11 @@ def split_channels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     colour = samples[..., :3] if count >= 3 else np.repeat(samples[..., :1], 3, axis=2)
     alpha = samples[..., count - 1] if count in (2, 4) else None
     return np.ascontiguousarray(colour), None if alpha is None else np.ascontiguousarray(alpha)
+
+
+def equal_channels(rgb: np.ndarray) -> bool:
+    """Whether (...,3) is grey throughout."""
+    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
 
 
 def checked_float(values: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ _VARIES = 0.1  # a range of alpha that is more than rounding
 
 
 class Drawn(NamedTuple):
-    """Pixels of a mask in [0,1]: (H,W,1|3), alpha (H,W) or None; of a palette picture also the indices (H,W)."""
+    """Pixels of a mask in [0,1]: (H,W,1|3), alpha (H,W) or None; of a palette with a color also the indices (H,W)."""
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
@@ -45,7 +45,7 @@ class Marked(NamedTuple):
 
 
 def marked(drawn: Drawn) -> Marked:
-    """What is to be filled, by the first of these that fits, each with its soft edges.
+    """What is to be filled, by the first of these that fits, each with its soft edges. Of what is hidden, nothing.
 
     1. alpha that varies: what is opaque; 2. a palette with a color that is not grey: indices other than 0; 3. two
     values, one of them 0: the other; 4. grey: white, above 127 of 255; 5. what differs from the border's main color by
@@ -54,8 +54,10 @@ def marked(drawn: Drawn) -> Marked:
     if drawn.alpha is not None and np.ptp(drawn.alpha) > _VARIES:
         alpha = (drawn.alpha - drawn.alpha.min()) / np.ptp(drawn.alpha)
         return Marked(_with_soft_edges(alpha, alpha > 0.5, drawn.lossy), "transparency: opaque = fill")
+    if drawn.alpha is not None and not drawn.alpha.any():
+        return Marked(np.zeros(drawn.alpha.shape, bool), "transparency: opaque = fill")
     spread = _spread(drawn.rgb)
-    if drawn.indices is not None and spread > 0:
+    if drawn.indices is not None and (spread > 0 or not drawn.indices.all()):
         return Marked(np.not_equal(drawn.indices, 0), "a palette with colors: all but its first = fill")
     nonzero = _over_channels(np.logical_or, drawn.rgb != 0)
     if nonzero.any() and not nonzero.all() and _is_even(drawn.rgb, nonzero):

@@ -94,7 +94,7 @@ class Photo:
     @property
     def shows_grey(self) -> bool:
         """Whether the photo was grey and is so still."""
-        return self.is_grey and _equal_channels(self.rgb)
+        return self.is_grey and codecs.equal_channels(self.rgb)
 
     def with_pixels(self, rgb: np.ndarray, alpha: np.ndarray | None = None) -> Photo:
         """The same file data around other pixels; the alpha is the one given, so None removes it."""
@@ -148,13 +148,13 @@ def read_mask(path: PathLike, size: tuple[int, int], *, must_mark: bool = False)
 
 
 def _drawn(path: PathLike) -> Drawn:
-    """The numbers of a mask's file, which no profile may change, and a palette's indices."""
+    """The numbers of a mask's file, which no profile may change, and the indices of a palette with a color."""
     if _extra_reader(path):
         photo = read_photo(path)
         return _as_drawn(photo.rgb, photo.alpha, None, photo.lossy)
     with _opened(path) as image:
         turn = orientation_of(image)
-        lossy, index = _is_lossy(image, Path(path)), np.asarray(image) if image.mode == "P" else None
+        lossy, index = _is_lossy(image, Path(path)), _indices(image)
         image.info.pop("icc_profile", None)
         decoded, turn = _decode(image, Path(path), turn)
     rgb, alpha, index = (None if x is None else _upright(x, turn) for x in (decoded.rgb, decoded.alpha, index))
@@ -164,10 +164,17 @@ def _drawn(path: PathLike) -> Drawn:
 
 def drawn_in_pil(image: Image.Image) -> Drawn:
     """The mask in a Pillow image that `drawn_masks.drawn_in_array` cannot take for an array of numbers."""
-    photo, turn = from_pil(image), orientation_of(image)
+    photo, index = from_pil(image), _indices(image)
     return _as_drawn(
-        photo.rgb, photo.alpha, _upright(np.asarray(image), turn) if image.mode == "P" else None, photo.lossy
+        photo.rgb, photo.alpha, None if index is None else _upright(index, orientation_of(image)), photo.lossy
     )
+
+
+def _indices(image: Image.Image) -> np.ndarray | None:
+    """(H,W) of a picture whose palette holds a color that is not grey, be it used or not."""
+    if image.mode != "P" or codecs.equal_channels(np.reshape(image.getpalette() or [], (-1, 3))):
+        return None
+    return np.asarray(image)
 
 
 def _as_drawn(rgb: np.ndarray, alpha: np.ndarray | None, index: np.ndarray | None, lossy: bool) -> Drawn:
@@ -218,7 +225,7 @@ def check_fits(path: PathLike, size: tuple[int, int]) -> None:
 
 
 def lost_in(path: PathLike, photo: Photo) -> tuple[str, ...]:
-    """What a file of this suffix cannot keep of the photo's numbers, in words for the user."""
+    """What a file of this suffix cannot keep of the photo, in words for the user."""
     kind, found = output_format(path), []
     if photo.rgb.dtype == np.float32 and kind != "TIFF":
         bits = 8 * _depth_for(kind, photo, None, kind in _GREY and photo.shows_grey).itemsize
@@ -227,6 +234,12 @@ def lost_in(path: PathLike, photo: Photo) -> tuple[str, ...]:
         found.append(f"its colors were converted to sRGB, because {kind} says nothing of colors")
     if kind not in _HOLDS_PROFILES and photo.color.notes:
         found.append(f"what its numbers mean is lost, because {kind} says nothing of colors: write PNG")
+    if photo.alpha is not None and kind not in _CARRIES_ALPHA:
+        found.append("its transparency was laid on white: PNG, TIFF and WebP keep it")
+    if photo.rgb.dtype == np.uint16 and _depth_for(kind, photo, None, kind in _GREY and photo.shows_grey) == np.uint8:
+        found.append("its 16 bits a channel were rounded to 8: PNG and TIFF keep them")
+    if (photo.exif or photo.xmp) and kind not in _HOLDS_PROFILES:
+        found.append(f"its EXIF and XMP were left out, because {kind} holds none: PNG, TIFF and JPEG do")
     return tuple(found)
 
 
@@ -510,10 +523,6 @@ def _profile_for(photo: Photo, is_grey: bool) -> bytes | None:
     """An ICC profile for the photo's numbers; the file's own wherever it fits."""
     color = photo.color
     return photo.icc if color.made is None else color.made(is_grey)
-
-
-def _equal_channels(rgb: np.ndarray) -> bool:
-    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
 
 
 def _options(kind: str, photo: Photo, quality: int) -> dict[str, Any]:

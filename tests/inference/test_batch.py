@@ -471,6 +471,8 @@ def test_quality_says_how_much_a_lossy_format_may_lose(tmp_path: Path) -> None:
     [
         ({"format": "jgp"}, "--format: unknown 'jgp', did you mean 'jpg'"),
         ({"format": "gif"}, "--format: unknown 'gif'"),
+        ({"format": "a.jpg"}, "--format: unknown 'a.jpg'"),
+        ({"format": "."}, "--format: unknown '.'"),
         ({"quality": 0}, "--quality: 0 is not between 1 and 100"),
         ({"quality": 101}, "--quality: 101"),
         ({"quality": 80, "format": "png"}, "keeps every pixel"),
@@ -479,6 +481,11 @@ def test_quality_says_how_much_a_lossy_format_may_lose(tmp_path: Path) -> None:
 def test_formats_and_qualities_that_cannot_be_are_refused(saving: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         Saving(**saving)
+
+
+def test_a_format_may_be_named_with_its_dot(tmp_path: Path) -> None:
+    done = run(save(tmp_path / "a.png"), saving=Saving(".JPG", quality=90))[0]
+    assert done.output == tmp_path / "a.denoise.jpg"
 
 
 def test_a_format_that_contradicts_the_output_is_refused(tmp_path: Path) -> None:

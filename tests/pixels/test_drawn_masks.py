@@ -128,6 +128,24 @@ def test_a_palette_of_greys_is_read_by_its_greys() -> None:
     np.testing.assert_array_equal(as_mask(palette((255, 255, 254), (0, 90, 0)), SIZE), HOLE, "a color: by its index")
 
 
+def test_a_palette_with_a_color_counts_by_its_index_though_only_greys_are_used() -> None:
+    image = palette((0, 0, 0), (128, 128, 128), (50, 50, 50), (128, 0, 0))
+    image.putpixel((13, 9), 2)
+    np.testing.assert_array_equal(as_mask(image, SIZE), HOLE)
+    colored = drawn("P", 2, 1)  # no index 0: there is nothing to tell ground from mark but the greys
+    colored.putpalette([9, 90, 9, 250, 250, 250, 3, 3, 3])
+    np.testing.assert_array_equal(as_mask(colored, SIZE), HOLE)
+
+
+def test_a_mask_that_is_transparent_throughout_marks_nothing_whatever_it_hides(tmp_path: Path) -> None:
+    hidden = drawn("RGBA", (0, 0, 0, 0), (255, 255, 255, 0))
+    hidden.save(tmp_path / "mask.png")
+    with pytest.raises(UserError, match=r"marks nothing \(read as transparency"):
+        read_mask(tmp_path / "mask.png", SIZE, must_mark=True)
+    with pytest.raises(UserError, match="marks nothing"):
+        as_mask(np.asarray(hidden), SIZE)
+
+
 def test_two_values_go_before_white() -> None:
     dim = numbers(np.uint8, 0, 100)
     np.testing.assert_array_equal(as_mask(dim, SIZE), HOLE)

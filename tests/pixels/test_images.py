@@ -221,6 +221,21 @@ def test_transparency_is_flattened_on_white_where_there_is_none(tmp_path: Path) 
     assert (photo.rgb[:, 8:] == 0).all()
 
 
+def test_what_a_format_cannot_hold_is_said(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    alpha = np.full((17, 23), 65535, np.uint16)
+    photo = Photo(noise(np.uint16), alpha, exif=exif.tobytes(), xmp=b"<x/>")
+    said = {
+        suffix: " ".join(lost_in(tmp_path / f"a.{suffix}", photo)) for suffix in ("png", "tif", "jpg", "webp", "bmp")
+    }
+    assert said["png"] == said["tif"] == ""
+    assert "laid on white" in said["jpg"] and "16 bits a channel were rounded to 8" in said["jpg"]
+    assert "laid on white" not in said["webp"] and "rounded to 8" in said["webp"]
+    assert "EXIF and XMP were left out" in said["bmp"] and "EXIF" not in said["jpg"]
+    assert lost_in(tmp_path / "a.bmp", Photo(noise(np.uint8))) == ()
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     write_photo(path, Photo(noise(np.uint8)))
@@ -560,6 +575,22 @@ def test_every_pillow_mode_becomes_rgb(mode: str, colour: Any, rgb: tuple, alpha
     np.testing.assert_allclose(photo.rgb[1, 1].astype(int), rgb, atol=1)
     assert (None if photo.alpha is None else photo.alpha[0, 0]) == alpha
     assert photo.is_grey == grey
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("P", "png"), ("P", "gif"), ("PA", None)])
+def test_a_palette_of_greys_is_a_grey_photo(tmp_path: Path, kind: str, suffix: str | None) -> None:
+    image = Image.fromarray(noise(np.uint8)[..., 0])
+    image = image.convert("LA").convert("PA") if kind == "PA" else image.convert("P")
+    colored = Image.fromarray(noise(np.uint8)).quantize(8)
+    if suffix is None:
+        assert to_pil(from_pil(image)).mode == "LA"
+        return
+    image.save(tmp_path / f"a.{suffix}")
+    colored.save(tmp_path / f"b.{suffix}")
+    for name, mode in (("a", "L"), ("b", "RGB")):
+        write_photo(tmp_path / f"{name}.out.png", read_photo(tmp_path / f"{name}.{suffix}"))
+        with Image.open(tmp_path / f"{name}.out.png") as written:
+            assert written.mode == mode
 
 
 def test_deep_pillow_modes_keep_their_depth() -> None:
