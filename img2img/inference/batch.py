@@ -283,7 +283,8 @@ class Batch:
         self.taken.add(ready.output)
         done = ready.plan.tasks or None, ready.plan.models or None
         sizes = ready.photo.size, size
-        return Result(ready.job.input, ready.output, *done, *sizes, _since(started), ready.plan.sentence)
+        said = ready.plan.sentence if self._is_copy(ready) else ready.plan.told("written anew with nothing changed")
+        return Result(ready.job.input, ready.output, *done, *sizes, _since(started), said)
 
     def _is_copy(self, ready: Prepared) -> bool:
         """Nothing is to be done and nothing else was asked for: the file itself is the result."""

@@ -67,10 +67,14 @@ class Plan:
     @property
     def sentence(self) -> str:
         """One line for people: what will be done, and why."""
+        return self.told("copied unchanged")
+
+    def told(self, unchanged: str) -> str:
+        """The same, where `unchanged` says what becomes of a photo to which nothing is done."""
         if not self.steps and not self.skipped:
             kinds = "|".join(photo_tasks())
-            return f"copied unchanged, nothing needs doing; what may be asked: --task {kinds}"
-        done = _listed([step.verb for step in self.steps], ", then ") or "copied unchanged"
+            return f"{unchanged}, nothing needs doing; what may be asked: --task {kinds}"
+        done = _listed([step.verb for step in self.steps], ", then ") or unchanged
         reasons = [step.reason for step in self.steps if step.reason]
         why = f", because {_listed(reasons, ' and ')}" if reasons else ", as asked" if self.steps else ""
         return "; ".join([done + why, *self.skipped])
