@@ -54,7 +54,8 @@ class TrainConfig(OptimizerConfig):
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "cosine", description="linear: constant, then to zero (pix2pix)"
     )
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(0, ge=0, description="steps over which the rate rises to lr")
+    warmup_share: float = Field(0.0, ge=0, le=1, description="the same as a part of the run, however long that is")
     decay_from: float = Field(
         0.5, ge=0, le=1, description="linear schedule: part of the run after which the rate falls"
     )
@@ -262,6 +263,8 @@ def _crop_refusal(recipe: Recipe) -> Refusal | None:
 
 def _length_refusal(recipe: Recipe) -> Refusal | None:
     warm, steps = recipe.train.warmup_steps, recipe.train.steps
+    if warm and recipe.train.warmup_share:
+        return Refusal("train.warmup_steps and train.warmup_share both say how long the rate rises: leave one out")
     if warm <= steps:
         return None
     reason = f"train.warmup_steps is {warm}, and the run has {steps} steps: the rate would never reach train.lr"

@@ -13,6 +13,7 @@ import pytest
 from img2img.errors import UserError
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir
+from img2img.training.schedule import learning_rate_factor
 
 RECIPES = sorted(path.stem for path in recipes_dir().glob("*.yaml"))
 FREE = ("seed", "task.centre", "data.cache_mb", "data.validation_max")  # any number (of its sign) makes sense here
@@ -121,6 +122,16 @@ def test_what_a_number_cannot_be(override: str, said: str) -> None:
 
 def test_a_warm_up_as_long_as_the_run_is_a_choice() -> None:
     assert Recipe.load("translate_tiny", ["train.warmup_steps=250"]).train.warmup_steps == 250
+
+
+def test_a_warm_up_may_be_a_part_of_the_run_and_is_never_longer() -> None:
+    for steps in (1, 4, 500):
+        train = Recipe.load("super_resolve_tiny", [f"train.steps={steps}", "train.schedule=constant"]).train
+        rates = [learning_rate_factor(train, step) for step in range(steps)]
+        assert rates[-1] == 1 and rates == sorted(rates)
+    assert rates[:3] == pytest.approx([0.05, 0.1, 0.15]) and rates.index(1.0) == 19
+    with pytest.raises(UserError, match=r"train\.warmup_steps and train\.warmup_share both say"):
+        Recipe.load("super_resolve_tiny", ["train.warmup_steps=3"])
 
 
 def test_a_word_that_python_takes_for_a_number_stays_a_word() -> None:

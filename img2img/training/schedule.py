@@ -9,7 +9,8 @@ from img2img.recipe import TrainConfig
 
 def learning_rate_factor(train: TrainConfig, step: int) -> float:
     """What train.lr is multiplied with at a step (counted from 0), warm-up included."""
-    warm = min(1.0, (step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
+    rising = train.warmup_steps or train.warmup_share * train.steps
+    warm = min(1.0, (step + 1) / rising) if rising else 1.0
     done = step / train.steps
     if train.schedule == "cosine":
         low = train.final_lr_ratio
