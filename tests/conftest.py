@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,6 +52,14 @@ def _seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """The command line logs to the stderr of its day, which a test's capture closes."""
+    handlers = logging.getLogger("img2img").handlers[:]
+    yield
+    logging.getLogger("img2img").handlers[:] = handlers
 
 
 @pytest.fixture
