@@ -26,7 +26,7 @@ from img2img.pixels.drawn_masks import drawn_in_array, marked, misfit
 from img2img.pixels.hints import Hints, hints_in
 from img2img.pixels.images import Photo, drawn_in_pil, from_array, from_pil, quantise, to_array, to_float, to_pil
 from img2img.pixels.tiling import tiled
-from img2img.pixels.xmp import with_source_type
+from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
 from img2img.tasks.base import Task, View
 from img2img.tasks.forward import forward, in_own_numbers
@@ -96,6 +96,8 @@ class Model:
         hole = as_mask(mask, photo.size)
         if hole is None and mask_invert:
             raise UserError("mask_invert needs a mask: give one")
+        if hole is not None and not self.task.needs_mask:
+            raise UserError(f"model '{self.name}' fills nothing: leave the mask out")
         done = self.run(photo, ~hole if mask_invert and hole is not None else hole, Options(**options, hints=painted))
         if isinstance(image, Image.Image):
             return to_pil(done)
@@ -155,9 +157,14 @@ class Model:
         return self._signed(replace(made_photo, is_grey=made_photo.shows_grey))
 
     def _signed(self, made: Photo) -> Photo:
-        """With a statement in its XMP that a network made pixels of it, where the task invents."""
+        """With a statement in its XMP that a network made pixels of it, where the task invents.
+
+        A picture that a network made as a whole stays one, whatever is done to it.
+        """
         kind = self.task.source_type
-        return made if kind is None else replace(made, xmp=with_source_type(made.xmp, kind))
+        if kind is None or source_type(made.xmp) == "trainedAlgorithmicMedia":
+            return made
+        return replace(made, xmp=with_source_type(made.xmp, kind))
 
     def _check(self, photo: Photo, mask: np.ndarray | None) -> None:
         if self.task.needs_mask and mask is None:

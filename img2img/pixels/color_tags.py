@@ -110,7 +110,10 @@ def _by_gamma(gamma: bytes | None, chromaticities: bytes | None) -> ColorDescrip
         curve = FormulaCurve(1 / exponent) if 0.1 <= exponent <= 10 else SRGB_CURVE
         if xy[1] <= 0 or (curve is SRGB_CURVE and chromaticities is None):
             return None
-        return _by_primaries("from gAMA and cHRM", curve, xy)
+        found = _by_primaries("from gAMA and cHRM", curve, xy)
+        if found.made:
+            found.made(False)  # raises where no profile can hold such primaries
+        return found
     except (struct.error, np.linalg.LinAlgError, ValueError):  # a nonsense chunk says nothing
         return None
 

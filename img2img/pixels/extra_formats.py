@@ -30,7 +30,8 @@ def read_extra(name: str, path: Path) -> tuple[Decoded, Metadata, bool]:
     except MemoryError:
         raise UserError("not enough memory to open it: make it smaller first") from None
     except Exception as error:  # these libraries raise what they please on damaged files
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        said = b"".join(a for a in error.args if isinstance(a, bytes)).decode("utf-8", "replace") or str(error)
+        reason = " ".join(said.split())[:120] or type(error).__name__
         raise UserError(f"damaged or cut short ({reason}): copy or export it again") from error
 
 

@@ -217,7 +217,7 @@ def check_fits(path: PathLike, size: tuple[int, int]) -> None:
     kind = output_format(path)
     most = _MOST_PX.get(kind)
     if most and max(size) > most:
-        name = "JPEG" if kind == "JPEG" else kind.title() if kind == "WEBP" else kind
+        name = {"WEBP": "WebP"}.get(kind, kind)
         raise UserError(
             f"{path}: the result would be {size[0]}x{size[1]}, and {name} holds at most {most} px a side: "
             "choose --format png or tif"

@@ -16,6 +16,7 @@ from img2img.pixels.colour import downscale, luminance
 from img2img.pixels.images import Photo, quantise, to_float
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX
+from img2img.pixels.xmp import source_type, with_source_type
 
 NAMES = ["denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"]
 CPU = torch.device("cpu")
@@ -217,6 +218,13 @@ def test_masks_are_white_for_fill_in_any_form(models: dict[str, Model], kind: st
     np.testing.assert_array_equal(made, models["inpaint"](rgb, mask))
 
 
+def test_what_a_network_made_as_a_whole_is_said_to_be_so_whatever_is_done_to_it(models: dict[str, Model]) -> None:
+    whole = Photo(picture((40, 40)), xmp=with_source_type(None, "trainedAlgorithmicMedia"))
+    assert models["colorize"].run(whole).xmp == whole.xmp
+    plain = models["colorize"].run(Photo(whole.rgb))
+    assert source_type(plain.xmp) == "compositeWithTrainedAlgorithmicMedia"
+
+
 def test_a_mask_can_be_turned_round_and_must_mark_something(models: dict[str, Model]) -> None:
     model, rgb = models["inpaint"], picture((40, 40))
     mask = mask_for(model, (40, 40))
@@ -224,6 +232,8 @@ def test_a_mask_can_be_turned_round_and_must_mark_something(models: dict[str, Mo
     np.testing.assert_array_equal(model(rgb, ~mask, mask_invert=True), model(rgb, mask))
     with pytest.raises(UserError, match="mask_invert needs a mask"):
         model(rgb, mask_invert=True)
+    with pytest.raises(UserError, match="fills nothing: leave the mask out"):
+        models["denoise"](rgb, mask)
     for nothing in (np.zeros((40, 40), bool), np.full((40, 40), 255, np.uint8), Image.new("L", (40, 40))):
         with pytest.raises(UserError, match=r"the mask marks (nothing|everything)"):
             model(rgb, nothing)

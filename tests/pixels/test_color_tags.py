@@ -237,6 +237,7 @@ def test_where_a_format_says_nothing_of_colors_they_become_srgb_and_it_is_said(t
         ([(b"cICP", bytes((9, 200, 0, 1))), (b"gAMA", gamma(1.0))], None, "linear"),
         ([(b"cHRM", P3_PLACES)], None, "p3"),
         ([(b"gAMA", b"\0\0\0\0"), (b"cHRM", bytes(32))], None, "srgb"),
+        ([(b"cHRM", struct.pack(">8I", 1, 6000, 15000, 6000, 15000, 60000, 64000, 2**31))], None, "srgb"),
     ],
 )
 def test_of_what_a_png_says_the_first_that_counts_is_heard(

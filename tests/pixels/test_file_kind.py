@@ -77,6 +77,13 @@ def test_a_photo_is_known_by_its_content_whatever_it_is_called(tmp_path: Path, c
     assert {read_photo(path).size for path in photos} == {SIZE}
 
 
+def test_a_damaged_raw_file_is_told_in_plain_words(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    (tmp_path / "a.nef").write_bytes(b"II*\0" + bytes(200))
+    with pytest.raises(UserError, match=r"a\.nef: damaged or cut short \([A-Z]"):
+        read_photo(tmp_path / "a.nef")
+
+
 def test_what_cannot_be_opened_here_is_counted_by_its_kind(
     tmp_path: Path, colours: np.ndarray, raw: Path, without_readers: None
 ) -> None:
