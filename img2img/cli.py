@@ -120,6 +120,7 @@ def train(
 ) -> None:
     """Train a recipe."""
     from img2img.devices import pick_device
+    from img2img.files import at_home
     from img2img.recipe import Recipe
     from img2img.training import train as run
     from img2img.training.steps import TrainingError
@@ -127,7 +128,7 @@ def train(
 
     known = Recipe.load(recipe, overrides or ())
     pick_device(device)
-    folder = out or str(Path("runs") / known.name)
+    folder = str(at_home(out) if out else Path("runs") / known.name)
     say = print if os.environ.get("RANK", "0") == "0" else lambda _: None  # torchrun starts several of us
     say(f"run folder: {folder}")
     try:

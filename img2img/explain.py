@@ -32,11 +32,24 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
         message = "is missing"
     elif isinstance(first.get("input"), NoNumber) and first["input"].wanted:
         message = f"{first['input'].wanted}, got {first['input']!r}"
+    elif first["type"] in _SHAPES:
+        message = f"needs {_SHAPES[first['type']]}, got {_shown(first['input'])}"
+    elif first["type"] == "too_short":
+        message = "is empty: name at least one"
     elif "input" in first and not isinstance(first["input"], dict | list | tuple):
         message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     place = ".".join([prefix] * bool(prefix) + names)
     return f"{place}: {message}{more}" if place else f"{message}{more}"
+
+
+# pydantic speaks of Python's types here, and of our classes.
+_SHAPES = dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "fields of its own (a mapping)")
+_SHAPES |= dict.fromkeys(("tuple_type", "list_type"), "a list")
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value)
 
 
 def _walk(schema: Schema, location: tuple[int | str, ...]) -> tuple[list[str], Schema]:

@@ -61,8 +61,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
-    """Write UTF-8 `content` to `path` atomically."""
-    write_bytes(path, content.encode())
+    """Write UTF-8 `content` to `path` atomically; what is none, in old file names, as the terminal shows it."""
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def check_folder(folder: Path) -> None:
@@ -73,6 +73,14 @@ def check_folder(folder: Path) -> None:
         raise UserError(f"{folder}: this folder cannot be made ({error.strerror}): choose another --output") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{folder}: nothing may be written there: choose another --output")
+
+
+def at_home(path: str) -> Path:
+    """A path as a user writes it, `~` being their home: not every shell says so itself (`--out=~/run`)."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody has that name
+        return Path(path)
 
 
 def check_writable(folder: Path, option: str) -> None:

@@ -459,8 +459,8 @@ def recipe_path(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():
         return path
-    shipped = recipes_dir() / path.with_suffix(".yaml").name
-    if path.parent.name in ("", "recipes") and shipped.is_file():
+    shipped = recipes_dir() / f"{path.stem}.yaml"
+    if path.name and path.parent.name in ("", "recipes") and shipped.is_file():
         return shipped
     if (path / "recipe.yaml").is_file():
         raise UserError(f"{path} is a run's folder: go on with img2img train {path}/recipe.yaml --out {path} --resume")
@@ -508,6 +508,16 @@ class _Loader(yaml.SafeLoader):
             lines[name if isinstance(name, str) else id(key)] = line
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _WrittenTwice:
+            raise
+        except ValueError as error:  # such as the date 2024-13-45, or a number of 5000 digits
+            kind = {"int": "whole number", "float": "number", "timestamp": "date"}.get(node.tag.split(":")[-1], "value")
+            said = f"'{str(node.value)[:20]}' is no {kind}"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
+
 
 def read_yaml(text: str) -> Any:
     """What a YAML text says. Raises ValueError for what cannot be read, is nested too deeply or is written twice."""
@@ -520,7 +530,8 @@ def read_yaml(text: str) -> Any:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except (yaml.YAMLError, TypeError) as error:
-        raise ValueError(f"not readable as YAML: {error}") from error
+        said = str(error).replace('in "<unicode string>", ', "in ")
+        raise ValueError(f"not readable as YAML: {said}") from error
 
 
 def _step_into(place: Any, part: str, key: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -170,10 +171,45 @@ def test_merged_keys_are_no_keys_written_twice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 5000, "{a: " * 3000 + "1" + "}" * 3000, "a: &a [*a]\nname: x\ntask: denoise", "? [a]\n: 1", "a: 2020-13-45"],
+    [
+        "[" * 5000,
+        "{a: " * 3000 + "1" + "}" * 3000,
+        "a: &a [*a]\nname: x\ntask: denoise",
+        "? [a]\n: 1",
+        "a: 2020-13-45",
+        "a: 1\n? !!int b\n: 2",
+    ],
 )
 def test_texts_that_nobody_writes_are_one_line(tmp_path: Path, text: str) -> None:
     assert refused(tmp_path / "r.yaml", text)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("2020-13-45", "'2020-13-45' is no date in line 2"),
+        ("!!int many", "'many' is no whole number in line 2"),
+        ("9" * 5000, "'99999999999999999999' is no whole number in line 2"),
+    ],
+)
+def test_values_that_yaml_cannot_read_are_told_with_their_line(tmp_path: Path, value: str, said: str) -> None:
+    assert said in refused(tmp_path / "r.yaml", f"name: x\nseed: {value}\n")
+
+
+@pytest.mark.parametrize("part", ["data", "generator", "discriminator", "adversarial", "losses", "train", "data.path"])
+@pytest.mark.parametrize("value", ["null", "5", "true", "[]", "{}"])
+def test_no_message_speaks_of_classes_or_tuples(part: str, value: str) -> None:
+    said = ""
+    try:
+        Recipe.load("translate_tiny", [f"{part}={value}"])
+    except UserError as refusal:
+        said = str(refusal)
+    assert not re.search(r"Config|[Tt]uple|dictionary|instance|object|None", said), said
+
+
+def test_an_empty_name_is_no_recipe() -> None:
+    with pytest.raises(UserError, match="no recipe ''"):
+        Recipe.load("")
 
 
 def test_fields_nested_deeper_than_python_goes_are_one_line() -> None:

@@ -21,6 +21,7 @@ from img2img.data.sample import Batch, Sample, collate, sample_rng
 from img2img.data.source import Cache, Opened, Reading, Source
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
+from img2img.files import at_home
 from img2img.pixels.alpha import AUTO, checked_background
 from img2img.pixels.augment import Augment
 from img2img.resources import samples_dir
@@ -177,9 +178,8 @@ class TrainingSet(Dataset[Batch]):
         return self.orders[epoch]
 
     def check(self) -> None:
-        """Raise UserError when it is known before training that none of the photos can be read."""
-        files = (self.source.files(int(index)) for index in self.items)
-        if all(any(path in self.cache.broken for path in one) for one in files):
+        """Raise UserError when none of the photos can be read: before anything is written."""
+        if not self.readable(1):
             raise _unreadable(self.cache)
 
     def readable(self, most: int) -> list[Sample]:
@@ -305,7 +305,7 @@ def resolve_folder(path: str) -> Path:
     """The folder a recipe names; `data/samples` means the shipped photos wherever the package is installed."""
     if path == SAMPLES and not Path(path).is_dir():
         return samples_dir()
-    return Path(path).expanduser().resolve()
+    return at_home(path).resolve()
 
 
 def _validation(

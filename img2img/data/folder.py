@@ -38,7 +38,7 @@ class SideBySideSource(Files):
         both = self.cache.read(self.paths[index], parts=2)
         width = both.shape[1]
         if width < 32 or width % 2:
-            reason = f"data.path: '{self.paths[index]}' is {width} px wide: side-by-side pairs need an even width"
+            reason = f"{self.paths[index]}: is {width} px wide: pairs side by side need an even width, 32 px or more"
             raise self.cache.refused(self.paths[index], reason)
         return Sample(number, photo=both[:, width // 2 :], other=both[:, : width // 2])
 
@@ -64,8 +64,8 @@ class FolderPairSource:
         a, b = self.cache.read(first), self.cache.read(second)
         if a.shape != b.shape:
             sizes = " and ".join(f"{p.shape[1]}×{p.shape[0]}" for p in (a, b))
-            apart = f"'{first}' and '{second}' are not of one size ({sizes})"
-            raise self.cache.refused(second, f"data.path: {apart}: a pair must match pixel by pixel")
+            apart = f"{second}: it and its partner '{first}' are not of one size ({sizes})"
+            raise self.cache.refused(second, f"{apart}: a pair must match pixel by pixel")
         return Sample(number, photo=b, other=a)
 
 
@@ -137,7 +137,7 @@ def _read_pairs(
         if sides is None:
             singles.append(_side_by_side(folder, cache))
         else:
-            matched = {part: _matched(folder, two, unmatched) for part, two in sides.parts.items()}
+            matched = {part: _matched(folder, two, unmatched, held=part in HELD) for part, two in sides.parts.items()}
             pairs.append((matched, sides.called))
     if pairs and singles:
         raise UserError("data.path: some folders have A/ and B/ and some have not: use one layout")
@@ -155,8 +155,8 @@ def _side_by_side(folder: Path, cache: Cache) -> dict[Part, Listed]:
     return parts
 
 
-def _matched(folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | None) -> list[Pair]:
-    """Files of the same name. Raises UserError for two files of one name on a side, and where nothing matches."""
+def _matched(folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | None, *, held: bool) -> list[Pair]:
+    """Files of the same name. Raises UserError for two of one name on a side, and where none is left to train on."""
     a, b = (_by_name(side) for side in sides)
     names = [side.root.relative_to(folder).as_posix() for side in sides]
     lonely = [f"'{name}': missing in {names[1 if name in a else 0]}/" for name in sorted(a.keys() ^ b.keys())]
@@ -164,7 +164,7 @@ def _matched(folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | 
     if lonely:
         listed = ", ".join(lonely[:NAMED]) + ", …" * (len(lonely) > NAMED)
         said = f"{len(lonely)} files in '{folder}' have no partner, first {listed}"
-        if unmatched != "skip" or not both:
+        if unmatched != "skip" or not (both or held):
             instead = ", or set data.unmatched=skip" if unmatched == "error" else ""
             raise UserError(f"data.path: {said}; give pairs one name{instead}")
         log.warning("left out: %s", said)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from img2img.data.source import Source, name_of
+from img2img.data.source import Source, hashed, name_of
 
 
 def files_of(source: Source) -> list[Path]:
@@ -46,4 +45,4 @@ def _size(path: Path) -> int:
 
 
 def _digest(values: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(values).encode()).hexdigest()[:16]
+    return hashed("\n".join(values)).hex()[:16]

@@ -7,7 +7,6 @@ files of MNIST's kind, packed or not, are also read as they come, such as those 
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +18,10 @@ from img2img.data.layout import HELD, PARTS
 from img2img.data.layout import Part as FolderPart
 from img2img.data.listing import find_photos, photos_in
 from img2img.data.sample import Sample
-from img2img.data.source import Cache, Opened, Reading
+from img2img.data.source import Cache, Opened, Reading, hashed
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
+from img2img.files import at_home
 
 Part = Literal["train", "test"]
 
@@ -123,7 +123,7 @@ def labelled_source(paths: Sequence[str], cache: Cache, part: Part = "train") ->
     known, root = _named(paths[0])
     if known is not None:
         return _by_name(known, root, part)
-    folder = Path(paths[0]).expanduser().resolve()
+    folder = at_home(paths[0]).resolve()
     return _arrays_in(folder, part) or _class_folders(folder, cache, part)
 
 
@@ -132,7 +132,7 @@ def array_source(path: str) -> ArraySource | None:
     known, root = _named(path)
     if known is not None:
         return _by_name(known, root, "train")
-    return _arrays_in(Path(path).expanduser().resolve(), "train")
+    return _arrays_in(at_home(path).resolve(), "train")
 
 
 def _named(path: str) -> tuple[str | None, Path | None]:
@@ -140,7 +140,7 @@ def _named(path: str) -> tuple[str | None, Path | None]:
     name, _, root = path.partition(":")
     if name not in KNOWN:
         return None, None
-    return name, Path(root).expanduser() if root else None
+    return name, at_home(root) if root else None
 
 
 def _by_name(name: str, root: Path | None, part: Part) -> ArraySource:
@@ -219,7 +219,7 @@ def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
     if isinstance(source, ArraySource):
         reading.add({"train": range(len(source))}, f"the training part of {paths[0]}")
         return reading.opened(lambda _: source, share)
-    folder = Path(paths[0]).expanduser().resolve()
+    folder = at_home(paths[0]).resolve()
     roots, whole = _class_roots(folder), source
     parts: dict[FolderPart, range] = {"train": range(len(source))}
     for part in (p for p in HELD if p in roots):
@@ -266,7 +266,7 @@ def _classes_in(inside: Path, cache: Cache, without: Sequence[Path] = ()) -> Cla
         what = f"'{empty[0]}' holds no photo" if empty else f"{len(names)} folders in it"
         raise UserError(f"data.path: '{inside}' is not a folder of classes ({what}): put each class in its own folder")
     # By hash, so that any few of them, such as those that are looked at in validation, are of many classes.
-    found.sort(key=lambda item: hashlib.sha256(item[0].relative_to(inside).as_posix().encode()).digest())
+    found.sort(key=lambda item: hashed(item[0].relative_to(inside).as_posix()))
     return ClassFolderSource([p for p, _ in found], [label for _, label in found], names, cache)
 
 

@@ -1,12 +1,13 @@
 """One reading of folders, for whatever takes photos from them: parts (train, val, test) and sides (A, B).
 
 A part is a folder `train/`, `val/` or `test/`, or `trainA/` and `trainB/` and so on; a side is `A/` and `B/`, in the
-folder itself, in a part, or with the parts inside. Case does not matter, and some other words for the same are known.
+folder itself, in a part, or with the parts inside. Parts may lie deeper, as an archive unpacks them. Case does not
+matter, and some other words for the same are known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -43,19 +44,19 @@ class Sides(NamedTuple):
     called: str
 
 
-def parts_of(folder: Path) -> dict[Part, Listed]:
+def parts_of(folder: Path, *, parted: bool = False) -> dict[Part, Listed]:
     """The photos of each part; all of them are `train` where nothing says that some are not.
 
-    `train/` beside `val/` or `test/` is a part; alone it is a folder like any other, such as one of pictures of trains.
+    `train/` beside `val/` or `test/` is a part; alone it is a folder like any other, such as one of pictures of trains,
+    unless it is known that there are parts (`parted`).
     Raises UserError for a folder that is not there, holds no photo, or none to train on.
     """
     everything = find_photos([folder])
-    roots = {part: [d for name, d in _inside(folder).items() if _part_of(name) == part] for part in PARTS}
-    photos = {part: [p for p in everything if any(d in p.parents for d in found)] for part, found in roots.items()}
-    if not any(photos[part] for part in HELD):
+    placed = {path: (part, root) for part, root, path in _placed(folder, everything, parted)}
+    photos = {part: [path for path in everything if placed[path][0] == part] for part in PARTS}
+    if not parted and not any(photos[part] for part in HELD):
         return {"train": Listed(folder, everything)}
-    if not photos["train"]:
-        photos["train"] = [p for p in everything if not any(p in photos[part] for part in HELD)]
+    roots = {part: list(dict.fromkeys(placed[path][1] for path in found)) for part, found in photos.items()}
     if not photos["train"]:
         held = " and ".join(f"{d.name}/" for part in HELD for d in roots[part])
         raise UserError(f"data.path: '{folder}' holds {held} alone, which are never trained on: add train/")
@@ -64,6 +65,27 @@ def parts_of(folder: Path) -> dict[Part, Listed]:
         for part, found in photos.items()
         if found
     }
+
+
+def _placed(folder: Path, paths: Sequence[Path], parted: bool) -> Iterator[tuple[Part | None, Path, Path]]:
+    """Each photo with its part and the part's folder; None for one that lies beside `train/`.
+
+    Where there are no parts, each sub-folder is looked at in the same way.
+    """
+    inside: dict[Path, list[Path]] = {}
+    for path in paths:
+        first = path.relative_to(folder).parts[0]
+        inside.setdefault(folder if folder / first == path else folder / first, []).append(path)
+    named = {place: _part_of(place.name.lower()) for place in inside if place != folder}
+    if not any(part in HELD or (parted and part == "train") for part in named.values()):
+        for place, found in inside.items():
+            loose: Iterator[tuple[Part | None, Path, Path]] = (("train", folder, path) for path in found)
+            yield from loose if place == folder else _placed(place, found, parted)
+        return
+    beside: Part | None = None if "train" in named.values() else "train"
+    for place, found in inside.items():
+        part = named.get(place)
+        yield from ((part or beside, place if part else folder, path) for path in found)
 
 
 def sides_of(folder: Path) -> Sides | None:
@@ -82,6 +104,8 @@ def sides_of(folder: Path) -> Sides | None:
     if direct is None:
         return None
     inner = tuple(parts_of(side) for side in direct)
+    if (len(inner[0]) > 1) != (len(inner[1]) > 1):  # one side says that there are parts
+        inner = tuple(parts_of(side, parted=True) for side in direct)
     sides = {
         p: (inner[0].get(p, Listed(direct[0])), inner[1].get(p, Listed(direct[1]))) for p in (*inner[0], *inner[1])
     }
@@ -127,8 +151,14 @@ def _listed(folder: Path) -> Listed:
 
 
 def _inside(folder: Path) -> dict[str, Path]:
-    """Sub-folders by their names in lower case."""
-    return {d.name.lower(): d for d in sorted(folder.iterdir()) if d.is_dir() and not d.name.startswith(".")}
+    """Sub-folders by their names in lower case. Raises UserError for two sides or parts that differ by case alone."""
+    found: dict[str, Path] = {}
+    for place in sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith(".")):
+        name = place.name.lower()
+        if name in found and (_part_of(name) or any(name in pair for pair in SIDES)):
+            raise UserError(f"data.path: '{found[name]}' and '{place}' differ by case alone: rename or join them")
+        found[name] = place
+    return found
 
 
 def _part_of(name: str) -> Part | None:

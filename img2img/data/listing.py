@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,10 +22,28 @@ def photos_in(folder: Path) -> list[Path]:
 def photos_and_others(folder: Path) -> tuple[list[Path], list[FileKind]]:
     """All photos under a folder, sorted, and the kinds of those pictures and videos that cannot be opened here.
 
-    A photo's suffix, in any case, is enough (who opens a damaged one says so); for the rest the content decides.
+    Links to folders are followed.     A photo's suffix, in any case, is enough (who opens a damaged one says so); for
+    the rest the content decides.
     """
-    inside = [p for p in folder.rglob("*") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
-    return parted(sorted(p for p in inside if p.is_file()))
+    return parted(sorted(path for path in _under(folder) if path.is_file()))
+
+
+def _under(folder: Path) -> list[Path]:
+    """What is in a folder and its sub-folders, also behind links; nothing hidden, and no folder twice.
+
+    Real folders come first: a link to one of them, or to one that this folder lies in, leads nowhere new.
+    """
+    found: list[Path] = []
+    seen = {str(parent) for parent in folder.resolve().parents}
+    starts = [folder]
+    for start in starts:  # links join while it runs
+        for place, folders, names in os.walk(start):
+            real = os.path.realpath(place)
+            folders[:] = [] if real in seen else sorted(d for d in folders if not d.startswith("."))
+            found += [Path(place, name) for name in names if real not in seen and not name.startswith(".")]
+            starts += [link for d in folders if (link := Path(place, d)).is_symlink()]
+            seen.add(real)
+    return found
 
 
 def parted(files: Sequence[Path]) -> tuple[list[Path], list[FileKind]]:

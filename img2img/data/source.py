@@ -114,9 +114,14 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
+def hashed(name: str) -> bytes:
+    """SHA-256 of a name; file names of old systems are no UTF-8, and have one too."""
+    return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+
+
 def name_hash(source: Source, index: int) -> bytes:
     """By which photos are put in an order that has nothing to do with what they show."""
-    return hashlib.sha256(source.key(index).encode()).digest()
+    return hashed(source.key(index))
 
 
 Item = TypeVar("Item")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import numpy as np
 from img2img.data.folder import PhotoSource, paths_of
 from img2img.data.layout import parts_of, sides_of
 from img2img.data.sample import Sample
-from img2img.data.source import Cache, Opened, Reading, name_of
+from img2img.data.source import Cache, Opened, Reading, hashed, name_of
 from img2img.errors import UserError
 
 ORDER = 4  # stream of side A's permutations
@@ -123,7 +122,7 @@ def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -
 
 
 def _halves(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    order = sorted(paths, key=lambda path: hashlib.sha256(f"side {name_of(path)}".encode()).digest())
+    order = sorted(paths, key=lambda path: hashed(f"side {name_of(path)}"))
     half = len(order) // 2
     return sorted(order[:half]), sorted(order[half:])
 

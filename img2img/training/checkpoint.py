@@ -43,7 +43,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     write_text(path.with_suffix(".json"), json.dumps({**checkpoint.facts, "sha256": checksum}))
     kept = [p.stem for p in sorted(folder.glob("step_*.json")) if p.stem <= path.stem][-KEPT:]
     for old in folder.iterdir():  # also what a kill has left behind half-written
-        if old.name.lstrip(".").startswith("step_") and old.name.split(".")[0] not in kept:
+        if old.is_file() and old.name.lstrip(".").startswith("step_") and old.name.split(".")[0] not in kept:
             old.unlink(missing_ok=True)
     return path
 

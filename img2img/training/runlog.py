@@ -44,14 +44,14 @@ class RunLog:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The objects of a log.jsonl; a line that a kill cut short, or that is being written, is left out."""
+    """The objects of a log.jsonl; a line that a kill cut short, that is being written or that is none is left out."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             continue
-        rows += [row] if isinstance(row, dict) else []
+        rows += [row] if isinstance(row, dict) and isinstance(row.get("step", 0), int) else []
     return rows
 
 
@@ -140,7 +140,8 @@ class Board:
         """Write what is left."""
         try:
             for tracker in self.accelerator.trackers:
-                tracker.finish()
+                if hasattr(tracker, "writer"):  # not where its folder could not be made
+                    tracker.finish()
         finally:
             threading.excepthook = self.said_by_threads
 

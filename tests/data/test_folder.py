@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from img2img.data.dataset import DataConfig, load_photos
 from img2img.data.folder import Cache, Source, find_photos, pair_source, photo_source, photos_in, split
 from img2img.errors import UserError
+from img2img.tasks import build_task
 
 CACHE = Cache(16)
 
@@ -108,7 +111,7 @@ def test_side_by_side_files_are_cut_in_the_middle(tmp_path: Path) -> None:
 
 def test_side_by_side_files_of_odd_width_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "pair.png", level(1, 20, 47))
-    with pytest.raises(UserError, match="47 px wide: side-by-side pairs need an even width"):
+    with pytest.raises(UserError, match="47 px wide: pairs side by side need an even width"):
         pair_source([tmp_path], CACHE).read(0, 0)
 
 
@@ -166,3 +169,25 @@ def test_added_photos_move_others_at_the_boundary_alone_and_in_one_direction(for
     to_validation, to_training = old_train & held_out, old_held_out & train
     assert not (to_validation and to_training)
     assert len(to_validation | to_training) <= max(1, added // 4)
+
+
+def test_links_to_folders_are_followed_and_no_folder_is_seen_twice(tmp_path: Path) -> None:
+    elsewhere, photos = tmp_path / "elsewhere", tmp_path / "photos"
+    for place in (elsewhere / "deep", photos / "z"):
+        place.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(place / "1.png")
+    for name, target in {"a": elsewhere, "b": photos / "z", "c": photos, "d": tmp_path, "e": tmp_path / "gone"}.items():
+        (photos / name).symlink_to(target)
+    (photos / "z" / "back").symlink_to(elsewhere)
+    assert find_photos([photos]) == [photos / "a" / "deep" / "1.png", photos / "z" / "1.png"]
+
+
+def test_names_that_are_no_utf_8_are_photos_too(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    try:
+        for other in (path, tmp_path / "1.png"):
+            Image.new("RGB", (40, 40), "red").save(other)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    photos = load_photos(build_task("denoise"), DataConfig(path=(str(tmp_path),), crop_px=32), 0)
+    assert (photos.count, len(photos.validation), photos.left_out) == (2, 1, {})

@@ -291,3 +291,53 @@ def test_one_side_alone_is_named(tmp_path: Path, there: str) -> None:
     other = there[:-1] + {"A": "B", "b": "a"}[there[-1]]
     with pytest.raises(UserError, match=f"has {there}/ and no {other}/"):
         opened(tmp_path, PAIRS)
+
+
+@pytest.mark.parametrize("wrapped", ["set", "set/v2"])
+def test_parts_are_found_where_an_archive_unpacks_them(tmp_path: Path, wrapped: str) -> None:
+    fill(tmp_path, lambda part: f"{wrapped}/{part}")
+    train, validation = greys(opened(tmp_path, "colorize"))
+    assert (train, validation) == (of("train"), of("val"))
+
+
+def test_of_several_sets_in_one_folder_each_has_its_parts(tmp_path: Path) -> None:
+    fill(tmp_path / "one", lambda part: part, ("train", "val"))
+    for number in range(3):
+        save(tmp_path / "two" / f"{number}.png", level(60 + number))
+        save(tmp_path / "two" / "test" / f"{number}.png", level(230 + number))
+    train, validation = greys(opened(tmp_path, "colorize"))
+    assert train == of("train") | {60, 61, 62}
+    assert validation == of("val") and not {230, 231, 232} & train
+
+
+def test_a_side_with_parts_says_that_the_other_has_them_too(tmp_path: Path) -> None:
+    fill(tmp_path, lambda part: f"A/{part}", ("train", "val"))
+    fill(tmp_path, lambda part: f"B/{part}", ("train",), side=1)
+    with pytest.raises(UserError, match=r"2 files in .* have no partner, first 'val_0': missing in B/"):
+        opened(tmp_path, PAIRS)
+    assert len(opened(tmp_path, PAIRS, unmatched="skip").train.source) == COUNTS["train"]
+
+
+@pytest.mark.parametrize("task", ["colorize", PAIRS])
+def test_links_to_parts_and_sides_are_followed(tmp_path: Path, task: Any) -> None:
+    for side, folder in enumerate("AB"):
+        fill(tmp_path / "real" / folder, lambda part: part, ("train", "val"), side=side)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    if task is PAIRS:
+        for folder in "AB":
+            (linked / folder).symlink_to(tmp_path / "real" / folder)
+    else:
+        for part in ("train", "val"):
+            (linked / part).symlink_to(tmp_path / "real" / "A" / part)
+    side = int(task is PAIRS)
+    assert greys(opened(linked, task)) == (of("train", side), of("val", side))
+
+
+def test_sides_that_differ_by_case_alone_are_not_guessed_at(tmp_path: Path) -> None:
+    for side in ("A", "a", "B"):
+        save(tmp_path / side / "1.png", level(1))
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system knows no case")
+    with pytest.raises(UserError, match="differ by case alone"):
+        opened(tmp_path, PAIRS)

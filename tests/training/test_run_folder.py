@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from img2img.errors import UserError
 from img2img.files import write_bytes
@@ -163,6 +164,20 @@ def test_the_one_before_is_gone_on_with_and_damaged_ones_go_when_a_whole_one_is_
     assert ended is not None and ended.facts["step"] == 6
     assert [row["step"] for row in read_rows(run / "log.jsonl") if "g_loss" in row] == [1, 2, 3, 4, 5, 6]
     assert model != (run / "model.safetensors").read_bytes()
+
+
+def test_what_is_no_line_of_a_log_and_what_is_no_checkpoint_stop_no_resume(run: Path) -> None:
+    log_file = run / "log.jsonl"
+    log_file.write_bytes(b'\xff\n[1]\n{"step": "x"}\n{"step": null}\n' + log_file.read_bytes())
+    (run / "checkpoints" / "step_00000099.json").mkdir()
+    assert train(small(5), run, resume=True, device="cpu")["step"] == 5
+
+
+def test_a_file_where_tensorboard_writes_is_named(run: Path) -> None:
+    shutil.rmtree(run / "tensorboard")
+    (run / "tensorboard").write_text("")
+    with pytest.raises(TrainingError, match="tensorboard"):
+        train(small(5), run, resume=True, device="cpu")
 
 
 def test_a_model_of_more_steps_stays_until_the_run_has_come_as_far(run: Path) -> None:
@@ -359,3 +374,15 @@ def test_a_real_limit_on_files_ends_the_command_with_one_line(tmp_path: Path, na
     assert "File too large" in error and named in error and "step 2 is kept" in error
     assert "Traceback" not in done.stderr
     assert content(out / "checkpoints") == before
+
+
+def test_pairs_none_of_which_match_in_size_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    for number in range(4):
+        for side, width in (("A", 64), ("B", 70)):
+            path = tmp_path / "pairs" / side / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (width, 64)).save(path)
+    recipe = Recipe.load("translate_tiny", [f"data.path={tmp_path / 'pairs'}", "task.source=pairs", "data.crop_px=64"])
+    with pytest.raises(UserError, match=r"none of the photos can be read; first: .*B/.\.png: it and its partner '.*'"):
+        train(recipe, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
