@@ -129,7 +129,7 @@ def train(
     known = Recipe.load(recipe, overrides or ())
     pick_device(device)
     folder = str(at_home(out) if out else Path("runs") / known.name)
-    say = print if os.environ.get("RANK", "0") == "0" else lambda _: None  # torchrun starts several of us
+    say = print if _is_first() else lambda _: None
     say(f"run folder: {folder}")
     try:
         summary = run(known, folder, resume=resume, device=device)
@@ -446,8 +446,13 @@ def _one_line(text: str) -> str:
 
 
 def _log_to_stderr() -> None:
-    """Warnings of the toolkit as plain lines on stderr."""
+    """Warnings of the toolkit as plain lines on stderr, once however many processes train."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [handler]
-    log.setLevel(logging.DEBUG if DEBUG else logging.WARNING)
+    log.setLevel(logging.DEBUG if DEBUG else logging.WARNING if _is_first() else logging.ERROR)
+
+
+def _is_first() -> bool:
+    """Whether this is the process that speaks: a launcher such as torchrun starts several."""
+    return os.environ.get("RANK", "0") == "0"

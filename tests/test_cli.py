@@ -703,3 +703,23 @@ def test_the_crop_advised_for_small_photos_is_one_that_the_recipe_takes(
     advice = re.search(r"set (data\.crop_px=\d+)", capsys.readouterr().err)
     assert advice and advice[1] == "data.crop_px=64"
     assert main([*base, advice[1], "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
+
+
+@pytest.mark.parametrize(("rank", "times"), [(None, 1), ("0", 1), ("1", 0)])
+def test_of_several_processes_the_first_alone_warns(
+    rank: str | None,
+    times: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    for number in range(5):
+        Image.new("RGB", (80, 80)).save(tmp_path / f"{number}.png")
+    (tmp_path / "5.png").write_bytes(b"")
+    out = tmp_path / "run"
+    assert main(["train", "denoise_tiny", f"data.path={tmp_path}", "train.init=none_such", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert (said.count("left out: "), said.count("error: ")) == (times, 1)
