@@ -118,7 +118,7 @@ def test_drawn_sketch_is_translated(page: Any) -> None:
     page.get_by_role("tab", name="Draw", exact=True).click()
     brush(page, "translate")
     page.locator("#translate-draw-run").click()
-    done(page, "translate")
+    done(page, "translate", "#translate-draw-run")
 
 
 def test_generated_pictures_are_what_the_command_line_makes(
@@ -585,13 +585,14 @@ def clear(page: Any, name: str) -> None:
     page.locator(f"#{name}-status", has_text="Drop a photo").wait_for()
 
 
-def done(page: Any, name: str) -> None:
-    """Wait for a result, or fail with the page's message."""
+def done(page: Any, name: str, button: str | None = None) -> None:
+    """Wait for a result, or fail with the page's message; `button` is the one that began it, `#NAME-run` by default."""
     status = page.locator(f"#{name}-status")
     status.locator(".good, .bad").first.wait_for(timeout=120_000)
     assert status.locator(".bad").count() == 0, status.inner_text()
-    if page.locator(f"#{name}-run").count():
-        page.locator(f"#{name}-run:enabled").wait_for()
+    button = button or f"#{name}-run"
+    if page.locator(button).count():
+        page.locator(f"{button}:enabled").wait_for()
 
 
 def settled(page: Any, parts: list[str]) -> list[float]:
