@@ -53,9 +53,10 @@ _WORDS = (
         r"the model for \1\2 is not installed: load one on the Models tab",
     ),
     (
-        r"(copied unchanged|written anew with nothing changed), nothing needs doing; what may be asked.*",
+        r"(copied unchanged|written anew with nothing changed), nothing needs doing; what may be asked[^;]*",
         "nothing needs doing, this is your photo unchanged",
     ),
     (r"name the model (that goes both ways) with --model, or leave --direction out", r"choose a model \1, or none"),
+    (r"--task (\S+) does it all the same", r"tick \1 to do it all the same"),
     (r"leave --[a-z-]+ out", "leave it out"),
 )

@@ -536,6 +536,8 @@ UNTOUCHED = SimpleNamespace(width=1200, height=900, has_mask=False, tints=2, noi
         ({"has_mask": True}, ["inpaint"]),
         ({"tints": 0}, ["colorize"]),
         ({"tints": 1}, ["colorize"]),
+        ({"tints": 0, "tones": "few"}, []),
+        ({"tints": 1, "tones": "halftone"}, []),
         ({"noise_sigma_255": 20.0}, ["denoise"]),
         ({"width": 300, "height": 200}, ["super-resolve"]),
         ({"has_mask": True, "tints": 0, "noise_sigma_255": 20.0, "width": 300, "height": 200}, task_kinds()[:4]),
@@ -544,6 +546,22 @@ UNTOUCHED = SimpleNamespace(width=1200, height=900, has_mask=False, tints=2, noi
 def test_each_task_says_when_it_applies(change: dict[str, Any], asks_for: list[str]) -> None:
     photo = PhotoStatistics(**{**vars(UNTOUCHED), **change})
     assert [kind for kind in task_kinds() if build_task(kind).applies(photo)] == asks_for
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"own_color_share": 0.9}, None),
+        ({"own_color_share": 0.014, "own_hue": "red"}, "it has color of its own on 1.4 % of it (red)"),
+        ({"tints": 0}, None),
+        ({"tints": 0, "tones": "halftone"}, "it has no colour, but is printed in dots"),
+        ({"tints": 1, "tones": "few"}, "it has a single tint, but has few tones, as text"),
+        ({"tints": 0, "tones": "flat"}, "it has no colour, but shows nothing but one tone"),
+    ],
+)
+def test_colorize_says_what_speaks_against_it(change: dict[str, Any], says: str | None) -> None:
+    declined = build_task("colorize").declines(PhotoStatistics(**{**vars(UNTOUCHED), **change}))
+    assert declined is None if says is None else declined is not None and declined.startswith(says)
 
 
 @ALL

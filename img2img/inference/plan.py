@@ -44,10 +44,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order; `skipped` are sentences on what is left out: steps without a model here, a detail without use."""
+    """Steps in order; `skipped` are sentences on what is left out: steps without a model here, a detail without use.
+
+    `declined` are sentences on what the photo nearly asks for, but what was seen speaks against.
+    """
 
     steps: tuple[Step, ...]
     skipped: tuple[str, ...] = ()
+    declined: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> str:
@@ -73,11 +77,12 @@ class Plan:
         """The same, where `unchanged` says what becomes of a photo to which nothing is done."""
         if not self.steps and not self.skipped:
             kinds = "|".join(photo_tasks())
-            return f"{unchanged}, nothing needs doing; what may be asked: --task {kinds}"
+            nothing = f"{unchanged}, nothing needs doing; what may be asked: --task {kinds}"
+            return "; ".join([nothing, *self.declined])
         done = _listed([step.verb for step in self.steps], ", then ") or unchanged
         reasons = [step.reason for step in self.steps if step.reason]
         why = f", because {_listed(reasons, ' and ')}" if reasons else ", as asked" if self.steps else ""
-        return "; ".join([done + why, *self.skipped])
+        return "; ".join([done + why, *self.skipped, *self.declined])
 
 
 def plan(
@@ -199,12 +204,14 @@ def _tile_count(size: Size, header: Header) -> int:
 
 def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail: float | None) -> Plan:
     """Every task that applies to the photo, in plan order; one without a model is left out and said so."""
-    seen, steps, skipped = statistics(photo, mask), [], []
+    seen, steps, skipped, declined = statistics(photo, mask), [], [], []
     for kind in photo_tasks():
         task = _defaults(kind)
         wanted = scale is not None and task.scale > 1
         reason = f"×{scale} was asked for" if wanted else task.applies(seen)
         beside_the_point = seen.has_mask and not task.needs_mask and not wanted  # a mask says what is wanted
+        if not reason and scale is None and not seen.has_mask and (against := task.declines(seen)):
+            declined.append(f"not done: {task.verb}, since {against}; --task {kind} does it all the same")
         if not reason or beside_the_point:
             continue
         try:
@@ -215,7 +222,7 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail:
             skipped.append(f"not done: {task.verb}, though {reason} ({error})")
     if detail is not None and steps and all(step.detail is None for step in steps):
         skipped.append(f"--detail {detail:g} left out: no step has a crisper half to mix with")
-    return Plan(tuple(steps), tuple(skipped))
+    return Plan(tuple(steps), tuple(skipped), tuple(declined))
 
 
 def _for_this_photo(steps: Sequence[Step], photo: Photo, mask: np.ndarray | None) -> tuple[Step, ...]:

@@ -26,6 +26,7 @@ from img2img.ranges import Fields
 Row = tuple[Batch, Tensor, Tensor]  # validated: the batch, its best trivial answer, what was made of it
 COPIED = "copying the input"
 Judge = Callable[[Tensor], Tensor]  # pictures (B,C,H,W) to one score each, (B,)
+Tones = Literal["continuous", "flat", "few", "halftone", "line art"]
 Reads = Literal["photo", "pair", "label", "none", "two sides", "two halves"]
 
 
@@ -36,10 +37,13 @@ class PhotoStatistics:
     width: int
     height: int
     has_mask: bool
-    tints: int  # 0: no colour at all; 1: one tint throughout (sepia); 2: colours
+    tints: int  # 0: no color at all; 1: one tint throughout (sepia); 2: colors
     noise_sigma_255: float  # standard deviation of the noise on the 0-255 scale; 0 where none is told from texture
     noise_correlated: bool = False  # neighbouring pixels alike: film grain, and what cameras make of sensor noise
     blockiness_255: float = 0.0  # step across the edges of JPEG's blocks beyond those beside them; 0 without a grid
+    own_color_share: float = 0.0  # of the visible pixels, that have a color of their own: neither grey nor the tint's
+    own_hue: str = ""  # of these, in a word
+    tones: Tones = "continuous"
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,10 @@ class Task(Fields):
 
     def applies(self, photo: PhotoStatistics) -> str | None:
         """Why an untouched photo wants this task, in words that complete "because …"; None if it does not."""
+        return None
+
+    def declines(self, photo: PhotoStatistics) -> str | None:
+        """Why an untouched photo that nearly asks for this task is left as it is; completes "not done: …, since …"."""
         return None
 
     @property

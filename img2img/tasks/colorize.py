@@ -22,6 +22,16 @@ _HINTS_PX = 384  # longer side at which painted colours spread: the solver's tim
 _STRIP_ROWS = 256  # full-size Lab work goes in strips, so that memory does not grow with the photo
 
 
+_SEEN = {0: "it has no colour", 1: "it has a single tint"}
+_NO_PHOTO = {
+    "flat": "shows nothing but one tone",
+    "few": "has few tones, as text, line art and drawings have",
+    "halftone": "is printed in dots (halftone)",
+    "line art": "is lines on plain paper",
+}
+_MOSTLY_GREY = 0.5  # share of color below which a photo may look like one without: the plan says why it is left alone
+
+
 class Colorize(Task):
     """Grey (or faded, or sepia) photo in, colour photo of the same luminance out."""
 
@@ -77,7 +87,14 @@ class Colorize(Task):
         return [working_view(size, self.working_px)]
 
     def applies(self, photo: PhotoStatistics) -> str | None:
-        return {0: "it has no colour", 1: "it has a single tint"}.get(photo.tints)
+        return _SEEN.get(photo.tints) if photo.tones == "continuous" else None
+
+    def declines(self, photo: PhotoStatistics) -> str | None:
+        if photo.tints in _SEEN and photo.tones in _NO_PHOTO:
+            return f"{_SEEN[photo.tints]}, but {_NO_PHOTO[photo.tones]}"
+        if photo.tints not in _SEEN and 0 < photo.own_color_share < _MOSTLY_GREY:
+            return f"it has color of its own on {_percent(photo.own_color_share)} of it ({photo.own_hue})"
+        return None
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
         made, true = to_lab(rgb.float())[:, 1:], to_lab(target.float())[:, 1:]
@@ -85,6 +102,10 @@ class Colorize(Task):
             "psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)),
             "chroma_ratio": float(made.norm(dim=1).mean() / true.norm(dim=1).mean().clamp_min(1e-3)),
         }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
 
 
 def _enlarge(chroma: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_prints import RED, aged, grey, with_disc
 
 from img2img.errors import UserError
 from img2img.inference.pipeline import Options, load
@@ -99,11 +100,30 @@ def test_grain_without_a_model_for_it_goes_to_the_one_there_is() -> None:
         ("noisy.png", "denoise"),
         ("old_photo.jpg", "denoise"),
         ("small.jpg", "super-resolve"),
-        ("sketch.png", "colorize"),
+        ("sketch.png", "super-resolve"),
     ],
 )
 def test_shipped_inputs_get_the_plan_they_are_made_for(name: str, first: str) -> None:
     assert plan(read_photo(inputs_dir() / name)).steps[0].task == first
+
+
+@pytest.mark.usefixtures("zoo")
+def test_a_color_of_its_own_keeps_a_photo_as_it_is_and_the_sentence_says_so(clean: Photo) -> None:
+    grey_photo = enlarged(CLEAN).with_pixels(grey(clean.rgb))
+    assert plan(grey_photo).tasks == "colorize"
+    assert plan(grey_photo.with_pixels(aged(clean.rgb))).tasks.endswith("colorize")
+    made = plan(grey_photo.with_pixels(with_disc(grey(clean.rgb), 0.014, RED)))
+    assert "colorize" not in made.tasks
+    assert "not done: colorize, since it has color of its own on 1." in made.sentence
+    assert made.sentence.endswith("% of it (red); --task colorize does it all the same")
+
+
+@pytest.mark.usefixtures("zoo")
+def test_line_art_is_not_colorized_and_the_sentence_says_how_to_ask() -> None:
+    made = plan(read_photo(inputs_dir() / "sketch.png"))
+    assert "colorize" not in made.tasks
+    assert "but has few tones, as text, line art and drawings have; --task colorize does it" in made.sentence
+    assert plan(read_photo(inputs_dir() / "sketch.png"), tasks=["colorize"]).sentence == "colorize, as asked"
 
 
 @pytest.mark.usefixtures("zoo")

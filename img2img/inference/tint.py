@@ -1,0 +1,324 @@
+"""Whether a photo has colors of its own, or one tint that follows from its luminance: sepia, cyanotype, faded paper.
+
+A tint is a color that is a function of the luminance. What a print has besides are stains and fading, which are smooth
+and change the tint's strength more than its hue, and margins of bare paper. Everything else is a color of the photo's
+own, which nothing may replace; what remains in doubt counts as one. Colors are CIE Lab a*b* of a reduced, blurred photo
+(JPEG keeps chroma at half size and in blocks), after exposure was made full: dark colors count as they would in light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from img2img.pixels.images import to_float
+
+_FINE_PX, _COARSE_PX, _BLUR_PX = 512, 160, 2.0  # longer side for small things, and for the photo as a whole
+_MARGINS = (0.06, 0.15)  # of the shorter side: a scan's edge and bare paper; a mount round the print
+_LEVELS = 24  # of lightness, at which a tint is read
+_OWN_SHARE = 0.002  # of the visible pixels: less is not seen as a color
+_GREY, _GREY_OWN, _TINT_OWN, _PRINT_OWN = 2.5, 6.5, 5.0, 9.0  # Lab units of a*b* that are not a color of their own
+_STAIN = 1 / 8  # of the shorter side: what is smoother than this may be a stain or fading
+_STAIN_YELLOW, _PAPER_YELLOW = 12.0, 40.0  # b* that a spot, and bare paper at the edge of the picture, may have
+_TEXTURE_PX = 4.0
+_HUES = {25: "pink", 50: "red", 78: "orange", 108: "yellow", 165: "green", 225: "cyan", 295: "blue", 335: "violet"}
+
+
+Tints = Literal[0, 1, 2]
+
+
+@dataclass(frozen=True)
+class ColorSeen:
+    """What colors a photo has."""
+
+    tints: Tints  # 0: none; 1: one tint throughout (sepia); 2: colors
+    share: float = 0.0  # of the visible pixels that have a color of their own: neither grey nor the tint's
+    hue: str = ""  # of these, in a word
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A photo, reduced and blurred: Lab (H,W,3), what of it is known and judged, contrast (H,W), noise in a*b*."""
+
+    lab: np.ndarray
+    known: np.ndarray
+    judged: np.ndarray
+    contrast: np.ndarray  # variance of lightness about a pixel before the blur
+    noise: float
+    margin: float
+
+    @property
+    def lightness(self) -> np.ndarray:
+        return self.lab[..., 0]
+
+    @property
+    def ab(self) -> np.ndarray:
+        return self.lab[..., 1:]
+
+
+@dataclass(frozen=True)
+class _Tint:
+    """a*b* (levels, 2) as a function of lightness (levels,), and what it leaves of a look (H,W,2)."""
+
+    lightness: np.ndarray
+    ab: np.ndarray
+    rest: np.ndarray
+
+    def at(self, lightness: np.ndarray) -> np.ndarray:
+        return _interpolated(lightness, self.lightness, self.ab)
+
+    def jump(self) -> float:
+        """The largest change of a*b* over that of lightness."""
+        steps = np.hypot(*np.diff(self.ab, axis=0).T) / np.maximum(np.diff(self.lightness), 1.0)
+        return float(steps.max()) if len(steps) else 0.0
+
+
+def see_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> ColorSeen:
+    """What colors an RGB photo (H,W,3) has; pixels under the mask (H,W), True = hidden or to be filled, do not count.
+
+    A photo of which nothing is known counts as one in colors: nothing is taken away from it.
+    """
+    color, weight = _reduced(rgb, mask)
+    if not (weight > 0.5).any():
+        return ColorSeen(2)
+    color = color / np.clip(np.percentile(color[weight > 0.5].max(-1), 99.5), 1 / 32, 1)
+    fine = _look(color, weight)
+    coarse = [_look(*_shrunk(color, weight, _COARSE_PX), margin) for margin in _MARGINS]
+    found = list(_readings(fine, [look for look in coarse if look.judged.any()]))
+    plain = next((seen for seen in found if seen.tints < 2), None)
+    return plain or (found[0] if found else _color_seen(2, fine, _own_on_grey(fine)))
+
+
+def _readings(fine: _Look, coarse: list[_Look]) -> Iterator[ColorSeen]:
+    """What each simpler kind of photo that this may be leaves unexplained; none where it is plainly in color."""
+    for look in coarse:
+        if _is_grey(look):
+            yield _color_seen(0, fine, _own_on_grey(fine))
+            return
+        tint = _read(look)
+        exact = _is_exact(_calm(fine, look.margin)) or (look.noise > 0.15 and _is_exact(look))
+        if exact and _is_carried_by_grain(fine, look, tint, 0.65):
+            yield _color_seen(1, fine, _own_on_tint(fine, tint))
+        if _is_print(fine, look, tint):
+            yield _color_seen(1, fine, _own_on_print(fine, tint, _stain(look, tint)))
+
+
+def _color_seen(tints: Tints, look: _Look, excess: np.ndarray) -> ColorSeen:
+    """`excess` (H,W) says how far colors lie beyond what is explained, in tolerances."""
+    own = look.known & (excess > 1)
+    share = float(own.sum() / look.known.sum())
+    hue = _hue_word(look.ab[own].sum(0)) if own.any() else ""
+    return ColorSeen(2 if share >= _OWN_SHARE else tints, share, hue)
+
+
+def _hue_word(ab: np.ndarray) -> str:
+    return next((word for limit, word in _HUES.items() if _hue_degrees(ab) % 360 < limit), "pink")
+
+
+def _hue_degrees(ab: np.ndarray) -> float:
+    return float(np.degrees(np.arctan2(ab[1], ab[0])))
+
+
+# --- the photo as a whole
+
+
+def _is_grey(look: _Look) -> bool:
+    slack = 3.5 * look.noise
+    half, most = np.percentile(np.hypot(*look.ab[look.judged].T), [50, 95])
+    return bool(most < _GREY + slack or (half < 0.5 + slack and most < 3.3 + slack))
+
+
+def _is_exact(look: _Look) -> bool:
+    """Whether color is a function of luminance, to within what rounding, compression and noise explain."""
+    if not look.judged.any():
+        return False
+    tint = _read(look)
+    ab, rest = look.ab[look.judged], tint.rest[look.judged]
+    slack = 0.3 + 0.05 * np.percentile(np.hypot(*ab.T), 95) + 2.5 * look.noise
+    explained = _explained_share(ab, rest, 1.3 * look.noise)  # what JPEG and reduction left of it is not white
+    return bool(np.percentile(np.hypot(*rest.T), 95) < slack and explained > 0.93 and tint.jump() < 2.5)
+
+
+def _calm(look: _Look, margin: float) -> _Look:
+    """The look where luminance changes least: an average of two tints is not the tint of their average."""
+    inside = look.known & _inside(look.known.shape, margin)
+    calm = inside & (look.contrast <= np.percentile(look.contrast[inside], 40)) if inside.any() else inside
+    return replace(look, judged=calm)
+
+
+def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
+    """Whether it is a toned or yellowed print: what the tint leaves is smooth, or along its hue; paper is the palest.
+
+    Bounds are those of scanned prints; photos in color that come near, as brown cloth on a beige floor, fail one.
+    """
+    ab, rest, left = (x[coarse.judged] for x in (coarse.ab, tint.rest, tint.rest - _stain(coarse, tint)))
+    half, most = np.percentile(np.hypot(*ab.T), [50, 95])
+    along, across = _axes(ab)
+    slack, hue = 3.5 * coarse.noise, _hue_degrees(along)
+    rise, fall = _ratio_change(coarse)
+    shadows = float(np.hypot(*tint.ab[: max(1, len(tint.ab) // 5)].T).mean())
+    return bool(
+        half > 3
+        and ((28 < hue < 140) if most < 9 else (45 < hue < 112))
+        and shadows > 0.2 * half
+        and rise < max(0.15, fall)
+        and np.percentile(ab @ along, 0.2) > -2.8 - slack
+        and np.percentile(np.hypot(*left.T), 99) < 8 + slack
+        and np.percentile(np.abs(rest @ across), 98) < min(3.1, 0.33 * most + 0.5) + slack
+        and _explained_share(ab, rest) > 0.2
+        and _explained_share(ab, left) > 0.7
+        and _is_carried_by_grain(fine, coarse, tint, 0.45)
+    )
+
+
+def _is_carried_by_grain(fine: _Look, coarse: _Look, tint: _Tint, least: float) -> bool:
+    """Whether fine chroma follows the tint as coarse chroma does: on cloth and stone it follows shading instead."""
+    slope, correlation = _texture(fine, tint)
+    return slope > 0.18 and correlation + _texture(coarse, tint)[1] > least
+
+
+def _texture(look: _Look, tint: _Tint) -> tuple[float, float]:
+    """Slope and correlation of fine chroma over what the tint makes of fine luminance, edges of things left aside."""
+
+    def fine(x: np.ndarray) -> np.ndarray:
+        return x - _blurred(x, _TEXTURE_PX)
+
+    contrast = _blurred(fine(look.lightness) ** 2, _TEXTURE_PX)
+    at = look.judged & (contrast <= np.percentile(contrast[look.judged], 60))
+    chroma, expected = fine(look.ab)[at], fine(tint.at(look.lightness))[at]
+    together, power = float((chroma * expected).sum()), float((expected**2).sum()) + 1e-6
+    return together / power, together / np.sqrt(power * (float((chroma**2).sum()) + 1e-6))
+
+
+def _ratio_change(look: _Look) -> tuple[float, float]:
+    """Stops by which red over blue rises and falls from shadows to lights: an image is browner than its paper."""
+    rgb = cv2.cvtColor(np.ascontiguousarray(look.lab), cv2.COLOR_LAB2RGB)[look.judged]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clip(0) + 0.055) / 1.055) ** 2.4)
+    ratio = np.log2(linear[:, 0] + 0.006) - np.log2(linear[:, 2] + 0.006)
+    order = np.argsort(look.lightness[look.judged], kind="stable")
+    steps = np.array([np.median(ratio[part]) for part in np.array_split(order, 8) if len(part)])
+    later = np.triu(steps[None] - steps[:, None])
+    return float(later.max()), float(-later.min())
+
+
+def _axes(ab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of the a*b* plane along the tint and across it."""
+    middle = np.median(ab, 0)
+    along = middle / max(1e-6, float(np.hypot(*middle)))
+    return along, np.array([-along[1], along[0]])
+
+
+def _explained_share(ab: np.ndarray, rest: np.ndarray, noise: float = 0.0) -> float:
+    """R²: the share of the variance of a*b* (pixels, 2) that is not in the rest, noise of this σ taken off both."""
+    left, all_of_it = ((x**2).sum(1).mean() - 2 * noise**2 for x in (rest, ab - ab.mean(0)))
+    return float(1 - max(left, 0) / max(all_of_it, 1e-6))
+
+
+# --- colors beyond it: (H,W), in tolerances
+
+
+def _own_on_grey(look: _Look) -> np.ndarray:
+    tolerance = _GREY_OWN * np.clip((look.lightness + 16) / 66, 0.85, 1) + 4 * look.noise
+    return _length(look.ab) / tolerance
+
+
+def _own_on_tint(look: _Look, tint: _Tint) -> np.ndarray:
+    explained = tint.at(look.lightness)
+    return _beyond(look.ab, explained) / (_TINT_OWN + 0.15 * _length(explained) + 4 * look.noise)
+
+
+def _own_on_print(look: _Look, tint: _Tint, stain: np.ndarray) -> np.ndarray:
+    explained = tint.at(look.lightness) + cv2.resize(stain, look.known.shape[::-1])
+    spot, paper = (_beyond(look.ab, np.array([0, yellow], np.float32)) for yellow in (_STAIN_YELLOW, _PAPER_YELLOW))
+    tolerance = _PRINT_OWN + 4 * look.noise
+    excess = np.minimum(_beyond(look.ab, explained), spot) / tolerance
+    return np.where(_reaching_the_edge(excess > 1), np.minimum(excess, paper / tolerance), excess)
+
+
+def _beyond(ab: np.ndarray, explained: np.ndarray) -> np.ndarray:
+    """Distance from the line between neutral and what is explained: what is paler has no color of its own."""
+    share = (ab * explained).sum(-1) / np.maximum((explained**2).sum(-1), 1e-6)
+    return _length(ab - share.clip(0, 1)[..., None] * explained)
+
+
+def _reaching_the_edge(found: np.ndarray) -> np.ndarray:
+    """The connected parts of a map (H,W) that touch the edge of the picture."""
+    _, part = cv2.connectedComponents(found.astype(np.uint8))
+    edge = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
+    return np.isin(part, edge[edge > 0])
+
+
+def _length(ab: np.ndarray) -> np.ndarray:
+    return np.hypot(ab[..., 0], ab[..., 1])
+
+
+# --- looking
+
+
+def _reduced(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Color (H,W,3) in [0,1], black where unknown, and the known share of each pixel (H,W)."""
+    known = np.ones(rgb.shape[:2], np.float32) if mask is None else 1 - mask.astype(np.float32)
+    shown = np.ascontiguousarray(rgb if mask is None else rgb * ~mask[..., None])
+    color, weight = _shrunk(shown, known, _FINE_PX)
+    return to_float(color), weight
+
+
+def _shrunk(color: np.ndarray, weight: np.ndarray, longest_px: int) -> tuple[np.ndarray, np.ndarray]:
+    height, width = weight.shape
+    factor = min(1.0, longest_px / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    color, weight = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (color, weight))
+    return color, weight
+
+
+def _look(color: np.ndarray, weight: np.ndarray, margin: float = _MARGINS[0]) -> _Look:
+    known = weight > 0.5
+    sharp = _lab(color, weight)
+    lightness, ab = sharp[..., 0], sharp[..., 1:]
+    contrast = _blurred(lightness**2, _BLUR_PX) - _blurred(lightness, _BLUR_PX) ** 2
+    noise = 1.4826 * float(np.median(np.abs(ab - _blurred(ab, 1.5))[known])) if known.any() else 0.0
+    left = noise / (2 * np.sqrt(np.pi) * _BLUR_PX)  # of white noise, after the blur
+    lab = _lab(_blurred(color, _BLUR_PX), _blurred(weight, _BLUR_PX))
+    return _Look(lab, known, known & _inside(known.shape, margin), contrast, left, margin)
+
+
+def _lab(color: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor((color / np.maximum(weight, 0.05)[..., None]).clip(0, 1), cv2.COLOR_RGB2LAB)
+
+
+def _inside(size: tuple[int, ...], margin: float) -> np.ndarray:
+    inside, width = np.zeros(size, bool), int(margin * min(size))
+    inside[width : size[0] - width, width : size[1] - width] = True
+    return inside
+
+
+def _read(look: _Look) -> _Tint:
+    """The median a*b* of each level of lightness; levels that are hardly there are left to their neighbors."""
+    lightness, ab = look.lightness[look.judged], look.ab[look.judged]
+    span = max(float(np.ptp(lightness)), 1e-3)
+    level = ((lightness - lightness.min()) / span * (_LEVELS - 0.01)).astype(int)
+    levels = [level == n for n in range(_LEVELS)]
+    levels = [at for at in levels if at.sum() >= max(1, len(level) // 300)]
+    middle = np.array([np.median(lightness[at]) for at in levels])
+    tint = np.array([np.median(ab[at], 0) for at in levels])
+    rest = look.ab - _interpolated(look.lightness, middle, tint)
+    return _Tint(middle, tint, np.where(look.judged[..., None], rest, 0).astype(np.float32))
+
+
+def _stain(look: _Look, tint: _Tint) -> np.ndarray:
+    """What the tint leaves (H,W,2) and is smooth."""
+    smooth_px = _STAIN * min(look.known.shape)
+    weight = np.maximum(_blurred(look.judged.astype(np.float32), smooth_px), 0.05)
+    return _blurred(tint.rest, smooth_px) / weight[..., None]
+
+
+def _interpolated(x: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.stack([np.interp(x, at, column) for column in values.T], -1).astype(np.float32)
+
+
+def _blurred(x: np.ndarray, sigma_px: float) -> np.ndarray:
+    return cv2.GaussianBlur(x, (0, 0), max(sigma_px, 0.1), borderType=cv2.BORDER_REFLECT)
