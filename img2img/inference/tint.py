@@ -25,6 +25,7 @@ _GREY, _GREY_OWN, _TINT_OWN, _PRINT_OWN = 2.5, 6.5, 5.0, 9.0  # Lab units of a*b
 _STAIN = 1 / 8  # of the shorter side: what is smoother than this may be a stain or fading
 _STAIN_YELLOW, _PAPER_YELLOW = 12.0, 40.0  # b* that a spot, and bare paper at the edge of the picture, may have
 _TEXTURE_PX = 4.0
+_JUMP = 2.5  # a tint changes smoothly: a*b* over lightness between levels
 _HUES = {25: "pink", 50: "red", 78: "orange", 108: "yellow", 165: "green", 225: "cyan", 295: "blue", 335: "violet"}
 
 
@@ -101,7 +102,7 @@ def _readings(fine: _Look, coarse: list[_Look]) -> Iterator[ColorSeen]:
             return
         tint = _read(look)
         exact = _is_exact(_calm(fine, look.margin)) or (look.noise > 0.15 and _is_exact(look))
-        if exact and _is_carried_by_grain(fine, look, tint, 0.65):
+        if exact and tint.jump() < 2 * _JUMP and _is_carried_by_grain(fine, look, tint, 0.65):
             yield _color_seen(1, fine, _own_on_tint(fine, tint))
         if _is_print(fine, look, tint):
             yield _color_seen(1, fine, _own_on_print(fine, tint, _stain(look, tint)))
@@ -140,14 +141,16 @@ def _is_exact(look: _Look) -> bool:
     ab, rest = look.ab[look.judged], tint.rest[look.judged]
     slack = 0.3 + 0.05 * np.percentile(np.hypot(*ab.T), 95) + 2.5 * look.noise
     explained = _explained_share(ab, rest, 1.3 * look.noise)  # what JPEG and reduction left of it is not white
-    return bool(np.percentile(np.hypot(*rest.T), 95) < slack and explained > 0.93 and tint.jump() < 2.5)
+    return bool(np.percentile(np.hypot(*rest.T), 95) < slack and explained > 0.93 and tint.jump() < _JUMP)
 
 
 def _calm(look: _Look, margin: float) -> _Look:
     """The look where luminance changes least: an average of two tints is not the tint of their average."""
     inside = look.known & _inside(look.known.shape, margin)
-    calm = inside & (look.contrast <= np.percentile(look.contrast[inside], 40)) if inside.any() else inside
-    return replace(look, judged=calm)
+    if not inside.any():
+        return replace(look, judged=inside)
+    calm = max(1.0, float(np.percentile(look.contrast[inside], 40)))
+    return replace(look, judged=inside & (look.contrast <= calm))
 
 
 def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
@@ -178,6 +181,7 @@ def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
 def _is_carried_by_grain(fine: _Look, coarse: _Look, tint: _Tint, least: float) -> bool:
     """Whether fine chroma follows the tint as coarse chroma does: on cloth and stone it follows shading instead."""
     slope, correlation = _texture(fine, tint)
+    least /= 1 + 0.5 * fine.noise  # noise weakens a correlation
     return slope > 0.18 and correlation + _texture(coarse, tint)[1] > least
 
 
