@@ -553,6 +553,10 @@ def test_each_task_says_when_it_applies(change: dict[str, Any], asks_for: list[s
     [
         ({"own_color_share": 0.9}, None),
         ({"own_color_share": 0.014, "own_hue": "red"}, "it has color of its own on 1.4 % of it (red)"),
+        (
+            {"own_color_share": 0.9, "own_hue": "yellow", "one_hue": True},
+            "it is yellow throughout, but not as the tint",
+        ),
         ({"tints": 0}, None),
         ({"tints": 0, "tones": "halftone"}, "it has no colour, but is printed in dots"),
         ({"tints": 1, "tones": "few"}, "it has a single tint, but has few tones, as text"),

@@ -32,5 +32,6 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
         blockiness_255=blockiness_255(rgb, left_out),
         own_color_share=color.share,
         own_hue=color.hue,
+        one_hue=color.one_hue,
         tones=see_tones(rgb, left_out),
     )

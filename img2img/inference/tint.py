@@ -39,6 +39,7 @@ class ColorSeen:
     tints: Tints  # 0: none; 1: one tint throughout (sepia); 2: colors
     share: float = 0.0  # of the visible pixels that have a color of their own: neither grey nor the tint's
     hue: str = ""  # of these, in a word
+    one_hue: bool = False  # hardly any of these is of another
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,12 @@ def _color_seen(tints: Tints, look: _Look, excess: np.ndarray) -> ColorSeen:
     """`excess` (H,W) says how far colors lie beyond what is explained, in tolerances."""
     own = look.known & (excess > 1)
     share = float(own.sum() / look.known.sum())
-    hue = _hue_word(look.ab[own].sum(0)) if own.any() else ""
-    return ColorSeen(2 if share >= _OWN_SHARE else tints, share, hue)
+    if not own.any():
+        return ColorSeen(tints)
+    ab = look.ab[own]
+    along = ab @ (ab.sum(0) / max(1e-6, float(np.hypot(*ab.sum(0)))))
+    one_hue = bool(np.mean(along > 0.7 * np.hypot(*ab.T)) > 0.98)  # within 45°
+    return ColorSeen(2 if share >= _OWN_SHARE else tints, share, _hue_word(ab.sum(0)), one_hue)
 
 
 def _hue_word(ab: np.ndarray) -> str:

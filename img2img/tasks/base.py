@@ -43,6 +43,7 @@ class PhotoStatistics:
     blockiness_255: float = 0.0  # step across the edges of JPEG's blocks beyond those beside them; 0 without a grid
     own_color_share: float = 0.0  # of the visible pixels, that have a color of their own: neither grey nor the tint's
     own_hue: str = ""  # of these, in a word
+    one_hue: bool = False  # hardly any of these is of another
     tones: Tones = "continuous"
 
 

@@ -29,7 +29,7 @@ _NO_PHOTO = {
     "halftone": "is printed in dots (halftone)",
     "line art": "is lines on plain paper",
 }
-_MOSTLY_GREY = 0.5  # share of color below which a photo may look like one without: the plan says why it is left alone
+_MOSTLY_GREY = 0.25  # share of color below which a photo may look like one without: the plan says why it is left alone
 
 
 class Colorize(Task):
@@ -94,6 +94,8 @@ class Colorize(Task):
             return f"{_SEEN[photo.tints]}, but {_NO_PHOTO[photo.tones]}"
         if photo.tints not in _SEEN and 0 < photo.own_color_share < _MOSTLY_GREY:
             return f"it has color of its own on {_percent(photo.own_color_share)} of it ({photo.own_hue})"
+        if photo.tints not in _SEEN and photo.one_hue:
+            return f"it is {photo.own_hue} throughout, but not as the tint of a print is: it may be a photo in color"
         return None
 
     def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:

@@ -74,6 +74,11 @@ def test_what_was_seen_has_a_size_and_a_name() -> None:
         assert found.share == pytest.approx(0.02, rel=0.4)
 
 
+def test_a_photo_of_one_hue_is_told_from_one_of_many() -> None:
+    assert see_color(with_disc(grey(SAMPLES["cat"]), 0.02, BLUE)).one_hue
+    assert not see_color(SAMPLES["macaw"]).one_hue
+
+
 def test_less_than_can_be_seen_is_no_color() -> None:
     assert see_color(with_disc(grey(SAMPLES["cat"]), 0.0004, RED)).tints == 0
 
