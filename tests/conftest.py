@@ -56,10 +56,12 @@ def _seeded() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _log_as_it_was() -> Iterator[None]:
-    """The command line logs to the stderr of its day, which a test's capture closes."""
-    handlers = logging.getLogger("img2img").handlers[:]
+    """The command line logs to the stderr of its day, which a test's capture closes, and chooses the level."""
+    log = logging.getLogger("img2img")
+    handlers, level = log.handlers[:], log.level
     yield
-    logging.getLogger("img2img").handlers[:] = handlers
+    log.handlers[:] = handlers
+    log.setLevel(level)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import img2img
@@ -18,6 +19,7 @@ from img2img.inference.batch import Request
 from img2img.inference.ensemble import ensembled
 from img2img.inference.pipeline import Options
 from img2img.pixels.images import from_array
+from img2img.resources import samples_dir
 
 ENSEMBLE = Options(self_ensemble=True)
 
@@ -63,7 +65,8 @@ def test_what_cannot_take_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
     for request in (Request(("colorize",), options=ENSEMBLE), Request(model="inpaint", options=ENSEMBLE)):
         with pytest.raises(UserError, match="--self-ensemble: no step's model was trained on turned photos"):
             request.check()
-    grey = from_array(np.full((700, 700, 3), 128, np.uint8))
+    with Image.open(samples_dir() / "astronaut.jpg") as image:
+        grey = from_array(np.asarray(image.convert("L").resize((1000, 1000), Image.Resampling.LANCZOS)))
     found = Request(options=ENSEMBLE).plan(grey, None)
     assert found.models == "colorize" and "--self-ensemble left out" in found.sentence
     with pytest.raises(UserError, match="--self-ensemble: 'colorize' was not trained on turned photos"):
