@@ -121,7 +121,8 @@ class Panel:
             running.append(self.switch.runs(loaded.then, work, inputs, self.outputs))
         # A result of the photos that were there before must not come in over the new ones.
         looks = [self.photos.upload, self.photos.clear, self.photos.delete]
-        gr.on(looks, self.looks, [self.photos], outputs, cancels=running, **LOOK, **QUIET)
+        # Photos that are cleared while they are looked at are gone all the same: the last event is never dropped.
+        gr.on(looks, self.looks, [self.photos], outputs, trigger_mode="always_last", cancels=running, **LOOK, **QUIET)
         self.switch.wire_stops(running)
 
     def _load(self, photos: list[str] | str) -> Callable[..., tuple[Any, ...]]:
