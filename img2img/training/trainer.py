@@ -519,7 +519,10 @@ class Trainer:
 
     def _open_data(self) -> Photos:
         recipe = self.recipe
-        fits = lambda px: recipe.changed([f"data.crop_px={px}"]) is not None  # noqa: E731
+
+        def fits(crop_px: int) -> bool:
+            return recipe.changed([f"data.crop_px={crop_px}"]) is not None
+
         photos = load_photos(recipe.task, recipe.data, recipe.seed, fits)
         photos.train.check()
         if self.main and self.recipe.task.reads != "none":
