@@ -308,7 +308,7 @@ def chunked(url: str, path: Path) -> None:
     head = b'--xxx\r\nContent-Disposition: form-data; name="files"; filename="x.bin"\r\n\r\n'
     body = iter([head, *[path.read_bytes()] * 3, b"\r\n--xxx--\r\n"])
     headers = {"Content-Type": "multipart/form-data; boundary=xxx"}
-    urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", body, headers))  # type: ignore[arg-type]
+    urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", body, headers))
 
 
 def test_a_call_of_fifty_megabytes_is_not_read(app: Running) -> None:
