@@ -1,0 +1,88 @@
+"""What a visitor meets first: READMEs whose links lead somewhere, forms, hooks, the workflow, types that ship."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import img2img
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = (".github", "apps", "data", "img2img", "recipes", "tests")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which GitHub's headings can be linked to."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def yaml_of(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_relative_link_and_picture_exists(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        found = (page.parent / target).resolve() if target else page
+        assert found.exists(), f"{page_id(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors(found), f"{page_id(page)} links to {target}#{anchor}"
+
+
+def test_the_pages_are_found() -> None:
+    """What the test above looks at: a page that is not listed could link anywhere."""
+    found = {page_id(page) for page in PAGES}
+    assert {"README.md", "recipes/README.md", "tests/README.md", ".github/CONTRIBUTING.md"} <= found
+
+
+def test_types_ship() -> None:
+    assert (Path(img2img.__file__).parent / "py.typed").is_file()
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert "img2img" in build["targets"]["wheel"]["only-include"]
+    assert not [pattern for pattern in build["exclude"] if "typed" in pattern]
+
+
+def test_the_workflow_does_what_ci_does_at_home() -> None:
+    (job,) = yaml_of(".github/workflows/ci.yml")["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step][-1] == ".ci/run"
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+
+
+def test_hooks_run_commands_that_ci_runs_too() -> None:
+    (repo,) = yaml_of(".pre-commit-config.yaml")["repos"]
+    assert [hook["id"] for hook in repo["hooks"]] == ["ruff", "ruff-format", "mypy"]
+    ci = (ROOT / ".ci/run").read_text()
+    for hook in repo["hooks"]:
+        command = hook["entry"].removesuffix(" --force-exclude")
+        assert f".venv/bin/{command}" in ci, f"{command} is asked of a commit, not of the whole"
+
+
+@pytest.mark.parametrize("form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=page_id)
+def test_forms_are_of_github_s_schema(form: Path) -> None:
+    fields = yaml.safe_load(form.read_text(encoding="utf-8"))
+    assert set(fields) == {"name", "description", "labels", "body"}
+    for entry in fields["body"]:
+        assert entry["type"] in {"textarea", "input", "dropdown", "checkboxes", "markdown"}
+        assert re.fullmatch(r"[\w-]+", entry["id"]) and entry["attributes"]["label"]
+    assert any(entry.get("validations", {}).get("required") for entry in fields["body"])
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml_of(".github/CITATION.cff")
+    assert citation["cff-version"] == "1.2.0" and citation["title"] == "img2img"
+    assert citation["version"] == img2img.__version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == img2img.__version__
