@@ -33,8 +33,12 @@ def build(settings: Settings, workspace: Workspace) -> tuple[gr.Blocks, Service]
 
 
 def launch(settings: Settings) -> None:
-    """Serve until Ctrl-C; the temporary folder is deleted at the end. Raises UserError when the port is taken."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill tidies up as Ctrl-C does
+    """Serve until Ctrl-C; the temporary folder is deleted at the end. Raises UserError when the
+    port is taken.
+    """
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a polite kill tidies up as Ctrl-C does
     workspace = Workspace(quota_bytes=settings.quota_mb * 1e6)
     try:
         demo, service = build(settings, workspace)
@@ -48,7 +52,9 @@ def launch(settings: Settings) -> None:
 
 
 def _leave() -> None:
-    """End although a tile is being worked on: waiting for it takes long, and not waiting aborts the interpreter."""
+    """End although a tile is being worked on: waiting for it takes long, and not waiting aborts the
+    interpreter.
+    """
     atexit._run_exitfuncs()
     sys.stderr.flush()
     os._exit(0)

@@ -1,4 +1,6 @@
-"""What is answered when something goes wrong: words, never null, a traceback, or a path of this machine."""
+"""What is answered when something goes wrong: words, never null, a traceback, or a path of this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,12 @@ _NOT_A_CALL = "this is no call that can be understood: /gradio_api/info lists th
 class Page(gr.Blocks):
     """Gradio's page, whose every error is in words; the values of endpoints are looked at first."""
 
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> Any:
-        """Raises gr.Error for values nobody can work with: the client's mistake, so nothing goes to the log."""
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> Any:
+        """Raises gr.Error for values nobody can work with: the client's mistake, so nothing goes to
+        the log.
+        """
         try:
             if block_fn.api_visibility == "public" and not explicit_call:
                 check_values(block_fn.inputs, inputs)

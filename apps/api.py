@@ -1,4 +1,6 @@
-"""The HTTP API: one named endpoint a tab, a photo (or a seed) in, a file with facts out. See `api_examples/`."""
+"""The HTTP API: one named endpoint a tab, a photo (or a seed) in, a file with facts out. See
+`api_examples/`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.batch import Request, parse_tasks
 from img2img.inference.canvas import Canvas, parse_extend
-from img2img.inference.generate import Wish
+from img2img.inference.generate import GenerateRequest
 from img2img.inference.pipeline import Options
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import read_photo
@@ -19,7 +21,7 @@ from img2img.pixels.images import read_photo
 from .checks import MOST_SEED
 from .making import MOST_SAMPLES, make
 from .panel import WORK
-from .service import WAYS, Outcome, Service
+from .service import WAYS, RunOutcome, Service
 from .wording import plain_words
 
 Answer = tuple[str, dict[str, Any]]
@@ -33,7 +35,9 @@ def endpoints(service: Service) -> None:
         strength = gr.Slider(0, 1, 1, label="strength")
         detail = gr.Number(None, minimum=0, maximum=1, label="detail")
         scale = gr.Radio([2, 4], value=2, label="scale")
-        grow, feather = (gr.Slider(0, 512, 0, step=1, label=name) for name in ("mask_grow", "feather"))
+        grow, feather = (
+            gr.Slider(0, 512, 0, step=1, label=name) for name in ("mask_grow", "feather")
+        )
         seed = gr.Number(0, precision=0, minimum=0, maximum=MOST_SEED, label="seed")
         count = gr.Slider(1, MOST_SAMPLES, 64, step=1, label="count")
         to_seed = gr.Number(None, precision=0, minimum=0, maximum=MOST_SEED, label="to_seed")
@@ -50,7 +54,9 @@ def endpoints(service: Service) -> None:
     calls = _Calls(service)
 
     def add(name: str, call: Callable[..., Answer], inputs: Sequence[Any]) -> None:
-        button.click(call, list(inputs), outputs, api_name=name, api_description=call.__doc__, **WORK)
+        button.click(
+            call, list(inputs), outputs, api_name=name, api_description=call.__doc__, **WORK
+        )
 
     add("restore", calls.restore, [photo, steps])
     add("colorize", calls.colorize, [photo, strength, model, hints])
@@ -71,9 +77,12 @@ class _Calls:
         """What the photo needs; `task` is auto, or names such as denoise,colorize."""
         return self._answer(photo, lambda: Request(parse_tasks(task or "auto")), request)
 
-    def colorize(self, photo: str, strength: float, model: str, hints: str | None, request: gr.Request) -> Answer:
-        """Colour for a grey photo; strength 0..1; model: a name from `img2img models`, or nothing; hints: the photo
-        with colours painted on it, or a transparent picture of its size with nothing but them, or nothing."""
+    def colorize(
+        self, photo: str, strength: float, model: str, hints: str | None, request: gr.Request
+    ) -> Answer:
+        """Color for a grey photo; strength 0..1; model: a name from `img2img models`, or nothing;
+        hints: the photo with colors painted on it, or a transparent picture of its size with
+        nothing but them, or nothing."""
 
         def wanted() -> Request:
             options = Options(strength=strength, hints=self._hints(hints, photo))
@@ -83,13 +92,24 @@ class _Calls:
 
     def denoise(self, photo: str, strength: float, model: str, request: gr.Request) -> Answer:
         """The photo without noise; strength 0..1."""
-        return self._answer(photo, lambda: self._request("denoise", model, Options(strength=strength)), request)
+        return self._answer(
+            photo, lambda: self._request("denoise", model, Options(strength=strength)), request
+        )
 
-    def enlarge(self, photo: str, scale: int, strength: float, detail: float | None, request: gr.Request) -> Answer:
-        """The photo 2 or 4 times as large; strength 0..1; detail 0..1 or nothing: from faithful to crisp, ×4."""
+    def enlarge(
+        self, photo: str, scale: int, strength: float, detail: float | None, request: gr.Request
+    ) -> Answer:
+        """The photo 2 or 4 times as large; strength 0..1; detail 0..1 or nothing: from faithful to
+        crisp, ×4.
+        """
 
         def wanted() -> Request:
-            return Request(("super-resolve",), scale=int(scale), detail=detail, options=Options(strength=strength))
+            return Request(
+                ("super-resolve",),
+                scale=int(scale),
+                detail=detail,
+                options=Options(strength=strength),
+            )
 
         return self._answer(photo, wanted, request)
 
@@ -97,7 +117,9 @@ class _Calls:
         self, photo: str, mask: str | None, mask_grow: int, feather: int, extend: str, seed: int, model: str,
         request: gr.Request,
     ) -> Answer:  # fmt: skip
-        """Fill what is white in the mask (of the photo's size); extend: L,T,R,B pixels of new canvas."""
+        """Fill what is white in the mask (of the photo's size); extend: L,T,R,B pixels of new
+        canvas.
+        """
 
         def wanted() -> Request:
             canvas = Canvas(int(mask_grow), int(feather), parse_extend(extend or "0,0,0,0"))
@@ -106,25 +128,46 @@ class _Calls:
         return self._answer(photo, wanted, request, mask)
 
     def translate(
-        self, photo: str, from_photo: bool, seed: int, model: str, direction: str, request: gr.Request
+        self,
+        photo: str,
+        from_photo: bool,
+        seed: int,
+        model: str,
+        direction: str,
+        request: gr.Request,
     ) -> Answer:
-        """A sketch to a picture; from_photo makes the sketch first; direction (AtoB, BtoA): for models that go both."""
+        """A sketch to a picture; from_photo makes the sketch first; direction (AtoB, BtoA): for
+        models that go both.
+        """
 
         def wanted() -> Request:
-            options = Options(seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[direction or ""])
+            options = Options(
+                seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[direction or ""]
+            )
             return self._request("translate", model, options)
 
         return self._answer(photo, wanted, request)
 
     def generate(
-        self, label: str, seed: int, count: int, to_seed: int | None, model: str, request: gr.Request
+        self,
+        label: str,
+        seed: int,
+        count: int,
+        to_seed: int | None,
+        model: str,
+        request: gr.Request,
     ) -> Answer:
-        """A grid of pictures from noise, of `count` seeds from `seed` on, or with to_seed a walk from one to the other.
-        label: a class by number or name, or nothing for all in turn; model: a name, or nothing for the first."""
+        """A grid of pictures from noise, of `count` seeds from `seed` on, or with to_seed a walk
+        from one to the other. label: a class by number or name, or nothing for all in turn; model:
+        a name, or nothing for the first."""
         ends = None if to_seed is None else (int(seed or 0), int(to_seed))
-        wish = Wish(int(count), 0 if ends else int(seed or 0), label or None, ends)
+        wish = GenerateRequest(int(count), 0 if ends else int(seed or 0), label or None, ends)
         made = make(self.service, model or "", wish, f"{request.session_hash}", tab=TAB)
-        return str(made.grid), {"model": made.model, "made": made.names, "seconds": round(made.seconds, 3)}
+        return str(made.grid), {
+            "model": made.model,
+            "made": made.names,
+            "seconds": round(made.seconds, 3),
+        }
 
     def _hints(self, hints: str | None, photo: str) -> Hints | None:
         if not hints:
@@ -134,12 +177,20 @@ class _Calls:
         with plain_words(Path(hints)):
             return read_hints(hints, read_photo(photo))
 
-    def _request(self, kind: str, model: str, options: Options, canvas: Canvas | None = None) -> Request:
+    def _request(
+        self, kind: str, model: str, options: Options, canvas: Canvas | None = None
+    ) -> Request:
         path = self.service.models.path(model or "", kind)
-        return Request(() if path else (kind,), model=path, options=options, canvas=canvas or Canvas())
+        return Request(
+            () if path else (kind,), model=path, options=options, canvas=canvas or Canvas()
+        )
 
     def _answer(
-        self, photo: str, wanted: Callable[[], Request], request: gr.Request, mask: str | None = None
+        self,
+        photo: str,
+        wanted: Callable[[], Request],
+        request: gr.Request,
+        mask: str | None = None,
     ) -> Answer:
         for name, upload in (("photo", photo), ("mask", mask)):
             if upload:
@@ -147,10 +198,14 @@ class _Calls:
             elif name == "photo":
                 raise UserError("photo: give an uploaded photo")
         user = f"{request.session_hash}"
-        return _facts(self.service.run([Path(photo)], wanted(), mask=Path(mask) if mask else None, user=user, tab=TAB))
+        return _facts(
+            self.service.run(
+                [Path(photo)], wanted(), mask=Path(mask) if mask else None, user=user, tab=TAB
+            )
+        )
 
 
-def _facts(outcome: Outcome) -> Answer:
+def _facts(outcome: RunOutcome) -> Answer:
     facts = outcome.made[0].fields()
     names = ("task", "model", "size_in", "size_out", "seconds", "reason")
     return str(outcome.download), {name: facts[name] for name in names}

@@ -1,7 +1,9 @@
-"""How long a person waits: `python -m img2img.resources.apps.benchmark` starts the app and restores a photo.
+"""How long a person waits: `python -m img2img.resources.apps.benchmark` starts the app and restores
+a photo.
 
-Wall seconds depend on what else the machine does; processor seconds (the app's own, with its threads) do not, and on
-N idle cores the wait lies between them and their N-th part. Memory is the most the app's process has held at once.
+Wall seconds depend on what else the machine does; processor seconds (the app's own, with its
+threads) do not, and on N idle cores the wait lies between them and their N-th part. Memory is the
+most the app's process has held at once.
 """
 
 from __future__ import annotations
@@ -38,22 +40,32 @@ class Cost:
 
 def main() -> None:
     """Measure the start, and each call on a photo of the asked size, the first in a fresh app."""
-    parser = argparse.ArgumentParser(prog="python -m img2img.resources.apps.benchmark", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m img2img.resources.apps.benchmark", description=__doc__
+    )
     parser.add_argument("--megapixels", type=float, default=1.0)
     parser.add_argument("--task", default="auto", help="auto, or names such as denoise,colorize")
     parser.add_argument("--turns", type=int, default=2, help="how often")
-    parser.add_argument("--rest", type=float, default=0.0, help="seconds between the page and the click")
+    parser.add_argument(
+        "--rest", type=float, default=0.0, help="seconds between the page and the click"
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         photo = photo_of(chosen.megapixels, Path(folder) / "photo.jpg")
         with running_app(Path(folder) / "app.log", seconds=600) as app:
             spent = cpu_seconds(app.process.pid)
-            print(f"start until the page is there: {app.seconds:.1f} s, {spent:.1f} s of processor", flush=True)
+            print(
+                f"start until the page is there: {app.seconds:.1f} s, {spent:.1f} s of processor",
+                flush=True,
+            )
             time.sleep(chosen.rest)
             for turn in range(1, chosen.turns + 1):
                 with costs(app) as cost:
                     _, content, facts = called(app.url, "restore", photo, chosen.task)
-                print(f"result {turn} ({facts['task']}, {facts['size_out']}, {len(content)} bytes): {cost}", flush=True)
+                print(
+                    f"result {turn} ({facts['task']}, {facts['size_out']}, {len(content)} bytes): {cost}",
+                    flush=True,
+                )
 
 
 def photo_of(megapixels: float, path: Path) -> Path:

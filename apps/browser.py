@@ -42,7 +42,10 @@ def _hear_ctrl_c() -> None:
 
 @contextmanager
 def running_app(
-    log: Path, flags: Sequence[str] = (), launcher: Sequence[str] = ("-m", "img2img"), seconds: float = 300
+    log: Path,
+    flags: Sequence[str] = (),
+    launcher: Sequence[str] = ("-m", "img2img"),
+    seconds: float = 300,
 ) -> Iterator[Running]:
     """`img2img app` on a free port; ended politely at the end."""
     url = f"http://127.0.0.1:{(port := free_port())}/"
@@ -50,7 +53,9 @@ def running_app(
     with log.open("w") as file:
         command = [sys.executable, *launcher, "app", "--port", str(port), *flags]
         # A shell's background job ignores Ctrl-C, and so would its children.
-        process = subprocess.Popen(command, stderr=file, stdout=file, text=True, preexec_fn=_hear_ctrl_c)
+        process = subprocess.Popen(
+            command, stderr=file, stdout=file, text=True, preexec_fn=_hear_ctrl_c
+        )
     try:
         while not _answers(url):
             if process.poll() is not None or time.monotonic() - started > seconds:
@@ -79,7 +84,11 @@ def chromium() -> Iterator[Any]:
 
 def chromium_path() -> str | None:
     """Where the system's Chromium is, if it has one."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
 
 
 def free_port() -> int:

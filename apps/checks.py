@@ -1,4 +1,6 @@
-"""What clients send to an endpoint, looked at before anything is done with it: one message for each thing amiss."""
+"""What clients send to an endpoint, looked at before anything is done with it: one message for each
+thing amiss.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ MOST_TEXT = 1000
 
 
 def check_values(components: Sequence[Any], values: Sequence[Any]) -> None:
-    """Raise UserError, naming the parameter, unless the values are what the endpoint's components take."""
+    """Raise UserError, naming the parameter, unless the values are what the endpoint's components
+    take.
+    """
     names = [str(component.label) for component in components]
     if len(values) != len(components):
         raise UserError(f"give {len(names)} values ({', '.join(names)}), not {len(values)}")
@@ -40,7 +44,9 @@ def _check(component: Any, name: str, value: Any) -> None:
 
 
 def _check_file(name: str, value: Any) -> None:
-    there = value is None or (isinstance(value, dict) and isinstance(value.get("path"), str) and value["path"])
+    there = value is None or (
+        isinstance(value, dict) and isinstance(value.get("path"), str) and value["path"]
+    )
     if not there:
         raise UserError(
             f"{name}: upload the file to /gradio_api/upload, then give "

@@ -1,4 +1,6 @@
-"""What was brushed on the page: a mask at the photo's size, a sketch, or colours; the editor's picture is unused."""
+"""What was brushed on the page: a mask at the photo's size, a sketch, or colors; the editor's
+picture is unused.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from img2img.pixels.hints import Hints
 from img2img.pixels.images import from_array, read_mask, write_photo
 
 from .previews import preview_of
-from .service import Look, Service
+from .service import Service, UploadInfo
 
 MOST_PX = 4096  # of a layer: the canvas shows a preview, which is smaller
 _CANVAS_PX = 1024
@@ -29,7 +31,9 @@ component_meta.create_or_modify_pyi = lambda *_: None
 
 
 class LayersEditor(gr.ImageEditor):
-    """Gradio's editor, handing on its layers as they were sent, unopened; its background and composite are ignored."""
+    """Gradio's editor, handing on its layers as they were sent, unopened; its background and
+    composite are ignored.
+    """
 
     def preprocess(self, payload: EditorData | None) -> list[bytes]:  # type: ignore[override]  # files, not the arrays of Gradio's own
         """Encoded layers; one drawn on nothing is left out."""
@@ -44,8 +48,12 @@ class LayersEditor(gr.ImageEditor):
         return "imageeditor"
 
 
-def on_canvas(service: Service, seen: Look | None, strokes: Sequence[str] = ()) -> dict[str, Any] | None:
-    """The editor's value for a photo, with nothing brushed on it but these files of earlier strokes."""
+def on_canvas(
+    service: Service, seen: UploadInfo | None, strokes: Sequence[str] = ()
+) -> dict[str, Any] | None:
+    """The editor's value for a photo, with nothing brushed on it but these files of earlier
+    strokes.
+    """
     if seen is None:
         return None
     shown = preview_of(seen.preview, service.workspace.new_folder(), _CANVAS_PX)
@@ -53,7 +61,9 @@ def on_canvas(service: Service, seen: Look | None, strokes: Sequence[str] = ()) 
 
 
 def brushed(layers: Iterable[bytes]) -> np.ndarray | None:
-    """(H,W) bool: where any layer was painted; None when none was. Raises UserError for what is no layer."""
+    """(H,W) bool: where any layer was painted; None when none was. Raises UserError for what is no
+    layer.
+    """
     painted: np.ndarray | None = None
     for layer in layers:
         alpha = _alpha(layer) > 0
@@ -66,7 +76,9 @@ def brushed(layers: Iterable[bytes]) -> np.ndarray | None:
 def mask_file(
     layers: Iterable[bytes], upload: Path | None, size: tuple[int, int], path: Path, *, invert: bool
 ) -> Path | None:
-    """Brushed and uploaded mask joined, at the photo's (width, height), white = fill; None when both are empty."""
+    """Brushed and uploaded mask joined, at the photo's (width, height), white = fill; None when
+    both are empty.
+    """
     mask = np.zeros((size[1], size[0]), bool) if upload is None else read_mask(upload, size)
     drawn = brushed(layers)
     if drawn is not None:
@@ -87,16 +99,16 @@ def sketch_file(layers: Iterable[bytes], path: Path) -> Path | None:
     return path
 
 
-def painted_colours(layers: Iterable[bytes]) -> Hints | None:
-    """Brushed colours, the upper layer's where several cover a place; None when nothing was brushed."""
+def painted_colors(layers: Iterable[bytes]) -> Hints | None:
+    """Brushed colors, the upper layer's where several cover a place; None when nothing was brushed."""
     sent = list(layers)
     if brushed(sent) is None:
         return None
-    colours = _rgba(sent[0])
+    colors = _rgba(sent[0])
     for layer in sent[1:]:
         above = _rgba(layer)
-        colours = np.where(above[..., 3:] > 0, above, colours)
-    return Hints(colours[..., :3], colours[..., 3] > 127)  # what is fainter has no sure colour
+        colors = np.where(above[..., 3:] > 0, above, colors)
+    return Hints(colors[..., :3], colors[..., 3] > 127)  # what is fainter has no sure color
 
 
 def _content(layer: object) -> bytes:
@@ -116,7 +128,9 @@ def _rgba(layer: bytes) -> np.ndarray:
     try:
         with strict_pillow(), Image.open(BytesIO(layer), formats=("PNG", "WEBP")) as picture:
             if max(picture.size) > MOST_PX:
-                raise UserError(f"the drawing is larger than {MOST_PX} px: clear it and brush again")
+                raise UserError(
+                    f"the drawing is larger than {MOST_PX} px: clear it and brush again"
+                )
             return np.asarray(picture.convert("RGBA"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError("the drawing could not be read: clear it and brush again") from error

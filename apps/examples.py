@@ -1,4 +1,6 @@
-"""Pictures to try every tab with, copied from the package into the app's folder: no network, no path of ours shown."""
+"""Pictures to try every tab with, copied from the package into the app's folder: no network, no
+path of ours shown.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,20 @@ class Examples:
 
     def of(self, *wanted: tuple[str, str]) -> list[Example]:
         """(label, file name) pairs from `data/inputs` or `data/samples`."""
-        return [Example(label, self.workspace.keep(path)) for label, name in wanted if (path := _find(name))]
+        return [
+            Example(label, self.workspace.keep(path))
+            for label, name in wanted
+            if (path := _find(name))
+        ]
 
     def with_mask(self, label: str, name: str, mask: str) -> list[Example]:
         """An example for the mask brush."""
         photo, hole = _find(name), _find(mask)
-        return [Example(label, self.workspace.keep(photo), self.workspace.keep(hole))] if photo and hole else []
+        return (
+            [Example(label, self.workspace.keep(photo), self.workspace.keep(hole))]
+            if photo and hole
+            else []
+        )
 
     def blank(self, side_px: int) -> Path:
         """White paper to draw on."""
@@ -44,4 +54,7 @@ class Examples:
 
 
 def _find(name: str) -> Path | None:
-    return next((folder / name for folder in (inputs_dir(), samples_dir()) if (folder / name).is_file()), None)
+    return next(
+        (folder / name for folder in (inputs_dir(), samples_dir()) if (folder / name).is_file()),
+        None,
+    )

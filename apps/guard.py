@@ -1,4 +1,6 @@
-"""What stands before Gradio: known hosts and origins only, nothing fetched for clients, no more than fits is taken."""
+"""What stands before Gradio: known hosts and origins only, nothing fetched for clients, no more
+than fits is taken.
+"""
 
 from __future__ import annotations
 
@@ -58,10 +60,14 @@ class Guard:
 
         try:
             await self.app(scope, receive, _with_headers(noted))
-        except Exception as error:  # the answer, if any, is given already: what is left is not for the terminal
+        except (
+            Exception
+        ) as error:  # the answer, if any, is given already: what is left is not for the terminal
             log.debug("%s", scope["path"], exc_info=error)
             if not began and scope["type"] == "http":
-                await answer(500, f"that failed on our side ({type(error).__name__})")(scope, receive, send)
+                await answer(500, f"that failed on our side ({type(error).__name__})")(
+                    scope, receive, send
+                )
 
 
 def answer(status: int, words: str) -> JSONResponse:
@@ -74,11 +80,17 @@ def _why_not(known: Known, scope: Scope) -> tuple[int, str] | None:
     headers = Headers(scope=scope)
     host, origin = headers.get("host"), headers.get("origin")
     if not known.host(host):
-        return 403, f"this app does not answer to the host {_short(host)}: start it with --allow-host {_short(host)}"
+        return (
+            403,
+            f"this app does not answer to the host {_short(host)}: start it with --allow-host {_short(host)}",
+        )
     if origin == "null":
         return 403, "pages without an address of their own (Origin: null) may not call this app"
     if not known.origin(origin, host):
-        return 403, f"pages of {_short(origin)} may not call this app: start it with --allow-origin {_short(origin)}"
+        return (
+            403,
+            f"pages of {_short(origin)} may not call this app: start it with --allow-origin {_short(origin)}",
+        )
     if origin is None and _from_another_page(headers, scope):
         return 403, "another page may not use this app: see --allow-origin"
     if any(part in unquote(scope["path"]).lower() for part in _FETCHING):
@@ -90,7 +102,9 @@ def _from_another_page(headers: Headers, scope: Scope) -> bool:
     """Whether a browser says that another page has asked, other than by a link to this app."""
     if headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
         return False
-    return not (headers.get("sec-fetch-mode") == "navigate" and scope.get("method") in ("GET", "HEAD"))
+    return not (
+        headers.get("sec-fetch-mode") == "navigate" and scope.get("method") in ("GET", "HEAD")
+    )
 
 
 def _short(text: str | None) -> str:
@@ -114,7 +128,9 @@ def stay_local() -> None:
     from gradio.exceptions import Error
 
     async def refuse(*args: Any, **more: Any) -> Any:
-        raise Error("Photos are uploaded to this app; addresses are not fetched.", print_exception=False)
+        raise Error(
+            "Photos are uploaded to this app; addresses are not fetched.", print_exception=False
+        )
 
     # A file parameter may name an address, which Gradio would fetch.
     for name in ("async_ssrf_protected_get", "async_ssrf_protected_download"):

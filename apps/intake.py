@@ -19,7 +19,9 @@ _CANCELLED = re.compile(rb'"Cancelled via (?:[^"\\]|\\.)*"')
 
 
 class Intake:
-    """ASGI middleware: refuses bodies for which there is no room, before they are read where their size is told."""
+    """ASGI middleware: refuses bodies for which there is no room, before they are read where their
+    size is told.
+    """
 
     def __init__(self, app: ASGIApp, workspace: Workspace) -> None:
         self.app, self.workspace = app, workspace
@@ -32,7 +34,11 @@ class Intake:
             return
         announced = int(Headers(scope=scope).get("content-length") or 0)
         brings_files = scope["path"].rstrip("/").endswith(_UPLOADS)
-        room = self.workspace.room(announced + self.arriving) - self.arriving if brings_files else MOST_CALL_BYTES
+        room = (
+            self.workspace.room(announced + self.arriving) - self.arriving
+            if brings_files
+            else MOST_CALL_BYTES
+        )
         if announced > room:
             await self._refusal(brings_files)(scope, receive, send)
             return
@@ -45,7 +51,10 @@ class Intake:
 
     def _refusal(self, brings_files: bool) -> ASGIApp:
         if not brings_files:
-            return answer(413, f"this call is larger than {MOST_CALL_BYTES // 1_000_000} MB: upload files first")
+            return answer(
+                413,
+                f"this call is larger than {MOST_CALL_BYTES // 1_000_000} MB: upload files first",
+            )
         quota = f"{self.workspace.quota_bytes / 1e6:.0f} MB"
         return answer(507, f"there is no room for this: uploads and results may take {quota} together (--quota-mb) "
                            "and are deleted after an hour")  # fmt: skip
@@ -54,8 +63,16 @@ class Intake:
 class _Body:
     """A body that is refused when it turns out too large, which chunks do not tell beforehand."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, room: float, refusal: ASGIApp) -> None:
-        self.scope, self.heard, self.say, self.room, self.refusal = scope, receive, send, room, refusal
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, room: float, refusal: ASGIApp
+    ) -> None:
+        self.scope, self.heard, self.say, self.room, self.refusal = (
+            scope,
+            receive,
+            send,
+            room,
+            refusal,
+        )
         self.taken, self.began, self.refused = 0, False, False
 
     async def receive(self) -> Message:
@@ -96,9 +113,16 @@ class Presence:
 
         async def said(message: Message) -> None:
             nonlocal complete
-            complete = complete or (message["type"] == "http.response.body" and not message.get("more_body"))
-            if b"Cancelled via" in message.get("body", b""):  # Gradio tells how the server was ended from inside
-                message = {**message, "body": _CANCELLED.sub(b'"the app has ended"', message["body"])}
+            complete = complete or (
+                message["type"] == "http.response.body" and not message.get("more_body")
+            )
+            if b"Cancelled via" in message.get(
+                "body", b""
+            ):  # Gradio tells how the server was ended from inside
+                message = {
+                    **message,
+                    "body": _CANCELLED.sub(b'"the app has ended"', message["body"]),
+                }
             await send(message)
 
         try:
@@ -112,6 +136,8 @@ def _listener(scope: Scope) -> str | None:
     """The session that listens on a stream, None for every other request."""
     path = scope["path"]
     if path.endswith("/gradio_api/queue/data"):
-        return parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0] or None
+        return (
+            parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0] or None
+        )
     found = _CALL_STREAM.search(path) if scope["method"] == "GET" else None
     return found[1] if found else None

@@ -1,4 +1,6 @@
-"""Who is running what: jobs that can be stopped one by one, by their owner, by his leaving, or all at the end."""
+"""Who is running what: jobs that can be stopped one by one, by their owner, by his leaving, or all
+at the end.
+"""
 
 from __future__ import annotations
 
@@ -84,9 +86,11 @@ class Ended(Generic[Made]):
 def watched(
     work: Callable[[OnProgress], Made], stop: Callable[[], None], progress: Progress
 ) -> Iterator[str | Ended[Made]]:
-    """Run `work(report)` beside, giving a line now and then of how far it is, and at the end what it gave.
+    """Run `work(report)` beside, giving a line now and then of how far it is, and at the end what
+    it gave.
 
-    What `work` raises is raised here. Closing the iterator calls `stop`: nobody works for one who has left.
+    What `work` raises is raised here. Closing the iterator calls `stop`: nobody works for one who
+    has left.
     """
     ends: SimpleQueue[Ended[Made] | BaseException] = SimpleQueue()
 

@@ -1,4 +1,6 @@
-"""Pictures from noise: what `img2img generate` makes of the same options, and how the page shows it."""
+"""Pictures from noise: what `img2img generate` makes of the same options, and how the page shows
+it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from PIL import Image
 
 from img2img.errors import UserError
 from img2img.inference import generate as making
-from img2img.inference.generate import Wish
+from img2img.inference.generate import GenerateRequest
 from img2img.inference.pipeline import Model, load
 from img2img.modelfile import Header, read_header
 from img2img.zoo import model_path
@@ -23,7 +25,9 @@ from .previews import MOST_PX
 from .service import Service
 from .wording import plain_words
 
-MOST_SAMPLES = 144  # at once: the largest pictures of so many take half a gigabyte on their way to a grid
+MOST_SAMPLES = (
+    144  # at once: the largest pictures of so many take half a gigabyte on their way to a grid
+)
 _ONE_PX = 480  # of a single picture on the page
 OnSample = Callable[[int, int], None]
 
@@ -44,11 +48,18 @@ class Made:
         if self.each is None or not 0 < number <= len(self.names):
             return self.shown
         picture = np.load(self.each, mmap_mode="r")[number - 1]
-        return _enlarged(Image.fromarray(np.asarray(picture).squeeze()), self.each.with_name(f"one_{number}.png"))
+        return _enlarged(
+            Image.fromarray(np.asarray(picture).squeeze()), self.each.with_name(f"one_{number}.png")
+        )
 
 
 def make(
-    service: Service, model: str, wish: Wish, user: str = "", on_sample: OnSample | None = None, tab: str = ""
+    service: Service,
+    model: str,
+    wish: GenerateRequest,
+    user: str = "",
+    on_sample: OnSample | None = None,
+    tab: str = "",
 ) -> Made:
     """What `img2img generate --grid` writes for the wish. Raises UserError and Stopped."""
     if wish.count > MOST_SAMPLES:
@@ -81,7 +92,7 @@ def make(
     return Made(ready.name, grid, shown, _names(ready, wish), time.monotonic() - started, each)
 
 
-def _check_size(service: Service, model: Model, wish: Wish) -> None:
+def _check_size(service: Service, model: Model, wish: GenerateRequest) -> None:
     """The limit that holds for photos holds for what is made of noise."""
     side, limit = getattr(model.task, "size_px", 0), service.settings.max_megapixels
     megapixels = wish.count * side**2 / 1e6
@@ -101,7 +112,9 @@ def header_of(service: Service, model: str, user: str | None) -> Header | None:
 
 
 def class_names(header: Header | None) -> list[str]:
-    """What may be asked for; numbers where the model has no names; nothing where it knows no classes."""
+    """What may be asked for; numbers where the model has no names; nothing where it knows no
+    classes.
+    """
     classes = header.recipe.task.classes if header else 0
     names = header.card.class_names if header else ()
     return list(names) if len(names) == classes else [str(number) for number in range(classes)]
@@ -113,26 +126,35 @@ def _loaded(path: Path, changed: int) -> Model:
     return load(path, precision="fp32")
 
 
-def _names(model: Model, wish: Wish) -> tuple[str, ...]:
+def _names(model: Model, wish: GenerateRequest) -> tuple[str, ...]:
     """What each picture is: its place on a walk or its seed, and its class."""
     task, card = making.noise_task(model), model.card
-    labels = making.latents(task, wish, making.label_number(wish.label, task.classes, card.class_names)).label
+    labels = making.latents(
+        task, wish, making.label_number(wish.label, task.classes, card.class_names)
+    ).label
     classes = class_names(Header(recipe=model.recipe, card=card))
     if wish.interpolate:
         a, b = wish.interpolate
-        places = [f"{i / max(1, wish.count - 1):.0%} of the way from seed {a} to seed {b}" for i in range(wish.count)]
+        places = [
+            f"{i / max(1, wish.count - 1):.0%} of the way from seed {a} to seed {b}"
+            for i in range(wish.count)
+        ]
     else:
         places = [f"seed {wish.seed + i}" for i in range(wish.count)]
     if labels is None:
         return tuple(places)
-    return tuple(f"{place}, {classes[int(label)]}" for place, label in zip(places, labels, strict=True))
+    return tuple(
+        f"{place}, {classes[int(label)]}" for place, label in zip(places, labels, strict=True)
+    )
 
 
 def _enlarged(picture: Image.Image, path: Path, side_px: int = _ONE_PX) -> Path:
     """Whole times as large, pixels staying squares, as far as it fits; smaller where it must be."""
     factor = side_px // max(picture.size)
     if factor > 1:
-        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+        picture = picture.resize(
+            (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
+        )
     elif max(picture.size) > side_px:
         picture = picture.convert("RGB")
         picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)

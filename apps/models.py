@@ -1,4 +1,6 @@
-"""Which models there are: shipped, in the folder of `--models`, and those a user loaded, each user's own."""
+"""Which models there are: shipped, in the folder of `--models`, and those a user loaded, each
+user's own.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Models:
         for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
             found.setdefault(f"{self.folder.name}/{path.stem}", path)  # type: ignore[union-attr]  # no folder, no files
         with self._lock:
-            found |= {name: path for name, path in self._own.get(user or "", {}).items() if path.is_file()}
+            found |= {
+                name: path for name, path in self._own.get(user or "", {}).items() if path.is_file()
+            }
         return found
 
     def of_task(self, kind: str, user: str | None = None) -> list[str]:
@@ -43,7 +47,9 @@ class Models:
         return [name for name, path in self.known(user).items() if kind_of(path) == kind]
 
     def path(self, name: str, kind: str, user: str | None = None) -> str | None:
-        """What `--model` would be given: None for the shipped default. Raises UserError for names not offered."""
+        """What `--model` would be given: None for the shipped default. Raises UserError for names
+        not offered.
+        """
         if name == SHIPPED:
             return None
         if name not in self.of_task(kind, user):
@@ -56,14 +62,20 @@ class Models:
         return None if path is None else kind_of(path)
 
     def maker(self, name: str, user: str | None = None) -> str:
-        """What `img2img generate --model` would be given; for no name the first there is. Raises UserError."""
+        """What `img2img generate --model` would be given; for no name the first there is. Raises
+        UserError.
+        """
         known = self.of_task(GENERATE, user)
         if not known:
-            raise UserError("no model that makes pictures from noise is here: load one on the Models tab, or train one")
+            raise UserError(
+                "no model that makes pictures from noise is here: load one on the Models tab, or train one"
+            )
         return self.path(name or known[0], GENERATE, user) or known[0]
 
     def add(self, upload: Path, user: str | None, name: str | None = None) -> str:
-        """Take a user's file in after reading it whole: JSON header and plain tensors, no code. Raises UserError."""
+        """Take a user's file in after reading it whole: JSON header and plain tensors, no code.
+        Raises UserError.
+        """
         load_generator(upload)
         title = f"my {name or upload.stem}"
         kept = self.workspace.new_folder() / f"{(name or upload.stem)[:60]}.safetensors"

@@ -17,13 +17,16 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Known:
-    """Names and origins that are answered, lower-case; `origins` are other pages that may call the app."""
+    """Names and origins that are answered, lower-case; `origins` are other pages that may call the
+    app.
+    """
 
     hosts: frozenset[str]
     origins: frozenset[str] = frozenset()
 
     def host(self, header: str | None) -> bool:
-        """Whether a Host header names this machine: loopback, an IP address (no name can be rebound to it), or known.
+        """Whether a Host header names this machine: loopback, an IP address (no name can be rebound
+        to it), or known.
 
         A client that names no host, HTTP/1.0 without a browser, is let in.
         """
@@ -33,21 +36,30 @@ class Known:
         return name is not None and (is_local(name) or name in self.hosts)
 
     def origin(self, origin: str | None, host: str | None) -> bool:
-        """Whether a page of this origin may call: none (no page at all), the app's own, or one that is allowed."""
+        """Whether a page of this origin may call: none (no page at all), the app's own, or one that
+        is allowed.
+        """
         if origin is None:
             return True
         known = normal_origin(origin)
         if known is None:
             return False
-        return known in self.origins or (host is not None and known == normal_origin(f"{known.split(':')[0]}://{host}"))
+        return known in self.origins or (
+            host is not None and known == normal_origin(f"{known.split(':')[0]}://{host}")
+        )
 
 
 def known_to(host: str, allow_hosts: tuple[str, ...], allow_origins: tuple[str, ...]) -> Known:
-    """What an app that listens on `host` answers to. Raises UserError for names and origins that are none."""
+    """What an app that listens on `host` answers to. Raises UserError for names and origins that
+    are none.
+    """
     origins = frozenset(map(_checked_origin, allow_origins))
     machine = {socket.gethostname(), socket.getfqdn(), host}
     theirs = {name for origin in origins if (name := urlsplit(origin).hostname)}
-    names = {name.lower().rstrip(".") for name in machine | theirs | {_checked_host(name) for name in allow_hosts}}
+    names = {
+        name.lower().rstrip(".")
+        for name in machine | theirs | {_checked_host(name) for name in allow_hosts}
+    }
     return Known(frozenset(names - {""}), origins)
 
 
@@ -58,7 +70,9 @@ def host_name(header: str) -> str | None:
 
 
 def normal_origin(text: str) -> str | None:
-    """`scheme://host[:port]` in lower case, without the scheme's own port; None for `null` and what is no origin."""
+    """`scheme://host[:port]` in lower case, without the scheme's own port; None for `null` and what
+    is no origin.
+    """
     if not _ORIGIN.fullmatch(text):
         return None
     try:
@@ -69,7 +83,9 @@ def normal_origin(text: str) -> str | None:
     if not parts.hostname or host_name(parts.netloc) is None:
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.rstrip(".")
-    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
+    return f"{parts.scheme}://{host}" + (
+        f":{port}" if port not in (None, _PORTS[parts.scheme]) else ""
+    )
 
 
 def is_local(name: str) -> bool:
@@ -84,7 +100,9 @@ def is_local(name: str) -> bool:
 def _checked_origin(text: str) -> str:
     origin = normal_origin(text.rstrip("/"))
     if origin is None:
-        raise UserError(f"--allow-origin: '{text}' is no origin: give one such as https://photos.example")
+        raise UserError(
+            f"--allow-origin: '{text}' is no origin: give one such as https://photos.example"
+        )
     return origin
 
 

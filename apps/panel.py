@@ -1,4 +1,6 @@
-"""What the photo tabs share: photos on the left, the picture before and after on the right, and what a click does."""
+"""What the photo tabs share: photos on the left, the picture before and after on the right, and
+what a click does.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from .examples import Example
 from .jobs import Ended
 from .models import SHIPPED, verb
 from .progress import Progress
-from .service import Look, Outcome, RequestOf, Service, escaped, photo_types
+from .service import RequestOf, RunOutcome, Service, UploadInfo, escaped, photo_types
 from .switch import PRIVATE, QUIET, WORK, Switch, bad
 from .wording import in_plain_words
 
@@ -42,8 +44,12 @@ class Panel:
     download: gr.DownloadButton = field(init=False)
     run: gr.Button = field(init=False)
     switch: Switch = field(init=False)
-    also: dict[Any, Callable[[list[Look]], Any]] = field(default_factory=dict)  # controls that follow the photos
-    plans: Callable[[list[Look]], list[str]] | None = None  # what is done to each of several, where that differs
+    also: dict[Any, Callable[[list[UploadInfo]], Any]] = field(
+        default_factory=dict
+    )  # controls that follow the photos
+    plans: Callable[[list[UploadInfo]], list[str]] | None = (
+        None  # what is done to each of several, where that differs
+    )
 
     def __post_init__(self) -> None:
         self.switch = Switch(self.service, self.name)
@@ -63,7 +69,9 @@ class Panel:
         """Run and Stop."""
         with gr.Row():
             self.run = gr.Button(label, variant="primary", elem_id=f"{self.name}-run", scale=3)
-            stop = gr.Button("Stop", elem_id=f"{self.name}-stop", scale=1, min_width=90, interactive=False)
+            stop = gr.Button(
+                "Stop", elem_id=f"{self.name}-stop", scale=1, min_width=90, interactive=False
+            )
         self.switch.starts.append(self.run)
         self.switch.stops.append(stop)
 
@@ -111,18 +119,34 @@ class Panel:
         self, make_request: MakeRequest, controls: Sequence[Any], examples: Sequence[tuple[Any, Example]],
         running: Sequence[Any] = (),
     ) -> None:  # fmt: skip
-        """Upload shows, run runs, an example does both, Stop stops, this and what else is `running` of the tab."""
+        """Upload shows, run runs, an example does both, Stop stops, this and what else is `running`
+        of the tab.
+        """
         work, inputs = self._worker(make_request), [self.photos, *controls]
         running = [*running, self.switch.runs(self.run.click, work, inputs, self.outputs)]
         outputs = [*self.outputs, *self.also]
         for button, example in examples:
-            photos = [str(example.path)] if self.photos.file_count == "multiple" else str(example.path)
-            loaded = button.click(self._load(photos), None, [self.photos, *outputs], **LOOK, **QUIET)
+            photos = (
+                [str(example.path)] if self.photos.file_count == "multiple" else str(example.path)
+            )
+            loaded = button.click(
+                self._load(photos), None, [self.photos, *outputs], **LOOK, **QUIET
+            )
             running.append(self.switch.runs(loaded.then, work, inputs, self.outputs))
         # A result of the photos that were there before must not come in over the new ones.
         looks = [self.photos.upload, self.photos.clear, self.photos.delete]
-        # Photos that are cleared while they are looked at are gone all the same: the last event is never dropped.
-        gr.on(looks, self.looks, [self.photos], outputs, trigger_mode="always_last", cancels=running, **LOOK, **QUIET)
+        # Photos that are cleared while they are looked at are gone all the same: the last event is
+        # never dropped.
+        gr.on(
+            looks,
+            self.looks,
+            [self.photos],
+            outputs,
+            trigger_mode="always_last",
+            cancels=running,
+            **LOOK,
+            **QUIET,
+        )
         self.switch.wire_stops(running)
 
     def _load(self, photos: list[str] | str) -> Callable[..., tuple[Any, ...]]:
@@ -132,8 +156,12 @@ class Panel:
 
         return load
 
-    def looks(self, photos: list[str] | str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """What is shown of new photos, all of them looked at where each has its own plan; their job has ended."""
+    def looks(
+        self, photos: list[str] | str | None, request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """What is shown of new photos, all of them looked at where each has its own plan; their job
+        has ended.
+        """
         self.switch.end(request)
         paths = paths_of(photos)
         if self.plans is None or len(paths) < 2:
@@ -148,7 +176,7 @@ class Panel:
         shown, seen = self._look_at_all(paths)
         yield (*shown, *self.switch.idle(), *(control(seen) for control in self.also.values()))
 
-    def look(self, paths: Sequence[Path]) -> tuple[Shown, list[Look]]:
+    def look(self, paths: Sequence[Path]) -> tuple[Shown, list[UploadInfo]]:
         """The first photo on the stage, and what is known of it."""
         if not paths:
             return cleared(), []
@@ -158,16 +186,18 @@ class Panel:
             return (*blank[:2], bad(seen), blank[3]), []
         return looked(seen, len(paths)), [seen]
 
-    def _look_at_all(self, paths: Sequence[Path]) -> tuple[Shown, list[Look]]:
+    def _look_at_all(self, paths: Sequence[Path]) -> tuple[Shown, list[UploadInfo]]:
         """The first good photo on the stage, and a line for each."""
         assert self.plans is not None
         found = [looked_at(self.service, path) for path in paths]
-        good = [seen for seen in found if isinstance(seen, Look)]
+        good = [seen for seen in found if isinstance(seen, UploadInfo)]
         shown = looked(good[0], len(paths)) if good else cleared()
         return (*shown[:2], self.planned(paths, self.plans(good)), shown[3]), good
 
     def planned(self, paths: Sequence[Path], plans: Sequence[str]) -> str:
-        """A line a photo: its name and what will be done, or what is wrong with it. `plans` are the good ones'."""
+        """A line a photo: its name and what will be done, or what is wrong with it. `plans` are the
+        good ones'.
+        """
         words, lines = iter(plans), []
         for path in paths:
             seen = looked_at(self.service, path)
@@ -180,17 +210,25 @@ class Panel:
     def _worker(self, make_request: MakeRequest) -> Callable[..., Iterator[tuple[Any, ...]]]:
         # Gradio finds the request by its annotation, before *values alone.
         def work(photos: Any, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
-            yield from self.outcome(photos, lambda: make_request(request.session_hash, *values), request)
+            yield from self.outcome(
+                photos, lambda: make_request(request.session_hash, *values), request
+            )
 
         return work
 
     def outcome(
-        self, photos: Any, wanted: Callable[[], Request | RequestOf], request: gr.Request, mask: Path | None = None
+        self,
+        photos: Any,
+        wanted: Callable[[], Request | RequestOf],
+        request: gr.Request,
+        mask: Path | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Run, and say in the page how it goes and how it went."""
         paths, user = paths_of(photos), f"{request.session_hash}"
         steps = self.switch.watch(
-            lambda report: self.service.run(paths, wanted(), mask=mask, user=user, tab=self.name, on_progress=report),
+            lambda report: self.service.run(
+                paths, wanted(), mask=mask, user=user, tab=self.name, on_progress=report
+            ),
             request,
             Progress(len(paths)),
         )
@@ -204,7 +242,7 @@ class Panel:
                 yield (skip, skip, step.said, skip, *self.switch.idle())
 
 
-def looked_at(service: Service, path: Path) -> Look | str:
+def looked_at(service: Service, path: Path) -> UploadInfo | str:
     """What is known of a photo, or what is wrong with it."""
     try:
         return service.look(path)
@@ -218,7 +256,9 @@ def paths_of(photos: list[str] | str | None) -> list[Path]:
 
 
 def status(value: str, elem_id: str) -> gr.HTML:
-    """A line that screen readers speak when it changes: the region stays, what is in it comes and goes."""
+    """A line that screen readers speak when it changes: the region stays, what is in it comes and
+    goes.
+    """
     return gr.HTML(
         value,
         elem_id=elem_id,
@@ -232,10 +272,15 @@ def status(value: str, elem_id: str) -> gr.HTML:
 
 def cleared() -> Shown:
     """An empty stage."""
-    return gr.update(value=None, visible=True), gr.update(value=None, visible=False), EMPTY, no_download()
+    return (
+        gr.update(value=None, visible=True),
+        gr.update(value=None, visible=False),
+        EMPTY,
+        no_download(),
+    )
 
 
-def looked(seen: Look, count: int) -> Shown:
+def looked(seen: UploadInfo, count: int) -> Shown:
     """A stage with the photo alone."""
     return (
         gr.update(value=str(seen.preview), visible=True),
@@ -255,7 +300,7 @@ def download(path: Path) -> Any:
     return gr.update(value=str(path), interactive=True, label=f"Download {path.name}")
 
 
-def described(seen: Look, count: int) -> str:
+def described(seen: UploadInfo, count: int) -> str:
     """Name, size and what is seen of a photo, as HTML."""
     more = f" and {count - 1} more" if count > 1 else ""
     width, height = seen.size
@@ -265,7 +310,7 @@ def described(seen: Look, count: int) -> str:
     return f'{title}<ul class="chips" aria-label="What is seen in the photo">{chips}</ul>{notes}'
 
 
-def finished(outcome: Outcome) -> Shown:
+def finished(outcome: RunOutcome) -> Shown:
     """A stage with before and after, and the file."""
     before, after = outcome.pair
     return (
@@ -276,7 +321,7 @@ def finished(outcome: Outcome) -> Shown:
     )
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: RunOutcome) -> str:
     """What was done to which photos, and what failed."""
     lines = []
     for result in outcome.made[:1] if len(outcome.results) == 1 else ():
@@ -285,10 +330,13 @@ def summary(outcome: Outcome) -> str:
         done, *rest = in_plain_words(result.reason or "", result.input).split("; ")
         lines.append(f'<p class="good">Done: {escaped(done)}.</p>')
         lines += [
-            f'<p class="quiet">{escaped(sentence)}</p>' for sentence in (f"{sizes}, {result.seconds:.1f} s", *rest)
+            f'<p class="quiet">{escaped(sentence)}</p>'
+            for sentence in (f"{sizes}, {result.seconds:.1f} s", *rest)
         ]
     if len(outcome.results) > 1:
-        lines.append(f'<p class="good">{len(outcome.made)} of {len(outcome.results)} photos done, in one zip.</p>')
+        lines.append(
+            f'<p class="good">{len(outcome.made)} of {len(outcome.results)} photos done, in one zip.</p>'
+        )
     failed = [result for result in outcome.results if result.error]
     return "".join(lines) + "".join(bad(result.error or "") for result in failed)
 
@@ -303,7 +351,9 @@ def model_choice(service: Service, kind: str, *, shipped: bool) -> gr.Dropdown:
     )
 
 
-def model_choices(service: Service, kind: str, user: str | None, *, shipped: bool = True) -> list[tuple[str, str]]:
+def model_choices(
+    service: Service, kind: str, user: str | None, *, shipped: bool = True
+) -> list[tuple[str, str]]:
     """Labels and names; the first leaves the choice to the toolkit."""
     first = [("Shipped with img2img", SHIPPED)] if shipped else []
     return first + [(name, name) for name in service.models.of_task(kind, user)]

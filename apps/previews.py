@@ -22,7 +22,9 @@ def preview(photo: Photo, path: Path, most_px: int = MOST_PX) -> Path:
     return _saved(_on_white(picture), path, profile)
 
 
-def pair(before: Path, after: Path, folder: Path, extend: Sides = (0, 0, 0, 0)) -> tuple[Path, Path]:
+def pair(
+    before: Path, after: Path, folder: Path, extend: Sides = (0, 0, 0, 0)
+) -> tuple[Path, Path]:
     """Two previews of one size for the slider, of the photo's preview and the result's file."""
     made = read_photo(after)
     shown = preview(made, folder / "after.jpg")
@@ -35,7 +37,9 @@ def pair(before: Path, after: Path, folder: Path, extend: Sides = (0, 0, 0, 0)) 
         return _saved(canvas, folder / "before.jpg", picture.info.get("icc_profile")), shown
 
 
-def _placed(picture: Image.Image, size: tuple[int, int], full: tuple[int, int], extend: Sides) -> Image.Image:
+def _placed(
+    picture: Image.Image, size: tuple[int, int], full: tuple[int, int], extend: Sides
+) -> Image.Image:
     """The photo where it lies in the result, new borders grey."""
     ratio = size[0] / full[0]
     left, top, right, bottom = (round(side * ratio) for side in extend)

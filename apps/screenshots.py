@@ -1,4 +1,6 @@
-"""Pictures of every tab, light, dark and on a phone: `python -m img2img.resources.apps.screenshots FOLDER`."""
+"""Pictures of every tab, light, dark and on a phone: `python -m img2img.resources.apps.screenshots
+FOLDER`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from typing import Any
 
 from .browser import chromium, running_app
 
-TABS = ("Restore", "Colorize", "Enlarge", "Denoise", "Erase", "Translate", "Generate", "Train", "Models")
+TABS = (
+    "Restore",
+    "Colorize",
+    "Enlarge",
+    "Denoise",
+    "Erase",
+    "Translate",
+    "Generate",
+    "Train",
+    "Models",
+)
 SHADES = {"light": ("light", 1280, 900), "dark": ("dark", 1280, 900), "phone": ("light", 390, 844)}
 PATIENCE_MS = 600_000  # a crowded machine is slow
 
@@ -20,7 +32,9 @@ def main(folder: Path, tabs: tuple[str, ...] = TABS) -> None:
     place = Path(tempfile.mkdtemp())  # trainings go there
     with running_app(place / "app.log", ["--data-root", str(place)]) as app, chromium() as browser:
         for shade, (scheme, width, height) in SHADES.items():
-            context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+            context = browser.new_context(
+                color_scheme=scheme, viewport={"width": width, "height": height}
+            )
             page = context.new_page()
             page.set_default_timeout(PATIENCE_MS)
             page.goto(app.url)
@@ -43,7 +57,9 @@ def open_tab(page: Any, name: str) -> None:
 def shoot(page: Any, tab: str, path: Path) -> None:
     """One tab, its first example done."""
     open_tab(page, tab)
-    example = page.locator(f"#{tab.lower()}-example-0, #{'super-resolve' if tab == 'Enlarge' else '-'}-example-0").first
+    example = page.locator(
+        f"#{tab.lower()}-example-0, #{'super-resolve' if tab == 'Enlarge' else '-'}-example-0"
+    ).first
     if example.is_visible():
         example.click()
         status = page.locator(f"#{tab.lower()}-status")
@@ -55,7 +71,9 @@ def shoot(page: Any, tab: str, path: Path) -> None:
     page.screenshot(path=path, full_page=True)
     if tab == "Train":
         page.locator("#train-stop").click()
-        page.locator("#train-status").get_by_text("Stopped").or_(page.get_by_text("Finished")).first.wait_for()
+        page.locator("#train-status").get_by_text("Stopped").or_(
+            page.get_by_text("Finished")
+        ).first.wait_for()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ _GRACE_S = 0.3  # for answers on their way
 
 
 def serve(demo: gr.Blocks, service: Service) -> None:
-    """Answer until Ctrl-C or SIGTERM. Raises UserError when the port cannot be had. Never opens a tunnel."""
+    """Answer until Ctrl-C or SIGTERM. Raises UserError when the port cannot be had. Never opens a
+    tunnel.
+    """
     stay_local()
     listening = _listening(service.settings)
     server = _Server(_app(demo, service), service, listening.getsockname()[1])
@@ -74,12 +76,16 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Jobs end first: their listeners are told, and nobody waits for them."""
-        threading.Thread(target=self.service.jobs.end, args=(0,), daemon=True).start()  # a lock may be held here
+        threading.Thread(
+            target=self.service.jobs.end, args=(0,), daemon=True
+        ).start()  # a lock may be held here
         super().handle_exit(signal.SIGINT, frame)
 
 
 def _app(demo: gr.Blocks, service: Service) -> FastAPI:
-    """The guard before everything; Gradio leaves other origins to the middleware that its parent has for them."""
+    """The guard before everything; Gradio leaves other origins to the middleware that its parent
+    has for them.
+    """
     settings = service.settings
     origins = sorted(settings.known.origins)
     layers = [
@@ -125,10 +131,16 @@ def _listening(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UserError(f"--port: {settings.port} is taken on {settings.host}: choose another") from error
+            raise UserError(
+                f"--port: {settings.port} is taken on {settings.host}: choose another"
+            ) from error
         if error.errno == errno.EACCES:
-            raise UserError(f"--port: {settings.port} needs more rights: choose one from 1024 up") from error
-        raise UserError(f"--host: {settings.host} is no address of this machine ({error.strerror})") from error
+            raise UserError(
+                f"--port: {settings.port} needs more rights: choose one from 1024 up"
+            ) from error
+        raise UserError(
+            f"--host: {settings.host} is no address of this machine ({error.strerror})"
+        ) from error
 
 
 def _warm(service: Service) -> None:

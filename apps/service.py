@@ -1,4 +1,6 @@
-"""From the page's wishes to `img2img.inference` and back: checks, limits, results, messages. It changes no pixel."""
+"""From the page's wishes to `img2img.inference` and back: checks, limits, results, messages. It
+changes no pixel.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.batch import Batch, Request, Result
-from img2img.inference.plan import Plan, Step, asked_steps, plan, tile_counts
+from img2img.inference.batch import FileBatch, Request, Result
+from img2img.inference.plan import Plan, PlanStep, asked_steps, plan, tile_counts
 from img2img.inference.statistics import statistics
 from img2img.modelfile import read_header
 from img2img.models.two_way import Direction
@@ -33,13 +35,17 @@ from .wording import in_plain_words, plain_words
 from .workspace import Workspace
 
 MOST_EXTENSION_PX = 4096  # a side
-WAYS: dict[str, Direction | None] = {"": None, "AtoB": "AtoB", "BtoA": "BtoA"}  # of a model that goes both
-TINTS = {0: "grey", 1: "one tint", 2: "colour"}
+WAYS: dict[str, Direction | None] = {
+    "": None,
+    "AtoB": "AtoB",
+    "BtoA": "BtoA",
+}  # of a model that goes both
+TINTS = {0: "grey", 1: "one tint", 2: "color"}
 _HEADERS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA")
 
 
 @dataclass(frozen=True)
-class Look:
+class UploadInfo:
     """What is known of an uploaded photo before anything is done to it."""
 
     path: Path
@@ -51,7 +57,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What became of a click: result files, the one to download, previews of the first."""
 
     results: tuple[Result, ...]
@@ -64,7 +70,7 @@ class Outcome:
         return tuple(result for result in self.results if not result.error)
 
 
-RequestOf = Callable[[Look], Request | None]  # a photo's own; None leaves it as it is
+RequestOf = Callable[[UploadInfo], Request | None]  # a photo's own; None leaves it as it is
 
 
 @dataclass
@@ -75,11 +81,11 @@ class Service:
     workspace: Workspace
     models: Models
     jobs: Jobs = field(default_factory=Jobs)
-    _looks: dict[Path, Look] = field(default_factory=dict)
+    _looks: dict[Path, UploadInfo] = field(default_factory=dict)
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
-    def look(self, path: Path) -> Look:
+    def look(self, path: Path) -> UploadInfo:
         """Open an upload for the first time. Raises UserError in words for the page."""
         known = self._looks.get(path)
         if known and known.preview.exists() and path.exists():
@@ -94,20 +100,27 @@ class Service:
             self._looks.pop(old, None)
         return seen
 
-    def _seen(self, path: Path, photo: Photo) -> Look:
+    def _seen(self, path: Path, photo: Photo) -> UploadInfo:
         stats = statistics(photo)
         shown = preview(photo, self.workspace.new_folder() / "before.jpg")
         wanted = [reason for kind in task_kinds() if (reason := _defaults(kind).applies(stats))]
-        words = [TINTS[stats.tints], *(r.removeprefix("it is ").removeprefix("it has ") for r in wanted)]
-        said = tuple(dict.fromkeys(w for w in words if w not in ("no colour", "a single tint")))
-        return Look(path, shown, photo.size, said, photo.notes, plan(photo))
+        words = [
+            TINTS[stats.tints],
+            *(r.removeprefix("it is ").removeprefix("it has ") for r in wanted),
+        ]
+        said = tuple(dict.fromkeys(w for w in words if w not in ("no color", "a single tint")))
+        return UploadInfo(path, shown, photo.size, said, photo.notes, plan(photo))
 
     def check_upload(self, path: Path) -> None:
-        """Only files of the own temporary folder, of a name and a size that are allowed. Raises UserError."""
+        """Only files of the own temporary folder, of a name and a size that are allowed. Raises
+        UserError.
+        """
         if not self.workspace.holds(path) or not path.is_file():
             raise UserError("this file is not there any more: upload it again")
         if path.suffix.lower() in (".svg", ".svgz"):
-            raise UserError(f"{path.name}: is a drawing (SVG), it has no pixels: save it as PNG first")
+            raise UserError(
+                f"{path.name}: is a drawing (SVG), it has no pixels: save it as PNG first"
+            )
         size = _size_in_header(path)
         if size:
             self._check_size(path, size)
@@ -120,17 +133,23 @@ class Service:
                 "make it smaller first"
             )
 
-    def _check_result(self, seen: Look, request: Request) -> None:
+    def _check_result(self, seen: UploadInfo, request: Request) -> None:
         """The limit holds for what is made, too: canvas and enlargement, before any work."""
         extend, limit = request.canvas.extend, self.settings.max_megapixels
         if max(extend) > MOST_EXTENSION_PX:
-            raise UserError(f"extend: at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all")
-        scale = math.prod(read_header(model_path(step.model)).recipe.task.scale for step in _steps(seen, request))
+            raise UserError(
+                f"extend: at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all"
+            )
+        scale = math.prod(
+            read_header(model_path(step.model)).recipe.task.scale for step in _steps(seen, request)
+        )
         width, height = seen.size[0] + sum(extend[::2]), seen.size[1] + sum(extend[1::2])
         megapixels = width * height * scale**2 / 1e6
         if megapixels > limit:
             grown = [f"after ×{scale}"] * (scale > 1) + ["when extended"] * any(extend)
-            advice = "use a smaller enlargement, or crop it first" if scale > 1 else "extend it by less"
+            advice = (
+                "use a smaller enlargement, or crop it first" if scale > 1 else "extend it by less"
+            )
             raise UserError(
                 f"{seen.path.name}: would be {megapixels:.1f} megapixels {' and '.join(grown)}, "
                 f"more than the {limit:g} allowed here: {advice}"
@@ -147,8 +166,10 @@ class Service:
         user: str = "",
         tab: str = "",
         on_progress: OnProgress | None = None,
-    ) -> Outcome:
-        """What `img2img infer` does to each upload, by one request or each by its own. Raises UserError and Stopped."""
+    ) -> RunOutcome:
+        """What `img2img infer` does to each upload, by one request or each by its own. Raises
+        UserError and Stopped.
+        """
         if not uploads:
             raise UserError("Drop a photo first.")
         if len(uploads) > MOST_PHOTOS:
@@ -156,7 +177,13 @@ class Service:
         folder = self.workspace.new_folder()
         with self.jobs.running(Owner(user, tab)) as stop:
             results = [
-                self._one(path, request, mask, folder / str(n), Pieces(n, len(uploads), stop, on_progress))
+                self._one(
+                    path,
+                    request,
+                    mask,
+                    folder / str(n),
+                    TileProgress(n, len(uploads), stop, on_progress),
+                )
                 for n, path in enumerate(uploads)
             ]
             made = [result for result in results if not result.error]
@@ -166,9 +193,16 @@ class Service:
             extend = request.canvas.extend if isinstance(request, Request) else (0, 0, 0, 0)
             shown = pair(self.look(first.input).preview, _output(first), folder, extend)
             download = _output(first) if len(uploads) == 1 else zipped(made, folder / "img2img.zip")
-            return Outcome(tuple(results), download, shown)
+            return RunOutcome(tuple(results), download, shown)
 
-    def _one(self, path: Path, wanted: Request | RequestOf, mask: Path | None, folder: Path, pieces: Pieces) -> Result:
+    def _one(
+        self,
+        path: Path,
+        wanted: Request | RequestOf,
+        mask: Path | None,
+        folder: Path,
+        pieces: TileProgress,
+    ) -> Result:
         try:
             with plain_words(path):
                 seen = self.look(path)
@@ -177,9 +211,15 @@ class Service:
                     return _untouched(seen, folder)
                 self._check_result(seen, request)
                 pieces.expect(seen, request)
-                batch = Batch([str(path)], request, f"{folder}/", None if mask is None else str(mask))
+                batch = FileBatch(
+                    [str(path)], request, f"{folder}/", None if mask is None else str(mask)
+                )
                 result = next(batch.run(pieces, pieces.planned))
-            return result if not result.error else Result(path, error=in_plain_words(result.error, path))
+            return (
+                result
+                if not result.error
+                else Result(path, error=in_plain_words(result.error, path))
+            )
         except UserError as error:
             return Result(path, error=str(error))
 
@@ -189,7 +229,7 @@ class Service:
 
 
 @dataclass
-class Pieces:
+class TileProgress:
     """Called after every tile: reports, and ends the work when it is to stop."""
 
     number: int
@@ -199,7 +239,7 @@ class Pieces:
     totals: tuple[int | None, ...] = ()
     verbs: tuple[str, ...] = ()
 
-    def expect(self, seen: Look, request: Request) -> None:
+    def expect(self, seen: UploadInfo, request: Request) -> None:
         """Work out how many tiles each step has, as far as it can be known beforehand."""
         if self.stop.is_set():
             raise Stopped
@@ -208,7 +248,10 @@ class Pieces:
 
     def planned(self, _: Path, chosen: Plan, size: tuple[int, int]) -> None:
         """What is really done to the photo, whose models may be others than those expected by name."""
-        self.totals, self.verbs = tile_counts(chosen, size), tuple(step.verb for step in chosen.steps)
+        self.totals, self.verbs = (
+            tile_counts(chosen, size),
+            tuple(step.verb for step in chosen.steps),
+        )
 
     def __call__(self, step: int, done: int) -> None:
         if self.stop.is_set():
@@ -216,7 +259,9 @@ class Pieces:
         self._say(step, done)
 
     def _say(self, step: int, done: int) -> None:
-        """Tiles are counted over all steps of the photo; where one cannot say how many it has, none are."""
+        """Tiles are counted over all steps of the photo; where one cannot say how many it has, none
+        are.
+        """
         if self.report is None or step >= len(self.totals):
             return
         photo = f"photo {self.number + 1} of {self.photos}: " if self.photos > 1 else ""
@@ -259,28 +304,34 @@ def automatic_kinds() -> list[str]:
 
 
 def _size_in_header(path: Path) -> tuple[int, int] | None:
-    """(width, height) as the file claims, nothing decoded; None when only `read_photo` can tell what is wrong."""
+    """(width, height) as the file claims, nothing decoded; None when only `read_photo` can tell
+    what is wrong.
+    """
     try:
         with strict_pillow(), Image.open(path, formats=_HEADERS) as image:
             return image.size
     except Image.DecompressionBombError:
-        raise UserError(f"{path.name}: claims to be gigantic (a decompression bomb?): make it smaller first") from None
+        raise UserError(
+            f"{path.name}: claims to be gigantic (a decompression bomb?): make it smaller first"
+        ) from None
     except Exception:  # any damage; read_photo names it
         return None
 
 
-def _steps(seen: Look, request: Request) -> tuple[Step, ...]:
+def _steps(seen: UploadInfo, request: Request) -> tuple[PlanStep, ...]:
     """What a request comes to for a photo."""
     asked = asked_steps(request.tasks, request.scale, request.model)
     return seen.proposed.steps if asked is None else asked
 
 
-def _untouched(seen: Look, folder: Path) -> Result:
+def _untouched(seen: UploadInfo, folder: Path) -> Result:
     """The photo as it came, among those of which more was wanted."""
     folder.mkdir()
     output = folder / seen.path.name
     shutil.copyfile(seen.path, output)
-    return Result(seen.path, output, size_in=seen.size, size_out=seen.size, reason="left as it is, as ticked")
+    return Result(
+        seen.path, output, size_in=seen.size, size_out=seen.size, reason="left as it is, as ticked"
+    )
 
 
 def _defaults(kind: str) -> Task:

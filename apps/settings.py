@@ -33,7 +33,10 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UserError(f"--port: {self.port} is not between 0 and 65535")
-        for flag, number in (("--max-megapixels", self.max_megapixels), ("--quota-mb", self.quota_mb)):
+        for flag, number in (
+            ("--max-megapixels", self.max_megapixels),
+            ("--quota-mb", self.quota_mb),
+        ):
             if not number > 0:
                 raise UserError(f"{flag}: {number} is not more than 0")
         for flag, folder in (("--models", self.models), ("--data-root", self.data_root)):

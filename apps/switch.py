@@ -35,7 +35,9 @@ class Failed:
 
 @dataclass
 class Switch:
-    """The buttons that start a tab's work and those that stop it: either these can be pressed, or those."""
+    """The buttons that start a tab's work and those that stop it: either these can be pressed, or
+    those.
+    """
 
     service: Service
     tab: str
@@ -60,15 +62,32 @@ class Switch:
         on, off = gr.update(interactive=True), gr.update(interactive=False)
         return [on if idle else off] * len(self.starts) + [off if idle else on] * len(self.stops)
 
-    def runs(self, trigger: Callable[..., Any], work: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-        """Wire work, a generator that ends with `idle`; Stop can be pressed as soon as it waits for its turn."""
-        ready = trigger(lambda: [WAITING, *self.busy()], None, [self.status, *self.outputs], queue=False, **QUIET)
+    def runs(
+        self, trigger: Callable[..., Any], work: Any, inputs: Sequence[Any], outputs: Sequence[Any]
+    ) -> Any:
+        """Wire work, a generator that ends with `idle`; Stop can be pressed as soon as it waits for
+        its turn.
+        """
+        ready = trigger(
+            lambda: [WAITING, *self.busy()],
+            None,
+            [self.status, *self.outputs],
+            queue=False,
+            **QUIET,
+        )
         return ready.then(work, list(inputs), list(outputs), **WORK, **QUIET)
 
     def wire_stops(self, running: list[Any]) -> None:
         """Stop ends what runs after its tile, and takes what waits out of the queue."""
         for stop in self.stops:
-            stop.click(self._stop, None, [self.status, *self.outputs], cancels=running, queue=False, **QUIET)
+            stop.click(
+                self._stop,
+                None,
+                [self.status, *self.outputs],
+                cancels=running,
+                queue=False,
+                **QUIET,
+            )
 
     def end(self, request: gr.Request) -> None:
         """End this tab's own job of the one who asks."""

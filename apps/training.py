@@ -1,4 +1,6 @@
-"""Trainings started from the page: `img2img train` in a process of its own, watched through its run folder."""
+"""Trainings started from the page: `img2img train` in a process of its own, watched through its run
+folder.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from img2img.diagnostics.doctor import Diagnosis, verdict
+from img2img.diagnostics.drawing import Plot
+from img2img.diagnostics.report import Run, loss_plot
 from img2img.errors import UserError
 from img2img.resources import recipes_dir
-from img2img.training.doctor import Diagnosis, verdict
-from img2img.training.drawing import Plot
-from img2img.training.report import Run, loss_plot
 
 from .progress import time_left
 from .settings import Settings
@@ -72,15 +74,23 @@ class Trainings:
         root = self.settings.data_root
         if root is None:
             return []
-        found = (path for path in root.iterdir() if path.is_dir() and path.resolve().is_relative_to(root.resolve()))
-        return sorted(path.name for path in found if path.name != "runs" and not path.name.startswith("."))
+        found = (
+            path
+            for path in root.iterdir()
+            if path.is_dir() and path.resolve().is_relative_to(root.resolve())
+        )
+        return sorted(
+            path.name for path in found if path.name != "runs" and not path.name.startswith(".")
+        )
 
     def free_name(self, recipe: str) -> str:
         """The recipe's name, or with the first number under which there is no run yet."""
         names = (f"{recipe}-{number}" if number > 1 else recipe for number in itertools.count(1))
         return next(name for name in names if not (self.runs / name).exists())
 
-    def start(self, recipe: str, photos: str, steps: int, name: str, *, resume: bool = False) -> None:
+    def start(
+        self, recipe: str, photos: str, steps: int, name: str, *, resume: bool = False
+    ) -> None:
         """Begin, or go on from the last checkpoint. Raises UserError for what is not offered."""
         if recipe not in self.recipes():
             raise UserError("choose one of the recipes")
@@ -90,7 +100,9 @@ class Trainings:
             raise UserError("name: letters, digits, dots, dashes and underscores only")
         folder = self.runs / name
         if folder.exists() and not resume:
-            raise UserError(f"there is a run named {name} already: resume it, or choose another name")
+            raise UserError(
+                f"there is a run named {name} already: resume it, or choose another name"
+            )
         if resume and not folder.exists():
             raise UserError(f"there is no run named {name}: start it first")
         with self._lock:
@@ -105,10 +117,21 @@ class Trainings:
 
     def _begin(self, folder: Path, recipe: str, overrides: list[str], resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "img2img", "train", recipe, *overrides, "--out", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "img2img",
+            "train",
+            recipe,
+            *overrides,
+            "--out",
+            str(folder),
+        ]
         with (folder / "app.log").open("wb") as output:
             command += ["--resume"] if resume else []
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            )
         self.folder = folder
 
     @property
@@ -142,7 +165,11 @@ class Trainings:
     def _message(self, rows: list[dict[str, Any]], steps: int) -> str:
         done = [row for row in rows if "step" in row and not row.get("summary")]
         if self.is_running:
-            return f"Training: {_pace(done, steps)}." if done else "Training is starting: photos are being read."
+            return (
+                f"Training: {_pace(done, steps)}."
+                if done
+                else "Training is starting: photos are being read."
+            )
         if rows and rows[-1].get("summary"):
             return f"Finished: {rows[-1]['step']} steps in {rows[-1]['minutes']} minutes."
         said = self._last_words()
@@ -172,8 +199,12 @@ class Trainings:
 def _pace(rows: list[dict[str, Any]], steps: int) -> str:
     """`step 130 of 1500, 7.1 images a second, about 4 min left`, as far as the log tells."""
     step = int(rows[-1]["step"])
-    known = [(int(row["step"]), float(row["seconds"])) for row in rows[-_RECENT:] if "seconds" in row]
-    speed = next((row["images_per_second"] for row in reversed(rows) if "images_per_second" in row), None)
+    known = [
+        (int(row["step"]), float(row["seconds"])) for row in rows[-_RECENT:] if "seconds" in row
+    ]
+    speed = next(
+        (row["images_per_second"] for row in reversed(rows) if "images_per_second" in row), None
+    )
     parts = [f"step {step} of {steps}" if steps >= step and steps > 1 else f"step {step}"]
     parts += [f"{speed:.1f} images a second"] if speed else []
     wait = next((row["data_wait"] for row in reversed(rows) if "data_wait" in row), 0.0)

@@ -1,6 +1,8 @@
-"""The app's one temporary folder: everything uploaded or made lies in it, for an hour, and is gone at exit.
+"""The app's one temporary folder: everything uploaded or made lies in it, for an hour, and is gone
+at exit.
 
-All of it together stays under a quota: the oldest go first where room is needed, but nothing of the last minutes.
+All of it together stays under a quota: the oldest go first where room is needed, but nothing of the
+last minutes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _PREFIX = "img2img-app-"
 class Workspace:
     """A private folder (mode 0700) under the system's temporary folder."""
 
-    root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")))
+    root: Path = field(
+        default_factory=lambda: Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    )
     closed: threading.Event = field(default_factory=threading.Event)
     own: frozenset[Path] = frozenset()
     quota_bytes: float = 2e9
@@ -40,7 +44,9 @@ class Workspace:
         threading.Thread(target=self._janitor, daemon=True).start()
 
     def new_folder(self) -> Path:
-        """A folder for one result; its name cannot be guessed, because whoever knows it may fetch what is in it."""
+        """A folder for one result; its name cannot be guessed, because whoever knows it may fetch
+        what is in it.
+        """
         folder = self.root / "results" / secrets.token_hex(16)
         folder.mkdir(parents=True)
         return folder
@@ -71,7 +77,9 @@ class Workspace:
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def room(self, needed_bytes: float) -> float:
-        """Bytes left of the quota, the oldest files deleted first where less than `needed_bytes` would be."""
+        """Bytes left of the quota, the oldest files deleted first where less than `needed_bytes`
+        would be.
+        """
         files = sorted(self._files())
         left = self.quota_bytes - sum(size for _, size, _ in files)
         newest = time.time() - IN_USE_SECONDS

@@ -16,7 +16,11 @@ __all__ = ["Recipe", "__version__", "load", "train"]
 
 work_offline()
 
-_HOMES = {"load": "img2img.inference.pipeline", "train": "img2img.training", "Recipe": "img2img.recipe"}
+_HOMES = {
+    "load": "img2img.inference.pipeline",
+    "train": "img2img.training",
+    "Recipe": "img2img.recipe",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,6 @@
-"""What this installation has: models and their cards, recipes, and what the machine can do, all as text."""
+"""What this installation has: models and their cards, recipes, and what the machine can do, all as
+text.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,11 @@ def models_table() -> str:
         kind = f"{task.kind} ×{task.scale}" if task.scale > 1 and not task.from_noise else task.kind
         size, minutes = f"{_megabytes(path):.1f}", f"{card.minutes:g}"
         rows.append((name, kind, size, str(card.photos), minutes, main_metric(card.metrics)))
-    return aligned(rows) if len(rows) > 1 else "no model is shipped with this version: train one with img2img train"
+    return (
+        aligned(rows)
+        if len(rows) > 1
+        else "no model is shipped with this version: train one with img2img train"
+    )
 
 
 def model_card(name: str) -> str:
@@ -74,18 +80,30 @@ def model_card(name: str) -> str:
     metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"
     fields = yaml.safe_dump(recipe.fields(), sort_keys=False, allow_unicode=True)
     measured = measurements(path)
-    facts += [("pictures", f"{measured.pictures} (input, best baseline, this model, truth)")] if measured else []
+    facts += (
+        [("pictures", f"{measured.pictures} (input, best baseline, this model, truth)")]
+        if measured
+        else []
+    )
     told = ["measured by img2img eval:", "", measured.text] if measured else []
-    return "\n".join([aligned(facts), "", *told, f"metrics: {metrics}", "", "recipe:", _indented(fields)])
+    return "\n".join(
+        [aligned(facts), "", *told, f"metrics: {metrics}", "", "recipe:", _indented(fields)]
+    )
 
 
 def _limits(task: Task) -> str:
-    return f"makes {task.scale} px from noise" if task.from_noise else f"at least {task.minimum_px} px a side"
+    return (
+        f"makes {task.scale} px from noise"
+        if task.from_noise
+        else f"at least {task.minimum_px} px a side"
+    )
 
 
 def recipes_table() -> str:
     """The shipped recipes by name, each with the first line of its comment."""
-    return aligned([(path.stem, _first_comment(path)) for path in sorted(recipes_dir().glob("*.yaml"))])
+    return aligned(
+        [(path.stem, _first_comment(path)) for path in sorted(recipes_dir().glob("*.yaml"))]
+    )
 
 
 def recipe_text(name: str) -> str:
@@ -103,7 +121,11 @@ def machine_report() -> str:
     from img2img.losses.perceptual import NETWORKS, missing
 
     device = pick_device()
-    fast = "bf16 (in hardware) and fp32" if has_fast_bf16(device) else "fp32 (bf16 would be emulated: not used by auto)"
+    fast = (
+        "bf16 (in hardware) and fp32"
+        if has_fast_bf16(device)
+        else "fp32 (bf16 would be emulated: not used by auto)"
+    )
     facts = [
         ("img2img", __version__),
         ("python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}"),
@@ -119,12 +141,20 @@ def machine_report() -> str:
 
 
 def main_metric(metrics: Mapping[str, Any]) -> str:
-    """The first number of a card's metrics and the best trivial answer: `psnr_db 30.1 (baseline 20.4, mid-grey)`."""
+    """The first number of a card's metrics and the best trivial answer: `psnr_db 30.1 (baseline
+    20.4, mid-grey)`.
+    """
     measured = metrics.get("validation", metrics)
     for name, value in measured.items():
         if isinstance(value, int | float):
-            rival, which = (metrics.get(group, {}).get(name) for group in ("baseline", "baseline_is"))
-            beside = f" (baseline {rival:.4g}{f', {which}' if which else ''})" if isinstance(rival, int | float) else ""
+            rival, which = (
+                metrics.get(group, {}).get(name) for group in ("baseline", "baseline_is")
+            )
+            beside = (
+                f" (baseline {rival:.4g}{f', {which}' if which else ''})"
+                if isinstance(rival, int | float)
+                else ""
+            )
             return f"{name} {value:.4g}{beside}"
     return "-"
 
@@ -133,7 +163,10 @@ def aligned(rows: Iterable[tuple[str, ...]]) -> str:
     """Rows of text as columns."""
     table = list(rows)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in table
+    )
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -165,10 +198,18 @@ def _version(package: str) -> str:
 
 
 def _there(module: str) -> str:
-    return "there" if importlib.util.find_spec(module) else f"missing: pip install {module.replace('_', '-')}"
+    return (
+        "there"
+        if importlib.util.find_spec(module)
+        else f"missing: pip install {module.replace('_', '-')}"
+    )
 
 
 def _device_name(device: Any) -> str:
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )

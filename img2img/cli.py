@@ -36,11 +36,15 @@ app = typer.Typer(
 )
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
-Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where the hardware has it")]
+Precision = Annotated[
+    str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where the hardware has it")
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 for what a user can mend, 1 for the rest. Errors are one line."""
+    """Run a command and return its exit code: 0, 2 for what a user can mend, 1 for the rest. Errors
+    are one line.
+    """
     _print_anything()
     _log_to_stderr()
     try:
@@ -52,22 +56,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _MENDABLE:
             return _failed(f"{error.filename or 'a file'}: {error.strerror}", 2)
-        if hasattr(error, "format_message"):  # a usage error of click, which some versions of typer bring along
+        if hasattr(
+            error, "format_message"
+        ):  # a usage error of click, which some versions of typer bring along
             return _failed(_usage(error.format_message()), 2)
         if DEBUG:
             traceback.print_exc()
         return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
 
 
-# What a person can mend of what the system refuses: too long a name, a place that may not be written, a full disk.
+# What a person can mend of what the system refuses: too long a name, a place that may not be
+# written, a full disk.
 _MENDABLE = frozenset(
     getattr(errno, name, None)
-    for name in ("ENAMETOOLONG", "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOTDIR", "EISDIR")
+    for name in (
+        "ENAMETOOLONG",
+        "EACCES",
+        "EPERM",
+        "EROFS",
+        "ENOSPC",
+        "EDQUOT",
+        "ENOTDIR",
+        "EISDIR",
+    )
 )
 
 
 def _print_anything() -> None:
-    """No character of ours or of a file name ends a job where the terminal's encoding lacks it: → is printed as ->."""
+    """No character of ours or of a file name ends a job where the terminal's encoding lacks it: →
+    is printed as ->.
+    """
     plain = {"→": "->", "×": "x", "…": "...", "–": "-", "“": '"', "”": '"', "’": "'"}
 
     def spelt_out(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -84,7 +102,9 @@ def _print_anything() -> None:
 
 def _usage(message: str) -> str:
     """Click's words on one line, with what to write where that is one thing."""
-    line = re.sub(r"Input should be (an? )valid (\w+),.*", r"give \1\2", _one_line(message).rstrip("."))
+    line = re.sub(
+        r"Input should be (an? )valid (\w+),.*", r"give \1\2", _one_line(message).rstrip(".")
+    )
     if line == "Missing option '--input'":
         return f"{line}: write img2img infer --input PHOTO"
     return f"{line.replace('a integer', 'a whole number')}; see --help"
@@ -110,9 +130,13 @@ def train(
     recipe: Annotated[str, typer.Argument(help="a recipe file, or the name of a shipped one")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="key.path=value", help="changes, such as data.path=MY_PHOTOS train.steps=500"),
+        typer.Argument(
+            metavar="key.path=value", help="changes, such as data.path=MY_PHOTOS train.steps=500"
+        ),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="the run's folder; runs/<name> by default")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="the run's folder; runs/<name> by default")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on from the last checkpoint in the run's folder")
     ] = False,
@@ -123,7 +147,7 @@ def train(
     from img2img.files import at_home
     from img2img.recipe import Recipe
     from img2img.training import train as run
-    from img2img.training.steps import TrainingError
+    from img2img.training.paired import TrainingError
     from img2img.training.trainer import Interrupted
 
     known = Recipe.load(recipe, overrides or ())
@@ -148,18 +172,28 @@ def train(
 
 @app.command()
 def infer(
-    inputs: Annotated[list[str], typer.Option("--input", metavar="FILE|DIR|GLOB", help="photos; more may follow")],
+    inputs: Annotated[
+        list[str], typer.Option("--input", metavar="FILE|DIR|GLOB", help="photos; more may follow")
+    ],
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="further photos, as a shell expands *.jpg")
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="further photos, as a shell expands *.jpg"),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(metavar="FILE|DIR", help="photo.<task>.<ext> beside each photo by default")
+        str | None,
+        typer.Option(metavar="FILE|DIR", help="photo.<task>.<ext> beside each photo by default"),
     ] = None,
     task: Annotated[
-        str, typer.Option(metavar="auto|NAME[,NAME…]", help="denoise colorize super-resolve inpaint translate")
+        str,
+        typer.Option(
+            metavar="auto|NAME[,NAME…]", help="denoise colorize super-resolve inpaint translate"
+        ),
     ] = "auto",
     model: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE|RUN", help="a shipped model, a model file or a run's folder")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|RUN", help="a shipped model, a model file or a run's folder"
+        ),
     ] = None,
     mask: Annotated[
         str | None,
@@ -169,44 +203,73 @@ def infer(
         ),
     ] = None,
     hints: Annotated[
-        str | None, typer.Option(metavar="FILE|DIR", help="colours painted on the photo (colorize), matched by name")
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR", help="colors painted on the photo (colorize), matched by name"
+        ),
     ] = None,
-    mask_invert: Annotated[bool, typer.Option("--mask-invert", help="fill what the mask leaves out")] = False,
+    mask_invert: Annotated[
+        bool, typer.Option("--mask-invert", help="fill what the mask leaves out")
+    ] = False,
     mask_grow: Annotated[int, typer.Option(metavar="PX", help="widen the mask")] = 0,
-    feather: Annotated[int, typer.Option(metavar="PX", help="blend the fill into the photo around the mask")] = 0,
+    feather: Annotated[
+        int, typer.Option(metavar="PX", help="blend the fill into the photo around the mask")
+    ] = 0,
     extend: Annotated[
         str, typer.Option(metavar="L,T,R,B", help="grow the canvas by these pixels and fill them")
     ] = "0,0,0,0",
     scale: Annotated[int | None, typer.Option(metavar="N", help="enlargement: 2 or 4")] = None,
-    strength: Annotated[float, typer.Option(metavar="0..1", help="how much of the network's change is applied")] = 1.0,
+    strength: Annotated[
+        float, typer.Option(metavar="0..1", help="how much of the network's change is applied")
+    ] = 1.0,
     detail: Annotated[
-        float | None, typer.Option(metavar="0..1", help="enlarging ×4: 0 is faithful, 1 crisp; faithful by default")
+        float | None,
+        typer.Option(
+            metavar="0..1", help="enlarging ×4: 0 is faithful, 1 crisp; faithful by default"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="for networks that draw")] = 0,
     from_photo: Annotated[
         bool, typer.Option("--from-photo", help="make the sketch from the photo first (translate)")
     ] = False,
     direction: Annotated[
-        str | None, typer.Option(metavar="AtoB|BtoA", help="for models that go both ways (CycleGAN); AtoB by default")
+        str | None,
+        typer.Option(
+            metavar="AtoB|BtoA", help="for models that go both ways (CycleGAN); AtoB by default"
+        ),
     ] = None,
     self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="a little better, eight times as long (denoise, super-resolve)")
+        bool,
+        typer.Option(
+            "--self-ensemble", help="a little better, eight times as long (denoise, super-resolve)"
+        ),
     ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="EXT", help="write jpg, png, tif, webp, avif …; the photo's own by default"),
+        typer.Option(
+            "--format",
+            metavar="EXT",
+            help="write jpg, png, tif, webp, avif …; the photo's own by default",
+        ),
     ] = None,
-    quality: Annotated[int | None, typer.Option(metavar="1..100", help="of JPEG, WebP and AVIF; 95 by default")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace results that exist")] = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="say what would be done to each photo and why; do nothing")
+    quality: Annotated[
+        int | None, typer.Option(metavar="1..100", help="of JPEG, WebP and AVIF; 95 by default")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace results that exist")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON Lines on stdout, one object a photo")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="say what would be done to each photo and why; do nothing"),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON Lines on stdout, one object a photo")
+    ] = False,
 ) -> None:
     """Restore, enlarge, fill or translate photos."""
-    from img2img.inference.batch import Batch, Request, Saving, parse_tasks
+    from img2img.inference.batch import FileBatch, Request, Saving, parse_tasks
     from img2img.inference.canvas import Canvas, parse_extend
     from img2img.inference.pipeline import Options
     from img2img.inference.progress import TileLine
@@ -224,7 +287,7 @@ def infer(
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
         )
-        batch = Batch(named, request, output, mask, overwrite, hints, Saving(format, quality))
+        batch = FileBatch(named, request, output, mask, overwrite, hints, Saving(format, quality))
         for result in batch.plans() if plan else batch.run(line.tile, line.begin):
             line.end()
             _report(result, as_json, planned=plan)
@@ -235,25 +298,40 @@ def infer(
 
 @app.command()
 def generate(
-    model: Annotated[str, typer.Option(metavar="NAME|FILE|RUN", help="a model that makes pictures from noise")],
-    more: Annotated[list[str] | None, typer.Argument(metavar="- B + C", help="the rest of --arithmetic")] = None,
-    label: Annotated[str | None, typer.Option(metavar="K", help="a class by number or name; all in turn")] = None,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE|RUN", help="a model that makes pictures from noise")
+    ],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="- B + C", help="the rest of --arithmetic")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="K", help="a class by number or name; all in turn")
+    ] = None,
     n: Annotated[int, typer.Option("--n", metavar="N", help="how many")] = 64,
     seed: Annotated[int, typer.Option(help="number i is drawn from this seed + i")] = 0,
     interpolate: Annotated[
-        tuple[int, int] | None, typer.Option(metavar="A B", help="from one sample's seed to another's in N steps")
+        tuple[int, int] | None,
+        typer.Option(metavar="A B", help="from one sample's seed to another's in N steps"),
     ] = None,
     arithmetic: Annotated[
-        str | None, typer.Option(metavar="A - B + C", help="sums of samples' noise; 1,2,3 is the mean of three")
+        str | None,
+        typer.Option(
+            metavar="A - B + C", help="sums of samples' noise; 1,2,3 is the mean of three"
+        ),
     ] = None,
     code: Annotated[
-        int | None, typer.Option(metavar="K", help="InfoGAN: walk along this continuous code, a row a category")
+        int | None,
+        typer.Option(
+            metavar="K", help="InfoGAN: walk along this continuous code, a row a category"
+        ),
     ] = None,
     grid: Annotated[
-        str | None, typer.Option(metavar="FILE", help="all as one picture; <model>.generate.png by default")
+        str | None,
+        typer.Option(metavar="FILE", help="all as one picture; <model>.generate.png by default"),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(metavar="DIR|FILE.npy", help="one PNG each, or all as one array of numbers")
+        str | None,
+        typer.Option(metavar="DIR|FILE.npy", help="one PNG each, or all as one array of numbers"),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -264,12 +342,14 @@ def generate(
     if more and arithmetic is None:
         raise UserError(f"'{more[0]}' belongs to no option; see --help")
     sum_of_seeds = None if arithmetic is None else " ".join([arithmetic, *(more or ())])
-    wish = making.Wish(n, seed, label, interpolate, sum_of_seeds, code)
+    wish = making.GenerateRequest(n, seed, label, interpolate, sum_of_seeds, code)
     making.check_places(output, grid)
     loaded = load(model, device=device, precision="fp32")
     pictures, columns = making.generate(loaded, wish)
     task = making.noise_task(loaded)
-    written = [name for name in (output, grid) if name is not None] or [str(making.default_grid(model))]
+    written = [name for name in (output, grid) if name is not None] or [
+        str(making.default_grid(model))
+    ]
     if output is not None:
         making.write_samples(task, pictures, Path(output))
     if written[-1] != output:
@@ -281,9 +361,15 @@ def generate(
 def evaluate(
     task: Annotated[str, typer.Option(help="whose protocol")],
     data: Annotated[str, typer.Option(metavar="DIR", help="photos to measure on")],
-    model: Annotated[str | None, typer.Option(metavar="NAME|FILE|RUN", help="the shipped ones by default")] = None,
-    out: Annotated[str | None, typer.Option(metavar="DIR", help="table, per-photo CSV and worst cases")] = None,
-    baseline: Annotated[str | None, typer.Option(metavar="NAME|FILE|RUN", help="another model to set beside")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE|RUN", help="the shipped ones by default")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="table, per-photo CSV and worst cases")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE|RUN", help="another model to set beside")
+    ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="only the first N photos")] = None,
     self_ensemble: Annotated[
         bool, typer.Option("--self-ensemble", help="a row more: the mean over flips and turns")
@@ -301,14 +387,21 @@ def evaluate(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="a run's folder; several are compared")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="a run's folder; several are compared")
+    ],
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="RUN/report.html by default; for several, comparison.html")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="RUN/report.html by default; for several, comparison.html"
+        ),
     ] = None,
 ) -> None:
-    """Show how a training went, or compare several: curves, samples and the doctor's verdict on one page."""
+    """Show how a training went, or compare several: curves, samples and the doctor's verdict on one
+    page.
+    """
     from img2img.about import aligned
-    from img2img.training.report import Run, table, write_comparison
+    from img2img.diagnostics.report import Run, table, write_comparison
 
     place = output or (runs[0] / "report.html" if len(runs) == 1 else Path("comparison.html"))
     told = table([Run.read(run) for run in runs])
@@ -323,35 +416,61 @@ def serve(
         str, typer.Option(help="address to listen on; other machines reach any but 127.0.0.1")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 7860,
-    models: Annotated[Path | None, typer.Option(metavar="DIR", help="a folder of further model files")] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="a folder of further model files")
+    ] = None,
     max_megapixels: Annotated[
         float, typer.Option(metavar="N", help="the largest photo that is taken, and that is made")
     ] = 50.0,
-    auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="ask for these first")] = None,
+    auth: Annotated[
+        str | None, typer.Option(metavar="USER:PASSWORD", help="ask for these first")
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="folders of photos in here may be trained on")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="another name this app is reached by; may be repeated")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="another name this app is reached by; may be repeated"),
     ] = None,
     allow_origin: Annotated[
-        list[str] | None, typer.Option(metavar="https://NAME", help="other pages that may call it; may be repeated")
+        list[str] | None,
+        typer.Option(metavar="https://NAME", help="other pages that may call it; may be repeated"),
     ] = None,
     root_path: Annotated[
-        str, typer.Option(metavar="/PATH|https://NAME/PATH", help="where a proxy in front of it serves it")
+        str,
+        typer.Option(
+            metavar="/PATH|https://NAME/PATH", help="where a proxy in front of it serves it"
+        ),
     ] = "",
-    quota_mb: Annotated[float, typer.Option(metavar="N", help="disk space for all uploads and results")] = 2000.0,
+    quota_mb: Annotated[
+        float, typer.Option(metavar="N", help="disk space for all uploads and results")
+    ] = 2000.0,
 ) -> None:
     """Open the app in the browser: upload a photo, see the difference, keep the file."""
     from img2img.resources.apps import Settings, launch, parse_auth
 
     hosts, origins = tuple(allow_host or ()), tuple(allow_origin or ())
     login = parse_auth(auth)
-    launch(Settings(host, port, models, max_megapixels, login, data_root, hosts, origins, root_path, quota_mb))
+    launch(
+        Settings(
+            host,
+            port,
+            models,
+            max_megapixels,
+            login,
+            data_root,
+            hosts,
+            origins,
+            root_path,
+            quota_mb,
+        )
+    )
 
 
 @app.command()
-def models(name: Annotated[str | None, typer.Argument(help="show this model's card")] = None) -> None:
+def models(
+    name: Annotated[str | None, typer.Argument(help="show this model's card")] = None,
+) -> None:
     """List the shipped models, or show the card of one."""
     from img2img.about import model_card, models_table
 
@@ -384,7 +503,9 @@ def doctor() -> None:
 
 @contextmanager
 def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
-    """With --json, an error that ends the command is an object for each input too; it is raised all the same."""
+    """With --json, an error that ends the command is an object for each input too; it is raised all
+    the same.
+    """
     from img2img.inference.batch import refused_fields
 
     try:
@@ -397,13 +518,19 @@ def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
 
 
 def _report(result: Result, as_json: bool, planned: bool = False) -> None:
-    """One line for one photo: on stdout, but for errors, which are for stderr unless JSON is wanted."""
+    """One line for one photo: on stdout, but for errors, which are for stderr unless JSON is
+    wanted.
+    """
     if as_json:
         _print_json(result.fields())
     if result.error:
         _failed(result.error, 1)
     elif not as_json:
-        sizes = "" if result.size_in == result.size_out else f"{_size(result.size_in)} → {_size(result.size_out)}, "
+        sizes = (
+            ""
+            if result.size_in == result.size_out
+            else f"{_size(result.size_in)} → {_size(result.size_out)}, "
+        )
         took = "planned" if planned else f"{result.seconds:.1f} s"
         print(f"{result.input} → {result.output}: {result.reason} ({sizes}{took})", flush=True)
 

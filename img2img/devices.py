@@ -27,7 +27,9 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def _parsed(name: str) -> torch.device:
-    """The device by its name, whether it is here or not. Raises UserError for one that we do not run on."""
+    """The device by its name, whether it is here or not. Raises UserError for one that we do not
+    run on.
+    """
     with suppress(RuntimeError):
         device = torch.device(name)
         if device.type in DEVICES:
@@ -39,12 +41,16 @@ def _parsed(name: str) -> torch.device:
 
 
 def _missing(device: torch.device) -> str | None:
-    """What this machine lacks to run on a device, None when it is here; asks without waking a GPU up."""
+    """What this machine lacks to run on a device, None when it is here; asks without waking a GPU
+    up.
+    """
     if device.type == "cuda":
         if not torch.backends.cuda.is_built():
             return "this torch is built without CUDA"
         found = torch.cuda.device_count()
-        return None if (device.index or 0) < found else f"CUDA devices found: {found}, counted from 0"
+        return (
+            None if (device.index or 0) < found else f"CUDA devices found: {found}, counted from 0"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         return "no Apple GPU found"
     return None
@@ -61,9 +67,13 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def precision_for(device: torch.device, wanted: Precision) -> torch.dtype:
-    """The autocast type: `auto` takes bf16 where the hardware has it. Raises UserError for an unknown word."""
+    """The autocast type: `auto` takes bf16 where the hardware has it. Raises UserError for an
+    unknown word.
+    """
     if wanted not in get_args(Precision):
-        raise UserError(f"--precision: unknown '{wanted}'{did_you_mean(wanted, get_args(Precision))}")
+        raise UserError(
+            f"--precision: unknown '{wanted}'{did_you_mean(wanted, get_args(Precision))}"
+        )
     if wanted == "fp32" or (wanted == "auto" and not has_fast_bf16(device)):
         return torch.float32
     return torch.bfloat16

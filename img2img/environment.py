@@ -1,4 +1,6 @@
-"""What must be settled before third-party packages are imported: no network, no telemetry, a torchvision that loads."""
+"""What must be settled before third-party packages are imported: no network, no telemetry, a
+torchvision that loads.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,10 @@ def work_offline() -> None:
 def declare_torchvision_ops() -> None:
     """Let `import torchvision` (timm and lpips need it) succeed beside a torch of another build.
 
-    PyPI's torchvision for Linux is compiled for CUDA. Beside a CPU-only torch its operators cannot load, and the import
-    fails with "operator torchvision::nms does not exist". We call none of those operators: declaring their names is
-    enough.
-    Does nothing where torchvision is whole. The registration must outlive this call, hence the module-level list.
+    PyPI's torchvision for Linux is compiled for CUDA. Beside a CPU-only torch its operators cannot
+    load, and the import fails with "operator torchvision::nms does not exist". We call none of
+    those operators: declaring their names is enough. Does nothing where torchvision is whole. The
+    registration must outlive this call, hence the module-level list.
     """
     from torch import library
 

@@ -7,11 +7,15 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can mend. The command line prints it as one line and exits with code 2."""
+    """Something the person at the keyboard can mend. The command line prints it as one line and
+    exits with code 2.
+    """
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """`", did you mean 'denoise'?"` when a known word is close, else `otherwise` or the list of known words."""
+    """`", did you mean 'denoise'?"` when a known word is close, else `otherwise` or the list of
+    known words.
+    """
     names = list(known)
     close = get_close_matches(word, names, n=1, cutoff=0.5)
     if close:

@@ -1,4 +1,6 @@
-"""What pydantic found wrong with a recipe, as one line that names the field and what was probably meant."""
+"""What pydantic found wrong with a recipe, as one line that names the field and what was probably
+meant.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,16 @@ Schema = dict[str, Any]
 
 
 def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
-    """The first of pydantic's complaints; `schema` is that of what was validated, `prefix` where that stands."""
+    """The first of pydantic's complaints; `schema` is that of what was validated, `prefix` where
+    that stands.
+    """
     first = error.errors(include_url=False)[0]
     names, node = _walk(schema, first["loc"])
-    kinds = [kind for option in _options(schema, node) for kind in option.get("discriminator", {}).get("mapping", ())]
+    kinds = [
+        kind
+        for option in _options(schema, node)
+        for kind in option.get("discriminator", {}).get("mapping", ())
+    ]
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         known = {name for option in _options(schema, node) for name in option.get("properties", {})}
@@ -44,7 +52,9 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
 
 
 # pydantic speaks of Python's types here, and of our classes.
-_SHAPES = dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "fields of its own (a mapping)")
+_SHAPES = dict.fromkeys(
+    ("dict_type", "model_type", "model_attributes_type"), "fields of its own (a mapping)"
+)
 _SHAPES |= dict.fromkeys(("tuple_type", "list_type"), "a list")
 
 
@@ -55,7 +65,8 @@ def _shown(value: object) -> str:
 def _walk(schema: Schema, location: tuple[int | str, ...]) -> tuple[list[str], Schema]:
     """The field names along pydantic's location, and the schema of the last place known.
 
-    Of a union pydantic names the chosen member too (`generator.restorer.width`), which no recipe does: left out here.
+    Of a union pydantic names the chosen member too (`generator.restorer.width`), which no recipe
+    does: left out here.
     """
     names: list[str] = []
     node = schema

@@ -19,14 +19,17 @@ from img2img.errors import UserError
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed onto `path`, on any error removed.
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed onto `path`, on
+    any error removed.
 
-    The temporary name keeps the suffix, because writers such as OpenCV choose the codec by it. An OSError of the
-    temporary file (a full disk) bears the name of `path`.
+    The temporary name keeps the suffix, because writers such as OpenCV choose the codec by it. An
+    OSError of the temporary file (a full disk) bears the name of `path`.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{_cut(target.stem, 40)}.", suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{_cut(target.stem, 40)}.", suffix=target.suffix, dir=target.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -43,7 +46,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path, instead_of: str | None = None) -> Iterator[None]:
-    """Give an OSError that names no file, or `instead_of`, the name of the file that is being written."""
+    """Give an OSError that names no file, or `instead_of`, the name of the file that is being
+    written.
+    """
     try:
         yield
     except OSError as error:
@@ -61,7 +66,9 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
-    """Write UTF-8 `content` to `path` atomically; what is none, in old file names, as the terminal shows it."""
+    """Write UTF-8 `content` to `path` atomically; what is none, in old file names, as the terminal
+    shows it.
+    """
     write_bytes(path, content.encode(errors="backslashreplace"))
 
 
@@ -70,13 +77,17 @@ def check_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: this folder cannot be made ({error.strerror}): choose another --output") from None
+        raise UserError(
+            f"{folder}: this folder cannot be made ({error.strerror}): choose another --output"
+        ) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{folder}: nothing may be written there: choose another --output")
 
 
 def at_home(path: str) -> Path:
-    """A path as a user writes it, `~` being their home: not every shell says so itself (`--out=~/run`)."""
+    """A path as a user writes it, `~` being their home: not every shell says so itself
+    (`--out=~/run`).
+    """
     try:
         return Path(path).expanduser()
     except RuntimeError:  # nobody has that name
@@ -84,9 +95,15 @@ def at_home(path: str) -> Path:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Raise UserError when a folder, which need not exist, cannot be made or written into; nothing is left behind."""
+    """Raise UserError when a folder, which need not exist, cannot be made or written into; nothing
+    is left behind.
+    """
     try:
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists() or place.is_symlink())
+        there = next(
+            place
+            for place in (folder, *folder.absolute().parents)
+            if place.exists() or place.is_symlink()
+        )
         if there.is_dir():
             with tempfile.TemporaryFile(dir=there):
                 return
@@ -107,7 +124,9 @@ def longest_name(folder: Path) -> int:
 
 
 def shortened(stem: str, longest: int = 255) -> str:
-    """A stem that leaves 55 bytes of a name for what follows; one that was cut ends in a hash of the whole."""
+    """A stem that leaves 55 bytes of a name for what follows; one that was cut ends in a hash of
+    the whole.
+    """
     if len(os.fsencode(stem)) <= longest - 55:
         return stem
     return f"{_cut(stem, longest - 62)}~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:6]}"
@@ -116,12 +135,18 @@ def shortened(stem: str, longest: int = 255) -> str:
 def _cut(text: str, most_bytes: int) -> str:
     """The first characters that fit into so many bytes of a file name."""
     while len(os.fsencode(text)) > most_bytes:
-        text = text[: max(most_bytes // 4, len(text) - max(1, (len(os.fsencode(text)) - most_bytes) // 4))]
+        text = text[
+            : max(most_bytes // 4, len(text) - max(1, (len(os.fsencode(text)) - most_bytes) // 4))
+        ]
     return text
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str] | None = None) -> None:
-    """Write contiguous CPU tensors as safetensors; not atomic by itself. Raises OSError, as any other writer does."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], header: dict[str, str] | None = None
+) -> None:
+    """Write contiguous CPU tensors as safetensors; not atomic by itself. Raises OSError, as any
+    other writer does.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 

@@ -1,6 +1,8 @@
-"""The self-describing model file: safetensors, weights plus a header that rebuilds the network and tells its story.
+"""The self-describing model file: safetensors, weights plus a header that rebuilds the network and
+tells its story.
 
-Nothing in it can run code: the header is JSON, the recipe in it is validated, and its task must be installed.
+Nothing in it can run code: the header is JSON, the recipe in it is validated, and its task must be
+installed.
 """
 
 from __future__ import annotations
@@ -49,34 +51,52 @@ class Header(BaseModel):
     card: Card
 
 
-def save_model(path: Path, generator: nn.Module, recipe: Recipe, card: Card, *, half: bool = False) -> None:
+def save_model(
+    path: Path, generator: nn.Module, recipe: Recipe, card: Card, *, half: bool = False
+) -> None:
     """Write a model file atomically; `half` stores weights in fp16 (they are loaded as fp32 again)."""
-    header = {"format": FORMAT, "recipe": json.dumps(recipe.fields()), "card": card.model_dump_json()}
+    header = {
+        "format": FORMAT,
+        "recipe": json.dumps(recipe.fields()),
+        "card": card.model_dump_json(),
+    }
     with atomic_path(path) as temporary:
         weights = {name: _stored(value, half) for name, value in generator.state_dict().items()}
         write_tensors(temporary, weights, header)
 
 
 def read_header(path: Path) -> Header:
-    """Recipe and card, without reading the weights. Raises UserError for anything that is not our model file."""
+    """Recipe and card, without reading the weights. Raises UserError for anything that is not our
+    model file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise UserError(f"'{path}' is not a model file (safetensors with our header): {error}") from error
+        raise UserError(
+            f"'{path}' is not a model file (safetensors with our header): {error}"
+        ) from error
     if not metadata.get("format", "").startswith("img2img/"):
-        raise UserError(f"'{path}' holds weights but no img2img header: it was written by another program")
+        raise UserError(
+            f"'{path}' holds weights but no img2img header: it was written by another program"
+        )
     if metadata["format"] != FORMAT:
-        raise UserError(f"'{path}' is of format {metadata['format']}, this version reads {FORMAT}: update img2img")
+        raise UserError(
+            f"'{path}' is of format {metadata['format']}, this version reads {FORMAT}: update img2img"
+        )
     try:
-        recipe = Recipe.parse(json.loads(metadata["recipe"]), where=f"header of '{path}'", trusted=False)
+        recipe = Recipe.parse(
+            json.loads(metadata["recipe"]), where=f"header of '{path}'", trusted=False
+        )
         return Header(recipe=recipe, card=Card.model_validate_json(metadata["card"]))
     except (KeyError, json.JSONDecodeError, ValidationError) as error:
         raise UserError(f"'{path}' has a broken header: {error}") from error
 
 
 def load_generator(path: Path) -> tuple[Header, nn.Module]:
-    """The network of a model file, fp32, in evaluation mode, on the CPU. Raises UserError when weights do not fit."""
+    """The network of a model file, fp32, in evaluation mode, on the CPU. Raises UserError when
+    weights do not fit.
+    """
     header = read_header(path)
     generator = header.recipe.build_generator()
     try:

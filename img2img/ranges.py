@@ -1,19 +1,23 @@
-"""What the numbers of a recipe may be: finite, no truth values, and ranges with the lower one first."""
+"""What the numbers of a recipe may be: finite, no truth values, and ranges with the lower one
+first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 MOST = 10**9  # of whole numbers: what is counted in a recipe fits into far less
 ANY_SIZE = ("seed",)
 
 
 class NoNumber:
-    """Stands where a number was wanted and something else was given, so that its field refuses it by name."""
+    """Stands where a number was wanted and something else was given, so that its field refuses it
+    by name.
+    """
 
     def __init__(self, given: object, wanted: str = "") -> None:
         self.given, self.wanted = given, wanted
@@ -23,16 +27,42 @@ class NoNumber:
 
 
 class Fields(BaseModel):
-    """A part of a recipe: frozen, unknown fields are errors, and so are NaN, infinity and `true` for a number."""
+    """A part of a recipe: frozen, unknown fields are errors, and so are NaN, infinity and `true`
+    for a number.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    former_names: ClassVar[dict[str, str]] = {}
+    """Names that fields had before, and their names now: recipes and model files of then are read.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _numbers(cls, fields: Any) -> Any:
         if not isinstance(fields, dict):
             return fields
-        return {name: _checked(value, _number_type(cls, name), name in ANY_SIZE) for name, value in fields.items()}
+        current = {cls.former_names.get(name, name): value for name, value in fields.items()}
+        return {
+            name: _checked(value, _number_type(cls, name), name in ANY_SIZE)
+            for name, value in current.items()
+        }
+
+
+def renamed(former: Mapping[str, str]) -> BeforeValidator:
+    """Validator that reads words of earlier recipes and model files as the words of now.
+
+    It takes a word, a list of words, or fields with such a word as their `kind`.
+    """
+
+    def current(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(current(word) for word in value)
+        if isinstance(value, dict) and isinstance(value.get("kind"), str):
+            return {**value, "kind": former.get(value["kind"], value["kind"])}
+        return former.get(value, value) if isinstance(value, str) else value
+
+    return BeforeValidator(current)
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -52,7 +82,12 @@ def _checked(value: Any, number: type | None, any_size: bool, depth: int = 0) ->
         return type(value)(_checked(inner, number, any_size, depth + 1) for inner in value)
     if isinstance(value, bool):
         return NoNumber(value)
-    if number is int and not any_size and isinstance(value, int | float) and MOST < abs(value) < float("inf"):
+    if (
+        number is int
+        and not any_size
+        and isinstance(value, int | float)
+        and MOST < abs(value) < float("inf")
+    ):
         return NoNumber(value, f"input should be between {-MOST} and {MOST}")
     return value
 

@@ -1,4 +1,6 @@
-"""A recipe is the whole experiment: one YAML, validated before data, weights or a device are touched."""
+"""A recipe is the whole experiment: one YAML, validated before data, weights or a device are
+touched.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import yaml
-from pydantic import Field, ValidationError, ValidationInfo, field_serializer, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from torch import nn
 
 from img2img.data.dataset import DataConfig
@@ -21,7 +30,7 @@ from img2img.losses.adversarial import Adversarial, OptimizerConfig, as_the_kind
 from img2img.losses.objectives import OptimizerKind
 from img2img.losses.reconstruction import Loss, PictureLoss, PixelLoss
 from img2img.models import Discriminator, Generator
-from img2img.models.blocks import Judged
+from img2img.models.blocks import DiscriminatorShapes
 from img2img.models.two_way import TwoWay
 from img2img.pixels.alpha import BLEED
 from img2img.ranges import Fields
@@ -46,7 +55,8 @@ class TrainConfig(OptimizerConfig):
     """How the generator is trained; the discriminator's own settings are under `adversarial`."""
 
     method: Literal["paired", "cycle", "autoencoder"] = Field(
-        "paired", description="cycle: unpaired pictures, two ways (CycleGAN); autoencoder: VAE and its relatives"
+        "paired",
+        description="cycle: unpaired pictures, two ways (CycleGAN); autoencoder: VAE and its relatives",
     )
     steps: int = Field(1000, ge=1, description="optimizer steps")
     batch_size: int = Field(16, ge=1, description="samples a step and process")
@@ -55,16 +65,26 @@ class TrainConfig(OptimizerConfig):
         "cosine", description="linear: constant, then to zero (pix2pix)"
     )
     warmup_steps: int = Field(0, ge=0, description="steps over which the rate rises to lr")
-    warmup_share: float = Field(0.0, ge=0, le=1, description="the same as a part of the run, however long that is")
+    warmup_share: float = Field(
+        0.0, ge=0, le=1, description="the same as a part of the run, however long that is"
+    )
     decay_from: float = Field(
         0.5, ge=0, le=1, description="linear schedule: part of the run after which the rate falls"
     )
-    final_lr_ratio: float = Field(0.0, ge=0, le=1, description="cosine schedule: last rate over first")
+    final_lr_ratio: float = Field(
+        0.0, ge=0, le=1, description="cosine schedule: last rate over first"
+    )
     clip_norm: float | None = Field(None, gt=0, description="gradients are clipped to this norm")
-    ema_halflife_images: float = Field(2000, ge=0, description="averaging of the shipped weights; 0 switches it off")
+    ema_halflife_images: float = Field(
+        2000, ge=0, description="averaging of the shipped weights; 0 switches it off"
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    init: str | None = Field(None, description="zoo name, model file or run to start from (fine-tuning)")
-    init_partial: bool = Field(False, description="take what fits of another network; the rest starts anew")
+    init: str | None = Field(
+        None, description="zoo name, model file or run to start from (fine-tuning)"
+    )
+    init_partial: bool = Field(
+        False, description="take what fits of another network; the rest starts anew"
+    )
     freeze: tuple[str, ...] = Field(
         (),
         description="parts of the generator, by module name, that stay as they are",
@@ -73,9 +93,12 @@ class TrainConfig(OptimizerConfig):
     log_every: int = Field(20, ge=1, description="steps between lines of log.jsonl")
     validate_every: int = Field(500, ge=1, description="steps between validations and sample grids")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
-    checkpoint_minutes: float = Field(10, gt=0, description="a checkpoint is written at least so often")
+    checkpoint_minutes: float = Field(
+        10, gt=0, description="a checkpoint is written at least so often"
+    )
     keep_best: bool = Field(
-        False, description="best.safetensors: the model at its best validation, by the task's main metric"
+        False,
+        description="best.safetensors: the model at its best validation, by the task's main metric",
     )
     on_trouble: Literal["warn", "stop", "adapt"] = Field(
         "warn",
@@ -120,7 +143,9 @@ class Recipe(Fields):
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-        """Read a YAML file, or a shipped recipe by name, and apply `key.path=value` overrides. Raises UserError."""
+        """Read a YAML file, or a shipped recipe by name, and apply `key.path=value` overrides.
+        Raises UserError.
+        """
         path = recipe_path(source)
         try:
             fields = read_yaml(path.read_text(encoding="utf-8"))
@@ -138,17 +163,27 @@ class Recipe(Fields):
             fields["adversarial"] = as_the_kind_has_it(fields.get("adversarial"))
         except ValueError as error:
             raise UserError(f"{path}: adversarial.{error}") from error
-        for override in overrides:  # again: what is asked for here also beats what the recipe says of the kind
+        for (
+            override
+        ) in overrides:  # again: what is asked for here also beats what the recipe says of the kind
             _override(fields, override)
         return cls.parse(fields, where=str(path))
 
     @classmethod
-    def parse(cls, fields: dict[str, Any], where: str = "recipe", *, trusted: bool = True) -> Recipe:
-        """Validate fields; with `trusted` off (a model file's header) `task.kind` cannot name code to import."""
+    def parse(
+        cls, fields: dict[str, Any], where: str = "recipe", *, trusted: bool = True
+    ) -> Recipe:
+        """Validate fields; with `trusted` off (a model file's header) `task.kind` cannot name code
+        to import.
+        """
         if not isinstance(fields, dict):
-            raise UserError(f"{where}: a recipe is a mapping with the keys {', '.join(cls.model_fields)}")
+            raise UserError(
+                f"{where}: a recipe is a mapping with the keys {', '.join(cls.model_fields)}"
+            )
         try:
-            return cls.model_validate({**fields, "task": build_task(fields.get("task"), trusted=trusted)})
+            return cls.model_validate(
+                {**fields, "task": build_task(fields.get("task"), trusted=trusted)}
+            )
         except ValidationError as error:
             raise UserError(f"{where}: {explain(error, schema())}") from error
         except RecursionError as error:
@@ -162,7 +197,9 @@ class Recipe(Fields):
         try:
             for override in overrides:
                 _override(fields, override)
-            return Recipe.model_validate({**fields, "task": build_task(fields["task"])}, context=TRYING)
+            return Recipe.model_validate(
+                {**fields, "task": build_task(fields["task"])}, context=TRYING
+            )
         except (ValidationError, UserError):
             return None
 
@@ -177,7 +214,9 @@ class Recipe(Fields):
         return self.generator.build(self.task)
 
     def g_optimizer(self) -> OptimizerChoice:
-        """The generator's optimizer: the recipe's word, else what the adversarial kind's paper used."""
+        """The generator's optimizer: the recipe's word, else what the adversarial kind's paper
+        used.
+        """
         kind = self.adversarial.played if self.adversarial else None
         return OptimizerChoice(
             self.train.optimizer or (kind.optimizer if kind else "adam"),
@@ -186,7 +225,9 @@ class Recipe(Fields):
         )
 
     def d_optimizer(self) -> OptimizerChoice:
-        """The discriminator's optimizer: its own words, else what binds its kind, else the generator's rate."""
+        """The discriminator's optimizer: its own words, else what binds its kind, else the
+        generator's rate.
+        """
         assert self.adversarial is not None
         a, kind = self.adversarial, self.adversarial.played
         lr = a.lr or kind.d_lr or self.train.lr or kind.lr
@@ -196,21 +237,33 @@ class Recipe(Fields):
     def has_prior(self) -> bool:
         """An autoencoder's codes are held to N(0,I), so that pictures can be drawn from it."""
         held = any(loss.kind == "kl" for loss in self.losses)
-        return held or (self.adversarial is not None and self.adversarial.judges == "latent")
+        return held or (self.adversarial is not None and self.adversarial.discriminates == "latent")
 
     @property
     def background(self) -> str:
-        """What a photo's transparency is laid on for the trained network: as in training, but photos keep theirs."""
-        return self.task.background if self.task.background == BLEED else self.data.background_for(self.task)
+        """What a photo's transparency is laid on for the trained network: as in training, but
+        photos keep theirs.
+        """
+        return (
+            self.task.background
+            if self.task.background == BLEED
+            else self.data.background_for(self.task)
+        )
 
-    def judged(self) -> Judged:
+    def discriminator_shapes(self) -> DiscriminatorShapes:
         """What a discriminator of this recipe's pictures is built for."""
         assert self.adversarial is not None
         task, sees = self.task, self.adversarial.sees
-        if task.bottleneck and self.adversarial.judges == "latent":
-            return Judged(task.bottleneck.latent, 1, task.classes, head=self.adversarial.played.head)
-        beside = task.condition_channels * ("condition" in sees) + ("mask" in sees) + task.classes * ("label" in sees)
-        return Judged(
+        if task.bottleneck and self.adversarial.discriminates == "latent":
+            return DiscriminatorShapes(
+                task.bottleneck.latent, 1, task.classes, head=self.adversarial.played.head
+            )
+        beside = (
+            task.condition_channels * ("condition" in sees)
+            + ("mask" in sees)
+            + task.classes * ("label" in sees)
+        )
+        return DiscriminatorShapes(
             channels=task.picture_channels + beside,
             size_px=task.scale if task.from_noise else self.data.crop_px,
             classes=task.classes,
@@ -224,7 +277,9 @@ class Recipe(Fields):
 
 
 class Refusal(NamedTuple):
-    """Why the parts of a recipe cannot work together, and changes that may help, each as `key.path=value`."""
+    """Why the parts of a recipe cannot work together, and changes that may help, each as
+    `key.path=value`.
+    """
 
     reason: str
     tries: tuple[str, ...] = ()
@@ -240,7 +295,9 @@ def _takes(recipe: Recipe, change: str) -> bool:
 
 
 def refusal(recipe: Recipe) -> Refusal | None:
-    """Why the parts of a recipe cannot work together, or None. Each reason names the field to change."""
+    """Why the parts of a recipe cannot work together, or None. Each reason names the field to
+    change.
+    """
     reason = _part_refusal(recipe)
     if reason:
         return Refusal(reason)
@@ -248,15 +305,20 @@ def refusal(recipe: Recipe) -> Refusal | None:
 
 
 def _crop_refusal(recipe: Recipe) -> Refusal | None:
-    """Why the generator cannot work on such crops, with the generator or else the crop that suits the other."""
+    """Why the generator cannot work on such crops, with the generator or else the crop that suits
+    the other.
+    """
     task, generator, crop = recipe.task, recipe.generator, recipe.data.crop_px
     unit = generator.multiple_of * task.scale
     if task.from_noise or crop % unit == 0:
         return None
     fields = [
-        f"generator.{field}" for field in (generator.fitting(crop // task.scale) if crop % task.scale == 0 else ())
+        f"generator.{field}"
+        for field in (generator.fitting(crop // task.scale) if crop % task.scale == 0 else ())
     ]
-    sizes = [f"data.crop_px={size}" for size in (crop - crop % unit, crop - crop % unit + unit) if size]
+    sizes = [
+        f"data.crop_px={size}" for size in (crop - crop % unit, crop - crop % unit + unit) if size
+    ]
     reason = f"data.crop_px is {crop}: generator '{generator.kind}' needs a multiple of {unit}"
     return Refusal(reason, (*fields, *sizes))
 
@@ -264,7 +326,9 @@ def _crop_refusal(recipe: Recipe) -> Refusal | None:
 def _length_refusal(recipe: Recipe) -> Refusal | None:
     warm, steps = recipe.train.warmup_steps, recipe.train.steps
     if warm and recipe.train.warmup_share:
-        return Refusal("train.warmup_steps and train.warmup_share both say how long the rate rises: leave one out")
+        return Refusal(
+            "train.warmup_steps and train.warmup_share both say how long the rate rises: leave one out"
+        )
     if warm <= steps:
         return None
     reason = f"train.warmup_steps is {warm}, and the run has {steps} steps: the rate would never reach train.lr"
@@ -296,10 +360,18 @@ def _freeze_refusal(recipe: Recipe) -> str | None:
         return None
     with torch.device("meta"):  # shapes and names alone
         network = recipe.build_generator()
-    parts = {name: part for name, part in network.named_modules() if name and any(True for _ in part.parameters())}
+    parts = {
+        name: part
+        for name, part in network.named_modules()
+        if name and any(True for _ in part.parameters())
+    }
     for name in recipe.train.freeze:
         if name not in parts:
-            some = [n for n, part in parts.items() if len([*part.parameters()]) < len([*network.parameters()])]
+            some = [
+                n
+                for n, part in parts.items()
+                if len([*part.parameters()]) < len([*network.parameters()])
+            ]
             top = [n for n in some if not any(n.startswith(f"{other}.") for other in some)]
             known = did_you_mean(name, some, f"; parts: {', '.join(top)}")
             return f"train.freeze '{name}': generator '{recipe.generator.kind}' has no such part{known}"
@@ -310,7 +382,9 @@ def _freeze_refusal(recipe: Recipe) -> str | None:
 
 
 def _unpaired_refusal(recipe: Recipe) -> str | None:
-    """Why sides that do not belong together cannot be learned so, or why pairs have no cycle; None if all is well."""
+    """Why sides that do not belong together cannot be learned so, or why pairs have no cycle; None
+    if all is well.
+    """
     cycles, task = recipe.train.method == "cycle", recipe.task
     if cycles and not task.unpaired:
         return "train.method 'cycle' learns from two sides without pairs: use task: {kind: translate, source: unpaired}"
@@ -318,17 +392,25 @@ def _unpaired_refusal(recipe: Recipe) -> str | None:
         return f"train.method '{recipe.train.method}' needs pairs, and the task has two sides without: use cycle"
     for index, loss in enumerate(recipe.losses):
         if isinstance(loss, PictureLoss) and cycles == (loss.of == "target"):
-            there = "no target to compare with: use cycle or identity" if cycles else "neither without method 'cycle'"
+            there = (
+                "no target to compare with: use cycle or identity"
+                if cycles
+                else "neither without method 'cycle'"
+            )
             return f"losses.{index}.of '{loss.of}': there is {there}"
     if cycles and recipe.adversarial is None:
         return "adversarial is missing: without pairs, only discriminators can tell what each side looks like"
     if cycles and recipe.adversarial and "condition" in recipe.adversarial.sees:
-        return "adversarial.sees 'condition', and without pairs no real picture has one: use sees: []"
+        return (
+            "adversarial.sees 'condition', and without pairs no real picture has one: use sees: []"
+        )
     return None
 
 
 def _bottleneck_refusal(recipe: Recipe) -> str | None:
-    """Why an autoencoder cannot be trained so, or why its losses belong to no other; None if all is well."""
+    """Why an autoencoder cannot be trained so, or why its losses belong to no other; None if all is
+    well.
+    """
     task, adversarial = recipe.task, recipe.adversarial
     encodes, kinds = recipe.train.method == "autoencoder", [loss.kind for loss in recipe.losses]
     if encodes and task.bottleneck is None:
@@ -339,12 +421,14 @@ def _bottleneck_refusal(recipe: Recipe) -> str | None:
         own = next((kind for kind in kinds if kind in ("kl", "features")), None)
         if own:
             return f"losses.{kinds.index(own)}.kind '{own}' belongs to train.method autoencoder"
-        if adversarial and adversarial.judges == "latent":
-            return "adversarial.judges 'latent' belongs to train.method autoencoder: leave it out"
+        if adversarial and adversarial.discriminates == "latent":
+            return "adversarial.discriminates 'latent' belongs to train.method autoencoder: leave it out"
         return None
     if task.bottleneck and recipe.data.crop_px != task.bottleneck.size_px:
         return f"data.crop_px is {recipe.data.crop_px}, and the task's size_px {task.bottleneck.size_px}: write one"
-    return _code_refusal(recipe, kinds) or (_code_judge_refusal(recipe, adversarial) if adversarial else None)
+    return _code_refusal(recipe, kinds) or (
+        _code_judge_refusal(recipe, adversarial) if adversarial else None
+    )
 
 
 def _code_refusal(recipe: Recipe, kinds: Sequence[str]) -> str | None:
@@ -354,15 +438,26 @@ def _code_refusal(recipe: Recipe, kinds: Sequence[str]) -> str | None:
         return f"losses.{kinds.index('kl')}.kind 'kl' holds Gaussians to the prior: set generator.variational: true"
     if variational and not recipe.has_prior:
         return "generator.variational without a loss of kind kl: nothing would hold its Gaussians to the prior"
-    if adversarial and adversarial.judges == "pictures" and not recipe.has_prior:
-        return "adversarial judges draws from the prior: set generator.variational: true and add a loss of kind kl"
+    if adversarial and adversarial.discriminates == "pictures" and not recipe.has_prior:
+        return (
+            "adversarial discriminates draws from the prior: set generator.variational: true "
+            "and add a loss of kind kl"
+        )
     if "features" in kinds:
         place = f"losses.{kinds.index('features')}.kind 'features'"
-        if recipe.discriminator is None or adversarial is None or adversarial.judges == "latent":
+        if (
+            recipe.discriminator is None
+            or adversarial is None
+            or adversarial.discriminates == "latent"
+        ):
             return f"{place} compares what a discriminator of pictures sees: add discriminator and adversarial"
         if not recipe.discriminator.has_features or adversarial.played.head != "logits":
             return f"{place} needs a discriminator with features and a kind that scores: use dcgan, and not began"
-    return None if set(kinds) - {"kl"} else "losses compare no picture with the original: add l2, or features"
+    return (
+        None
+        if set(kinds) - {"kl"}
+        else "losses compare no picture with the original: add l2, or features"
+    )
 
 
 def _code_judge_refusal(recipe: Recipe, adversarial: Adversarial) -> str | None:
@@ -371,11 +466,18 @@ def _code_judge_refusal(recipe: Recipe, adversarial: Adversarial) -> str | None:
         projects = adversarial.sees[0] == "label" and adversarial.played.head == "logits"
         instead = "use discriminator.projection" if projects else "leave it out"
         return f"adversarial.sees '{adversarial.sees[0]}': an autoencoder's critic sees nothing beside; {instead}"
-    if adversarial.judges == "pictures":
+    if adversarial.discriminates == "pictures":
         return None
     if recipe.discriminator and recipe.discriminator.kind != "mlp":
-        return f"adversarial.judges 'latent', and discriminator '{recipe.discriminator.kind}' needs pixels: use mlp"
-    return "adversarial.augment changes pictures, and codes are judged" if adversarial.augment else None
+        return (
+            f"adversarial.discriminates 'latent', and discriminator "
+            f"'{recipe.discriminator.kind}' needs pixels: use mlp"
+        )
+    return (
+        "adversarial.augment changes pictures, and codes are judged"
+        if adversarial.augment
+        else None
+    )
 
 
 def _noise_refusal(recipe: Recipe) -> str | None:
@@ -395,8 +497,12 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
         missing = "adversarial" if adversarial is None else "discriminator"
         return f"{missing} is missing: an adversarial loss and a discriminator come together"
     if adversarial is None or discriminator is None:
-        return None if recipe.losses else "losses is empty: without an adversarial part there is nothing to learn from"
-    judged = recipe.judged()
+        return (
+            None
+            if recipe.losses
+            else "losses is empty: without an adversarial part there is nothing to learn from"
+        )
+    judged = recipe.discriminator_shapes()
     reason = discriminator.refusal_at(judged.size_px, recipe.train.batch_size)
     if reason:
         return f"data.crop_px {judged.size_px} does not suit discriminator '{discriminator.kind}': {reason}"
@@ -424,7 +530,9 @@ def _sees_refusal(adversarial: Adversarial, task: Task) -> str | None:
     return None
 
 
-def _judge_refusal(adversarial: Adversarial, discriminator: Discriminator, task: Task) -> str | None:
+def _judge_refusal(
+    adversarial: Adversarial, discriminator: Discriminator, task: Task
+) -> str | None:
     """Why this discriminator cannot play this kind, or None."""
     kind, head = discriminator.kind, adversarial.played.head
     if head not in discriminator.heads:
@@ -433,8 +541,10 @@ def _judge_refusal(adversarial: Adversarial, discriminator: Discriminator, task:
         return "discriminator.norm 'batch' mixes samples, and a gradient penalty needs each by itself: use instance"
     if discriminator.kind == "global_local" and not task.needs_mask:
         return f"discriminator.kind 'global_local' looks at the hole, and task '{task.kind}' has no mask; use patchgan"
-    if discriminator.kind == "global_local" and set(adversarial.augment) - {"colour"}:
-        return "adversarial.augment moves or cuts the hole that 'global_local' looks at: use [colour]"
+    if discriminator.kind == "global_local" and set(adversarial.augment) - {"color"}:
+        return (
+            "adversarial.augment moves or cuts the hole that 'global_local' looks at: use [color]"
+        )
     if task.from_noise and task.scale == 1 and adversarial.augment:
         return "adversarial.augment changes pictures, and the task makes points"
     if getattr(discriminator, "projection", False) and not task.classes:
@@ -442,10 +552,14 @@ def _judge_refusal(adversarial: Adversarial, discriminator: Discriminator, task:
     if adversarial.information and not discriminator.recognises_codes:
         return f"adversarial.information needs a discriminator that recognises codes, and '{kind}' cannot: use dcgan"
     ignored = [
-        name for name in ("projection", "minibatch_std", "minibatch_discrimination") if getattr(discriminator, name, 0)
+        name
+        for name in ("projection", "minibatch_std", "minibatch_discrimination")
+        if getattr(discriminator, name, 0)
     ]
     if head == "reconstruction" and ignored:
-        shown = ignored[0] == "projection" and not task.bottleneck  # an autoencoder's critic sees nothing beside
+        shown = (
+            ignored[0] == "projection" and not task.bottleneck
+        )  # an autoencoder's critic sees nothing beside
         instead = "adversarial.sees: [label] shows the class" if shown else "leave it out"
         none = f"adversarial.kind '{adversarial.kind}' has none"
         return f"discriminator.{ignored[0]} adds to a score, and {none}; {instead}"
@@ -455,7 +569,9 @@ def _judge_refusal(adversarial: Adversarial, discriminator: Discriminator, task:
 
 
 def recipe_path(source: str | Path) -> Path:
-    """A recipe's file: the path itself, or a shipped recipe by its name with or without folder and suffix."""
+    """A recipe's file: the path itself, or a shipped recipe by its name with or without folder and
+    suffix.
+    """
     path = Path(source)
     if path.is_file():
         return path
@@ -463,7 +579,9 @@ def recipe_path(source: str | Path) -> Path:
     if path.name and path.parent.name in ("", "recipes") and shipped.is_file():
         return shipped
     if (path / "recipe.yaml").is_file():
-        raise UserError(f"{path} is a run's folder: go on with img2img train {path}/recipe.yaml --out {path} --resume")
+        raise UserError(
+            f"{path} is a run's folder: go on with img2img train {path}/recipe.yaml --out {path} --resume"
+        )
     names = [p.stem for p in recipes_dir().glob("*.yaml")]
     raise UserError(f"no recipe '{source}'{did_you_mean(path.stem, names)}")
 
@@ -472,7 +590,9 @@ def _override(fields: dict[str, Any], text: str) -> None:
     """Apply one `key.path=value`; the value is read as YAML, so numbers, lists and null work."""
     key, found, value = text.partition("=")
     if not found or not key:
-        raise UserError(f"'{text}' is not an override: write key.path=value, for example train.steps=500")
+        raise UserError(
+            f"'{text}' is not an override: write key.path=value, for example train.steps=500"
+        )
     *parents, last = key.split(".")
     place: Any = fields
     for part in parents:
@@ -480,8 +600,12 @@ def _override(fields: dict[str, Any], text: str) -> None:
     try:
         parsed = read_yaml(value) if value else None
     except ValueError as error:
-        raise UserError(f"'{text}' is not an override: its value is not readable as YAML") from error
-    if isinstance(parsed, str) and any(c.isdigit() for c in parsed):  # YAML 1.1 reads 1e-4 as a word
+        raise UserError(
+            f"'{text}' is not an override: its value is not readable as YAML"
+        ) from error
+    if isinstance(parsed, str) and any(
+        c.isdigit() for c in parsed
+    ):  # YAML 1.1 reads 1e-4 as a word
         with suppress(ValueError):
             parsed = float(parsed)
     if isinstance(place, list):
@@ -497,14 +621,18 @@ class _WrittenTwice(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as it is meant: a key that is written twice, of which one would be lost in silence, is an error."""
+    """YAML as it is meant: a key that is written twice, of which one would be lost in silence, is
+    an error.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[Any, int] = {}
         for key, _ in node.value:
             name, line = getattr(key, "value", None), key.start_mark.line + 1
             if isinstance(name, str) and name in lines:
-                raise _WrittenTwice(f"'{name}' is written twice, in lines {lines[name]} and {line}: keep one of them")
+                raise _WrittenTwice(
+                    f"'{name}' is written twice, in lines {lines[name]} and {line}: keep one of them"
+                )
             lines[name if isinstance(name, str) else id(key)] = line
         return super().construct_mapping(node, deep)
 
@@ -514,13 +642,17 @@ class _Loader(yaml.SafeLoader):
         except _WrittenTwice:
             raise
         except ValueError as error:  # such as the date 2024-13-45, or a number of 5000 digits
-            kind = {"int": "whole number", "float": "number", "timestamp": "date"}.get(node.tag.split(":")[-1], "value")
+            kind = {"int": "whole number", "float": "number", "timestamp": "date"}.get(
+                node.tag.split(":")[-1], "value"
+            )
             said = f"'{str(node.value)[:20]}' is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
 
 
 def read_yaml(text: str) -> Any:
-    """What a YAML text says. Raises ValueError for what cannot be read, is nested too deeply or is written twice."""
+    """What a YAML text says. Raises ValueError for what cannot be read, is nested too deeply or is
+    written twice.
+    """
     try:
         loader = _Loader(text)  # which may already find it unreadable
         try:
@@ -554,7 +686,11 @@ def _step_into(place: Any, part: str, key: str) -> Any:
 def schema() -> dict[str, Any]:
     """JSON Schema of a recipe; `task` may be any kind that is installed, or an import path."""
     whole = Recipe.model_json_schema()
-    code = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string", "pattern": ":"}}}
+    code = {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"type": "string", "pattern": ":"}},
+    }
     choices: list[dict[str, Any]] = [{"type": "string"}, code]
     for kind in task_kinds():
         own = task_class(kind, trusted=True).model_json_schema()

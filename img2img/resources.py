@@ -1,4 +1,6 @@
-"""Where the folders shipped beside the code lie: at the top of a checkout, or in `img2img/_shipped` of a wheel."""
+"""Where the folders shipped beside the code lie: at the top of a checkout, or in `img2img/_shipped`
+of a wheel.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = _PACKAGE / "_shipped"
 _ROOT = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent
 
-# A module with a __path__ is a package: this makes `img2img.resources.apps` importable from either place.
+# A module with a __path__ is a package: this makes `img2img.resources.apps` importable from either
+# place.
 __path__ = [str(_ROOT)]
 
 

@@ -1,8 +1,9 @@
 """One problem under every adversarial objective at equal steps: a table and a picture in a page.
 
-`python -m img2img.study RECIPE --data DIR --page PAGE --picture FILE [--runs DIR] [--limit N] [key.path=value …]`
-trains the recipe once a kind (finished runs are kept, stopped ones go on), measures all of them on DIR by the task's
-protocol, and rewrites what lies between the recipe's marks in the page.
+`python -m img2img.study RECIPE --data DIR --page PAGE --picture FILE [--runs DIR] [--limit N]
+[key.path=value …]` trains the recipe once a kind (finished runs are kept, stopped ones go on),
+measures all of them on DIR by the task's protocol, and rewrites what lies between the recipe's
+marks in the page.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from img2img.diagnostics.report import Run
+from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.evaluation.generated import measure_generated
 from img2img.evaluation.pictures import Line, drawn
 from img2img.evaluation.report import Report
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
-from img2img.inference.generate import Wish, generate
+from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import Model, load
 from img2img.losses.objectives import OBJECTIVES, Kind
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, write_photo
 from img2img.recipe import Recipe
 from img2img.training import train
-from img2img.training.report import Run
-from img2img.training.runlog import read_rows
 
 WIDTH_PX = 900
 ZOOM = 2  # of pictures made from noise
@@ -39,7 +40,9 @@ ZOOM = 2  # of pictures made from noise
 
 @dataclass(frozen=True)
 class Measured:
-    """What stands in the page: the table's head and rows, the protocol, and a line of pictures a kind."""
+    """What stands in the page: the table's head and rows, the protocol, and a line of pictures a
+    kind.
+    """
 
     protocol: str
     head: tuple[str, ...]
@@ -48,7 +51,9 @@ class Measured:
 
 
 def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
-    """The recipe with this objective, and a discriminator that reconstructs where the kind asks for one."""
+    """The recipe with this objective, and a discriminator that reconstructs where the kind asks for
+    one.
+    """
     asked, head = [*overrides, f"adversarial.kind={kind}"], OBJECTIVES[kind].head
     if head == "logits":
         return Recipe.load(name, asked)
@@ -56,7 +61,9 @@ def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
     judge = recipe.discriminator
     if judge is not None and head not in judge.heads:
         asked += ["discriminator.kind=dcgan"]
-    if getattr(judge, "projection", False):  # adds to a score; what is reconstructed can show the class
+    if getattr(
+        judge, "projection", False
+    ):  # adds to a score; what is reconstructed can show the class
         asked += ["discriminator.projection=false", "adversarial.sees=[label]"]
     return Recipe.load(name, asked)
 
@@ -77,15 +84,27 @@ def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured
     """Every run beside the baselines of its task, on the same photos or samples."""
     models = {kind: load(folder, precision="fp32") for kind, folder in folders.items()}
     task = next(iter(models.values())).task
-    report, lines = _of_noise(models, data, limit) if task.from_noise else _of_photos(task.kind, folders, data, limit)
+    report, lines = (
+        _of_noise(models, data, limit)
+        if task.from_noise
+        else _of_photos(task.kind, folders, data, limit)
+    )
     kinds = {model.name: kind for kind, model in models.items()}
     rows = []
     for row in report.rows:
         run = Run.read(folders[kinds[row.method]]) if row.method in kinds else None
         told = (f"{run.step:,}", f"{run.minutes:.1f}") if run else ("–", "–")
         numbers = (column.text(row.values.get(column.name)) for column in report.columns)
-        rows.append((kinds.get(row.method, row.method), *told, *numbers, run.verdict if run else "–"))
-    head = ("objective", "steps", "minutes", *(column.title for column in report.columns), "the doctor")
+        rows.append(
+            (kinds.get(row.method, row.method), *told, *numbers, run.verdict if run else "–")
+        )
+    head = (
+        "objective",
+        "steps",
+        "minutes",
+        *(column.title for column in report.columns),
+        "the doctor",
+    )
     protocol = f"{report.protocol}; {report.photo_count:,} photos"
     return Measured(protocol, head, list(dict.fromkeys(rows)), lines)
 
@@ -93,22 +112,29 @@ def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured
 def _of_noise(models: dict[str, Model], data: str, limit: int | None) -> tuple[Report, list[Line]]:
     report = measure_generated(list(models.values()), data, limit)
     report.rows[:] = [row for row in report.rows if row.setting == "all"]
-    return report, [Line(kind, tuple(("", picture) for picture in _of_each_class(m))) for kind, m in models.items()]
+    return report, [
+        Line(kind, tuple(("", picture) for picture in _of_each_class(m)))
+        for kind, m in models.items()
+    ]
 
 
 def _of_each_class(model: Model) -> list[np.ndarray]:
     """The first sample of every class."""
-    rgb, _ = generate(model, Wish(model.task.classes))
+    rgb, _ = generate(model, GenerateRequest(model.task.classes))
     panels = quantise(torch.as_tensor(rgb).permute(0, 2, 3, 1).numpy(), np.uint8)
     return [np.ascontiguousarray(panel.repeat(ZOOM, 0).repeat(ZOOM, 1)) for panel in panels]
 
 
-def _of_photos(task: str, folders: dict[str, Path], data: str, limit: int | None) -> tuple[Report, list[Line]]:
+def _of_photos(
+    task: str, folders: dict[str, Path], data: str, limit: int | None
+) -> tuple[Report, list[Line]]:
     reports = [evaluate(task, data, folder, limit=limit) for folder in folders.values()]
     total = reports[0]
     for report in reports[1:]:
         total = total + report
-    given, truth = (tuple(("", line.panels[place][1]) for line in reports[0].first) for place in (0, -1))
+    given, truth = (
+        tuple(("", line.panels[place][1]) for line in reports[0].first) for place in (0, -1)
+    )
     made = [
         Line(kind, tuple(("", line.panels[-2][1]) for line in report.first))
         for kind, report in zip(folders, reports, strict=True)
@@ -145,7 +171,9 @@ def _shown(override: str) -> str:
 
 
 def _portable(path: str | Path) -> str:
-    """A path as it was given; one that begins at the root, which means nothing elsewhere, by its last name."""
+    """A path as it was given; one that begins at the root, which means nothing elsewhere, by its
+    last name.
+    """
     return Path(path).name if Path(path).is_absolute() else Path(path).as_posix()
 
 
@@ -175,7 +203,13 @@ def main() -> None:
     write_photo(options.picture, Photo(np.ascontiguousarray(small)), quality=82)
     link = Path(os.path.relpath(options.picture, options.page.parent)).as_posix()
     text = "\n".join(
-        [f"`{command(options)}`: {found.protocol}.", "", markdown_table([found.head, *found.rows]), "", f"![]({link})"]
+        [
+            f"`{command(options)}`: {found.protocol}.",
+            "",
+            markdown_table([found.head, *found.rows]),
+            "",
+            f"![]({link})",
+        ]
     )
     page = options.page.read_text(encoding="utf-8") if options.page.exists() else ""
     write_text(options.page, page_with(page, options.recipe, text))

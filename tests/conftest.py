@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from img2img.modelfile import Card, save_model
@@ -19,7 +21,9 @@ from img2img.resources import samples_dir
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--part", metavar="K/N", help="every N-th test, from the K-th on; names the others")
+    parser.addoption(
+        "--part", metavar="K/N", help="every N-th test, from the K-th on; names the others"
+    )
 
 
 @pytest.hookimpl(trylast=True)  # after -m has chosen
@@ -33,7 +37,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[_LEFT_OUT] = [item.nodeid for item in left_out]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     for nodeid in config.stash.get(_LEFT_OUT, []):
         terminalreporter.write_line(f"not in this part: {nodeid}")
 
@@ -43,7 +49,9 @@ _LEFT_OUT = pytest.StashKey[list[str]]()
 
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
-    torch.set_num_threads(min(2, torch.get_num_threads()))  # OMP_NUM_THREADS=1 holds on a busy machine
+    torch.set_num_threads(
+        min(2, torch.get_num_threads())
+    )  # OMP_NUM_THREADS=1 holds on a busy machine
 
 
 @pytest.fixture(autouse=True)
@@ -56,12 +64,22 @@ def _seeded() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _log_as_it_was() -> Iterator[None]:
-    """The command line logs to the stderr of its day, which a test's capture closes, and chooses the level."""
+    """The command line logs to the stderr of its day, which a test's capture closes, and chooses
+    the level.
+    """
     log = logging.getLogger("img2img")
     handlers, level = log.handlers[:], log.level
     yield
     log.handlers[:] = handlers
     log.setLevel(level)
+
+
+@pytest.fixture
+def accelerator() -> Iterator[Accelerator]:
+    """An accelerator on the CPU, for steps that are taken by hand."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield Accelerator(cpu=True)
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture
@@ -72,7 +90,9 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def photos() -> list[np.ndarray]:
-    """Six real photos, (96,96,3) uint8, shrunk middle squares of shipped samples. Copy before writing into one."""
+    """Six real photos, (96,96,3) uint8, shrunk middle squares of shipped samples. Copy before
+    writing into one.
+    """
     return [_small(path) for path in sorted(samples_dir().glob("*.jpg"))[:6]]
 
 
@@ -100,7 +120,9 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of untrained models under the zoo's names; all weights are random, so that each does something."""
+    """A folder of untrained models under the zoo's names; all weights are random, so that each does
+    something.
+    """
     folder = tmp_path_factory.mktemp("zoo")
     for name, (task, generator) in TINY.items():
         save_tiny(folder / f"{name}.safetensors", task, generator)
@@ -116,16 +138,22 @@ def zoo(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def found_zoo(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`tiny_zoo` with a model for photos as they are found besides, in the place of the shipped models."""
+    """`tiny_zoo` with a model for photos as they are found besides, in the place of the shipped
+    models.
+    """
     folder = Path(shutil.copytree(zoo, tmp_path / "zoo"))
-    save_tiny(folder / "denoise_real.safetensors", {"kind": "denoise", "camera_share": 0.7}, _RESTORER)
+    save_tiny(
+        folder / "denoise_real.safetensors", {"kind": "denoise", "camera_share": 0.7}, _RESTORER
+    )
     monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: folder)
     return folder
 
 
 def save_tiny(path: Path, task: dict[str, Any], generator: dict[str, Any]) -> Path:
     """A model file with random weights."""
-    recipe = Recipe.parse({"name": path.stem, "task": task, "generator": generator, "data": {"crop_px": 64}})
+    recipe = Recipe.parse(
+        {"name": path.stem, "task": task, "generator": generator, "data": {"crop_px": 64}}
+    )
     network = recipe.generator.build(recipe.task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -146,7 +174,11 @@ def noise_model(tmp_path: Path) -> Callable[..., Path]:
     """Save an untrained MLP for a task from noise, as NAME.safetensors in `tmp_path`."""
 
     def saved(task: dict[str, Any], name: str = "made", class_names: tuple[str, ...] = ()) -> Path:
-        players = {"generator": {"kind": "mlp"}, "discriminator": {"kind": "mlp"}, "adversarial": {"kind": "ns"}}
+        players = {
+            "generator": {"kind": "mlp"},
+            "discriminator": {"kind": "mlp"},
+            "adversarial": {"kind": "non_saturating"},
+        }
         fields = {**players, "losses": [], "data": {"crop_px": task.get("size_px", 32)}}
         recipe = Recipe.parse({"name": name, "task": task, **fields})
         card = Card(steps=7, class_names=class_names)

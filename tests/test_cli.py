@@ -26,8 +26,27 @@ from img2img.resources import recipes_dir
 
 VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "doctor"]
 INFER_FLAGS = [
-    *("--input", "--output", "--task", "--model", "--mask", "--mask-grow", "--feather", "--extend", "--scale"),
-    *("--strength", "--seed", "--from-photo", "--direction", "--device", "--precision", "--overwrite", "--json"),
+    *(
+        "--input",
+        "--output",
+        "--task",
+        "--model",
+        "--mask",
+        "--mask-grow",
+        "--feather",
+        "--extend",
+        "--scale",
+    ),
+    *(
+        "--strength",
+        "--seed",
+        "--from-photo",
+        "--direction",
+        "--device",
+        "--precision",
+        "--overwrite",
+        "--json",
+    ),
     *("--format", "--quality", "--plan", "--mask-invert"),
 ]
 
@@ -97,7 +116,9 @@ sys.exit(" ".join(heavy) or 0)
 
 
 def test_it_runs_as_a_module_and_without_arguments_helps() -> None:
-    done = subprocess.run([sys.executable, "-m", "img2img", "no-such-verb"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "img2img", "no-such-verb"], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert "no-such-verb" in one_line(done.stderr)
 
@@ -137,25 +158,37 @@ def test_a_defect_of_ours_is_one_line_and_code_1(run: Run, monkeypatch: pytest.M
 pytestmark = pytest.mark.usefixtures("zoo")
 
 
-def test_without_options_a_photo_is_looked_at_and_the_choice_explained(run: Run, tmp_path: Path) -> None:
+def test_without_options_a_photo_is_looked_at_and_the_choice_explained(
+    run: Run, tmp_path: Path
+) -> None:
     grey = np.random.default_rng(0).normal(128, 20, (40, 60)).clip(0, 255).astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "old.jpg", quality=98)
     code, out, err = run("infer", "--input", tmp_path / "old.jpg")
     assert (code, err) == (0, "")
     assert out.count("\n") == 1
-    assert f"{tmp_path / 'old.auto.jpg'}: denoise, colorize, then enlarge ×2, because it is noisy" in out
+    assert (
+        f"{tmp_path / 'old.auto.jpg'}: denoise, colorize, then enlarge ×2, because it is noisy"
+        in out
+    )
     assert "60×40 → 120×80" in out
     with Image.open(tmp_path / "old.auto.jpg") as image:
         assert (image.size, image.mode) == ((120, 80), "RGB")
 
 
-def test_several_photos_may_follow_as_a_shell_expands_them(run: Run, photo: Path, tmp_path: Path) -> None:
+def test_several_photos_may_follow_as_a_shell_expands_them(
+    run: Run, photo: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other.png"
     other.write_bytes(photo.read_bytes())
-    code, out, _ = run("infer", "--task", "denoise", "--input", photo, other, "--output", tmp_path / "out")
+    code, out, _ = run(
+        "infer", "--task", "denoise", "--input", photo, other, "--output", tmp_path / "out"
+    )
     assert code == 0
     assert len(out.splitlines()) == 2
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["other.denoise.png", "photo.denoise.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "other.denoise.png",
+        "photo.denoise.png",
+    ]
 
 
 def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -163,7 +196,9 @@ def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: 
     Image.new("RGB", (20, 20)).save(
         tmp_path / "moving.gif", save_all=True, append_images=[Image.new("RGB", (20, 20), "red")]
     )
-    code, out, err = run("infer", "--input", tmp_path, "--task", "super-resolve", "--scale", 4, "--json")
+    code, out, err = run(
+        "infer", "--input", tmp_path, "--task", "super-resolve", "--scale", 4, "--json"
+    )
     assert code == 1
     lines = [json.loads(line) for line in out.splitlines()]
     broken, moving, good = lines
@@ -198,7 +233,10 @@ def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: 
         (["--mask", "BLACK"], "the mask marks nothing (read as grey: white (above 127) = fill"),
         (["--mask", "WHITE"], "the mask marks everything, which leaves nothing to fill from"),
         (["--mask", "WHITE", "--mask-invert"], "the mask marks everything"),
-        (["--mask", "TURNED"], "turned by 90° it would fit, for photos are read upright, as their EXIF rotation says"),
+        (
+            ["--mask", "TURNED"],
+            "turned by 90° it would fit, for photos are read upright, as their EXIF rotation says",
+        ),
         (["--mask", "STROKE", "--mask-grow", "40"], "leave nothing of the photo to fill from"),
         (["--mask-invert"], "--mask-invert: there is no mask to turn round: give --mask"),
         (["--feather", "3"], "--feather"),
@@ -211,7 +249,9 @@ def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: 
         (["--task", "denoise", "--from-photo"], "--from-photo"),
     ],
 )
-def test_what_a_user_can_mend_is_one_line_and_code_2(run: Run, photo: Path, arguments: list[str], message: str) -> None:
+def test_what_a_user_can_mend_is_one_line_and_code_2(
+    run: Run, photo: Path, arguments: list[str], message: str
+) -> None:
     stroke = Image.new("RGBA", (32, 24))
     stroke.paste((9, 9, 9, 255), (3, 3, 12, 12))
     masks = {
@@ -222,14 +262,18 @@ def test_what_a_user_can_mend_is_one_line_and_code_2(run: Run, photo: Path, argu
         "STROKE": stroke,
     }
     places = {"PHOTO": photo, **{name: photo.with_name("mask.png") for name in masks}}
-    next((image for name, image in masks.items() if name in arguments), masks["MASK"]).save(photo.with_name("mask.png"))
+    next((image for name, image in masks.items() if name in arguments), masks["MASK"]).save(
+        photo.with_name("mask.png")
+    )
     code, out, err = run("infer", "--input", photo, *(places.get(a, a) for a in arguments))
     assert (code, out) == (2, "")
     assert message in one_line(err)
     assert sorted(p.name for p in photo.parent.iterdir()) == ["mask.png", "photo.png"]
 
 
-def test_a_single_unreadable_or_missing_photo_is_code_2_and_json_says_so(run: Run, tmp_path: Path) -> None:
+def test_a_single_unreadable_or_missing_photo_is_code_2_and_json_says_so(
+    run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "a.jpg").write_text("no picture")
     for name in ("a.jpg", "missing.jpg"):
         code, out, err = run("infer", "--input", tmp_path / name, "--json")
@@ -256,7 +300,10 @@ def test_a_request_that_is_wrong_is_an_object_for_each_input_in_json(
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 2
     assert [line["input"] for line in lines] == named
-    assert all(line["output"] is None and line["error"] in one_line(err) and message in err for line in lines)
+    assert all(
+        line["output"] is None and line["error"] in one_line(err) and message in err
+        for line in lines
+    )
 
 
 def test_inputs_that_stand_for_nothing_are_objects_in_json(run: Run, tmp_path: Path) -> None:
@@ -267,7 +314,9 @@ def test_inputs_that_stand_for_nothing_are_objects_in_json(run: Run, tmp_path: P
         assert json.loads(out)["error"] in one_line(err)
 
 
-def test_a_defect_of_ours_is_an_object_in_json_too(run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_of_ours_is_an_object_in_json_too(
+    run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of luck")
 
@@ -310,7 +359,9 @@ def long_photo(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_terminal_sees_the_tiles_of_a_slow_photo(run: Run, terminal: Terminal, long_photo: Path) -> None:
+def test_a_terminal_sees_the_tiles_of_a_slow_photo(
+    run: Run, terminal: Terminal, long_photo: Path
+) -> None:
     code, out, _ = run("infer", "--input", long_photo, "--task", "denoise")
     assert code == 0
     assert out.count("\n") == 1
@@ -327,7 +378,17 @@ def test_there_is_no_progress_in_json_nor_for_a_moments_work_nor_when_piped(
         monkeypatch.setattr("img2img.inference.progress.MOMENT_S", 30)
     if how == "piped":
         monkeypatch.setattr(Terminal, "isatty", lambda _: False)
-    assert run("infer", "--input", long_photo, "--task", "denoise", *(["--json"] if how == "json" else []))[0] == 0
+    assert (
+        run(
+            "infer",
+            "--input",
+            long_photo,
+            "--task",
+            "denoise",
+            *(["--json"] if how == "json" else []),
+        )[0]
+        == 0
+    )
     assert terminal.getvalue() == ""
 
 
@@ -351,10 +412,23 @@ def test_flags_reach_the_model(run: Run, photo: Path, tmp_path: Path) -> None:
     turned = result("turned", "--task", "inpaint", "--mask", tmp_path / "mask.png", "--mask-invert")
     np.testing.assert_array_equal((turned != before).any(2) & (mask > 0), False)
     assert (turned != before).any(2)[mask == 0].mean() > 0.5
-    wider = result("wider", "--task", "inpaint", "--mask", tmp_path / "mask.png", "--mask-grow", 2, "--feather", 2)
+    wider = result(
+        "wider",
+        "--task",
+        "inpaint",
+        "--mask",
+        tmp_path / "mask.png",
+        "--mask-grow",
+        2,
+        "--feather",
+        2,
+    )
     assert (wider != before).any(2).sum() > (filled != before).any(2).sum()
     assert result("larger", "--task", "inpaint", "--extend", "8,0,0,4").shape == (28, 40, 3)
-    drawn = [result(f"drawn{n}", "--task", "translate", *flags) for n, flags in enumerate(([], ["--from-photo"]))]
+    drawn = [
+        result(f"drawn{n}", "--task", "translate", *flags)
+        for n, flags in enumerate(([], ["--from-photo"]))
+    ]
     assert (drawn[0] != drawn[1]).any()
 
 
@@ -371,10 +445,16 @@ def test_results_are_kept_unless_told_otherwise(run: Run, photo: Path) -> None:
 CLASSES = {"kind": "generate", "size_px": 28, "channels": 1, "latent": 8, "labels": 3}
 
 
-def test_pictures_are_made_from_noise(run: Run, noise_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_pictures_are_made_from_noise(
+    run: Run, noise_model: Callable[..., Path], tmp_path: Path
+) -> None:
     model = noise_model(CLASSES, class_names=("Bag", "Coat", "Shirt"))
     code, out, err = run("generate", "--model", model)
-    assert (code, out, err) == (0, f"made → {tmp_path / 'made.generate.png'}: 64 made from noise\n", "")
+    assert (code, out, err) == (
+        0,
+        f"made → {tmp_path / 'made.generate.png'}: 64 made from noise\n",
+        "",
+    )
     with Image.open(tmp_path / "made.generate.png") as image:
         assert image.size == (3 * 30, 22 * 30), "a class a column"
     asked = ("generate", "--model", model, "--n", 5, "--seed", 3, "--label", "coat")
@@ -386,7 +466,9 @@ def test_pictures_are_made_from_noise(run: Run, noise_model: Callable[..., Path]
     assert array.shape == (5, 28, 28, 1)
     with Image.open(tmp_path / "coats" / "00002.png") as image:
         np.testing.assert_array_equal(np.asarray(image.convert("L")), array[2, ..., 0])
-    assert not (tmp_path / "coats.generate.png").exists(), "no grid where something else is asked for"
+    assert not (tmp_path / "coats.generate.png").exists(), (
+        "no grid where something else is asked for"
+    )
 
 
 def test_walks_and_sums_are_written_as_the_issue_spells_them(
@@ -394,8 +476,21 @@ def test_walks_and_sums_are_written_as_the_issue_spells_them(
 ) -> None:
     model = noise_model(CLASSES)
     for number, sums in enumerate((["12", "-", "3,4", "+", "7"], ["12 - 3,4 + 7"], ["12-3,4+7"])):
-        assert run("generate", "--model", model, "--output", tmp_path / f"{number}.npy", "--arithmetic", *sums)[0] == 0
-        np.testing.assert_array_equal(np.load(tmp_path / f"{number}.npy"), np.load(tmp_path / "0.npy"))
+        assert (
+            run(
+                "generate",
+                "--model",
+                model,
+                "--output",
+                tmp_path / f"{number}.npy",
+                "--arithmetic",
+                *sums,
+            )[0]
+            == 0
+        )
+        np.testing.assert_array_equal(
+            np.load(tmp_path / f"{number}.npy"), np.load(tmp_path / "0.npy")
+        )
     assert np.load(tmp_path / "0.npy").shape[0] == 4, "the operands, and last the sum"
     walk = ("--interpolate", 3, 7, "--n", 10, "--output", tmp_path / "walk.npy")
     assert run("generate", "--model", model, *walk)[0] == 0
@@ -451,7 +546,9 @@ def test_photos_and_noise_are_not_mixed_up(
 SHORT = ("train.steps=2", "train.batch_size=1", "data.crop_px=16", "data.workers=0")
 
 
-def test_training_says_where_the_run_lies_and_how_to_use_it(run: Run, photo: Path, tmp_path: Path) -> None:
+def test_training_says_where_the_run_lies_and_how_to_use_it(
+    run: Run, photo: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     code, stdout, _ = run("train", "denoise_tiny", *SHORT, "--out", out, "--device", "cpu")
     assert code == 0
@@ -465,7 +562,9 @@ def test_training_says_where_the_run_lies_and_how_to_use_it(run: Run, photo: Pat
     code, _, err = run("train", "denoise_tiny", *SHORT, "--out", out)
     assert code == 2
     assert "--resume" in one_line(err)
-    assert run("train", recipes_dir() / "denoise_tiny.yaml", *SHORT, "--out", out, "--resume")[0] == 0
+    assert (
+        run("train", recipes_dir() / "denoise_tiny.yaml", *SHORT, "--out", out, "--resume")[0] == 0
+    )
     assert '"resumed_from_step": 2' in (out / "log.jsonl").read_text()
 
 
@@ -475,22 +574,32 @@ def write_idx(folder: Path, count: int = 24) -> None:
     arrays = {"images-idx3": (count, 28, 28), "labels-idx1": (count,)}
     for what, shape in arrays.items():
         header = bytes((0, 0, 8, len(shape))) + np.array(shape, ">u4").tobytes()
-        values = np.random.default_rng(0).integers(0, 256, shape) if len(shape) > 1 else np.arange(count) % 10
+        values = (
+            np.random.default_rng(0).integers(0, 256, shape)
+            if len(shape) > 1
+            else np.arange(count) % 10
+        )
         (folder / f"train-{what}-ubyte").write_bytes(header + values.astype(np.uint8).tobytes())
 
 
 @pytest.mark.parametrize("recipe", ["fashion_mnist", "infogan", "dcgan"])
-def test_the_recipes_from_noise_train_on_small_data(run: Run, recipe: str, photo_folder: Path, tmp_path: Path) -> None:
+def test_the_recipes_from_noise_train_on_small_data(
+    run: Run, recipe: str, photo_folder: Path, tmp_path: Path
+) -> None:
     write_idx(tmp_path / "fashion")
     data = photo_folder if recipe == "dcgan" else tmp_path / "fashion"
     small = ("generator.width=4", "discriminator.width=4", "train.steps=2", "train.batch_size=4")
     out = tmp_path / "run"
-    code, stdout, err = run("train", recipe, *small, f"data.path={data}", "--out", out, "--device", "cpu")
+    code, stdout, err = run(
+        "train", recipe, *small, f"data.path={data}", "--out", out, "--device", "cpu"
+    )
     assert code == 0, err
     assert stdout.splitlines()[-1] == f"use it: img2img generate --model {out}"
     last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert last["summary"] and last["sliced_wasserstein"] >= 0
-    flags = {"fashion_mnist": ("--label", "ankle boot"), "infogan": ("--code", 1), "dcgan": ()}[recipe]
+    flags = {"fashion_mnist": ("--label", "ankle boot"), "infogan": ("--code", 1), "dcgan": ()}[
+        recipe
+    ]
     assert run("generate", "--model", out, "--n", 20, *flags)[0] == 0
     assert (tmp_path / "run.generate.png").is_file()
     if recipe == "fashion_mnist":
@@ -508,10 +617,15 @@ def test_the_recipes_from_noise_train_on_small_data(run: Run, recipe: str, photo
         (["denoise_tiny", "steps"], "key.path=value"),
         (["denoise_tiny", "data.path=nowhere", "--out", "RUN"], "nowhere' does not exist"),
         (["denoise_tiny", "--device", "foo"], "unknown device 'foo'"),
-        (["denoise_tiny", "task.jpeg_share=0.7", "task.poisson_share=0.6"], "jpeg_share 0.7 + poisson_share 0.6"),
+        (
+            ["denoise_tiny", "task.jpeg_share=0.7", "task.poisson_share=0.6"],
+            "jpeg_share 0.7 + poisson_share 0.6",
+        ),
     ],
 )
-def test_a_broken_recipe_is_one_line_and_code_2(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_a_broken_recipe_is_one_line_and_code_2(
+    run: Run, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     write_idx(tmp_path / "fashion")
     places = {"RUN": str(tmp_path / "run"), "FASHION": str(tmp_path / "fashion")}
     for name, place in places.items():
@@ -522,7 +636,7 @@ def test_a_broken_recipe_is_one_line_and_code_2(run: Run, tmp_path: Path, argume
 
 
 def test_an_interrupted_run_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from img2img.training.steps import TrainingError
+    from img2img.training.paired import TrainingError
     from img2img.training.trainer import Interrupted
 
     def stops(error: Exception) -> Callable[..., None]:
@@ -532,7 +646,9 @@ def test_an_interrupted_run_says_how_to_go_on(run: Run, monkeypatch: pytest.Monk
         return training
 
     monkeypatch.setattr("img2img.training.train", stops(Interrupted(7)))
-    code, _, err = run("train", "denoise_tiny", "train.steps=9", "--out", "my run", "--device", "cpu")
+    code, _, err = run(
+        "train", "denoise_tiny", "train.steps=9", "--out", "my run", "--device", "cpu"
+    )
     assert code == 1
     again = "img2img train denoise_tiny train.steps=9 --out 'my run' --resume --device cpu"
     assert one_line(err) == f"error: stopped at step 7, everything is saved. Go on with: {again}\n"
@@ -547,7 +663,14 @@ def test_an_interrupted_run_says_how_to_go_on(run: Run, monkeypatch: pytest.Monk
 def test_models_are_listed_and_shown(run: Run, tiny_model: Callable[[str], Path]) -> None:
     code, out, _ = run("models")
     assert code == 0
-    for name in ("denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"):
+    for name in (
+        "denoise",
+        "super_resolve_x2",
+        "super_resolve_x4",
+        "colorize",
+        "inpaint",
+        "edges2clothes",
+    ):
         assert f"\n{name} " in out
     assert "super-resolve ×4" in out
     for name in ("denoise", tiny_model("denoise")):
@@ -577,9 +700,17 @@ def test_recipes_are_listed_and_printed(run: Run) -> None:
 def test_schema_is_json(run: Run) -> None:
     code, out, _ = run("schema")
     assert code == 0
-    assert {"name", "seed", "task", "data", "generator", "discriminator", "adversarial", "losses", "train"} <= set(
-        json.loads(out)["properties"]
-    )
+    assert {
+        "name",
+        "seed",
+        "task",
+        "data",
+        "generator",
+        "discriminator",
+        "adversarial",
+        "losses",
+        "train",
+    } <= set(json.loads(out)["properties"])
 
 
 def test_doctor_says_what_there_is(run: Run) -> None:
@@ -616,36 +747,66 @@ def test_evaluation_is_reached(run: Run, tmp_path: Path, photos: list[np.ndarray
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 @pytest.mark.parametrize("as_json", [False, True])
-def test_no_character_ends_a_job_on_any_terminal(tmp_path: Path, encoding: str, as_json: bool) -> None:
+def test_no_character_ends_a_job_on_any_terminal(
+    tmp_path: Path, encoding: str, as_json: bool
+) -> None:
     names = ["plain.png", "写真–→.png", os.fsdecode(b"not utf-8 \xe9.png")]
     for name in names:
         Image.fromarray(np.zeros((1200, 1200, 3), np.uint8)).save(tmp_path / name, "PNG")
-    command = [sys.executable, "-m", "img2img", "infer", "--input", str(tmp_path), "--output", str(tmp_path / "out")]
-    command += ["--task", "super-resolve", "--scale", "2", "--plan", *(["--json"] if as_json else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "img2img",
+        "infer",
+        "--input",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    command += [
+        "--task",
+        "super-resolve",
+        "--scale",
+        "2",
+        "--plan",
+        *(["--json"] if as_json else []),
+    ]
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     done = subprocess.run(command, capture_output=True, env=environment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.decode(encoding).splitlines()
     assert len(lines) == 3
     if as_json:
-        assert {json.loads(line)["input"] for line in lines} == {str(tmp_path / name) for name in names}
+        assert {json.loads(line)["input"] for line in lines} == {
+            str(tmp_path / name) for name in names
+        }
     elif encoding == "ascii":
-        assert "plain.png -> " in done.stdout.decode() and "1200x1200 -> 2400x2400" in done.stdout.decode()
+        assert (
+            "plain.png -> " in done.stdout.decode()
+            and "1200x1200 -> 2400x2400" in done.stdout.decode()
+        )
 
 
 def test_a_plan_is_told_and_nothing_is_written(zoo: Path, run: Run, photo: Path) -> None:
     code, stdout, _ = run("infer", "--input", photo, "--task", "denoise", "--plan")
     assert code == 0
-    assert f"{photo} → {photo.with_name('photo.denoise.png')}: denoise, as asked (planned)" in stdout
+    assert (
+        f"{photo} → {photo.with_name('photo.denoise.png')}: denoise, as asked (planned)" in stdout
+    )
     assert list(photo.parent.glob("photo.*")) == [photo]
     code, stdout, _ = run("infer", "--input", photo, "--plan", "--json")
     assert json.loads(stdout)["steps"] is not None
-    assert run("infer", "--input", photo, "--task", "denoise", "--format", "jpg", "--quality", "70")[0] == 0
+    assert (
+        run("infer", "--input", photo, "--task", "denoise", "--format", "jpg", "--quality", "70")[0]
+        == 0
+    )
     assert photo.with_name("photo.denoise.jpg").exists()
     assert run("infer", "--input", photo, "--quality", "500")[0] == 2
 
 
-def test_files_passed_over_are_told(zoo: Path, run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_passed_over_are_told(
+    zoo: Path, run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("img2img.pixels.file_kind.find_spec", lambda name: None)
     (photo.parent / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
     code, _, stderr = run("infer", "--input", photo.parent, "--plan")
@@ -667,7 +828,9 @@ def test_a_name_longer_than_the_system_takes_is_one_line(run: Run) -> None:
 # --- a run's folder and its recipe, refused in one line before anything is loaded
 
 
-@pytest.mark.parametrize("place", ["a_file", "a_file/inside", "a_file/deep/inside", "/proc/run", "n" * 300])
+@pytest.mark.parametrize(
+    "place", ["a_file", "a_file/inside", "a_file/deep/inside", "/proc/run", "n" * 300]
+)
 def test_a_run_cannot_go_where_nothing_can_be_written(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -676,16 +839,28 @@ def test_a_run_cannot_go_where_nothing_can_be_written(
     assert main(["train", "denoise_tiny", *SHORT, "--out", place, "--device", "cpu"]) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: --out: ") and "\n" not in error and "Error" not in error
-    assert [p.name for p in tmp_path.iterdir()] == ["a_file"] and Path("a_file").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["a_file"] and Path(
+        "a_file"
+    ).read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    "override", ["train.betas=[0.5, 1.5]", "train.lr=.inf", "train.lr=true", "train.warmup_steps=900", "seed=1e30"]
+    "override",
+    [
+        "train.betas=[0.5, 1.5]",
+        "train.lr=.inf",
+        "train.lr=true",
+        "train.warmup_steps=900",
+        "seed=1e30",
+    ],
 )
 def test_a_wrong_number_is_one_line_without_pythons_names(
     override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "denoise_tiny", override, "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert (
+        main(["train", "denoise_tiny", override, "--out", str(tmp_path / "run"), "--device", "cpu"])
+        == 2
+    )
     error = capsys.readouterr().err.strip()
     assert override.partition("=")[0] in error and "\n" not in error and "Error" not in error
     assert not (tmp_path / "run").exists()
@@ -697,7 +872,12 @@ def test_the_crop_advised_for_small_photos_is_one_that_the_recipe_takes(
     """The smallest photo is 90 px, and the U-Net needs a multiple of 64."""
     (photo_folder / "photo_0.png").unlink()
     Image.fromarray(np.full((90, 200, 3), 90, np.uint8)).save(photo_folder / "small.png")
-    base = ["train", "translate_tiny", f"data.path={photo_folder}", *(s for s in SHORT if "crop" not in s)]
+    base = [
+        "train",
+        "translate_tiny",
+        f"data.path={photo_folder}",
+        *(s for s in SHORT if "crop" not in s),
+    ]
     base += ["data.resize_px=null", "data.validation_share=0.5"]
     assert main([*base, "data.crop_px=128", "--out", str(tmp_path / "run"), "--device", "cpu"]) == 0
     advice = re.search(r"set (data\.crop_px=\d+)", capsys.readouterr().err)
@@ -720,6 +900,18 @@ def test_of_several_processes_the_first_alone_warns(
         Image.new("RGB", (80, 80)).save(tmp_path / f"{number}.png")
     (tmp_path / "5.png").write_bytes(b"")
     out = tmp_path / "run"
-    assert main(["train", "denoise_tiny", f"data.path={tmp_path}", "train.init=none_such", "--out", str(out)]) == 2
+    assert (
+        main(
+            [
+                "train",
+                "denoise_tiny",
+                f"data.path={tmp_path}",
+                "train.init=none_such",
+                "--out",
+                str(out),
+            ]
+        )
+        == 2
+    )
     said = capsys.readouterr().err
     assert (said.count("left out: "), said.count("error: ")) == (times, 1)

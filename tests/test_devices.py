@@ -13,10 +13,14 @@ from img2img.errors import UserError
 def test_an_unknown_device_is_told_the_known_ones(name: str) -> None:
     with pytest.raises(UserError) as error:
         pick_device(name)
-    assert str(error.value) == f"--device: unknown device '{name}': use auto, cpu, cuda, cuda:1 or mps"
+    assert (
+        str(error.value) == f"--device: unknown device '{name}': use auto, cpu, cuda, cuda:1 or mps"
+    )
 
 
-@pytest.mark.parametrize(("name", "meant"), [("cud", "cuda"), ("cuda:x", "cuda:1"), ("gpu", "cuda"), ("CPU", "cpu")])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("cud", "cuda"), ("cuda:x", "cuda:1"), ("gpu", "cuda"), ("CPU", "cpu")]
+)
 def test_a_device_that_is_nearly_known(name: str, meant: str) -> None:
     with pytest.raises(UserError) as error:
         pick_device(name)
@@ -46,4 +50,8 @@ def test_a_device_that_is_not_here(
 def test_devices_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [str(pick_device(name)) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
+    assert [str(pick_device(name)) for name in ("cpu", "cuda", "cuda:1")] == [
+        "cpu",
+        "cuda",
+        "cuda:1",
+    ]

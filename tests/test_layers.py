@@ -1,4 +1,6 @@
-"""Imports go downwards only, nothing unpickles code, and nobody but tasks branches on a task's name."""
+"""Imports go downwards only, nothing unpickles code, and nobody but tasks branches on a task's
+name.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 FILES |= {f"apps/{path.relative_to(APPS).as_posix()}": path for path in sorted(APPS.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
-# Lowest first; members of a row may use each other and every row below. A new module must be given its place here.
+# Lowest first; members of a row may use each other and every row below. A new module must be given
+# its place here.
 LAYERS = [
     {"errors", "environment", "resources", "files", "explain", "ranges"},
     {"pixels"},
@@ -26,6 +29,7 @@ LAYERS = [
     {"tasks", "data"},
     {"recipe"},
     {"modelfile", "zoo", "devices"},
+    {"diagnostics"},
     {"training", "inference"},
     {"evaluation"},
     {"about", "cli", "apps", "study", "__main__"},
@@ -45,16 +49,29 @@ def imported(tree: ast.AST) -> Iterator[str]:
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             deep = node.module == "img2img"
-            modules = [f"img2img.{alias.name}" for alias in node.names] if deep else [node.module or ""]
+            modules = (
+                [f"img2img.{alias.name}" for alias in node.names] if deep else [node.module or ""]
+            )
         else:
             continue
-        yield from (m.split(".")[1] for m in modules if m.startswith("img2img.") and m != "img2img.__version__")
+        yield from (
+            m.split(".")[1]
+            for m in modules
+            if m.startswith("img2img.") and m != "img2img.__version__"
+        )
 
 
 def test_no_file_imports_relatively() -> None:
-    """But the apps, which are `apps` in a checkout and `img2img.resources.apps` where the package is installed."""
+    """But the apps, which are `apps` in a checkout and `img2img.resources.apps` where the package
+    is installed.
+    """
     trees = {file: tree for file, tree in TREES.items() if part_of(file) != "apps"}
-    found = [f for f, tree in trees.items() for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+    found = [
+        f
+        for f, tree in trees.items()
+        for n in ast.walk(tree)
+        if isinstance(n, ast.ImportFrom) and n.level
+    ]
     assert found == []
 
 
@@ -66,10 +83,13 @@ def test_imports_go_downwards(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lower", "never"), [("inference", "training"), ("training", "inference"), ("evaluation", "training")]
+    ("lower", "never"),
+    [("inference", "training"), ("training", "inference"), ("evaluation", "training")],
 )
 def test_using_a_model_and_training_one_know_nothing_of_each_other(lower: str, never: str) -> None:
-    users = [file for file, tree in TREES.items() if part_of(file) == lower and never in imported(tree)]
+    users = [
+        file for file, tree in TREES.items() if part_of(file) == lower and never in imported(tree)
+    ]
     assert users == []
 
 
@@ -89,17 +109,23 @@ def test_nothing_unpickles_code(file: str) -> None:
     for name, call in calls(TREES[file]):
         if name.endswith("torch.load") or name in {"np.load", "numpy.load"}:
             given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-            assert given.get("weights_only") == "True" or (name.startswith("n") and "allow_pickle" not in given), (
-                ast.unparse(call)
-            )
-        assert name not in {"yaml.load", "yaml.unsafe_load", "eval", "exec", "accelerator.load_state"}, ast.unparse(
-            call
-        )
+            assert given.get("weights_only") == "True" or (
+                name.startswith("n") and "allow_pickle" not in given
+            ), ast.unparse(call)
+        assert name not in {
+            "yaml.load",
+            "yaml.unsafe_load",
+            "eval",
+            "exec",
+            "accelerator.load_state",
+        }, ast.unparse(call)
         assert not name.endswith(("torch.hub.load", "load_state_dict_from_url")), ast.unparse(call)
 
 
 def strings(node: ast.AST) -> set[str]:
-    return {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return {
+        n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    }
 
 
 @pytest.mark.parametrize(
@@ -114,8 +140,17 @@ def test_only_tasks_know_their_names(file: str) -> None:
 
 
 def test_pixels_alone_know_photo_codecs() -> None:
-    """One door for pixels: nobody else opens or writes picture files; apps open previews that they made themselves."""
-    doors = {"Image.open", "cv2.imread", "cv2.imwrite", "cv2.imdecode", "tifffile.imread", "tifffile.imwrite"}
+    """One door for pixels: nobody else opens or writes picture files; apps open previews that they
+    made themselves.
+    """
+    doors = {
+        "Image.open",
+        "cv2.imread",
+        "cv2.imwrite",
+        "cv2.imdecode",
+        "tifffile.imread",
+        "tifffile.imwrite",
+    }
     users = {
         f
         for f, tree in TREES.items()
@@ -128,8 +163,12 @@ def test_pixels_alone_know_photo_codecs() -> None:
 def test_the_recipe_and_its_help_need_no_training() -> None:
     """What `--help` and reading a recipe import at their heads stays light."""
     heads = {node.names[0].name for node in TREES["cli.py"].body if isinstance(node, ast.Import)}
-    heads |= {node.module or "" for node in TREES["cli.py"].body if isinstance(node, ast.ImportFrom)}
+    heads |= {
+        node.module or "" for node in TREES["cli.py"].body if isinstance(node, ast.ImportFrom)
+    }
     assert not {
-        h for h in heads if h.split(".")[0] in {"torch", "timm", "kornia", "accelerate", "albumentations", "gradio"}
+        h
+        for h in heads
+        if h.split(".")[0] in {"torch", "timm", "kornia", "accelerate", "albumentations", "gradio"}
     }
     assert {h for h in heads if h.startswith("img2img")} <= {"img2img", "img2img.errors"}

@@ -1,4 +1,6 @@
-"""Every field of every shipped recipe given what it cannot be: one line that names the field, never a traceback."""
+"""Every field of every shipped recipe given what it cannot be: one line that names the field, never
+a traceback.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from img2img.resources import recipes_dir
 from img2img.training.schedule import learning_rate_factor
 
 RECIPES = sorted(path.stem for path in recipes_dir().glob("*.yaml"))
-FREE = ("seed", "task.centre", "data.cache_mb", "data.validation_max")  # any number (of its sign) makes sense here
+FREE = (
+    "seed",
+    "task.center",
+    "data.cache_mb",
+    "data.validation_max",
+)  # any number (of its sign) makes sense here
 WRONG: dict[str, Any] = {
     "a word": "abc",
     "true": True,
@@ -56,7 +63,9 @@ def with_value(fields: Any, place: tuple[str, ...], value: Any) -> Any:
         return value
     key, *rest = place
     if isinstance(fields, list):
-        return [with_value(f, tuple(rest), value) if str(n) == key else f for n, f in enumerate(fields)]
+        return [
+            with_value(f, tuple(rest), value) if str(n) == key else f for n, f in enumerate(fields)
+        ]
     return {**fields, key: with_value(fields[key], tuple(rest), value)}
 
 
@@ -71,14 +80,23 @@ def message(fields: dict[str, Any]) -> str | None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_field_takes_nonsense(name: str) -> None:
-    """Words, truth values, infinity, NaN, empty, nested: a number refuses them at its own place, all in one line."""
+    """Words, truth values, infinity, NaN, empty, nested: a number refuses them at its own place,
+    all in one line.
+    """
     fields = fields_of(name)
     for place, value in leaves(fields):
-        path, number = ".".join(place), isinstance(value, int | float) and not isinstance(value, bool)
+        path, number = (
+            ".".join(place),
+            isinstance(value, int | float) and not isinstance(value, bool),
+        )
         for called, wrong in WRONG.items():
             said = message(with_value(fields, place, wrong))
-            assert said is None or (said.startswith("r.yaml: ") and "\n" not in said and len(said) < 1000), called
-            if number and not (called in ("negative", "huge") and (path in FREE or isinstance(value, float))):
+            assert said is None or (
+                said.startswith("r.yaml: ") and "\n" not in said and len(said) < 1000
+            ), called
+            if number and not (
+                called in ("negative", "huge") and (path in FREE or isinstance(value, float))
+            ):
                 assert said is not None, f"{path} takes {called}"
                 assert path in said, (path, called, said)
 
@@ -88,7 +106,9 @@ def test_no_part_of_a_recipe_can_be_a_single_value(called: str) -> None:
     fields = fields_of("translate_tiny")
     for part in ("task", "data", "generator", "discriminator", "adversarial", "losses", "train"):
         said = message({**fields, part: WRONG[called]})
-        assert (said is not None and part in said.removeprefix("r.yaml: ")) or (called == "a list" and part == "losses")
+        assert (said is not None and part in said.removeprefix("r.yaml: ")) or (
+            called == "a list" and part == "losses"
+        )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +122,10 @@ def test_no_part_of_a_recipe_can_be_a_single_value(called: str) -> None:
         ("train.steps=.inf", "train.steps: input should be"),
         ("train.steps=1e12", "train.steps: input should be between -1000000000 and 1000000000"),
         ("train.betas=[0.5, 1]", "train.betas.1: input should be less than 1, got 1"),
-        ("train.betas=[-0.1, 0.9]", "train.betas.0: input should be greater than or equal to 0, got -0.1"),
+        (
+            "train.betas=[-0.1, 0.9]",
+            "train.betas.0: input should be greater than or equal to 0, got -0.1",
+        ),
         ("train.betas=[true, 0.9]", "train.betas.0: input should be a valid number, got True"),
         ("adversarial.betas=[0.5, 2]", "adversarial.betas.1: input should be less than 1"),
         ("losses.0.weight=.nan", "losses.0.weight: input should be a finite number"),
@@ -127,7 +150,9 @@ def test_a_warm_up_as_long_as_the_run_is_a_choice() -> None:
 
 def test_a_warm_up_may_be_a_part_of_the_run_and_is_never_longer() -> None:
     for steps in (1, 4, 500):
-        train = Recipe.load("super_resolve_tiny", [f"train.steps={steps}", "train.schedule=constant"]).train
+        train = Recipe.load(
+            "super_resolve_tiny", [f"train.steps={steps}", "train.schedule=constant"]
+        ).train
         rates = [learning_rate_factor(train, step) for step in range(steps)]
         assert rates[-1] == 1 and rates == sorted(rates)
     assert rates[:3] == pytest.approx([0.05, 0.1, 0.15]) and rates.index(1.0) == 19
@@ -192,11 +217,15 @@ def test_texts_that_nobody_writes_are_one_line(tmp_path: Path, text: str) -> Non
         ("9" * 5000, "'99999999999999999999' is no whole number in line 2"),
     ],
 )
-def test_values_that_yaml_cannot_read_are_told_with_their_line(tmp_path: Path, value: str, said: str) -> None:
+def test_values_that_yaml_cannot_read_are_told_with_their_line(
+    tmp_path: Path, value: str, said: str
+) -> None:
     assert said in refused(tmp_path / "r.yaml", f"name: x\nseed: {value}\n")
 
 
-@pytest.mark.parametrize("part", ["data", "generator", "discriminator", "adversarial", "losses", "train", "data.path"])
+@pytest.mark.parametrize(
+    "part", ["data", "generator", "discriminator", "adversarial", "losses", "train", "data.path"]
+)
 @pytest.mark.parametrize("value", ["null", "5", "true", "[]", "{}"])
 def test_no_message_speaks_of_classes_or_tuples(part: str, value: str) -> None:
     said = ""

@@ -1,4 +1,6 @@
-"""Every shipped recipe trains; every combination trains or is refused with its reason; every mistake is named."""
+"""Every shipped recipe trains; every combination trains or is refused with its reason; every
+mistake is named.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,9 @@ from img2img.modelfile import Card, load_generator, read_header, save_model
 from img2img.recipe import Recipe, schema, schema_json
 from img2img.resources import recipes_dir
 from img2img.tasks import build_task, task_kinds
-from img2img.training.game import Game
 from img2img.training.methods import STEPS
-from img2img.training.steps import PairedStep
+from img2img.training.paired import PairedStep
+from img2img.training.step import TrainingStep
 
 RECIPES = sorted(recipes_dir().glob("*.yaml"))
 SHIPPED = pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -35,7 +37,7 @@ SHIPPED = pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"width": 4, "levels": 4},
     "restorer": {"widths": [8], "blocks": [1], "unshuffle": 2},
-    "colour_unet": {"width": 16},
+    "color_unet": {"width": 16},
     "gated": {"width": 8, "dilations": [1, 2]},
     "glcic": {"width": 8, "dilations": [2, 4]},
     "patchgan": {"width": 4},
@@ -84,16 +86,20 @@ def weights(network: torch.nn.Module) -> list[torch.Tensor]:
     return [p.detach().clone() for p in network.parameters()]
 
 
-def players(step: Game[Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def players(step: TrainingStep[Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The weights of the generator and of the discriminator, if there is one."""
-    return weights(step.generator), [] if step.critic is None else weights(step.critic.player.unwrapped)
+    return weights(step.generator), [] if step.critic is None else weights(
+        step.critic.player.unwrapped
+    )
 
 
 def changed(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
     return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def steps_once(recipe: Recipe, accelerator: Accelerator, photos: Sequence[np.ndarray]) -> Game[Any]:
+def steps_once(
+    recipe: Recipe, accelerator: Accelerator, photos: Sequence[np.ndarray]
+) -> TrainingStep[Any]:
     """One joint step; both players must learn from it."""
     step, batch = STEPS[recipe.train.method](recipe, accelerator), batch_for(recipe, photos)
     a = recipe.adversarial
@@ -134,7 +140,9 @@ def test_a_shipped_recipe_steps_saves_and_comes_back_the_same(
         header, network = load_generator(tmp_path / "model.safetensors")
         assert header.recipe == recipe
         trained = step.ema.state_dict()
-        assert half or all(torch.equal(value, trained[name]) for name, value in network.state_dict().items())
+        assert half or all(
+            torch.equal(value, trained[name]) for name, value in network.state_dict().items()
+        )
         condition = batch_for(recipe, photos).condition
         with torch.inference_mode():
             difference = (network(condition) - step.ema(condition)).abs().max()
@@ -167,7 +175,9 @@ def test_pix2pix_is_as_published() -> None:
     r = Recipe.load("translate_pix2pix")
     assert r.adversarial is not None
     weights_of_l1 = sum(loss.weight for loss in r.losses) / r.adversarial.weight
-    assert weights_of_l1 == pytest.approx(100 * 2), "the paper's λ weighs L1 on [-1,1], and pictures here are in [0,1]"
+    assert weights_of_l1 == pytest.approx(100 * 2), (
+        "the paper's λ weighs L1 on [-1,1], and pictures here are in [0,1]"
+    )
     assert r.g_optimizer() == r.d_optimizer() == ("adam", 2e-4, (0.5, 0.999))
     assert (r.train.batch_size, r.data.resize_px, r.data.crop_px, r.adversarial.d_loss_weight) == (
         1,
@@ -189,10 +199,12 @@ def test_glcic_has_three_phases_in_the_papers_proportions() -> None:
 
 # --- every combination trains or is refused
 
-STEPPED = 4  # of the combinations of a task and a generator, drawn by seed, a step is taken; all are read
+STEPPED = (
+    4  # of the combinations of a task and a generator, drawn by seed, a step is taken; all are read
+)
 FITS = {
     "translate": {"unet", "resnet", "restorer"},
-    "colorize": {"unet", "resnet", "restorer", "colour_unet"},
+    "colorize": {"unet", "resnet", "restorer", "color_unet"},
     "denoise": {"unet", "resnet", "restorer"},
     "super-resolve": {"restorer"},
     "inpaint": {"unet", "resnet", "restorer", "gated", "glcic"},
@@ -202,18 +214,43 @@ FITS = {
 }
 FROM_NOISE = {"points", "generate"}
 ON_PHOTOS = [task for task in FITS if task not in FROM_NOISE | {"reconstruct"}]
-GENERATORS = ["unet", "resnet", "restorer", "colour_unet", "gated", "glcic", "dcgan", "mlp", "autoencoder"]
+GENERATORS = [
+    "unet",
+    "resnet",
+    "restorer",
+    "color_unet",
+    "gated",
+    "glcic",
+    "dcgan",
+    "mlp",
+    "autoencoder",
+]
 DISCRIMINATORS = [None, "patchgan", "global_local", "dcgan", "mlp"]
-OBJECTIVES = [None, "mm", "ns", "lsgan", "wgan", "wgan_gp", "dragan", "began", "hinge", "ragan"]
-PENALISED = {"wgan_gp", "dragan"}
+OBJECTIVES = [
+    None,
+    "minimax",
+    "non_saturating",
+    "least_squares",
+    "wasserstein",
+    "wasserstein_gp",
+    "dragan",
+    "began",
+    "hinge",
+    "relativistic",
+]
+PENALISED = {"wasserstein_gp", "dragan"}
 AUTOENCODERS = {"dcgan", "mlp"}  # discriminators that BEGAN can play with
 
 
 def combination(
     task: str, generator: str, discriminator: str | None, objective: str | None, **more: Any
 ) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": "x", "task": {"kind": task}, "generator": {"kind": generator, **SMALL[generator]}}
-    if generator == "colour_unet":
+    fields: dict[str, Any] = {
+        "name": "x",
+        "task": {"kind": task},
+        "generator": {"kind": generator, **SMALL[generator]},
+    }
+    if generator == "color_unet":
         fields["generator"]["pretrained"] = False
     if discriminator:
         fields["discriminator"] = {"kind": discriminator, **SMALL[discriminator]}
@@ -228,20 +265,32 @@ def combination(
     if task == "reconstruct" and generator == "autoencoder":
         method, fields["losses"] = "autoencoder", [{"kind": "l2"}, {"kind": "kl"}]
         fields["generator"]["variational"] = True
-    return {**fields, "data": {"crop_px": side}, "train": {"batch_size": 2, "steps": 10, "method": method}}
+    return {
+        **fields,
+        "data": {"crop_px": side},
+        "train": {"batch_size": 2, "steps": 10, "method": method},
+    }
 
 
 def test_the_table_of_combinations_knows_every_kind() -> None:
     union = Recipe.model_json_schema()["properties"]
     assert set(GENERATORS) == set(union["generator"]["discriminator"]["mapping"])
-    assert set(DISCRIMINATORS) - {None} == set(union["discriminator"]["anyOf"][0]["discriminator"]["mapping"])
+    assert set(DISCRIMINATORS) - {None} == set(
+        union["discriminator"]["anyOf"][0]["discriminator"]["mapping"]
+    )
     assert FITS.keys() <= set(task_kinds()), "a task that is not in the table is not enumerated"
 
 
-def reason_against(task: str, generator: str, discriminator: str | None, objective: str | None) -> str | None:
+def reason_against(
+    task: str, generator: str, discriminator: str | None, objective: str | None
+) -> str | None:
     """What the refusal of a combination must say, or None where it trains."""
     if generator not in FITS[task]:
-        size = "size 1 is not 4, 5, 6 or 7 doubled" if (task, generator) == ("points", "dcgan") else "it "
+        size = (
+            "size 1 is not 4, 5, 6 or 7 doubled"
+            if (task, generator) == ("points", "dcgan")
+            else "it "
+        )
         return f"generator.kind '{generator}' does not fit task '{task}': {size}"
     if objective is None and task in FROM_NOISE:
         return "adversarial is missing: noise has no target"
@@ -255,7 +304,9 @@ def reason_against(task: str, generator: str, discriminator: str | None, objecti
         return f"data.crop_px 16 does not suit discriminator '{discriminator}'"
     if objective == "began" and discriminator not in AUTOENCODERS:
         return f"adversarial.kind 'began' judges by reconstruction, and '{discriminator}' cannot: use dcgan or mlp"
-    if objective in PENALISED and discriminator != "mlp":  # the others normalise by the batch unless told otherwise
+    if (
+        objective in PENALISED and discriminator != "mlp"
+    ):  # the others normalise by the batch unless told otherwise
         return "discriminator.norm 'batch' mixes samples"
     if discriminator == "global_local" and task != "inpaint":
         return f"discriminator.kind 'global_local' looks at the hole, and task '{task}' has no mask; use patchgan"
@@ -299,7 +350,7 @@ def test_every_objective_trains_with_every_discriminator_that_can_play_it(
 def test_whatever_the_discriminator_sees_trains_or_is_refused(
     task: str, sees: list[str], accelerator: Accelerator, photos: list[np.ndarray]
 ) -> None:
-    fields = combination(task, "restorer", "patchgan", "ns", sees=sees)
+    fields = combination(task, "restorer", "patchgan", "non_saturating", sees=sees)
     if "mask" in sees and task != "inpaint":
         with pytest.raises(UserError, match=r"adversarial\.sees 'mask', and task"):
             Recipe.parse(fields)
@@ -308,7 +359,7 @@ def test_whatever_the_discriminator_sees_trains_or_is_refused(
 
 
 @pytest.mark.parametrize("task", ON_PHOTOS)
-@pytest.mark.parametrize("loss", ["l1", "l2", "charbonnier", "colourfulness"])
+@pytest.mark.parametrize("loss", ["l1", "l2", "charbonnier", "colorfulness"])
 @pytest.mark.parametrize("region", ["all", "hole", "known"])
 def test_every_loss_trains_or_is_refused(
     task: str, loss: str, region: str, accelerator: Accelerator, photos: list[np.ndarray]
@@ -318,7 +369,7 @@ def test_every_loss_trains_or_is_refused(
         {"kind": loss, **({} if region == "all" else {"region": region})},
         {"kind": "l1", "weight": 0.1},
     ]
-    if region != "all" and (loss == "colourfulness" or task != "inpaint"):
+    if region != "all" and (loss == "colorfulness" or task != "inpaint"):
         with pytest.raises(UserError, match=r"losses\.0\.region"):
             Recipe.parse(fields)
     else:
@@ -329,9 +380,14 @@ def test_every_loss_trains_or_is_refused(
 @pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.parametrize(("crop_px", "local_px"), [(64, 32), (64, 64), (128, 32), (128, 64)])
 def test_a_tower_that_ends_in_one_pixel_is_refused_where_it_could_not_train(
-    norm: str, batch_size: int, crop_px: int, local_px: int, accelerator: Accelerator, photos: list[np.ndarray]
+    norm: str,
+    batch_size: int,
+    crop_px: int,
+    local_px: int,
+    accelerator: Accelerator,
+    photos: list[np.ndarray],
 ) -> None:
-    fields = combination("inpaint", "gated", "global_local", "ns")
+    fields = combination("inpaint", "gated", "global_local", "non_saturating")
     fields["discriminator"] |= {"norm": norm, "local_px": local_px}
     fields["data"]["crop_px"], fields["train"]["batch_size"] = crop_px, batch_size
     one_pixel = crop_px == 64 or local_px == 32
@@ -346,15 +402,21 @@ def test_a_tower_that_ends_in_one_pixel_is_refused_where_it_could_not_train(
 @pytest.mark.parametrize(
     ("when", "expected"),
     [
-        ({"phases": [2, 1, 7]}, [(True, False), (True, False), (False, True), (True, True)]),  # of ten steps
+        (
+            {"phases": [2, 1, 7]},
+            [(True, False), (True, False), (False, True), (True, True)],
+        ),  # of ten steps
         ({"phases": [0.1, 0, 0.9]}, [(True, False), (True, True), (True, True), (True, True)]),
         ({"start_step": 2}, [(True, False), (True, False), (True, True), (True, True)]),
     ],
 )
 def test_phases_train_who_they_should(
-    when: dict[str, Any], expected: list[tuple[bool, bool]], accelerator: Accelerator, photos: list[np.ndarray]
+    when: dict[str, Any],
+    expected: list[tuple[bool, bool]],
+    accelerator: Accelerator,
+    photos: list[np.ndarray],
 ) -> None:
-    fields = combination("inpaint", "glcic", "global_local", "ns", **when)
+    fields = combination("inpaint", "glcic", "global_local", "non_saturating", **when)
     step = PairedStep(Recipe.parse(fields), accelerator)
     batch = batch_for(step.recipe, photos)
     who = []
@@ -373,25 +435,38 @@ def plain(**more: Any) -> dict[str, Any]:
 
 
 def gan(**more: Any) -> dict[str, Any]:
-    return {**combination("inpaint", "gated", "patchgan", "ns"), **more}
+    return {**combination("inpaint", "gated", "patchgan", "non_saturating"), **more}
 
 
 def noise(kind: str, **more: Any) -> dict[str, Any]:
-    return {**combination(kind, "mlp", "mlp", "ns"), **more}
+    return {**combination(kind, "mlp", "mlp", "non_saturating"), **more}
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         (plain(trian={}), "trian: unknown key, did you mean 'train'?"),
-        (plain(task={"kind": "denoise", "sigma": 3}), "task.sigma: unknown key, did you mean 'sigma_255'?"),
         (
-            plain(task={"kind": "denoise", "camera_share": 0.5, "jpeg_share": 0.3, "poisson_share": 0.4}),
+            plain(task={"kind": "denoise", "sigma": 3}),
+            "task.sigma: unknown key, did you mean 'sigma_255'?",
+        ),
+        (
+            plain(
+                task={
+                    "kind": "denoise",
+                    "camera_share": 0.5,
+                    "jpeg_share": 0.3,
+                    "poisson_share": 0.4,
+                }
+            ),
             "task: camera_share 0.5 + jpeg_share 0.3 + poisson_share 0.4 make 1.2: together they may be at most 1",
         ),
         (plain(data={"crop": 64}), "data.crop: unknown key, did you mean 'crop_px'?"),
         (plain(train={"step": 1}), "train.step: unknown key, did you mean 'steps'?"),
-        (plain(generator={"kind": "restorer", "width": 8}), "generator.width: unknown key, did you mean 'widths'?"),
+        (
+            plain(generator={"kind": "restorer", "width": 8}),
+            "generator.width: unknown key, did you mean 'widths'?",
+        ),
         (
             gan(discriminator={"kind": "patchgan", "layer": 3}),
             "discriminator.layer: unknown key, did you mean 'layers'?",
@@ -401,19 +476,26 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
             plain(losses=[{"kind": "l1"}, {"kind": "perceptual", "crop": 32}]),
             "losses.1.crop: unknown key, did you mean",
         ),
-        (plain(generator={"kind": "unett"}), "generator.kind: unknown 'unett', did you mean 'unet'?"),
+        (
+            plain(generator={"kind": "unett"}),
+            "generator.kind: unknown 'unett', did you mean 'unet'?",
+        ),
         (
             plain(generator={"width": 4}),
-            "generator.kind: is missing: one of autoencoder, colour_unet, dcgan, gated, glcic, mlp, resnet, restorer, "
+            "generator.kind: is missing: one of autoencoder, color_unet, dcgan, gated, glcic, mlp, resnet, restorer, "
             "unet",
         ),
-        (gan(discriminator={"kind": "patch"}), "discriminator.kind: unknown 'patch', did you mean 'patchgan'?"),
+        (
+            gan(discriminator={"kind": "patch"}),
+            "discriminator.kind: unknown 'patch', did you mean 'patchgan'?",
+        ),
         (plain(losses=[{"kind": "l11"}]), "losses.0.kind: unknown 'l11', did you mean 'l1'?"),
         (plain(task="inpant"), "unknown task 'inpant', did you mean 'inpaint'?"),
         (
             gan(adversarial={"kind": "gan"}),
-            "adversarial.kind: input should be 'mm', 'ns', 'lsgan', 'wgan', 'wgan_gp', 'dragan', 'began', 'hinge' or "
-            "'ragan', got 'gan'",
+            "adversarial.kind: input should be 'minimax', 'non_saturating', 'least_squares', "
+            "'wasserstein', 'wasserstein_gp', 'dragan', 'began', 'hinge' or "
+            "'relativistic', got 'gan'",
         ),
         (plain(train={"lr": "fast"}), "train.lr: input should be a valid number"),
         (plain(train={"lr": 0}), "train.lr: input should be greater than 0, got 0"),
@@ -426,37 +508,68 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
             plain(generator={"kind": "restorer", "widths": [8], "blocks": [1, 1]}),
             "generator: widths has 1 entries and blocks 2",
         ),
-        (plain(data={"crop_px": 64, "resize_px": [90, 80]}), "data.resize_px: [90, 80] is not a range"),
+        (
+            plain(data={"crop_px": 64, "resize_px": [90, 80]}),
+            "data.resize_px: [90, 80] is not a range",
+        ),
         (plain(name="no spaces"), "name: string should match pattern"),
         ({"name": "x", "task": "denoise"}, "generator: is missing"),
         ({"name": "x"}, "task.kind is missing: name one of"),
         (["denoise"], "a recipe is a mapping with the keys name, seed, task"),
-        (plain(data={"crop_px": 60}), "data.crop_px is 60: generator 'gated' needs a multiple of 8"),
+        (
+            plain(data={"crop_px": 60}),
+            "data.crop_px is 60: generator 'gated' needs a multiple of 8",
+        ),
         (plain(losses=[]), "losses is empty"),
-        (gan(losses=[], adversarial={"start_step": 3}), "losses is empty: before the discriminator starts"),
+        (
+            gan(losses=[], adversarial={"start_step": 3}),
+            "losses is empty: before the discriminator starts",
+        ),
         (gan(adversarial={"phases": [1, 1, 0]}), "adversarial: phases are proportions"),
-        (gan(adversarial={"phases": [1, 1, 1], "start_step": 5}), "adversarial: phases already say when"),
-        (plain(losses=[{"kind": "perceptual", "crop_px": 96}]), "losses.0.crop_px is larger than data.crop_px (64)"),
+        (
+            gan(adversarial={"phases": [1, 1, 1], "start_step": 5}),
+            "adversarial: phases already say when",
+        ),
+        (
+            plain(losses=[{"kind": "perceptual", "crop_px": 96}]),
+            "losses.0.crop_px is larger than data.crop_px (64)",
+        ),
         (
             plain(losses=[{"kind": "perceptual"}], data={"crop_px": 24}),
             "losses.0.network 'stlpips_vgg' needs a data.crop_px",
         ),
         (gan(data={"crop_px": 24}), "data.crop_px 24 does not suit discriminator 'patchgan'"),
-        (gan(discriminator={"kind": "patchgan", "layers": 5}), "with 5 layers it needs at least 96"),
+        (
+            gan(discriminator={"kind": "patchgan", "layers": 5}),
+            "with 5 layers it needs at least 96",
+        ),
         (gan(discriminator={"kind": "global_local"}), "it needs at least 64 and its local_px, 128"),
         (
-            gan(adversarial={"kind": "ns", "gradient_penalty": 10}),
-            "adversarial: gradient_penalty belongs to wgan_gp and dragan, not to kind 'ns'; r1 fits all",
+            gan(adversarial={"kind": "non_saturating", "gradient_penalty": 10}),
+            "adversarial: gradient_penalty belongs to wasserstein_gp and dragan, "
+            "not to kind 'non_saturating'; r1 fits all",
         ),
-        (gan(adversarial={"kind": "wgan", "real_label": 0.9}), "real_label smooths labels, and kind 'wgan' has none"),
+        (
+            gan(adversarial={"kind": "wasserstein", "real_label": 0.9}),
+            "real_label smooths labels, and kind 'wasserstein' has none",
+        ),
         (gan(adversarial={"kind": "hinge", "r1": 1}), "discriminator.norm 'batch' mixes samples"),
         (
             gan(adversarial={"d_steps": 11}),
             "train.steps is 10: too few for adversarial.d_steps 11, G would never play",
         ),
-        (gan(adversarial={"kind": "wgan", "start_step": 6}), "too few for adversarial.d_steps 5"),
-        (gan(adversarial={"sees": ["label"]}), "adversarial.sees 'label', and task 'inpaint' has no classes"),
-        (gan(adversarial={"information": 1}), "adversarial.information weighs codes, and the task has none"),
+        (
+            gan(adversarial={"kind": "wasserstein", "start_step": 6}),
+            "too few for adversarial.d_steps 5",
+        ),
+        (
+            gan(adversarial={"sees": ["label"]}),
+            "adversarial.sees 'label', and task 'inpaint' has no classes",
+        ),
+        (
+            gan(adversarial={"information": 1}),
+            "adversarial.information weighs codes, and the task has none",
+        ),
         (
             gan(discriminator={"kind": "dcgan", "projection": True}),
             "discriminator.projection needs labels, and task 'inpaint' has no classes",
@@ -470,18 +583,36 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
             "data.crop_px 72 does not suit discriminator 'dcgan': size 72 is not 4, 5, 6 or 7 doubled",
         ),
         (
-            gan(discriminator={"kind": "global_local", "local_px": 32}, adversarial={"augment": ["cutout"]}),
+            gan(
+                discriminator={"kind": "global_local", "local_px": 32},
+                adversarial={"augment": ["cutout"]},
+            ),
             "adversarial.augment moves or cuts the hole",
         ),
-        (noise("points", losses=[{"kind": "l1"}]), "losses.0.kind 'l1': noise has no target to compare with"),
-        (noise("points", adversarial=None, discriminator=None), "adversarial is missing: noise has no target"),
         (
-            noise("points", adversarial={"augment": ["colour"]}),
+            noise("points", losses=[{"kind": "l1"}]),
+            "losses.0.kind 'l1': noise has no target to compare with",
+        ),
+        (
+            noise("points", adversarial=None, discriminator=None),
+            "adversarial is missing: noise has no target",
+        ),
+        (
+            noise("points", adversarial={"augment": ["color"]}),
             "adversarial.augment changes pictures, and the task makes",
         ),
-        (noise("points", adversarial={"sees": ["condition"]}), "adversarial.sees 'condition', and the task's is noise"),
-        (noise("points", adversarial={"start_step": 3}), "losses is empty: before the discriminator starts"),
-        (noise("generate", data={"crop_px": 32}), "data.crop_px is 32, and the task makes 16 px: write that"),
+        (
+            noise("points", adversarial={"sees": ["condition"]}),
+            "adversarial.sees 'condition', and the task's is noise",
+        ),
+        (
+            noise("points", adversarial={"start_step": 3}),
+            "losses is empty: before the discriminator starts",
+        ),
+        (
+            noise("generate", data={"crop_px": 32}),
+            "data.crop_px is 32, and the task makes 16 px: write that",
+        ),
         (
             noise(
                 "generate",
@@ -500,7 +631,9 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
             "discriminator.projection adds to a score, and adversarial.kind 'began' has none; adversarial.sees",
         ),
         (
-            noise("generate", generator={"kind": "dcgan"}, task={"kind": "generate", "size_px": 22}),
+            noise(
+                "generate", generator={"kind": "dcgan"}, task={"kind": "generate", "size_px": 22}
+            ),
             "generator.kind 'dcgan' does not fit task 'generate': size 22 is not 4, 5, 6 or 7 doubled",
         ),
     ],
@@ -534,7 +667,9 @@ def test_a_misspelt_recipe_is_suggested() -> None:
 
 def test_a_runs_folder_for_a_recipe_is_told_how_the_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("name: mine")
-    with pytest.raises(UserError, match=rf"img2img train {tmp_path}/recipe.yaml --out {tmp_path} --resume"):
+    with pytest.raises(
+        UserError, match=rf"img2img train {tmp_path}/recipe.yaml --out {tmp_path} --resume"
+    ):
         Recipe.load(tmp_path)
 
 
@@ -605,7 +740,11 @@ def test_the_schema_is_json_and_knows_every_task_and_key() -> None:
     read = json.loads(schema_json())
     assert read == schema()
     assert set(read["properties"]) == set(Recipe.model_fields)
-    tasks = {o["properties"]["kind"].get("const"): o for o in read["properties"]["task"]["anyOf"] if "properties" in o}
+    tasks = {
+        o["properties"]["kind"].get("const"): o
+        for o in read["properties"]["task"]["anyOf"]
+        if "properties" in o
+    }
     assert tasks.keys() - {None} == set(task_kinds())
     assert read["properties"]["data"]["$ref"] == "#/$defs/DataConfig"
     assert "string" in read["$defs"]["DataConfig"]["properties"]["path"]["type"]
@@ -616,11 +755,74 @@ def test_the_schema_is_json_and_knows_every_task_and_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "5", "null", "{}", '{"name": "x", "task": 7}', "not json", '{"task": {"kind": "os:system"}}']
+    "text",
+    [
+        "[]",
+        "5",
+        "null",
+        "{}",
+        '{"name": "x", "task": 7}',
+        "not json",
+        '{"task": {"kind": "os:system"}}',
+    ],
 )
 def test_a_hostile_header_is_one_line_and_runs_nothing(tmp_path: Path, text: str) -> None:
     from safetensors.torch import save_file
 
-    save_file({"w": torch.zeros(1)}, tmp_path / "m.safetensors", {"format": "img2img/1", "recipe": text, "card": "{}"})
+    save_file(
+        {"w": torch.zeros(1)},
+        tmp_path / "m.safetensors",
+        {"format": "img2img/1", "recipe": text, "card": "{}"},
+    )
     with pytest.raises(UserError, match=r"m\.safetensors"):
         read_header(tmp_path / "m.safetensors")
+
+
+# --- words of earlier recipes and model files
+
+
+FORMER_WORDS = {
+    "adversarial.kind": {
+        "mm": "minimax",
+        "ns": "non_saturating",
+        "lsgan": "least_squares",
+        "wgan": "wasserstein",
+        "wgan_gp": "wasserstein_gp",
+        "ragan": "relativistic",
+    },
+}
+
+
+@pytest.mark.parametrize(("former", "current"), FORMER_WORDS["adversarial.kind"].items())
+def test_short_kinds_of_objectives_are_read(former: str, current: str) -> None:
+    recipe = Recipe.load("ring", [f"adversarial.kind={former}"])
+    assert recipe == Recipe.load("ring", [f"adversarial.kind={current}"])
+    assert recipe.adversarial is not None and recipe.adversarial.kind == current
+
+
+def test_fields_under_their_former_names_are_read() -> None:
+    fields = Recipe.load("colorize_tiny").fields()
+    fields["generator"]["kind"] = "colour_unet"
+    fields["data"]["colour_jitter"] = fields["data"].pop("color_jitter")
+    fields["losses"].append({"kind": "colourfulness", "weight": 0.03})
+    recipe = Recipe.parse(fields)
+    assert recipe.generator.kind == "color_unet" and recipe.losses[-1].kind == "colorfulness"
+
+    fields = Recipe.load("aae").fields()
+    fields["adversarial"]["judges"] = fields["adversarial"].pop("discriminates")
+    assert Recipe.parse(fields) == Recipe.load("aae")
+    fields = Recipe.load("translate_tiny").fields()
+    fields["adversarial"]["augment"] = ["colour", "cutout"]
+    augmented = Recipe.parse(fields).adversarial
+    assert augmented is not None and augmented.augment == ("color", "cutout")
+
+
+def test_an_override_by_a_former_name_beats_the_recipe() -> None:
+    assert Recipe.load("denoise_tiny", ["data.colour_jitter=0.25"]).data.color_jitter == 0.25
+
+
+def test_what_a_recipe_says_of_a_kind_by_its_short_name_is_read() -> None:
+    fields = Recipe.load("ring").fields()
+    fields["adversarial"] |= {"kind": "wgan", "per_kind": {"wgan": {"lr": 0.125}}}
+    read = Recipe.parse(fields).adversarial
+    assert read is not None and (read.kind, read.lr) == ("wasserstein", 0.125)

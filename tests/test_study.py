@@ -44,14 +44,24 @@ def test_a_study_is_added_once_and_then_replaced_between_its_marks() -> None:
 
 
 def test_the_first_row_heads_the_table() -> None:
-    assert markdown_table([("run", "psnr"), ("a", "1")]) == "| run | psnr |\n| --- | --- |\n| a | 1 |"
+    assert (
+        markdown_table([("run", "psnr"), ("a", "1")]) == "| run | psnr |\n| --- | --- |\n| a | 1 |"
+    )
 
 
 def test_runs_are_trained_once_measured_and_shown(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "OBJECTIVES", {kind: OBJECTIVES[kind] for kind in ("lsgan", "began")})
-    small = ["data.crop_px=32", "data.resize_px=[32, 40]", "generator.width=4", "generator.levels=3", "data.workers=0"]
+    monkeypatch.setattr(
+        study, "OBJECTIVES", {kind: OBJECTIVES[kind] for kind in ("least_squares", "began")}
+    )
+    small = [
+        "data.crop_px=32",
+        "data.resize_px=[32, 40]",
+        "generator.width=4",
+        "generator.levels=3",
+        "data.workers=0",
+    ]
     short = [
         "discriminator.width=4",
         "losses=[{kind: l1}]",
@@ -59,18 +69,34 @@ def test_runs_are_trained_once_measured_and_shown(
         "train.steps=2",
         "train.batch_size=2",
     ]
-    command = ["study", "edges2clothes", *small, *short, f"data.path={photo_folder}", "train.log_every=1"]
+    command = [
+        "study",
+        "edges2clothes",
+        *small,
+        *short,
+        f"data.path={photo_folder}",
+        "train.log_every=1",
+    ]
     command += ["--data", str(photo_folder), "--page", str(tmp_path / "page.md"), "--limit", "2"]
     command += ["--picture", str(tmp_path / "all.jpg"), "--runs", str(tmp_path / "runs")]
     monkeypatch.setattr(sys, "argv", command)
     study.main()
     page = (tmp_path / "page.md").read_text()
-    assert "| lsgan | 2 |" in page and "| began | 2 |" in page and "| the condition itself | – |" in page
+    assert (
+        "| least_squares | 2 |" in page
+        and "| began | 2 |" in page
+        and "| the condition itself | – |" in page
+    )
     assert "data.path=photos" in page and str(tmp_path) not in page
-    assert "--data photos --page page.md --picture all.jpg --limit 2`: " in page and "; 2 photos." in page
+    assert (
+        "--data photos --page page.md --picture all.jpg --limit 2`: " in page
+        and "; 2 photos." in page
+    )
     assert "ST-LPIPS" in page and "![](all.jpg)" in page
     with Image.open(tmp_path / "all.jpg") as picture:
         assert picture.height > 4 * 32, "input, two kinds, truth"
-    changed = (tmp_path / "runs" / "edges2clothes_lsgan" / "log.jsonl").stat().st_mtime_ns
+    changed = (tmp_path / "runs" / "edges2clothes_least_squares" / "log.jsonl").stat().st_mtime_ns
     study.main()
-    assert (tmp_path / "runs" / "edges2clothes_lsgan" / "log.jsonl").stat().st_mtime_ns == changed
+    assert (
+        tmp_path / "runs" / "edges2clothes_least_squares" / "log.jsonl"
+    ).stat().st_mtime_ns == changed

@@ -20,7 +20,7 @@ from img2img.data.sample import Batch, Sample, as_tensor, sample_rng
 from img2img.errors import UserError
 from img2img.modelfile import Card, load_generator, save_model
 from img2img.models.restorer import RestorerConfig
-from img2img.pixels.colour import AB_SCALE, downscale, luminance, to_lab, upscale
+from img2img.pixels.color import AB_SCALE, downscale, luminance, to_lab, upscale
 from img2img.pixels.images import quantise, to_float
 from img2img.recipe import Recipe
 from img2img.tasks import Task, build_task, task_class, task_kinds
@@ -47,7 +47,7 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 DRAWING = {"denoise", "inpaint", "points", "generate"}  # chance has a part in their pairs
 FROM_NOISE: list[dict[str, Any]] = [
-    {"kind": "points", "modes": 1, "centre": [1.5, 1]},
+    {"kind": "points", "modes": 1, "center": [1.5, 1]},
     {"kind": "points", "labels": 8},
     {"kind": "points", "latent": 5, "categorical": 3, "continuous": 2},
     {"kind": "generate", "size_px": 16},
@@ -61,12 +61,18 @@ def name_of(fields: dict[str, Any]) -> str:
 
 
 def each(tasks: list[Task]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("task", tasks, ids=lambda t: name_of(t.model_dump(exclude_unset=True)))
+    return pytest.mark.parametrize(
+        "task", tasks, ids=lambda t: name_of(t.model_dump(exclude_unset=True))
+    )
 
 
 EVERY = [build_task({"kind": kind}) for kind in task_kinds()]
-ALL = each([task for task in EVERY if not task.from_noise] + [build_task(fields) for fields in VARIANTS])
-OF_NOISE = each([task for task in EVERY if task.from_noise] + [build_task(fields) for fields in FROM_NOISE])
+ALL = each(
+    [task for task in EVERY if not task.from_noise] + [build_task(fields) for fields in VARIANTS]
+)
+OF_NOISE = each(
+    [task for task in EVERY if task.from_noise] + [build_task(fields) for fields in FROM_NOISE]
+)
 
 
 def sample(photo: np.ndarray, task: Task) -> Sample:
@@ -112,14 +118,20 @@ def test_a_pair_has_the_stated_shapes_and_ranges(task: Task, photos: list[np.nda
     assert batch.condition.shape == (1, task.condition_channels, height, width)
     assert batch.target.shape == (1, 3, height * task.scale, width * task.scale)
     assert height * task.scale == 96
-    assert all(value.dtype == torch.float32 for name, value in tensors(batch).items() if value.dim() == 4)
+    assert all(
+        value.dtype == torch.float32 for name, value in tensors(batch).items() if value.dim() == 4
+    )
     assert 0 <= batch.target.min() < batch.target.max() <= 1
-    assert -1.5 < batch.condition.min() <= batch.condition.max() < 2.5, "noise may reach beyond [0,1]"
+    assert -1.5 < batch.condition.min() <= batch.condition.max() < 2.5, (
+        "noise may reach beyond [0,1]"
+    )
     assert (batch.mask is not None) == task.needs_mask
-    if batch.mask is not None and batch.local_centre is not None:
+    if batch.mask is not None and batch.local_center is not None:
         assert batch.mask.unique().tolist() == [0, 1]
-        row, column = batch.local_centre[0].tolist()
-        assert batch.mask[0, 0, row, column] == 1, "the local crop is centred on a pixel of the hole"
+        row, column = batch.local_center[0].tolist()
+        assert batch.mask[0, 0, row, column] == 1, (
+            "the local crop is centered on a pixel of the hole"
+        )
 
 
 @ALL
@@ -150,8 +162,12 @@ BASELINE = {
     "denoise": lambda task, condition: condition,
     "super-resolve": lambda task, condition: upscale(condition, task.factor),
     "inpaint": lambda task, condition: condition[:, :3],
-    "translate": lambda task, condition: torch.full_like(condition[:, :1], 0.5).expand(-1, 3, -1, -1),
-    "reconstruct": lambda task, condition: torch.full_like(condition[:, :1], 0.5).expand(-1, 3, -1, -1),
+    "translate": lambda task, condition: torch.full_like(condition[:, :1], 0.5).expand(
+        -1, 3, -1, -1
+    ),
+    "reconstruct": lambda task, condition: torch.full_like(condition[:, :1], 0.5).expand(
+        -1, 3, -1, -1
+    ),
 }
 
 
@@ -174,7 +190,9 @@ def test_the_truth_decodes_to_the_photo(task: Task, photos: list[np.ndarray]) ->
 
 
 @ALL
-def test_a_prediction_of_zeros_is_the_trivial_baseline(task: Task, photos: list[np.ndarray]) -> None:
+def test_a_prediction_of_zeros_is_the_trivial_baseline(
+    task: Task, photos: list[np.ndarray]
+) -> None:
     batch = pair(task, photos[0])
     made = task.decode(batch.condition, zeros(task, batch), batch.mask)
     assert made.shape == batch.target.shape
@@ -195,7 +213,9 @@ def test_decode_carries_gradients_even_at_black_white_and_beyond(task: Task) -> 
         task.decode(condition, prediction, mask).square().mean().backward()
         assert prediction.grad is not None
         assert prediction.grad.isfinite().all()
-        assert prediction.grad.any() or task.kind == "colorize", "colours far outside the gamut are clipped"
+        assert prediction.grad.any() or task.kind == "colorize", (
+            "colors far outside the gamut are clipped"
+        )
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
@@ -214,7 +234,9 @@ def test_chroma_may_be_predicted_at_a_part_of_the_size(stride: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @ALL
-def test_the_result_has_the_photos_size_times_scale_and_range(task: Task, size: tuple[int, int]) -> None:
+def test_the_result_has_the_photos_size_times_scale_and_range(
+    task: Task, size: tuple[int, int]
+) -> None:
     photo = torch.rand(1, 3, *size)
     condition, mask = condition_of(task, photo)
     rgb = task.decode(condition, any_prediction(task, condition), mask)
@@ -266,17 +288,25 @@ def eight_bits(rgb: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("amplitude", [0.05, 0.5, 5.0])
 @pytest.mark.parametrize("size", SIZES)
-def test_colorize_keeps_luminance_whatever_the_network_says(size: tuple[int, int], amplitude: float) -> None:
+def test_colorize_keeps_luminance_whatever_the_network_says(
+    size: tuple[int, int], amplitude: float
+) -> None:
     task = build_task("colorize")
     noise = torch.rand(1, 3, *size)
-    for photo in (noise, noise[:, :1].expand(-1, 3, -1, -1), noise * 0.06, 1 - noise * 0.06, noise.round()):
+    for photo in (
+        noise,
+        noise[:, :1].expand(-1, 3, -1, -1),
+        noise * 0.06,
+        1 - noise * 0.06,
+        noise.round(),
+    ):
         photo = eight_bits(photo)
         ab = any_prediction(task, photo, amplitude)
         done = eight_bits(task.finish(photo, task.decode(task.prepare(photo), ab)))
         assert (to_lab(done)[:, 0] - to_lab(photo)[:, 0]).abs().max() <= 0.5
 
 
-def test_colorize_does_put_colour_in() -> None:
+def test_colorize_does_put_color_in() -> None:
     task, photo = build_task("colorize"), torch.full((1, 3, 32, 32), 0.5)
     ab = torch.tensor([0.3, -0.2]).view(1, 2, 1, 1).expand(1, 2, 32, 32)
     lab = to_lab(task.finish(photo, task.decode(task.prepare(photo), ab)))
@@ -323,11 +353,17 @@ def test_super_resolution_keeps_what_the_network_adds_beyond_its_input() -> None
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("fill", ["telea", "navier_stokes", "mirrored", "mean"])
-def test_inpainting_returns_known_pixels_bit_for_bit(fill: str, size: tuple[int, int], dtype: Any) -> None:
+def test_inpainting_returns_known_pixels_bit_for_bit(
+    fill: str, size: tuple[int, int], dtype: Any
+) -> None:
     task, mask = build_task({"kind": "inpaint", "fill": fill}), random_mask(size)
-    photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True)
+    photo = np.random.default_rng(0).integers(
+        0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True
+    )
     x = as_tensor(to_float(photo))
-    done = forward(task, lambda c: any_prediction(task, c), 8, x, mask, working_size=(size[0] - 3, size[1] - 2))
+    done = forward(
+        task, lambda c: any_prediction(task, c), 8, x, mask, working_size=(size[0] - 3, size[1] - 2)
+    )
     result = quantise(done[0].permute(1, 2, 0).numpy(), dtype)
     known = mask[0, 0].numpy() == 0
     assert np.array_equal(result[known], photo[known])
@@ -351,7 +387,8 @@ def test_denoise_takes_values_beyond_the_range() -> None:
 def test_translation_reads_pairs_in_the_asked_direction(photos: list[np.ndarray]) -> None:
     both = Sample(0, photo=photos[0], other=photos[1])
     there, back = (
-        build_task({"kind": "translate", "direction": d}).make_pair(both, sample_rng(0, 0, 0)) for d in ("AtoB", "BtoA")
+        build_task({"kind": "translate", "direction": d}).make_pair(both, sample_rng(0, 0, 0))
+        for d in ("AtoB", "BtoA")
     )
     assert torch.equal(there.condition, as_tensor(photos[1]))
     assert torch.equal(there.target, as_tensor(photos[0]))
@@ -360,7 +397,9 @@ def test_translation_reads_pairs_in_the_asked_direction(photos: list[np.ndarray]
 
 
 @pytest.mark.parametrize("source", ["edges", "grey", "blur", "downscale"])
-def test_a_condition_from_a_photo_is_the_one_trained_on(source: str, photos: list[np.ndarray]) -> None:
+def test_a_condition_from_a_photo_is_the_one_trained_on(
+    source: str, photos: list[np.ndarray]
+) -> None:
     task = build_task({"kind": "translate", "source": source})
     made = task.from_photo(as_tensor(photos[0]))
     assert made.shape == (1, 3, 96, 96)
@@ -383,7 +422,9 @@ def test_edges_are_black_lines_on_white() -> None:
 def drawn(task: Task, photos: list[np.ndarray], seed: int = 0, number: int = 0) -> Batch:
     """A pair of a noise task, whose photo, if it reads any, was cut to the size it makes."""
     photo = None if task.reads == "none" else photos[number][: task.scale, : task.scale]
-    return task.make_pair(Sample(number, photo=photo, label=1 if task.classes else None), sample_rng(seed, 0, number))
+    return task.make_pair(
+        Sample(number, photo=photo, label=1 if task.classes else None), sample_rng(seed, 0, number)
+    )
 
 
 @OF_NOISE
@@ -398,7 +439,9 @@ def test_a_pair_of_noise_has_the_stated_shapes(task: Task, photos: list[np.ndarr
 
 
 @OF_NOISE
-def test_a_pair_of_noise_is_a_pure_function_of_sample_and_seed(task: Task, photos: list[np.ndarray]) -> None:
+def test_a_pair_of_noise_is_a_pure_function_of_sample_and_seed(
+    task: Task, photos: list[np.ndarray]
+) -> None:
     first = drawn(task, photos, seed=1)
     torch.rand(7), np.random.default_rng(5).random()
     assert same(first, drawn(task, photos, seed=1))
@@ -407,11 +450,15 @@ def test_a_pair_of_noise_is_a_pure_function_of_sample_and_seed(task: Task, photo
 
 
 @OF_NOISE
-def test_the_condition_is_noise_then_the_label_one_hot_then_the_codes(task: Task, photos: list[np.ndarray]) -> None:
+def test_the_condition_is_noise_then_the_label_one_hot_then_the_codes(
+    task: Task, photos: list[np.ndarray]
+) -> None:
     batch, latent = drawn(task, photos), task.model_dump()["latent"]
     flat, (categorical, continuous) = batch.condition.flatten(), task.code_sizes
     if batch.label is not None:
-        assert torch.equal(flat[latent : latent + task.classes], torch.eye(task.classes)[batch.label[0]])
+        assert torch.equal(
+            flat[latent : latent + task.classes], torch.eye(task.classes)[batch.label[0]]
+        )
         assert task.reads == "none" or batch.label.tolist() == [1]
     assert len(flat) == latent + task.classes + categorical + continuous
     if batch.code is not None:
@@ -421,7 +468,9 @@ def test_the_condition_is_noise_then_the_label_one_hot_then_the_codes(task: Task
 
 
 @OF_NOISE
-def test_noise_is_standard_normal_and_codes_are_uniform(task: Task, photos: list[np.ndarray]) -> None:
+def test_noise_is_standard_normal_and_codes_are_uniform(
+    task: Task, photos: list[np.ndarray]
+) -> None:
     batches = [task.make_pair(Sample(0, photos[0][: task.scale, : task.scale], label=0), sample_rng(0, 0, n))
                for n in range(400)]  # fmt: skip
     latent, (categorical, continuous) = task.model_dump()["latent"], task.code_sizes
@@ -430,20 +479,34 @@ def test_noise_is_standard_normal_and_codes_are_uniform(task: Task, photos: list
     assert noise.var().item() == pytest.approx(1, abs=6 * (2 / noise.numel()) ** 0.5)
     if categorical:
         codes = torch.cat([b.code for b in batches if b.code is not None])
-        assert codes[:, :categorical].mean(0).tolist() == pytest.approx([1 / categorical] * categorical, abs=0.1)
+        assert codes[:, :categorical].mean(0).tolist() == pytest.approx(
+            [1 / categorical] * categorical, abs=0.1
+        )
         assert codes[:, categorical:].mean(0).tolist() == pytest.approx([0] * continuous, abs=0.12)
-        assert codes[:, categorical:].var(0).tolist() == pytest.approx([1 / 3] * continuous, abs=0.06)
+        assert codes[:, categorical:].var(0).tolist() == pytest.approx(
+            [1 / 3] * continuous, abs=0.06
+        )
 
 
 @OF_NOISE
-def test_what_is_made_of_noise_decodes_to_its_size_with_gradients(task: Task, photos: list[np.ndarray]) -> None:
+def test_what_is_made_of_noise_decodes_to_its_size_with_gradients(
+    task: Task, photos: list[np.ndarray]
+) -> None:
     condition = drawn(task, photos).condition.expand(3, -1, -1, -1)
     for amplitude in (0.0, 0.1, 3.0):
-        prediction = torch.randn(3, task.prediction_channels, task.scale, task.scale).mul(amplitude).requires_grad_()
+        prediction = (
+            torch.randn(3, task.prediction_channels, task.scale, task.scale)
+            .mul(amplitude)
+            .requires_grad_()
+        )
         made = task.decode(condition, prediction)
         (made - 0.3).square().mean().backward()
         assert made.shape == (3, task.picture_channels, task.scale, task.scale)
-        assert prediction.grad is not None and prediction.grad.isfinite().all() and prediction.grad.any()
+        assert (
+            prediction.grad is not None
+            and prediction.grad.isfinite().all()
+            and prediction.grad.any()
+        )
         assert task.reads == "none" or (made.min() >= 0 and made.max() <= 1)
 
 
@@ -451,7 +514,10 @@ def test_what_is_made_of_noise_decodes_to_its_size_with_gradients(task: Task, ph
 def test_a_network_makes_what_a_noise_task_decodes(task: Task, photos: list[np.ndarray]) -> None:
     condition = torch.cat([drawn(task, photos, number=n).condition for n in range(2)])
     made = predict_rgb(
-        task, lambda c: c.mean() * torch.ones(2, task.prediction_channels, *2 * [task.scale]), 1, condition
+        task,
+        lambda c: c.mean() * torch.ones(2, task.prediction_channels, *2 * [task.scale]),
+        1,
+        condition,
     )
     assert made.shape == (2, task.picture_channels, task.scale, task.scale)
 
@@ -466,21 +532,29 @@ def test_a_noise_task_does_not_take_photos(task: Task) -> None:
 def test_zeros_decode_to_mid_grey_and_a_grey_picture_has_equal_channels() -> None:
     task = build_task({"kind": "generate", "channels": 1, "size_px": 16})
     condition = torch.zeros(1, task.condition_channels, 1, 1)
-    assert torch.equal(task.decode(condition, torch.zeros(1, 1, 16, 16)), torch.full((1, 3, 16, 16), 0.5))
+    assert torch.equal(
+        task.decode(condition, torch.zeros(1, 1, 16, 16)), torch.full((1, 3, 16, 16), 0.5)
+    )
     made = task.decode(condition, torch.randn(1, 1, 16, 16))
     assert torch.equal(made[:, 0], made[:, 2])
 
 
-def test_grey_targets_of_colour_photos_are_grey(photos: list[np.ndarray]) -> None:
+def test_grey_targets_of_color_photos_are_grey(photos: list[np.ndarray]) -> None:
     target = drawn(build_task({"kind": "generate", "channels": 1, "size_px": 16}), photos).target
     assert target.shape == (1, 3, 16, 16)
     assert torch.equal(target[:, 0], target[:, 1]) and torch.equal(target[:, 0], target[:, 2])
 
 
 def test_real_points_lie_round_their_modes_in_equal_shares() -> None:
-    task: Any = build_task({"kind": "points", "modes": 4, "radius": 3, "sigma": 0.1, "centre": [1, -1]})
+    task: Any = build_task(
+        {"kind": "points", "modes": 4, "radius": 3, "sigma": 0.1, "center": [1, -1]}
+    )
     assert np.allclose(task.means, [[4, -1], [1, 2], [-2, -1], [1, -4]])
-    points = torch.cat([task.make_pair(Sample(n), sample_rng(0, 0, n)).target for n in range(2000)]).flatten(1).numpy()
+    points = (
+        torch.cat([task.make_pair(Sample(n), sample_rng(0, 0, n)).target for n in range(2000)])
+        .flatten(1)
+        .numpy()
+    )
     away = points[:, None] - task.means[None]
     mode = np.linalg.norm(away, axis=2).argmin(1)
     assert np.bincount(mode) / 2000 == pytest.approx(0.25, abs=0.04)
@@ -491,7 +565,10 @@ def test_a_points_label_is_its_gaussian() -> None:
     task: Any = build_task({"kind": "points", "labels": 8})
     for n in range(20):
         batch = task.make_pair(Sample(n), sample_rng(0, 0, n))
-        assert np.linalg.norm(batch.target.flatten().numpy() - task.means[int(batch.label)]) < 6 * task.sigma
+        assert (
+            np.linalg.norm(batch.target.flatten().numpy() - task.means[int(batch.label)])
+            < 6 * task.sigma
+        )
 
 
 def test_a_mode_counts_with_its_share_within_four_sigma() -> None:
@@ -507,10 +584,21 @@ def test_a_mode_counts_with_its_share_within_four_sigma() -> None:
     }
 
 
-def test_distance_and_diversity_tell_real_pictures_from_collapsed_ones(photos: list[np.ndarray]) -> None:
+def test_distance_and_diversity_tell_real_pictures_from_collapsed_ones(
+    photos: list[np.ndarray],
+) -> None:
     task = build_task({"kind": "generate", "size_px": 32})
-    real = torch.cat([as_tensor(photo[y : y + 32, x : x + 32]) for photo in photos for y in (0, 48) for x in (0, 48)])
-    same_set, collapsed = (task.metrics(made, real) for made in (real.flip(0), real[:1].expand_as(real)))
+    real = torch.cat(
+        [
+            as_tensor(photo[y : y + 32, x : x + 32])
+            for photo in photos
+            for y in (0, 48)
+            for x in (0, 48)
+        ]
+    )
+    same_set, collapsed = (
+        task.metrics(made, real) for made in (real.flip(0), real[:1].expand_as(real))
+    )
     assert same_set["sliced_wasserstein"] == pytest.approx(0, abs=1e-6)
     assert same_set["diversity"] == pytest.approx(1)
     assert collapsed["sliced_wasserstein"] > 0.05
@@ -520,7 +608,9 @@ def test_distance_and_diversity_tell_real_pictures_from_collapsed_ones(photos: l
 def test_sliced_wasserstein_of_a_shift_is_worked_out_by_hand() -> None:
     made = torch.randn(64, 12)
     axes = torch.randn(12, 128, generator=torch.Generator().manual_seed(0))
-    expected = (axes.sum(0) / axes.norm(dim=0)).abs().mean() * 0.3  # every projection moves by 0.3 · Σ of its axis
+    expected = (
+        axes.sum(0) / axes.norm(dim=0)
+    ).abs().mean() * 0.3  # every projection moves by 0.3 · Σ of its axis
     assert sliced_wasserstein(made + 0.3, made) == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -540,7 +630,10 @@ UNTOUCHED = SimpleNamespace(width=1200, height=900, has_mask=False, tints=2, noi
         ({"tints": 1, "tones": "halftone"}, []),
         ({"noise_sigma_255": 20.0}, ["denoise"]),
         ({"width": 300, "height": 200}, ["super-resolve"]),
-        ({"has_mask": True, "tints": 0, "noise_sigma_255": 20.0, "width": 300, "height": 200}, task_kinds()[:4]),
+        (
+            {"has_mask": True, "tints": 0, "noise_sigma_255": 20.0, "width": 300, "height": 200},
+            task_kinds()[:4],
+        ),
     ],
 )
 def test_each_task_says_when_it_applies(change: dict[str, Any], asks_for: list[str]) -> None:
@@ -552,15 +645,18 @@ def test_each_task_says_when_it_applies(change: dict[str, Any], asks_for: list[s
     ("change", "says"),
     [
         ({"own_color_share": 0.9}, None),
-        ({"own_color_share": 0.014, "own_hue": "red"}, "it has color of its own on 1.4 % of it (red)"),
+        (
+            {"own_color_share": 0.014, "own_hue": "red"},
+            "it has color of its own on 1.4 % of it (red)",
+        ),
         (
             {"own_color_share": 0.9, "own_hue": "yellow", "one_hue": True},
             "it is yellow throughout, but not as the tint",
         ),
         ({"tints": 0}, None),
-        ({"tints": 0, "tones": "halftone"}, "it has no colour, but is printed in dots"),
+        ({"tints": 0, "tones": "halftone"}, "it has no color, but is printed in dots"),
         ({"tints": 1, "tones": "few"}, "it has a single tint, but has few tones, as text"),
-        ({"tints": 0, "tones": "flat"}, "it has no colour, but shows nothing but one tone"),
+        ({"tints": 0, "tones": "flat"}, "it has no color, but shows nothing but one tone"),
     ],
 )
 def test_colorize_says_what_speaks_against_it(change: dict[str, Any], says: str | None) -> None:
@@ -571,7 +667,10 @@ def test_colorize_says_what_speaks_against_it(change: dict[str, Any], says: str 
 @ALL
 def test_metrics_tell_a_good_result_from_a_bad_one(task: Task, photos: list[np.ndarray]) -> None:
     target, mask = as_tensor(photos[0]), random_mask((96, 96)) if task.needs_mask else None
-    good, bad = (task.metrics((target + n * torch.randn_like(target)).clamp(0, 1), target, mask) for n in (0.01, 0.3))
+    good, bad = (
+        task.metrics((target + n * torch.randn_like(target)).clamp(0, 1), target, mask)
+        for n in (0.01, 0.3)
+    )
     assert good.keys() == bad.keys()
     assert all(np.isfinite(v) for v in (*good.values(), *bad.values()))
     assert all(good[name] > bad[name] + 10 for name in good if name.endswith("_db"))
@@ -583,11 +682,17 @@ def test_metrics_tell_a_good_result_from_a_bad_one(task: Task, photos: list[np.n
         ("denois", "unknown task 'denois', did you mean 'denoise'?"),
         ({"kind": "denoise", "sigma": 3}, "task.sigma: unknown key, did you mean 'sigma_255'?"),
         ({"kind": "denoise", "sigma_255": [50, 3]}, "task.sigma_255: [50.0, 3.0] is not a range"),
-        ({"kind": "inpaint", "hole_share": [0.1, 2]}, "task.hole_share.1: input should be less than"),
+        (
+            {"kind": "inpaint", "hole_share": [0.1, 2]},
+            "task.hole_share.1: input should be less than",
+        ),
         ({"kind": "super-resolve", "factor": 8}, "task.factor: input should be 2, 3 or 4, got 8"),
         (None, "task.kind is missing: name one of inpaint"),
         ({"sigma_255": [0, 1]}, "task.kind is missing"),
-        ({"kind": "points", "labels": 3}, "task: labels 3: a point's label is its Gaussian; write 0, or modes: 8"),
+        (
+            {"kind": "points", "labels": 3},
+            "task: labels 3: a point's label is its Gaussian; write 0, or modes: 8",
+        ),
         (["denoise"], "task.kind is missing"),
         ("no_such_module:Thing", "task.kind: cannot import 'no_such_module:Thing'"),
         ("math:pi", "task.kind: 'math:pi' is not a class derived from img2img.tasks.Task"),
@@ -624,7 +729,12 @@ PATH = f"{__name__}:Invert"
 
 def recipe_fields(kind: str) -> dict[str, Any]:
     generator = {"kind": "restorer", "widths": [8], "blocks": [1], "unshuffle": 2}
-    return {"name": "invert", "task": {"kind": kind, "haze": 0.1}, "generator": generator, "data": {"crop_px": 32}}
+    return {
+        "name": "invert",
+        "task": {"kind": kind, "haze": 0.1},
+        "generator": generator,
+        "data": {"crop_px": 32},
+    }
 
 
 @pytest.fixture
@@ -665,7 +775,9 @@ def test_a_sixth_task_works_from_an_import_path(photos: list[np.ndarray]) -> Non
     assert again == recipe, "the run's own recipe.yaml finds the task again"
 
 
-def test_a_sixth_task_works_from_an_entry_point(entry_point: str, photos: list[np.ndarray], tmp_path: Any) -> None:
+def test_a_sixth_task_works_from_an_entry_point(
+    entry_point: str, photos: list[np.ndarray], tmp_path: Any
+) -> None:
     assert entry_point in task_kinds()
     recipe = Recipe.parse(recipe_fields(entry_point))
     made = works_end_to_end(recipe, photos[0])
@@ -677,16 +789,25 @@ def test_a_sixth_task_works_from_an_entry_point(entry_point: str, photos: list[n
     )
     header, network = load_generator(tmp_path / "invert.safetensors")
     assert header.recipe.task == recipe.task
-    assert torch.equal(predict_rgb(header.recipe.task, network, 2, pair(recipe.task, photos[0]).condition), made)
+    assert torch.equal(
+        predict_rgb(header.recipe.task, network, 2, pair(recipe.task, photos[0]).condition), made
+    )
 
 
 @pytest.mark.usefixtures("entry_point")
-def test_an_entry_point_that_is_no_task_is_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_entry_point_that_is_no_task_is_left_out_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     for _ in range(2):
         assert "no-task" not in task_kinds()
         with pytest.raises(UserError, match="unknown task 'no-task'"):
             task_class("no-task", trusted=True)
-    assert caplog.text.count("task 'no-task' (math:pi) is left out: TypeError: not a class derived from") == 1
+    assert (
+        caplog.text.count(
+            "task 'no-task' (math:pi) is left out: TypeError: not a class derived from"
+        )
+        == 1
+    )
     assert caplog.text.count("task 'broken' (no_such_module:Task) is left out") == 1
 
 

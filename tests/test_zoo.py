@@ -17,7 +17,9 @@ def saved(path: Path, init: str | None) -> None:
     generator = {"kind": "restorer", "widths": [8], "blocks": [1], "unshuffle": 2}
     fields = {"name": path.stem, "task": "denoise", "generator": generator, "data": {"crop_px": 64}}
     recipe = Recipe.parse({**fields, "train": {"init": init}})
-    save_model(path, recipe.build_generator(), recipe, Card(metrics={"validation": {"psnr_db": 30.0}}))
+    save_model(
+        path, recipe.build_generator(), recipe, Card(metrics={"validation": {"psnr_db": 30.0}})
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,9 @@ def test_every_shipped_model_says_its_photos_terms(name: str) -> None:
     assert read_header(shipped_models()[name]).card.data_terms != "unknown"
 
 
-def test_a_folder_of_a_models_name_does_not_hide_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_a_models_name_does_not_hide_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "denoise/model.safetensors"
     run.parent.mkdir()

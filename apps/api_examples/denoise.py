@@ -10,6 +10,8 @@ from gradio_client import Client, handle_file
 
 url, photo, result = sys.argv[1:4]
 client = Client(url, verbose=False)
-made, facts = client.predict(handle_file(photo), 1.0, "", api_name="/denoise")  # photo, strength, model
+made, facts = client.predict(
+    handle_file(photo), 1.0, "", api_name="/denoise"
+)  # photo, strength, model
 shutil.copyfile(made, result)
 print(facts["reason"])

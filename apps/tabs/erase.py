@@ -1,4 +1,6 @@
-"""Erase: brush a mask on the photo or upload one, widen and soften it, extend the canvas, fill, undo."""
+"""Erase: brush a mask on the photo or upload one, widen and soften it, extend the canvas, fill,
+undo.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
         with left:
             note_if_missing(_KIND)
             panel.drop_zone(several=False)
-            shown = example_buttons("erase", examples.with_mask("Object", "object.jpg", "object_mask.png"))
+            shown = example_buttons(
+                "erase", examples.with_mask("Object", "object.jpg", "object_mask.png")
+            )
             editor = _editor()
             marks, others = _controls(service)
             panel.buttons("Erase")
@@ -64,12 +68,18 @@ def _editor() -> LayersEditor:
 
 
 def _controls(service: Service) -> tuple[list[Any], list[Any]]:
-    """What marks a place, beside the brush, and what holds for every fill; in the order `_wish` takes them."""
+    """What marks a place, beside the brush, and what holds for every fill; in the order `_wish`
+    takes them.
+    """
     with gr.Row():
         grow = gr.Slider(0, 64, 4, step=1, label="Widen (px)", elem_id="erase-grow", min_width=130)
-        feather = gr.Slider(0, 64, 0, step=1, label="Soften (px)", elem_id="erase-feather", min_width=130)
+        feather = gr.Slider(
+            0, 64, 0, step=1, label="Soften (px)", elem_id="erase-feather", min_width=130
+        )
     with gr.Accordion("Upload a mask", open=False):
-        upload = gr.File(label="Mask, white = erase, of the photo's size", height=110, elem_id="erase-mask")
+        upload = gr.File(
+            label="Mask, white = erase, of the photo's size", height=110, elem_id="erase-mask"
+        )
         invert = gr.Checkbox(label="Invert: erase everything but the mask", elem_id="erase-invert")
     with gr.Accordion("Extend the canvas", open=False), gr.Row():
         sides = [
@@ -104,30 +114,56 @@ Turns = tuple[_Turn, ...]  # the photo, then every fill of it; the last is on th
 
 
 class _Erase:
-    """What the tab's events do. What is marked belongs to the picture on the canvas and goes when that changes."""
+    """What the tab's events do. What is marked belongs to the picture on the canvas and goes when
+    that changes.
+    """
 
-    def __init__(self, panel: Panel, editor: LayersEditor, marks: list[Any], history: gr.State, undo: gr.Button):
+    def __init__(
+        self,
+        panel: Panel,
+        editor: LayersEditor,
+        marks: list[Any],
+        history: gr.State,
+        undo: gr.Button,
+    ):
         self.panel, self.service, self.history, self.undo = panel, panel.service, history, undo
         self.outputs = [*panel.outputs, editor, *marks, history, undo]
 
     def look(self, photo: str | None, turns: Turns, request: gr.Request) -> tuple[Any, ...]:
-        """A new photo: on the canvas, no history, nothing marked but by a mask that came before any photo."""
+        """A new photo: on the canvas, no history, nothing marked but by a mask that came before any
+        photo.
+        """
         self.panel.switch.end(request)
         shown, seen = self.panel.look(paths_of(photo))
         new = (_Turn(photo),) if photo and seen else ()
         waiting = not turns and photo  # a mask that was uploaded first is for this photo
         marks = [gr.skip() for _ in range(6)] if waiting else _marks(_Turn(""))
-        return (*shown, *self.panel.switch.idle(), self._canvas(new), *marks, new, gr.update(interactive=False))
+        return (
+            *shown,
+            *self.panel.switch.idle(),
+            self._canvas(new),
+            *marks,
+            new,
+            gr.update(interactive=False),
+        )
 
     def fill(
-        self, photo: str | None, turns: Turns, layers: Any, upload: Any, *values: Any, request: gr.Request
+        self,
+        photo: str | None,
+        turns: Turns,
+        layers: Any,
+        upload: Any,
+        *values: Any,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Fill what was marked on the last picture, and take the marks away: they are done."""
         rest = [gr.skip() for _ in self.outputs[len(self.panel.outputs) :]]
         try:
             if turns and not (photo and _same(photo, turns[0].picture)):
                 raise UserError("The photo has just changed: press Erase again.")
-            marked, wanted, mask = self._wish(turns, layers, upload, *values, user=f"{request.session_hash}")
+            marked, wanted, mask = self._wish(
+                turns, layers, upload, *values, user=f"{request.session_hash}"
+            )
         except UserError as error:
             skip = gr.skip()
             yield (skip, skip, bad(str(error)), skip, *self.panel.switch.idle(), *rest)
@@ -139,7 +175,15 @@ class _Erase:
                 continue
             after = (*turns[:-1], marked, _Turn(made))
             said = _said(shown[2], wanted.canvas, mask)
-            yield (*shown[:2], said, *shown[3:], self._canvas(after), *_marks(after[-1]), after, _undo(after))
+            yield (
+                *shown[:2],
+                said,
+                *shown[3:],
+                self._canvas(after),
+                *_marks(after[-1]),
+                after,
+                _undo(after),
+            )
 
     def _wish(
         self, turns: Turns, layers: Any, upload: Any, invert: bool, left: float, top: float, right: float,
@@ -157,10 +201,18 @@ class _Erase:
         canvas = Canvas(int(grow) if mask else 0, int(feather), extend)
         request = Request(() if path else (_KIND,), model=path, options=Options(), canvas=canvas)
         masks = paths_of(upload)
-        marked = _Turn(turns[-1].picture, _kept(layers, folder), str(masks[0]) if masks else None, bool(invert), extend)
+        marked = _Turn(
+            turns[-1].picture,
+            _kept(layers, folder),
+            str(masks[0]) if masks else None,
+            bool(invert),
+            extend,
+        )
         return marked, request, mask
 
-    def _mask(self, photo: Path, layers: Any, upload: Any, invert: bool, target: Path) -> Path | None:
+    def _mask(
+        self, photo: Path, layers: Any, upload: Any, invert: bool, target: Path
+    ) -> Path | None:
         masks = paths_of(upload)
         size = self.service.look(photo).size
         with plain_words(masks[0] if masks else photo):
@@ -169,7 +221,9 @@ class _Erase:
             return mask_file(layers, masks[0] if masks else None, size, target, invert=invert)
 
     def back(self, turns: Turns, request: gr.Request) -> tuple[Any, ...]:
-        """The picture before the last fill, with what was marked on it then; a fill that is shown can be kept."""
+        """The picture before the last fill, with what was marked on it then; a fill that is shown
+        can be kept.
+        """
         self.panel.switch.end(request)
         if len(turns) < 2:
             return tuple(gr.skip() for _ in self.outputs)
@@ -182,7 +236,9 @@ class _Erase:
         )  # fmt: skip
 
     def _canvas(self, turns: Turns, strokes: Sequence[str] = ()) -> dict[str, Any] | None:
-        return on_canvas(self.service, self.service.look(Path(turns[-1].picture)) if turns else None, strokes)
+        return on_canvas(
+            self.service, self.service.look(Path(turns[-1].picture)) if turns else None, strokes
+        )
 
 
 def _marks(turn: _Turn) -> list[Any]:
@@ -209,22 +265,36 @@ def _same(one: str, other: str) -> bool:
 
 def _said(status: str, canvas: Canvas, mask: Path | None) -> str:
     """What was done in this tab's own words."""
-    done = ["filled what was marked"] * (mask is not None) + ["extended the canvas"] * canvas.extends
+    done = ["filled what was marked"] * (mask is not None) + [
+        "extended the canvas"
+    ] * canvas.extends
     return re.sub(r"(?<=Done: )[^<;]*?, as asked", " and ".join(done), status)
 
 
 def _wire(erase: _Erase, controls: list[Any], examples: list[tuple[gr.Button, Example]]) -> None:
     panel, inputs = erase.panel, [erase.panel.photos, erase.history, *controls]
 
-    def work(photo: str | None, turns: Turns, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def work(
+        photo: str | None, turns: Turns, request: gr.Request, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
         yield from erase.fill(photo, turns, *values, request=request)
 
     running = [panel.switch.runs(panel.run.click, work, inputs, erase.outputs)]
     for button, example in examples:
-        loaded = button.click(_load(erase, example), None, [panel.photos, *erase.outputs], **LOOK, **QUIET)
+        loaded = button.click(
+            _load(erase, example), None, [panel.photos, *erase.outputs], **LOOK, **QUIET
+        )
         running.append(panel.switch.runs(loaded.then, work, inputs, erase.outputs))
     looks = [panel.photos.upload, panel.photos.clear, panel.photos.delete]
-    gr.on(looks, erase.look, [panel.photos, erase.history], erase.outputs, cancels=running, **LOOK, **QUIET)
+    gr.on(
+        looks,
+        erase.look,
+        [panel.photos, erase.history],
+        erase.outputs,
+        cancels=running,
+        **LOOK,
+        **QUIET,
+    )
     erase.undo.click(erase.back, [erase.history], erase.outputs, cancels=running, **LOOK, **QUIET)
     panel.switch.wire_stops(running)
 
@@ -233,7 +303,20 @@ def _load(erase: _Erase, example: Example) -> Callable[..., tuple[Any, ...]]:
     """The example's photo with its own mask, which goes with it."""
 
     def load(request: gr.Request) -> tuple[Any, ...]:
-        *shown, _, invert, left, top, right, bottom, turns, undo = erase.look(str(example.path), (_Turn(""),), request)
-        return (str(example.path), *shown, str(example.mask), invert, left, top, right, bottom, turns, undo)
+        *shown, _, invert, left, top, right, bottom, turns, undo = erase.look(
+            str(example.path), (_Turn(""),), request
+        )
+        return (
+            str(example.path),
+            *shown,
+            str(example.mask),
+            invert,
+            left,
+            top,
+            right,
+            bottom,
+            turns,
+            undo,
+        )
 
     return load

@@ -1,4 +1,6 @@
-"""Generate: pictures from noise and a label, a walk from one seed to another, each of them to look at by itself."""
+"""Generate: pictures from noise and a label, a walk from one seed to another, each of them to look
+at by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from img2img.inference.generate import Wish
+from img2img.inference.generate import GenerateRequest
 from img2img.modelfile import Header
 
 from ..jobs import Ended
@@ -38,7 +40,9 @@ class _Tab:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.switch = Switch(service, "generate")
-        lead("Makes up pictures that never were, from noise: the same seed always gives the same picture.")
+        lead(
+            "Makes up pictures that never were, from noise: the same seed always gives the same picture."
+        )
         with columns() as (left, right):
             with left:
                 self._choices()
@@ -69,23 +73,49 @@ class _Tab:
                 with gr.Row():
                     self.seed = _number("Seed", 0, "generate-seed")
                     self.count = gr.Slider(
-                        1, MOST_SAMPLES, 64, step=1, label="How many", elem_id="generate-count", min_width=150
+                        1,
+                        MOST_SAMPLES,
+                        64,
+                        step=1,
+                        label="How many",
+                        elem_id="generate-count",
+                        min_width=150,
                     )
                 with gr.Row():
-                    self.run = gr.Button("Generate", variant="primary", elem_id="generate-run", scale=3, min_width=110)
+                    self.run = gr.Button(
+                        "Generate",
+                        variant="primary",
+                        elem_id="generate-run",
+                        scale=3,
+                        min_width=110,
+                    )
                     self.more = gr.Button("Others", elem_id="generate-more", scale=1, min_width=80)
-                    stop = gr.Button("Stop", elem_id="generate-stop", scale=1, min_width=80, interactive=False)
+                    stop = gr.Button(
+                        "Stop", elem_id="generate-stop", scale=1, min_width=80, interactive=False
+                    )
             with gr.Tab("Walk", id="generate-walk"):
                 with gr.Row():
                     self.start = _number("From seed", 0, "generate-from")
                     self.end = _number("To seed", 1, "generate-to")
                     self.steps = gr.Slider(
-                        2, MOST_SAMPLES, 16, step=1, label="Steps", elem_id="generate-steps", min_width=150
+                        2,
+                        MOST_SAMPLES,
+                        16,
+                        step=1,
+                        label="Steps",
+                        elem_id="generate-steps",
+                        min_width=150,
                     )
                 with gr.Row():
-                    self.walk = gr.Button("Walk", variant="primary", elem_id="generate-walk-run", scale=3)
+                    self.walk = gr.Button(
+                        "Walk", variant="primary", elem_id="generate-walk-run", scale=3
+                    )
                     stop_walk = gr.Button(
-                        "Stop", elem_id="generate-walk-stop", scale=1, min_width=90, interactive=False
+                        "Stop",
+                        elem_id="generate-walk-stop",
+                        scale=1,
+                        min_width=90,
+                        interactive=False,
                     )
         self.switch.starts += [self.run, self.more, self.walk]
         self.switch.stops += [stop, stop_walk]
@@ -102,7 +132,14 @@ class _Tab:
             buttons=["fullscreen"],
         )
         self.one = gr.Slider(
-            0, 1, 0, step=1, label="One by one", info="0 shows all", interactive=False, elem_id="generate-one"
+            0,
+            1,
+            0,
+            step=1,
+            label="One by one",
+            info="0 shows all",
+            interactive=False,
+            elem_id="generate-one",
         )
         there = self.service.models.of_task(GENERATE)
         self.status = self.switch.status = status(_EMPTY if there else _NONE, "generate-status")
@@ -116,31 +153,57 @@ class _Tab:
         samples, walk = [self.seed, self.count], [self.start, self.end, self.steps]
         running = [
             self._runs(self.run.click, self._sample, samples),
-            self._runs(self.more.click(_next, samples, [self.seed], **QUIET, queue=False).then, self._sample, samples),
+            self._runs(
+                self.more.click(_next, samples, [self.seed], **QUIET, queue=False).then,
+                self._sample,
+                samples,
+            ),
             self._runs(self.walk.click, self._walk, walk),
         ]
         for button, (_, values) in zip(self.examples, _EXAMPLES, strict=True):
             controls, call = (samples, self._sample) if len(values) == 2 else (walk, self._walk)
-            chosen = button.click(lambda values=values: list(values), None, controls, **QUIET, queue=False)
+            chosen = button.click(
+                lambda values=values: list(values), None, controls, **QUIET, queue=False
+            )
             running.append(self._runs(chosen.then, call, controls))
         self.switch.wire_stops(running)
         quick: dict[str, Any] = {**QUIET, "queue": False}
         self.model.change(self._relabel, [self.model], [self.label], **quick)
-        self.one.input(_one, [self.last, self.one], [self.picture, self.status], **quick, trigger_mode="always_last")
+        self.one.input(
+            _one,
+            [self.last, self.one],
+            [self.picture, self.status],
+            **quick,
+            trigger_mode="always_last",
+        )
 
     def _runs(self, event: Any, call: Any, controls: Sequence[Any]) -> Any:
-        return self.switch.runs(event, call, [self.model, self.label, *controls], [*self.shown, *self.switch.outputs])
+        return self.switch.runs(
+            event, call, [self.model, self.label, *controls], [*self.shown, *self.switch.outputs]
+        )
 
     def _sample(
         self, model: str | None, label: str | None, seed: float, count: float, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        yield from self._made(model, lambda: Wish(int(count or 0), int(seed or 0), label or None), request)
+        yield from self._made(
+            model, lambda: GenerateRequest(int(count or 0), int(seed or 0), label or None), request
+        )
 
     def _walk(
-        self, model: str | None, label: str | None, start: float, end: float, steps: float, request: gr.Request
+        self,
+        model: str | None,
+        label: str | None,
+        start: float,
+        end: float,
+        steps: float,
+        request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         ends = (int(start or 0), int(end or 0))
-        yield from self._made(model, lambda: Wish(int(steps or 0), label=label or None, interpolate=ends), request)
+        yield from self._made(
+            model,
+            lambda: GenerateRequest(int(steps or 0), label=label or None, interpolate=ends),
+            request,
+        )
 
     def _made(self, model: str | None, wish: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         user, skip = f"{request.session_hash}", gr.skip()
@@ -160,7 +223,9 @@ class _Tab:
                 yield (skip, skip, step.said, skip, skip, *self.switch.idle())
 
     def _relabel(self, model: str | None, request: gr.Request) -> Any:
-        return gr.update(**_labels(header_of(self.service, model or SHIPPED, f"{request.session_hash}")))
+        return gr.update(
+            **_labels(header_of(self.service, model or SHIPPED, f"{request.session_hash}"))
+        )
 
 
 def _number(label: str, value: int, elem_id: str) -> gr.Number:
@@ -176,7 +241,11 @@ def _labels(header: Header | None) -> dict[str, Any]:
     """What a model may be asked for."""
     names = class_names(header)
     if not names:
-        return {"choices": [("Any: the model knows no classes", "")], "value": "", "interactive": False}
+        return {
+            "choices": [("Any: the model knows no classes", "")],
+            "value": "",
+            "interactive": False,
+        }
     numbered = [(name, str(number)) for number, name in enumerate(names)]
     return {"choices": [("Every class in turn", ""), *numbered], "value": "", "interactive": True}
 
@@ -205,7 +274,11 @@ def _one(made: Made | None, number: float) -> tuple[Any, Any]:
 
 def _said(made: Made, number: int) -> str:
     total = len(made.names)
-    what = f"Picture {number} of {total}: {made.names[number - 1]}." if 0 < number <= total else _all(made)
+    what = (
+        f"Picture {number} of {total}: {made.names[number - 1]}."
+        if 0 < number <= total
+        else _all(made)
+    )
     return (
         f'<p class="good">Done: {total} made from noise by {escaped(made.model)}, {made.seconds:.1f} s.</p>'
         f'<p class="quiet">{escaped(what)}</p>'

@@ -33,10 +33,15 @@ def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
             min_width=280,
             elem_id="models-upload",
         )
-        said = status('<p class="quiet">Files are checked before use, and deleted after an hour.</p>', "models-status")
+        said = status(
+            '<p class="quiet">Files are checked before use, and deleted after an hour.</p>',
+            "models-status",
+        )
     smallest = min(shipped_models().values(), key=lambda path: path.stat().st_size, default=None)
     examples = plain_examples("models", [f"A copy of {smallest.stem}"] if smallest else [])
-    cards = gr.HTML(_cards(service, dropdowns, None), container=False, padding=False, elem_id="models-cards")
+    cards = gr.HTML(
+        _cards(service, dropdowns, None), container=False, padding=False, elem_id="models-cards"
+    )
     outputs = [said, cards, *dropdowns.values()]
 
     def load(path: str | None, request: gr.Request) -> tuple[Any, ...]:
@@ -48,8 +53,12 @@ def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
 
     upload.upload(load, [upload], outputs, **LOOK, **PRIVATE)
     for button in examples:
-        brought = str(service.workspace.keep(smallest)) if smallest else None  # as if somebody had uploaded it
-        shown = button.click(lambda path=brought: path, None, [upload], **LOOK, **PRIVATE, show_progress="hidden")
+        brought = (
+            str(service.workspace.keep(smallest)) if smallest else None
+        )  # as if somebody had uploaded it
+        shown = button.click(
+            lambda path=brought: path, None, [upload], **LOOK, **PRIVATE, show_progress="hidden"
+        )
         shown.then(load, [upload], outputs, **LOOK, **PRIVATE)
 
 
@@ -61,7 +70,11 @@ def refreshed(service: Service, dropdowns: dict[str, gr.Dropdown], user: str) ->
 def _refreshed(service: Service, kind: str, user: str) -> Any:
     """The first that comes into an empty list is chosen."""
     choices = model_choices(service, kind, user, shipped=kind != GENERATE)
-    return gr.update(choices=choices, value=choices[0][1]) if len(choices) == 1 else gr.update(choices=choices)
+    return (
+        gr.update(choices=choices, value=choices[0][1])
+        if len(choices) == 1
+        else gr.update(choices=choices)
+    )
 
 
 def _loaded(service: Service, dropdowns: Collection[str], path: Path, user: str) -> str:
@@ -100,7 +113,8 @@ def _card(name: str, path: Path) -> str:
         return ""
     task, card = header.recipe.task, header.card
     facts = {
-        "Does": _does(kind_of(path) or task.kind) + _times(task.scale if not task.from_noise else 1),
+        "Does": _does(kind_of(path) or task.kind)
+        + _times(task.scale if not task.from_noise else 1),
         "Measured": main_metric(card.metrics),
         "Trained on": f"{card.photos} photos, {card.images} looks, {card.minutes:g} minutes",
         "Terms of the data": card.data_terms,
@@ -125,5 +139,7 @@ def _times(scale: int) -> str:
 
 
 def _whole(path: Path) -> str:
-    """The card as `img2img models NAME` prints it, without telling where on this machine the file lies."""
+    """The card as `img2img models NAME` prints it, without telling where on this machine the file
+    lies.
+    """
     return model_card(str(path)).replace(str(path), path.name).replace(f"{cards_dir()}/", "")

@@ -42,9 +42,17 @@ def _example_row(name: str, wanted: Sequence[tuple[str, str | None]]) -> list[gr
     if not wanted:
         return []
     with gr.Row(elem_classes="examples"):
-        gr.HTML('<span class="say">Try</span>', container=False, padding=False, elem_classes="say", min_width=0)
+        gr.HTML(
+            '<span class="say">Try</span>',
+            container=False,
+            padding=False,
+            elem_classes="say",
+            min_width=0,
+        )
         return [
-            gr.Button(label, icon=icon, size="sm", elem_id=f"{name}-example-{n}", min_width=0, scale=0)
+            gr.Button(
+                label, icon=icon, size="sm", elem_id=f"{name}-example-{n}", min_width=0, scale=0
+            )
             for n, (label, icon) in enumerate(wanted)
         ]
 

@@ -13,7 +13,7 @@ from img2img.inference.batch import Request
 from ..examples import Examples
 from ..models import is_installed, verb
 from ..panel import LOOK, QUIET, Panel, looked_at, paths_of
-from ..service import Look, RequestOf, Service, automatic_kinds
+from ..service import RequestOf, Service, UploadInfo, automatic_kinds
 from ..wording import in_plain_words
 from .parts import columns, example_buttons, lead
 
@@ -23,12 +23,17 @@ _NAME = "restore"
 def build(service: Service, examples: Examples) -> None:
     """Lay the tab out."""
     panel = Panel(service, _NAME)
-    lead("Drop in a photo. It says what it sees and proposes what to do; untick what you do not want.")
+    lead(
+        "Drop in a photo. It says what it sees and proposes what to do; untick what you do not want."
+    )
     with columns() as (left, right):
         with left:
             panel.drop_zone()
             shown = example_buttons(
-                _NAME, examples.of(("Old photo", "old_photo.jpg"), ("Noisy", "noisy.png"), ("Small", "small.jpg"))
+                _NAME,
+                examples.of(
+                    ("Old photo", "old_photo.jpg"), ("Noisy", "noisy.png"), ("Small", "small.jpg")
+                ),
             )
             kinds = [kind for kind in automatic_kinds() if is_installed(kind)]
             steps = gr.CheckboxGroup(
@@ -56,7 +61,9 @@ def build(service: Service, examples: Examples) -> None:
 
 
 def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
-    """Each photo's own plan without what was unticked; a step that no photo needs and is ticked is done to all."""
+    """Each photo's own plan without what was unticked; a step that no photo needs and is ticked is
+    done to all.
+    """
     paths = paths_of(photos)
     if not paths:
         raise UserError("Drop a photo first.")
@@ -64,7 +71,7 @@ def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
     if not chosen and any(look.proposed.steps for look in seen):
         raise UserError("Tick at least one step.")
 
-    def of(look: Look) -> Request | None:
+    def of(look: UploadInfo) -> Request | None:
         kinds = _steps(look, chosen, seen)
         if kinds == _own(look):
             return Request()
@@ -73,28 +80,34 @@ def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
     return of
 
 
-def _looks(service: Service, paths: list[Path]) -> list[Look]:
-    return [look for path in paths if isinstance(look := looked_at(service, path), Look)]
+def _looks(service: Service, paths: list[Path]) -> list[UploadInfo]:
+    return [look for path in paths if isinstance(look := looked_at(service, path), UploadInfo)]
 
 
-def _own(look: Look) -> tuple[str, ...]:
+def _own(look: UploadInfo) -> tuple[str, ...]:
     return tuple(step.task for step in look.proposed.steps)
 
 
-def _proposed(seen: list[Look]) -> list[str]:
+def _proposed(seen: list[UploadInfo]) -> list[str]:
     """What any of the photos needs."""
     return [kind for kind in automatic_kinds() if any(kind in _own(look) for look in seen)]
 
 
-def _steps(look: Look, chosen: list[str], seen: list[Look]) -> tuple[str, ...]:
+def _steps(look: UploadInfo, chosen: list[str], seen: list[UploadInfo]) -> tuple[str, ...]:
     """What is ticked and this photo needs, and what is ticked although none needs it."""
     needed, own = _proposed(seen), _own(look)
-    return tuple(kind for kind in automatic_kinds() if kind in chosen and (kind in own or kind not in needed))
+    return tuple(
+        kind for kind in automatic_kinds() if kind in chosen and (kind in own or kind not in needed)
+    )
 
 
-def _words(look: Look, chosen: list[str], seen: list[Look]) -> str:
+def _words(look: UploadInfo, chosen: list[str], seen: list[UploadInfo]) -> str:
     """What will be done to a photo, in words."""
     kinds = _steps(look, chosen, seen)
     if kinds == _own(look):
         return in_plain_words(look.proposed.sentence)
-    return f"{', then '.join(verb(kind).lower() for kind in kinds)}, as ticked" if kinds else "left as it is, as ticked"
+    return (
+        f"{', then '.join(verb(kind).lower() for kind in kinds)}, as ticked"
+        if kinds
+        else "left as it is, as ticked"
+    )

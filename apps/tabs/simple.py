@@ -10,7 +10,7 @@ from img2img.errors import UserError
 from img2img.inference.batch import Request
 from img2img.inference.pipeline import Options
 
-from ..drawing import LayersEditor, on_canvas, painted_colours
+from ..drawing import LayersEditor, on_canvas, painted_colors
 from ..examples import Examples
 from ..models import has_crisp
 from ..panel import PRIVATE, Panel, model_choice, paths_of
@@ -18,14 +18,18 @@ from ..service import Service
 from .parts import columns, example_buttons, lead, note_if_missing
 
 # Sky, grass, wood, skin, cloth in red and blue, straw, and none at all: what people correct most.
-_COLOURS = ["#6fa8dc", "#5b8c3e", "#8b5a2b", "#e0ac8c", "#b3282d", "#2c4a8a", "#d9b44a", "#808080"]
+_COLORS = ["#6fa8dc", "#5b8c3e", "#8b5a2b", "#e0ac8c", "#b3282d", "#2c4a8a", "#d9b44a", "#808080"]
 
 
 def build_colorize(service: Service, examples: Examples) -> gr.Dropdown:
-    """Colour for grey, faded and sepia photos."""
-    lead("Gives grey, faded or sepia photos colour. Light and dark stay exactly as they are.")
-    tries = (("Old photo", "old_photo.jpg"), ("Lemurs", "lemurs.jpg"), ("Coast", "mont_saint_michel.jpg"))
-    return _one_task(service, examples, "colorize", "Colorize", "Colour", tries, paint=True)
+    """Color for grey, faded and sepia photos."""
+    lead("Gives grey, faded or sepia photos color. Light and dark stay exactly as they are.")
+    tries = (
+        ("Old photo", "old_photo.jpg"),
+        ("Lemurs", "lemurs.jpg"),
+        ("Coast", "mont_saint_michel.jpg"),
+    )
+    return _one_task(service, examples, "colorize", "Colorize", "Color", tries, paint=True)
 
 
 def build_denoise(service: Service, examples: Examples) -> gr.Dropdown:
@@ -46,43 +50,59 @@ def _one_task(
             panel.drop_zone()
             shown = example_buttons(kind, examples.of(*tries))
             amount = gr.Slider(
-                0, 1, 1, step=0.05, label=slider, info="0 leaves the photo as it is", elem_id=f"{kind}-amount"
+                0,
+                1,
+                1,
+                step=0.05,
+                label=slider,
+                info="0 leaves the photo as it is",
+                elem_id=f"{kind}-amount",
             )
-            drawing = [_colour_editor(kind)] if paint else []
+            drawing = [_color_editor(kind)] if paint else []
             with gr.Accordion("Model", open=False, elem_id=f"{kind}-model"):
                 model = model_choice(service, kind, shipped=True)
             panel.buttons(label)
         with right:
             panel.stage()
-    panel.also.update(dict.fromkeys(drawing, lambda seen: on_canvas(service, seen[0] if seen else None)))
-    panel.wire(lambda user, *v: _request(service, kind, user, *v), [amount, model, panel.photos, *drawing], shown)
+    panel.also.update(
+        dict.fromkeys(drawing, lambda seen: on_canvas(service, seen[0] if seen else None))
+    )
+    panel.wire(
+        lambda user, *v: _request(service, kind, user, *v),
+        [amount, model, panel.photos, *drawing],
+        shown,
+    )
     return model
 
 
-def _colour_editor(name: str) -> LayersEditor:
-    with gr.Accordion("Colour it yourself", open=False, elem_id=f"{name}-paint"):
+def _color_editor(name: str) -> LayersEditor:
+    with gr.Accordion("Color it yourself", open=False, elem_id=f"{name}-paint"):
         return LayersEditor(
             label="A stroke is enough",
             elem_id=f"{name}-editor",
             sources=(),
             transforms=(),
             layers=False,
-            brush=gr.Brush(colors=list(_COLOURS), default_color=_COLOURS[0], default_size=12),
+            brush=gr.Brush(colors=list(_COLORS), default_color=_COLORS[0], default_size=12),
             eraser=gr.Eraser(default_size=16),
             buttons=["fullscreen"],
             height=420,
             canvas_size=(640, 400),
-            placeholder="Your photo appears here: brush colours on it",
+            placeholder="Your photo appears here: brush colors on it",
         )
 
 
 def _request(
     service: Service, kind: str, user: str, amount: float, model: str, photos: Any, layers: Any = ()
 ) -> Request:
-    path, hints = service.models.path(model, kind, user), painted_colours(layers)
+    path, hints = service.models.path(model, kind, user), painted_colors(layers)
     if hints and len(paths_of(photos)) > 1:
-        raise UserError("Your colours are painted on the first photo: drop one photo at a time, or clear them.")
-    return Request(() if path else (kind,), model=path, options=Options(strength=amount, hints=hints))
+        raise UserError(
+            "Your colors are painted on the first photo: drop one photo at a time, or clear them."
+        )
+    return Request(
+        () if path else (kind,), model=path, options=Options(strength=amount, hints=hints)
+    )
 
 
 def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
@@ -94,16 +114,29 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
         with left:
             note_if_missing(kind)
             panel.drop_zone()
-            shown = example_buttons("enlarge", examples.of(("Small", "small.jpg"), ("Macaw", "macaw.jpg")))
+            shown = example_buttons(
+                "enlarge", examples.of(("Small", "small.jpg"), ("Macaw", "macaw.jpg"))
+            )
             scale = gr.Radio([("×2", 2), ("×4", 4)], value=2, label="Size", elem_id="enlarge-scale")
             amount = gr.Slider(
-                0, 1, 1, step=0.05, label="Detail", info="0 is plain enlargement", elem_id="enlarge-amount"
+                0,
+                1,
+                1,
+                step=0.05,
+                label="Detail",
+                info="0 is plain enlargement",
+                elem_id="enlarge-amount",
             )
             crispness = gr.Slider(
                 0, 1, 0, step=0.05, label="Crispness", info="0 is faithful, 1 invents fine texture",
                 elem_id="enlarge-crispness", visible=has_crisp(kind, 2),
             )  # fmt: skip
-            scale.change(lambda size: gr.update(visible=has_crisp(kind, int(size))), scale, crispness, **PRIVATE)
+            scale.change(
+                lambda size: gr.update(visible=has_crisp(kind, int(size))),
+                scale,
+                crispness,
+                **PRIVATE,
+            )
             with gr.Accordion("Model", open=False, elem_id="enlarge-model"):
                 model = model_choice(service, kind, shipped=True)
             panel.buttons("Enlarge")

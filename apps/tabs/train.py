@@ -1,4 +1,6 @@
-"""Train: choose a recipe and a folder, start, watch, stop, resume, use the result. Only where the app is local."""
+"""Train: choose a recipe and a folder, start, watch, stop, resume, use the result. Only where the
+app is local.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
+from img2img.diagnostics.drawing import drawn
 from img2img.errors import UserError
-from img2img.training.drawing import drawn
 
 from ..panel import PRIVATE, bad, status
 from ..service import Service, escaped
@@ -16,17 +18,26 @@ from .models import refreshed
 from .parts import columns, lead, plain_examples
 
 _IDLE = (
-    '<p class="quiet">Choose a recipe and photos, then press Start. Recipes that end in “tiny” take about a minute.</p>'
+    '<p class="quiet">Choose a recipe and photos, then press Start. '
+    "Recipes that end in “tiny” take about a minute.</p>"
 )
 _DOCTOR = '<p class="quiet">While a training runs, the doctor says here how it goes and what would help.</p>'
 _NO_LOSSES = '<p class="quiet">Losses are drawn here while a training runs.</p>'
-_EXAMPLES = (("Denoise", "denoise_tiny"), ("Colour from grey", "translate_tiny"), ("Ring of points", "ring"))
+_EXAMPLES = (
+    ("Denoise", "denoise_tiny"),
+    ("Color from grey", "translate_tiny"),
+    ("Ring of points", "ring"),
+)
 _QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
 
-def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: dict[str, gr.Dropdown]) -> None:
+def build(
+    demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: dict[str, gr.Dropdown]
+) -> None:
     """Lay the tab out."""
-    lead("Teaches a model from a folder of photos, on this machine. Everything is kept in the folder runs.")
+    lead(
+        "Teaches a model from a folder of photos, on this machine. Everything is kept in the folder runs."
+    )
     with columns() as (left, right):
         with left:
             choices = _choices(trainings)
@@ -40,7 +51,11 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
         with right:
             said = status(_IDLE, "train-status")
             curves = gr.HTML(
-                _NO_LOSSES, elem_id="train-curves", elem_classes=["status", "curves"], container=False, padding=False
+                _NO_LOSSES,
+                elem_id="train-curves",
+                elem_classes=["status", "curves"],
+                container=False,
+                padding=False,
             )
             sample = gr.Image(
                 label="Samples as of the last validation",
@@ -56,7 +71,9 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
     def begin(resumed: bool) -> Any:
         def press(*values: Any) -> list[Any]:
             try:
-                trainings.start(values[0], values[1] or "", int(values[2] or 0), values[3] or "", resume=resumed)
+                trainings.start(
+                    values[0], values[1] or "", int(values[2] or 0), values[3] or "", resume=resumed
+                )
             except UserError as error:
                 return [bad(str(error)), *(gr.skip() for _ in outputs[1:])]
             return [*_shown(trainings.watch()), ""]
@@ -67,7 +84,10 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
     resume.click(begin(True), choices, outputs, **_QUICK)
     for button, recipe in examples:
         chosen = button.click(
-            lambda recipe=recipe: [recipe, DEMONSTRATION, 0, trainings.free_name(recipe)], None, choices, **_QUICK
+            lambda recipe=recipe: [recipe, DEMONSTRATION, 0, trainings.free_name(recipe)],
+            None,
+            choices,
+            **_QUICK,
         )
         chosen.then(begin(False), choices, outputs, **_QUICK)
     stop.click(trainings.stop, None, None, **_QUICK)
@@ -80,7 +100,11 @@ def build(demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: di
             return [gr.skip() for _ in (said, used, *dropdowns)]
         name = service.models.adopt(seen.model, user)
         there = service.models.kind(name, user) in dropdowns
-        what = "is now under Model on its tab" if there else "is for the command line alone: no tab works with it"
+        what = (
+            "is now under Model on its tab"
+            if there
+            else "is for the command line alone: no tab works with it"
+        )
         message = f'<p class="good">“{escaped(name)}” {what}.</p>'
         return [_said(seen, message), message, *refreshed(service, dropdowns, user)]
 
@@ -96,17 +120,31 @@ def _examples(trainings: Trainings) -> list[tuple[gr.Button, str]]:
 
 def _choices(trainings: Trainings) -> list[Any]:
     recipes = trainings.recipes()
-    photos = [("Demonstration photos", DEMONSTRATION), *((name, name) for name in trainings.folders())]
+    photos = [
+        ("Demonstration photos", DEMONSTRATION),
+        *((name, name) for name in trainings.folders()),
+    ]
     hint = (
-        "Folders under --data-root" if trainings.settings.data_root else "Start with --data-root DIR to offer your own"
+        "Folders under --data-root"
+        if trainings.settings.data_root
+        else "Start with --data-root DIR to offer your own"
     )
     return [
-        gr.Dropdown(recipes, value=recipes[0] if recipes else None, label="Recipe", elem_id="train-recipe"),
+        gr.Dropdown(
+            recipes, value=recipes[0] if recipes else None, label="Recipe", elem_id="train-recipe"
+        ),
         gr.Dropdown(photos, value=DEMONSTRATION, label="Photos", info=hint, elem_id="train-photos"),
         gr.Number(
-            0, label="Steps", info="0: as many as the recipe says", precision=0, minimum=0, elem_id="train-steps"
+            0,
+            label="Steps",
+            info="0: as many as the recipe says",
+            precision=0,
+            minimum=0,
+            elem_id="train-steps",
         ),
-        gr.Textbox(label="Name of the run", placeholder="the recipe's", max_lines=1, elem_id="train-name"),
+        gr.Textbox(
+            label="Name of the run", placeholder="the recipe's", max_lines=1, elem_id="train-name"
+        ),
     ]
 
 
@@ -116,11 +154,25 @@ def _said(seen: Watched, note: str) -> str:
 
 def _shown(seen: Watched | None, note: str = "") -> list[Any]:
     if seen is None:
-        return [_IDLE, _DOCTOR, _NO_LOSSES, None, gr.update(interactive=False), gr.Timer(active=False)]
+        return [
+            _IDLE,
+            _DOCTOR,
+            _NO_LOSSES,
+            None,
+            gr.update(interactive=False),
+            gr.Timer(active=False),
+        ]
     picture = str(seen.sample) if seen.sample else None
     ready = gr.update(interactive=seen.model is not None)
     losses = (drawn(seen.losses) if seen.losses else "") or _NO_LOSSES
-    return [_said(seen, note), doctor_says(seen), losses, picture, ready, gr.Timer(active=seen.running)]
+    return [
+        _said(seen, note),
+        doctor_says(seen),
+        losses,
+        picture,
+        ready,
+        gr.Timer(active=seen.running),
+    ]
 
 
 def doctor_says(seen: Watched) -> str:
@@ -131,5 +183,7 @@ def doctor_says(seen: Watched) -> str:
         for d in seen.findings
     )
     listed = "".join(items)
-    findings = f'<ul class="findings" aria-label="What the doctor finds">{listed}</ul>' if listed else ""
+    findings = (
+        f'<ul class="findings" aria-label="What the doctor finds">{listed}</ul>' if listed else ""
+    )
     return f'<p class="good">Doctor</p><p>{escaped(seen.verdict)}</p>{findings}'

@@ -27,7 +27,9 @@ _INK = "rgb(0, 0, 0)"
 def build(service: Service, examples: Examples) -> gr.Dropdown:
     """Lay the tab out."""
     panel = Panel(service, _KIND)
-    lead("Turns a drawing into a picture. Draw one, upload one, or let the outline be taken from a photo.")
+    lead(
+        "Turns a drawing into a picture. Draw one, upload one, or let the outline be taken from a photo."
+    )
     with columns() as (left, right):
         with left:
             note_if_missing(_KIND)
@@ -36,17 +38,25 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
                     panel.drop_zone()
                     shown = example_buttons(_KIND, examples.of(("Sketch", "sketch.png")))
                     from_photo = gr.Checkbox(
-                        label="These are photos: take the outline from them", elem_id="translate-from-photo"
+                        label="These are photos: take the outline from them",
+                        elem_id="translate-from-photo",
                     )
                     panel.buttons("Translate")
                 with gr.Tab("Draw", id="translate-draw"):
                     editor = _editor(examples.blank(_CANVAS_PX))
                     with gr.Row():
                         draw = gr.Button(
-                            "Translate the drawing", variant="primary", elem_id="translate-draw-run", scale=3
+                            "Translate the drawing",
+                            variant="primary",
+                            elem_id="translate-draw-run",
+                            scale=3,
                         )
                         stop = gr.Button(
-                            "Stop", elem_id="translate-draw-stop", scale=1, min_width=90, interactive=False
+                            "Stop",
+                            elem_id="translate-draw-stop",
+                            scale=1,
+                            min_width=90,
+                            interactive=False,
                         )
             with gr.Accordion("Model, direction and seed", open=False, elem_id="translate-model"):
                 model = model_choice(service, _KIND, shipped=True)
@@ -57,7 +67,9 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
                     info="For models that go both ways",
                     elem_id="translate-way",
                 )
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, info="For models that draw lots")
+                seed = gr.Number(
+                    0, label="Seed", precision=0, minimum=0, info="For models that draw lots"
+                )
         with right:
             panel.stage()
 
@@ -75,7 +87,9 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
         except UserError as error:
             yield (skip, skip, bad(str(error)), skip, *panel.switch.idle())
             return
-        yield from panel.outcome(str(path), lambda: request(f"{sender.session_hash}", False, *values), sender)
+        yield from panel.outcome(
+            str(path), lambda: request(f"{sender.session_hash}", False, *values), sender
+        )
 
     panel.switch.starts.append(draw)
     panel.switch.stops.append(stop)

@@ -1,4 +1,6 @@
-"""From a source to training samples: sample n is a pure function of (seed, n), so nothing has to be saved to resume."""
+"""From a source to training samples: sample n is a pure function of (seed, n), so nothing has to be
+saved to resume.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,19 @@ class DataConfig(Augment):
         description="folder of photos, or several; mnist, fashion-mnist or cifar-10, also as NAME:FOLDER",
         json_schema_extra={"type": ["string", "array"]},
     )
-    terms: str = Field("unknown", description="the photos' terms of use; written into the model file")
-    validation_share: float = Field(0.05, ge=0, le=0.5, description="part held out by path hash; never trained on")
+    terms: str = Field(
+        "unknown", description="the photos' terms of use; written into the model file"
+    )
+    validation_share: float = Field(
+        0.05, ge=0, le=0.5, description="part held out by path hash; never trained on"
+    )
     validation_max: int = Field(16, ge=1, description="photos of it that are looked at each time")
     repeat_large: int = Field(
         1, ge=1, le=64, description="a photo many crops large counts up to so many times an epoch"
     )
     unmatched: Unmatched = Field(
-        "error", description="pairs in A/ and B/: files without partner are left out and told, or refused"
+        "error",
+        description="pairs in A/ and B/: files without partner are left out and told, or refused",
     )
     background: str = Field(
         AUTO,
@@ -58,7 +65,9 @@ class DataConfig(Augment):
         "white or '#ffeecc'; auto: as the task reads photos, white for drawings",
     )
     cache_mb: int = Field(2048, ge=0, description="memory for decoded photos")
-    workers: int = Field(0, ge=0, description="loader processes; 0 is best where the CPU also trains")
+    workers: int = Field(
+        0, ge=0, description="loader processes; 0 is best where the CPU also trains"
+    )
 
     @field_validator("path", mode="before")
     @classmethod
@@ -103,16 +112,22 @@ class Photos:
     train: TrainingSet
     validation: list[Batch]
     count: int
-    trained: list[Batch] = field(default_factory=list)  # as many of the training photos, seen as those of `validation`
+    trained: list[Batch] = field(
+        default_factory=list
+    )  # as many of the training photos, seen as those of `validation`
     class_names: tuple[str, ...] = ()
     told: str = ""  # how the folders were read
     identity: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  # files that cannot be read, and why
 
     def leave_out(self, broken: Mapping[Path, str]) -> dict[str, str]:
-        """Take note of files that turned out to be broken; those that are new are told, and returned."""
+        """Take note of files that turned out to be broken; those that are new are told, and
+        returned.
+        """
         reasons = {str(path): reason.removeprefix(f"{path}: ") for path, reason in broken.items()}
-        new = {name: reason for name, reason in sorted(reasons.items()) if name not in self.left_out}
+        new = {
+            name: reason for name, reason in sorted(reasons.items()) if name not in self.left_out
+        }
         for name, reason in list(new.items())[:TOLD]:
             log.warning("left out: %s: %s", name, reason)
         if len(new) > TOLD:
@@ -123,7 +138,9 @@ class Photos:
 
 @dataclass
 class Nothing:
-    """The source of tasks that draw their samples from the generator alone: numbers, half of them to validate on."""
+    """The source of tasks that draw their samples from the generator alone: numbers, half of them
+    to validate on.
+    """
 
     validation_max: int
 
@@ -141,16 +158,29 @@ class Nothing:
 
 
 class TrainingSet(Dataset[Batch]):
-    """Map-style and endless: any number is a sample. Each epoch is a seeded permutation of the training items.
+    """Map-style and endless: any number is a sample. Each epoch is a seeded permutation of the
+    training items.
 
-    The sample of a number is its photo, or the next that can be read: no memory of what was broken before has a part
-    in it, so it is the same in every process, and before and after a resume.
+    The sample of a number is its photo, or the next that can be read: no memory of what was broken
+    before has a part in it, so it is the same in every process, and before and after a resume.
     """
 
     def __init__(
-        self, source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int, cache: Cache
+        self,
+        source: Source,
+        items: list[int],
+        task: PairMaker,
+        config: DataConfig,
+        seed: int,
+        cache: Cache,
     ) -> None:
-        self.source, self.task, self.config, self.seed, self.cache = source, task, config, seed, cache
+        self.source, self.task, self.config, self.seed, self.cache = (
+            source,
+            task,
+            config,
+            seed,
+            cache,
+        )
         self.items = np.repeat(items, [self._repeats(i) for i in items])
         self.orders: dict[int, np.ndarray] = {}
 
@@ -160,21 +190,28 @@ class TrainingSet(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         rng = sample_rng(self.seed, TRAINING, number)
         sample = self._read(number)
-        return self.task.make_pair(_mapped(sample, lambda pictures: self.config(pictures, rng)), rng)
+        return self.task.make_pair(
+            _mapped(sample, lambda pictures: self.config(pictures, rng)), rng
+        )
 
     def batch(self, first: int, count: int) -> Batch:
         """Samples `first` to `first + count - 1`."""
         return collate([self[n] for n in range(first, first + count)])
 
     def collate(self, items: Sequence[Batch]) -> tuple[Batch, dict[Path, str]]:
-        """One batch of many, and the files that this process has found broken so far: loaders live in their own."""
+        """One batch of many, and the files that this process has found broken so far: loaders live
+        in their own.
+        """
         return collate(items), dict(self.cache.broken)
 
     def order(self, epoch: int) -> np.ndarray:
         """The items in the order in which this epoch goes through them."""
         if epoch not in self.orders:
             latest = list(self.orders.items())[-3:]
-            self.orders = {**dict(latest), epoch: np.random.default_rng((self.seed, 2, epoch)).permutation(self.items)}
+            self.orders = {
+                **dict(latest),
+                epoch: np.random.default_rng((self.seed, 2, epoch)).permutation(self.items),
+            }
         return self.orders[epoch]
 
     def check(self) -> None:
@@ -187,7 +224,9 @@ class TrainingSet(Dataset[Batch]):
         return list(islice((sample for _, sample in readable(self.source, self.items)), most))
 
     def _read(self, number: int) -> Sample:
-        """The photo whose turn it is, or the next that can be read: one broken file must not end a night's run."""
+        """The photo whose turn it is, or the next that can be read: one broken file must not end a
+        night's run.
+        """
         for attempt in range(len(self.items)):
             epoch, place = divmod(number + attempt, len(self.items))
             with suppress(UserError):
@@ -205,7 +244,9 @@ class TrainingSet(Dataset[Batch]):
 
 
 def readable(source: Source, items: Iterable[int]) -> Iterator[tuple[int, Sample]]:
-    """Those of the items that can be read, each with its place among them, which is also the sample's number."""
+    """Those of the items that can be read, each with its place among them, which is also the
+    sample's number.
+    """
     for place, index in enumerate(items):
         with suppress(UserError):
             yield place, source.read(int(index), place)
@@ -217,9 +258,13 @@ def _unreadable(cache: Cache) -> UserError:
 
 
 def load_photos(
-    task: PairMaker, config: DataConfig, seed: int, fits: Callable[[int], bool] = lambda crop_px: True
+    task: PairMaker,
+    config: DataConfig,
+    seed: int,
+    fits: Callable[[int], bool] = lambda crop_px: True,
 ) -> Photos:
-    """Open a recipe's data; `fits` says whether the recipe takes crops of a side, so that none is advised in vain.
+    """Open a recipe's data; `fits` says whether the recipe takes crops of a side, so that none is
+    advised in vain.
 
     Raises UserError for what a user can mend: no folder or photo, pairs without partner.
     """
@@ -231,8 +276,12 @@ def load_photos(
         raise UserError(f"data.path: {count} photos leave none to train on: add photos")
     cache.check(files_of(source))
     seen: list[int] = []
-    validation = list(islice(_validation(source, held_out, task, config, seed, seen), config.validation_max))
-    names = source.class_names if isinstance(source, LabelledSource) and task.reads == "label" else ()
+    validation = list(
+        islice(_validation(source, held_out, task, config, seed, seen), config.validation_max)
+    )
+    names = (
+        source.class_names if isinstance(source, LabelledSource) and task.reads == "label" else ()
+    )
     own_target = validation and not task.from_noise
     as_many = islice(_validation(source, train, task, config, seed, seen), len(validation))
     trained = list(as_many) if own_target else []
@@ -240,7 +289,9 @@ def load_photos(
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
     training_set = TrainingSet(source, train, task, config, seed, cache)
-    photos = Photos(training_set, validation, count, trained, names, opened.told, identity_of(source))
+    photos = Photos(
+        training_set, validation, count, trained, names, opened.told, identity_of(source)
+    )
     photos.leave_out(cache.broken)
     return photos
 
@@ -257,7 +308,9 @@ def _advise(
     if not held_out and config.validation_share:
         log.warning("1 %s: nothing is held out to validate on", task.reads)
     if held_out and not validation:
-        log.warning("left out of validation: none of the %d photos held out can be read", len(held_out))
+        log.warning(
+            "left out of validation: none of the %d photos held out can be read", len(held_out)
+        )
     if small := sum(side < config.crop_px for side in seen):
         side = next((px for px in range(min(seen), LEAST_CROP_PX - 1, -1) if fits(px)), None)
         log.warning(
@@ -278,7 +331,9 @@ def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Ope
             return _shared(known, share, f"the training part of {config.path[0]}")
     folders = [resolve_folder(p) for p in config.path]
     if task.reads in ("two sides", "two halves"):
-        parted = (two_sides if task.reads == "two sides" else two_halves)(folders, cache, share, seed)
+        parted = (two_sides if task.reads == "two sides" else two_halves)(
+            folders, cache, share, seed
+        )
         return Opened(parted, *parted.split(), parted.told)
     if task.reads == "pair":
         return open_pairs(folders, cache, share, config.unmatched)
@@ -290,7 +345,9 @@ def _with_classes(wanted: int, config: DataConfig, cache: Cache) -> Opened:
     names = opened.source.class_names if isinstance(opened.source, LabelledSource) else ()
     if len(names) != wanted:
         listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        raise UserError(f"task.labels is {wanted}, and '{config.path[0]}' has {len(names)} classes ({listed})")
+        raise UserError(
+            f"task.labels is {wanted}, and '{config.path[0]}' has {len(names)} classes ({listed})"
+        )
     return opened
 
 
@@ -302,23 +359,31 @@ def _shared(source: Source, share: float, called: str) -> Opened:
 
 
 def resolve_folder(path: str) -> Path:
-    """The folder a recipe names; `data/samples` means the shipped photos wherever the package is installed."""
+    """The folder a recipe names; `data/samples` means the shipped photos wherever the package is
+    installed.
+    """
     if path == SAMPLES and not Path(path).is_dir():
         return samples_dir()
     return at_home(path).resolve()
 
 
 def _validation(
-    source: Source, items: list[int], task: PairMaker, config: DataConfig, seed: int, seen: list[int]
+    source: Source,
+    items: list[int],
+    task: PairMaker,
+    config: DataConfig,
+    seed: int,
+    seen: list[int],
 ) -> Iterator[Batch]:
-    """Middle crops of held-out photos with frozen damage and masks, the same at every validation and every run.
+    """Middle crops of held-out photos with frozen damage and masks, the same at every validation
+    and every run.
 
     The shorter side of each photo, px, is added to `seen`.
     """
     for place, sample in readable(source, items):
         if sample.photo is not None:
             seen.append(min(sample.photo.shape[:2]))
-        yield task.make_pair(_mapped(sample, config.centre), sample_rng(seed, VALIDATION, place))
+        yield task.make_pair(_mapped(sample, config.center), sample_rng(seed, VALIDATION, place))
 
 
 def _mapped(sample: Sample, change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> Sample:

@@ -15,7 +15,16 @@ from img2img.data.side_by_side import could_be_pairs
 from img2img.data.source import Cache, Files, Opened, Reading, Source, name_of, split
 from img2img.errors import UserError
 
-__all__ = ["Cache", "Source", "find_photos", "pair_source", "photo_source", "photos_and_others", "photos_in", "split"]
+__all__ = [
+    "Cache",
+    "Source",
+    "find_photos",
+    "pair_source",
+    "photo_source",
+    "photos_and_others",
+    "photos_in",
+    "split",
+]
 
 log = logging.getLogger("img2img")
 
@@ -71,14 +80,18 @@ class FolderPairSource:
 
 def photo_source(folders: Sequence[Path], cache: Cache) -> Source:
     """Every photo to measure on: of `test/` where there is one, else of `val/`, else all."""
-    return PhotoSource([path for folder in folders for path in _to_measure(parts_of(folder)).paths], cache)
+    return PhotoSource(
+        [path for folder in folders for path in _to_measure(parts_of(folder)).paths], cache
+    )
 
 
 def pair_source(folders: Sequence[Path], cache: Cache) -> Source:
     """Every pair to measure on, of the same parts. Raises UserError naming files without partner."""
     pairs, singles = _read_pairs(folders, cache, None)
     if singles:
-        return SideBySideSource([path for parts in singles for path in _to_measure(parts).paths], cache)
+        return SideBySideSource(
+            [path for parts in singles for path in _to_measure(parts).paths], cache
+        )
     return FolderPairSource([pair for parts, _ in pairs for pair in _to_measure(parts)], cache)
 
 
@@ -93,7 +106,8 @@ def open_photos(folders: Sequence[Path], cache: Cache, share: float) -> Opened:
 def open_pairs(folders: Sequence[Path], cache: Cache, share: float, unmatched: Unmatched) -> Opened:
     """Pairs to train and to validate on, in two folders or side by side in one file.
 
-    Raises UserError for what cannot be pairs and, with `unmatched` "error", for files without partner.
+    Raises UserError for what cannot be pairs and, with `unmatched` "error", for files without
+    partner.
     """
     pairs, singles = _read_pairs(folders, cache, unmatched)
     if singles:
@@ -129,7 +143,9 @@ def _to_measure(parts: Mapping[Part, Parts]) -> Parts:
 def _read_pairs(
     folders: Sequence[Path], cache: Cache, unmatched: Unmatched | None
 ) -> tuple[list[Read], list[dict[Part, Listed]]]:
-    """Folders with two sides, and those whose files are pairs in one. Raises UserError unless all are of one kind."""
+    """Folders with two sides, and those whose files are pairs in one. Raises UserError unless all
+    are of one kind.
+    """
     pairs: list[Read] = []
     singles: list[dict[Part, Listed]] = []
     for folder in folders:
@@ -137,7 +153,10 @@ def _read_pairs(
         if sides is None:
             singles.append(_side_by_side(folder, cache))
         else:
-            matched = {part: _matched(folder, two, unmatched, held=part in HELD) for part, two in sides.parts.items()}
+            matched = {
+                part: _matched(folder, two, unmatched, held=part in HELD)
+                for part, two in sides.parts.items()
+            }
             pairs.append((matched, sides.called))
     if pairs and singles:
         raise UserError("data.path: some folders have A/ and B/ and some have not: use one layout")
@@ -155,11 +174,18 @@ def _side_by_side(folder: Path, cache: Cache) -> dict[Part, Listed]:
     return parts
 
 
-def _matched(folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | None, *, held: bool) -> list[Pair]:
-    """Files of the same name. Raises UserError for two of one name on a side, and where none is left to train on."""
+def _matched(
+    folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | None, *, held: bool
+) -> list[Pair]:
+    """Files of the same name. Raises UserError for two of one name on a side, and where none is
+    left to train on.
+    """
     a, b = (_by_name(side) for side in sides)
     names = [side.root.relative_to(folder).as_posix() for side in sides]
-    lonely = [f"'{name}': missing in {names[1 if name in a else 0]}/" for name in sorted(a.keys() ^ b.keys())]
+    lonely = [
+        f"'{name}': missing in {names[1 if name in a else 0]}/"
+        for name in sorted(a.keys() ^ b.keys())
+    ]
     both = [(a[name], b[name]) for name in sorted(a.keys() & b.keys())]
     if lonely:
         listed = ", ".join(lonely[:NAMED]) + ", …" * (len(lonely) > NAMED)
@@ -176,6 +202,8 @@ def _by_name(side: Listed) -> dict[str, Path]:
     for path in side.paths:
         name = path.relative_to(side.root).with_suffix("").as_posix()
         if name in found:
-            raise UserError(f"data.path: '{found[name]}' and '{path}' have one name: which is the pair's? Remove one")
+            raise UserError(
+                f"data.path: '{found[name]}' and '{path}' have one name: which is the pair's? Remove one"
+            )
         found[name] = path
     return found

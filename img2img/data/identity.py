@@ -1,4 +1,6 @@
-"""Which data a run was trained on: enough to tell, when it is taken up again, whether they are still the same."""
+"""Which data a run was trained on: enough to tell, when it is taken up again, whether they are
+still the same.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,21 @@ def files_of(source: Source) -> list[Path]:
 
 
 def identity_of(source: Source) -> dict[str, Any]:
-    """Count, bytes, and the digests of names and of sizes: JSON, of one length however many files there are.
+    """Count, bytes, and the digests of names and of sizes: JSON, of one length however many files
+    there are.
 
-    Names are those that part training from validation, so a data set may lie elsewhere. Nothing is read.
+    Names are those that part training from validation, so a data set may lie elsewhere. Nothing is
+    read.
     """
     files = files_of(source)
     names = [name_of(path) for path in files] or [source.key(i) for i in range(len(source))]
     sizes = [_size(path) for path in files]
-    return {"count": len(names), "bytes": sum(sizes), "names": _digest(names), "sizes": _digest(map(str, sizes))}
+    return {
+        "count": len(names),
+        "bytes": sum(sizes),
+        "names": _digest(names),
+        "sizes": _digest(map(str, sizes)),
+    }
 
 
 def data_change(before: dict[str, Any], now: dict[str, Any]) -> str | None:
@@ -35,7 +44,9 @@ def data_change(before: dict[str, Any], now: dict[str, Any]) -> str | None:
         return f"{before['count']} files then, {now['count']} now"
     if before["names"] != now["names"]:
         return f"{now['count']} files as before, with other names"
-    return f"the same names, and other contents ({before['bytes']:,} bytes then, {now['bytes']:,} now)"
+    return (
+        f"the same names, and other contents ({before['bytes']:,} bytes then, {now['bytes']:,} now)"
+    )
 
 
 def _size(path: Path) -> int:

@@ -1,7 +1,9 @@
-"""Pictures with a class: MNIST, Fashion-MNIST and CIFAR-10 by name, and folders, recognised by what lies in them.
+"""Pictures with a class: MNIST, Fashion-MNIST and CIFAR-10 by name, and folders, recognised by what
+lies in them.
 
-Nothing is ever downloaded. torchvision's own loaders read what torchvision has laid down, and check its sums; the idx
-files of MNIST's kind, packed or not, are also read as they come, such as those of Debian's `dataset-fashion-mnist`.
+Nothing is ever downloaded. torchvision's own loaders read what torchvision has laid down, and check
+its sums; the idx files of MNIST's kind, packed or not, are also read as they come, such as those of
+Debian's `dataset-fashion-mnist`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ Part = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Known:
-    """A published data set: its loader in torchvision, where that keeps its files, and how to come by them."""
+    """A published data set: its loader in torchvision, where that keeps its files, and how to come
+    by them.
+    """
 
     title: str
     loader: str
@@ -45,7 +49,12 @@ KNOWN = {
         "FashionMNIST",
         f"apt-get install dataset-fashion-mnist, or {_IDX} into ./fashion-mnist",
     ),
-    "cifar-10": Known("CIFAR-10", "CIFAR10", "cifar-10-batches-py", "unpack cifar-10-python.tar.gz into ./cifar-10"),
+    "cifar-10": Known(
+        "CIFAR-10",
+        "CIFAR10",
+        "cifar-10-batches-py",
+        "unpack cifar-10-python.tar.gz into ./cifar-10",
+    ),
 }
 DEBIAN = Path("/usr/share/datasets")
 _IDX_FILES: dict[Part, str] = {"train": "train", "test": "t10k"}
@@ -53,7 +62,9 @@ _IDX_FILES: dict[Part, str] = {"train": "train", "test": "t10k"}
 
 @dataclass
 class ArraySource:
-    """Pictures in memory, (N,H,W) or (N,H,W,3) uint8, their labels (N,), and the names of the classes."""
+    """Pictures in memory, (N,H,W) or (N,H,W,3) uint8, their labels (N,), and the names of the
+    classes.
+    """
 
     pictures: np.ndarray
     labels: np.ndarray
@@ -107,7 +118,9 @@ class ClassFolderSource:
 
     def part(self, items: Sequence[int]) -> ClassFolderSource:
         """Some of them."""
-        return replace(self, paths=[self.paths[i] for i in items], labels=[self.labels[i] for i in items])
+        return replace(
+            self, paths=[self.paths[i] for i in items], labels=[self.labels[i] for i in items]
+        )
 
 
 LabelledSource = ArraySource | ClassFolderSource
@@ -119,7 +132,9 @@ def labelled_source(paths: Sequence[str], cache: Cache, part: Part = "train") ->
     Raises UserError for files that are missing or are not what they should be.
     """
     if len(paths) != 1:
-        raise UserError(f"data.path: {len(paths)} places: pictures with classes come from one, give one")
+        raise UserError(
+            f"data.path: {len(paths)} places: pictures with classes come from one, give one"
+        )
     known, root = _named(paths[0])
     if known is not None:
         return _by_name(known, root, part)
@@ -128,7 +143,9 @@ def labelled_source(paths: Sequence[str], cache: Cache, part: Part = "train") ->
 
 
 def array_source(path: str) -> ArraySource | None:
-    """The pictures of a published data set, for tasks that take any photos; None when `path` is a plain folder."""
+    """The pictures of a published data set, for tasks that take any photos; None when `path` is a
+    plain folder.
+    """
     known, root = _named(path)
     if known is not None:
         return _by_name(known, root, "train")
@@ -151,7 +168,9 @@ def _by_name(name: str, root: Path | None, part: Part) -> ArraySource:
         if found is not None:
             return found
     where = f" in '{root}'" if root else ""
-    raise UserError(f"data.path: no files of {known.title}{where}: {known.remedy}, or name their folder: {name}:FOLDER")
+    raise UserError(
+        f"data.path: no files of {known.title}{where}: {known.remedy}, or name their folder: {name}:FOLDER"
+    )
 
 
 def _arrays_in(folder: Path, part: Part) -> ArraySource | None:
@@ -165,7 +184,9 @@ def _arrays_in(folder: Path, part: Part) -> ArraySource | None:
 
 
 def _read_known(known: Known, place: Path, part: Part) -> ArraySource | None:
-    """By torchvision's loader where its files lie as it lays them, else idx files; None when neither is there."""
+    """By torchvision's loader where its files lie as it lays them, else idx files; None when
+    neither is there.
+    """
     return _by_torchvision(known, place, part) or _by_idx(known, place, part)
 
 
@@ -178,8 +199,12 @@ def _by_torchvision(known: Known, root: Path, part: Part) -> ArraySource | None:
     except (RuntimeError, OSError, ValueError, AssertionError) as error:
         if _by_idx(known, root, part):
             return None  # packed, which torchvision's loader does not read
-        raise UserError(f"data.path: {known.title} in '{root / known.folder}' is not whole: {known.remedy}") from error
-    return ArraySource(np.asarray(loaded.data), np.asarray(loaded.targets), _class_names(loaded), part)
+        raise UserError(
+            f"data.path: {known.title} in '{root / known.folder}' is not whole: {known.remedy}"
+        ) from error
+    return ArraySource(
+        np.asarray(loaded.data), np.asarray(loaded.targets), _class_names(loaded), part
+    )
 
 
 def _by_idx(known: Known, place: Path, part: Part) -> ArraySource | None:
@@ -189,7 +214,9 @@ def _by_idx(known: Known, place: Path, part: Part) -> ArraySource | None:
         if files[0] is not None and files[1] is not None:
             pictures, labels = read_idx(files[0], 3), read_idx(files[1], 1)
             if len(pictures) != len(labels):
-                raise UserError(f"data.path: '{files[0]}' has {len(pictures)} pictures, and {len(labels)} labels")
+                raise UserError(
+                    f"data.path: '{files[0]}' has {len(pictures)} pictures, and {len(labels)} labels"
+                )
             return ArraySource(pictures, labels, _class_names(_loader(known)), part)
     return None
 
@@ -200,20 +227,28 @@ def _idx_file(folder: Path, part: Part, what: str) -> Path | None:
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An idx file of bytes (LeCun et al. 1998), packed by gzip or not: uint8 of `dimensions` axes. Raises UserError."""
+    """An idx file of bytes (LeCun et al. 1998), packed by gzip or not: uint8 of `dimensions` axes.
+    Raises UserError.
+    """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
-        raise UserError(f"data.path: '{path}' cannot be unpacked ({error}): put a whole copy there") from error
+        raise UserError(
+            f"data.path: '{path}' cannot be unpacked ({error}): put a whole copy there"
+        ) from error
     header = 4 + 4 * dimensions
     shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4"))
     if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) != header + int(np.prod(shape)):
-        raise UserError(f"data.path: '{path}' is not a whole idx file of {dimensions} axes: put a whole copy there")
+        raise UserError(
+            f"data.path: '{path}' is not a whole idx file of {dimensions} axes: put a whole copy there"
+        )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
 def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
-    """Pictures with classes to train on, and to validate on: of `val/`, else of `test/`, else a share held out."""
+    """Pictures with classes to train on, and to validate on: of `val/`, else of `test/`, else a
+    share held out.
+    """
     source = labelled_source(paths, cache)
     reading: Reading[int] = Reading("pictures")
     if isinstance(source, ArraySource):
@@ -225,38 +260,56 @@ def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
     for part in (p for p in HELD if p in roots):
         whole, first = _joined(whole, _classes_in(roots[part], cache)), len(whole)
         parts[part] = range(first, len(whole))
-    reading.add(parts, f"{len(source.class_names)} classes{' in train/' * (roots['train'] != folder)}")
+    reading.add(
+        parts, f"{len(source.class_names)} classes{' in train/' * (roots['train'] != folder)}"
+    )
     kept = [*reading.train, *reading.held]
     return reading.opened(lambda _: whole.part(kept), share)
 
 
 def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
-    """What torchvision's ImageFolder finds, `CLASS/photo.jpg`, below `train/` and `test/` where there are such."""
+    """What torchvision's ImageFolder finds, `CLASS/photo.jpg`, below `train/` and `test/` where
+    there are such.
+    """
     if not folder.is_dir():
         find_photos([folder])  # says what is wrong
     roots = _class_roots(folder)
     if part == "train":
-        return _classes_in(roots["train"], cache, [root for held, root in roots.items() if held != "train"])
+        return _classes_in(
+            roots["train"], cache, [root for held, root in roots.items() if held != "train"]
+        )
     tests = [roots[held] for held in reversed(HELD) if held in roots]
     if not tests:
-        raise UserError(f"data.path: '{folder}' has no train/ and test/ with the classes in each: part it so")
+        raise UserError(
+            f"data.path: '{folder}' has no train/ and test/ with the classes in each: part it so"
+        )
     return _classes_in(tests[0], cache)
 
 
 def _class_roots(folder: Path) -> dict[FolderPart, Path]:
-    """Where the classes of each part are: `train/` beside `val/` or `test/`, or these two beside the classes."""
+    """Where the classes of each part are: `train/` beside `val/` or `test/`, or these two beside
+    the classes.
+    """
     inside = {d.name.lower(): d for d in sorted(folder.iterdir()) if d.is_dir()}
-    roots = {part: inside[word] for part, words in PARTS.items() for word in words if word in inside}
+    roots = {
+        part: inside[word] for part, words in PARTS.items() for word in words if word in inside
+    }
     held = {part: root for part, root in roots.items() if part in HELD}
     if "train" in roots:
         return roots if held else {"train": folder}
     classes = set(inside) - {root.name.lower() for root in held.values()}
-    beside = {part: root for part, root in held.items() if _folders(root) and set(_folders(root)) <= classes}
+    beside = {
+        part: root
+        for part, root in held.items()
+        if _folders(root) and set(_folders(root)) <= classes
+    }
     return {"train": folder, **beside}
 
 
 def _folders(root: Path) -> list[str]:
-    return sorted(d.name.lower() for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
+    return sorted(
+        d.name.lower() for d in root.iterdir() if d.is_dir() and not d.name.startswith(".")
+    )
 
 
 def _classes_in(inside: Path, cache: Cache, without: Sequence[Path] = ()) -> ClassFolderSource:
@@ -264,24 +317,37 @@ def _classes_in(inside: Path, cache: Cache, without: Sequence[Path] = ()) -> Cla
     empty = [name for label, name in enumerate(names) if label not in {known for _, known in found}]
     if len(names) < 2 or empty:
         what = f"'{empty[0]}' holds no photo" if empty else f"{len(names)} folders in it"
-        raise UserError(f"data.path: '{inside}' is not a folder of classes ({what}): put each class in its own folder")
-    # By hash, so that any few of them, such as those that are looked at in validation, are of many classes.
+        raise UserError(
+            f"data.path: '{inside}' is not a folder of classes ({what}): put each class in its own folder"
+        )
+    # By hash, so that any few of them, such as those that are looked at in validation, are of many
+    # classes.
     found.sort(key=lambda item: hashed(item[0].relative_to(inside).as_posix()))
     return ClassFolderSource([p for p, _ in found], [label for _, label in found], names, cache)
 
 
 def _joined(train: ClassFolderSource, held: ClassFolderSource) -> ClassFolderSource:
-    """Both parts, with the classes of the first. Raises UserError for a class that is not trained on."""
+    """Both parts, with the classes of the first. Raises UserError for a class that is not trained
+    on.
+    """
     strange = [name for name in held.class_names if name not in train.class_names]
     if strange:
         where = held.paths[0].parents[1]
-        raise UserError(f"data.path: class '{strange[0]}' of '{where}' has no photo to train on: give both one naming")
+        raise UserError(
+            f"data.path: class '{strange[0]}' of '{where}' has no photo to train on: give both one naming"
+        )
     labels = [train.class_names.index(held.class_names[label]) for label in held.labels]
-    return ClassFolderSource(train.paths + held.paths, train.labels + labels, train.class_names, train.cache)
+    return ClassFolderSource(
+        train.paths + held.paths, train.labels + labels, train.class_names, train.cache
+    )
 
 
-def _listed(folder: Path, without: Sequence[Path]) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
-    """Classes and photos with their class as ImageFolder lists them; what is hidden or no photo is passed over."""
+def _listed(
+    folder: Path, without: Sequence[Path]
+) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
+    """Classes and photos with their class as ImageFolder lists them; what is hidden or no photo is
+    passed over.
+    """
     declare_torchvision_ops()
     from torchvision.datasets import ImageFolder
 
@@ -289,8 +355,13 @@ def _listed(folder: Path, without: Sequence[Path]) -> tuple[tuple[str, ...], lis
     names = sorted(d.name for d in folders if d not in without)
     if not names:
         return (), []  # which it refuses
-    labels, photos = {name: label for label, name in enumerate(names)}, {str(path) for path in photos_in(folder)}
-    listed = ImageFolder.make_dataset(folder, labels, is_valid_file=photos.__contains__, allow_empty=True)
+    labels, photos = (
+        {name: label for label, name in enumerate(names)},
+        {str(path) for path in photos_in(folder)},
+    )
+    listed = ImageFolder.make_dataset(
+        folder, labels, is_valid_file=photos.__contains__, allow_empty=True
+    )
     return tuple(names), [(Path(path), label) for path, label in listed]
 
 

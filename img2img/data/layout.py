@@ -1,8 +1,9 @@
-"""One reading of folders, for whatever takes photos from them: parts (train, val, test) and sides (A, B).
+"""One reading of folders, for whatever takes photos from them: parts (train, val, test) and sides
+(A, B).
 
-A part is a folder `train/`, `val/` or `test/`, or `trainA/` and `trainB/` and so on; a side is `A/` and `B/`, in the
-folder itself, in a part, or with the parts inside. Parts may lie deeper, as an archive unpacks them. Case does not
-matter, and some other words for the same are known.
+A part is a folder `train/`, `val/` or `test/`, or `trainA/` and `trainB/` and so on; a side is `A/`
+and `B/`, in the folder itself, in a part, or with the parts inside. Parts may lie deeper, as an
+archive unpacks them. Case does not matter, and some other words for the same are known.
 """
 
 from __future__ import annotations
@@ -47,19 +48,24 @@ class Sides(NamedTuple):
 def parts_of(folder: Path, *, parted: bool = False) -> dict[Part, Listed]:
     """The photos of each part; all of them are `train` where nothing says that some are not.
 
-    `train/` beside `val/` or `test/` is a part; alone it is a folder like any other, such as one of pictures of trains,
-    unless it is known that there are parts (`parted`).
-    Raises UserError for a folder that is not there, holds no photo, or none to train on.
+    `train/` beside `val/` or `test/` is a part; alone it is a folder like any other, such as one of
+    pictures of trains, unless it is known that there are parts (`parted`). Raises UserError for a
+    folder that is not there, holds no photo, or none to train on.
     """
     everything = find_photos([folder])
     placed = {path: (part, root) for part, root, path in _placed(folder, everything, parted)}
     photos = {part: [path for path in everything if placed[path][0] == part] for part in PARTS}
     if not parted and not any(photos[part] for part in HELD):
         return {"train": Listed(folder, everything)}
-    roots = {part: list(dict.fromkeys(placed[path][1] for path in found)) for part, found in photos.items()}
+    roots = {
+        part: list(dict.fromkeys(placed[path][1] for path in found))
+        for part, found in photos.items()
+    }
     if not photos["train"]:
         held = " and ".join(f"{d.name}/" for part in HELD for d in roots[part])
-        raise UserError(f"data.path: '{folder}' holds {held} alone, which are never trained on: add train/")
+        raise UserError(
+            f"data.path: '{folder}' holds {held} alone, which are never trained on: add train/"
+        )
     return {
         part: Listed(roots[part][0] if len(roots[part]) == 1 else folder, found)
         for part, found in photos.items()
@@ -67,7 +73,9 @@ def parts_of(folder: Path, *, parted: bool = False) -> dict[Part, Listed]:
     }
 
 
-def _placed(folder: Path, paths: Sequence[Path], parted: bool) -> Iterator[tuple[Part | None, Path, Path]]:
+def _placed(
+    folder: Path, paths: Sequence[Path], parted: bool
+) -> Iterator[tuple[Part | None, Path, Path]]:
     """Each photo with its part and the part's folder; None for one that lies beside `train/`.
 
     Where there are no parts, each sub-folder is looked at in the same way.
@@ -79,7 +87,9 @@ def _placed(folder: Path, paths: Sequence[Path], parted: bool) -> Iterator[tuple
     named = {place: _part_of(place.name.lower()) for place in inside if place != folder}
     if not any(part in HELD or (parted and part == "train") for part in named.values()):
         for place, found in inside.items():
-            loose: Iterator[tuple[Part | None, Path, Path]] = (("train", folder, path) for path in found)
+            loose: Iterator[tuple[Part | None, Path, Path]] = (
+                ("train", folder, path) for path in found
+            )
             yield from loose if place == folder else _placed(place, found, parted)
         return
     beside: Part | None = None if "train" in named.values() else "train"
@@ -89,7 +99,9 @@ def _placed(folder: Path, paths: Sequence[Path], parted: bool) -> Iterator[tuple
 
 
 def sides_of(folder: Path) -> Sides | None:
-    """Both sides of every part, or None where there are no sides. Raises UserError for one side without the other."""
+    """Both sides of every part, or None where there are no sides. Raises UserError for one side
+    without the other.
+    """
     if not folder.is_dir():
         find_photos([folder])  # says what is wrong
     found: dict[Part, tuple[Path, Path]] = {}
@@ -107,9 +119,12 @@ def sides_of(folder: Path) -> Sides | None:
     if (len(inner[0]) > 1) != (len(inner[1]) > 1):  # one side says that there are parts
         inner = tuple(parts_of(side, parted=True) for side in direct)
     sides = {
-        p: (inner[0].get(p, Listed(direct[0])), inner[1].get(p, Listed(direct[1]))) for p in (*inner[0], *inner[1])
+        p: (inner[0].get(p, Listed(direct[0])), inner[1].get(p, Listed(direct[1])))
+        for p in (*inner[0], *inner[1])
     }
-    held: dict[Part, tuple[Listed, Listed]] = {p: (_listed(a), _listed(b)) for p, (a, b) in found.items()}
+    held: dict[Part, tuple[Listed, Listed]] = {
+        p: (_listed(a), _listed(b)) for p, (a, b) in found.items()
+    }
     return Sides({**held, **sides}, _called(folder, direct))
 
 
@@ -126,7 +141,9 @@ def _two_named(folder: Path, part: Part) -> tuple[Path, Path] | None:
 
 
 def _two(folder: Path, names: Sequence[tuple[str, str]]) -> tuple[Path, Path] | None:
-    """The first of the pairs of names that is there. Raises UserError where one folder of A and B is missing."""
+    """The first of the pairs of names that is there. Raises UserError where one folder of A and B
+    is missing.
+    """
     inside = _inside(folder)
     for pair in names:
         a, b = (inside.get(name) for name in pair)
@@ -142,8 +159,12 @@ def _one_side(folder: Path, lonely: Path) -> UserError:
     last = {"A": "B", "B": "A", "a": "b", "b": "a"}[lonely.name[-1]]
     other = folder / f"{lonely.name[:-1]}{last}"
     if _part_of(lonely.name.lower()) in HELD:
-        return UserError(f"data.path: '{other}' does not exist: give a folder of photos, as {lonely.name}/ is")
-    return UserError(f"data.path: '{folder}' has {lonely.name}/ and no {other.name}/: two sides are translated")
+        return UserError(
+            f"data.path: '{other}' does not exist: give a folder of photos, as {lonely.name}/ is"
+        )
+    return UserError(
+        f"data.path: '{folder}' has {lonely.name}/ and no {other.name}/: two sides are translated"
+    )
 
 
 def _listed(folder: Path) -> Listed:
@@ -151,19 +172,28 @@ def _listed(folder: Path) -> Listed:
 
 
 def _inside(folder: Path) -> dict[str, Path]:
-    """Sub-folders by their names in lower case. Raises UserError for two sides or parts that differ by case alone."""
+    """Sub-folders by their names in lower case. Raises UserError for two sides or parts that differ
+    by case alone.
+    """
     found: dict[str, Path] = {}
     for place in sorted(d for d in folder.iterdir() if d.is_dir() and not d.name.startswith(".")):
         name = place.name.lower()
         if name in found and (_part_of(name) or any(name in pair for pair in SIDES)):
-            raise UserError(f"data.path: '{found[name]}' and '{place}' differ by case alone: rename or join them")
+            raise UserError(
+                f"data.path: '{found[name]}' and '{place}' differ by case alone: rename or join them"
+            )
         found[name] = place
     return found
 
 
 def _part_of(name: str) -> Part | None:
     return next(
-        (part for part, words in PARTS.items() if name in (*words, *(w + s for w in words for s in "ab"))), None
+        (
+            part
+            for part, words in PARTS.items()
+            if name in (*words, *(w + s for w in words for s in "ab"))
+        ),
+        None,
     )
 
 

@@ -15,23 +15,28 @@ log = logging.getLogger("img2img")
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """All photos under a folder, sorted; hidden files and folders are passed over. See `photos_and_others`."""
+    """All photos under a folder, sorted; hidden files and folders are passed over. See
+    `photos_and_others`.
+    """
     return photos_and_others(folder)[0]
 
 
 def photos_and_others(folder: Path) -> tuple[list[Path], list[FileKind]]:
-    """All photos under a folder, sorted, and the kinds of those pictures and videos that cannot be opened here.
+    """All photos under a folder, sorted, and the kinds of those pictures and videos that cannot be
+    opened here.
 
-    Links to folders are followed.     A photo's suffix, in any case, is enough (who opens a damaged one says so); for
-    the rest the content decides.
+    Links to folders are followed.     A photo's suffix, in any case, is enough (who opens a damaged
+    one says so); for the rest the content decides.
     """
     return parted(sorted(path for path in _under(folder) if path.is_file()))
 
 
 def _under(folder: Path) -> list[Path]:
-    """What is in a folder and its sub-folders, also behind links; nothing hidden, and no folder twice.
+    """What is in a folder and its sub-folders, also behind links; nothing hidden, and no folder
+    twice.
 
-    Real folders come first: a link to one of them, or to one that this folder lies in, leads nowhere new.
+    Real folders come first: a link to one of them, or to one that this folder lies in, leads
+    nowhere new.
     """
     found: list[Path] = []
     seen = {str(parent) for parent in folder.resolve().parents}
@@ -40,7 +45,9 @@ def _under(folder: Path) -> list[Path]:
         for place, folders, names in os.walk(start):
             real = os.path.realpath(place)
             folders[:] = [] if real in seen else sorted(d for d in folders if not d.startswith("."))
-            found += [Path(place, name) for name in names if real not in seen and not name.startswith(".")]
+            found += [
+                Path(place, name) for name in names if real not in seen and not name.startswith(".")
+            ]
             starts += [link for d in folders if (link := Path(place, d)).is_symlink()]
             seen.add(real)
     return found
@@ -66,7 +73,9 @@ def _kind(path: Path) -> FileKind | None:
 
 
 def find_photos(folders: Sequence[Path]) -> list[Path]:
-    """All photos under the folders. Raises UserError for a folder that is not there or holds no photo."""
+    """All photos under the folders. Raises UserError for a folder that is not there or holds no
+    photo.
+    """
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
@@ -75,7 +84,9 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
         inside, others = photos_and_others(folder)
         if not inside:
             passed = f" (but {counted(others)})" if others else ""
-            raise UserError(f"data.path: no photo in '{folder}'{passed}: put JPEG, PNG, TIFF or WebP files there")
+            raise UserError(
+                f"data.path: no photo in '{folder}'{passed}: put JPEG, PNG, TIFF or WebP files there"
+            )
         if others:
             log.warning("data.path: '%s': passed over: %s", folder, counted(others))
         found += inside

@@ -17,7 +17,9 @@ class Sample:
 
     number: int
     photo: np.ndarray | None = None  # (H,W,3) uint8 RGB
-    other: np.ndarray | None = None  # the pair's condition side, as large as `photo` if they are a pair
+    other: np.ndarray | None = (
+        None  # the pair's condition side, as large as `photo` if they are a pair
+    )
     label: int | None = None
     paired: bool = True  # `photo` and `other` belong together, and are cropped alike
 
@@ -29,7 +31,7 @@ class Batch:
     condition: Tensor  # (B,Cc,H,W)
     target: Tensor  # (B,3,H·scale,W·scale)
     mask: Tensor | None = None  # (B,1,H,W), 1 = to be filled
-    local_centre: Tensor | None = None  # (B,2) row and column of a pixel in the hole
+    local_center: Tensor | None = None  # (B,2) row and column of a pixel in the hole
     label: Tensor | None = None  # (B,) class numbers
     code: Tensor | None = None  # (B,K) InfoGAN's codes: one-hot, then continuous
 
@@ -43,7 +45,11 @@ class Batch:
             value = getattr(self, field.name)
             if value is not None:
                 value = value.to(device, non_blocking=True)
-                value = value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+                value = (
+                    value.contiguous(memory_format=torch.channels_last)
+                    if value.dim() == 4
+                    else value
+                )
             moved[field.name] = value
         return Batch(**moved)
 
@@ -74,5 +80,7 @@ def as_picture(tensor: Tensor) -> np.ndarray:
 
 
 def sample_rng(seed: int, stream: int, number: int) -> np.random.Generator:
-    """The generator of one sample: a pure function of its arguments, so any interruption gives the same stream."""
+    """The generator of one sample: a pure function of its arguments, so any interruption gives the
+    same stream.
+    """
     return np.random.default_rng((seed, stream, number))

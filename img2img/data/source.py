@@ -1,4 +1,6 @@
-"""What a source of samples is, the one road to a photo's pixels, and which items train and which validate."""
+"""What a source of samples is, the one road to a photo's pixels, and which items train and which
+validate.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,12 @@ class Source(Protocol):
 
 
 class Cache:
-    """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used up.
+    """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used
+    up.
 
-    What cannot be read is remembered with its reason, so that whatever asks again is refused at once, and all that was
-    left out can be told. Transparency is laid on `background`: `bleed` or a color.
+    What cannot be read is remembered with its reason, so that whatever asks again is refused at
+    once, and all that was left out can be told. Transparency is laid on `background`: `bleed` or a
+    color.
     """
 
     def __init__(self, budget_mb: int, background: str = BLEED) -> None:
@@ -48,7 +52,8 @@ class Cache:
         self.broken: dict[Path, str] = {}
 
     def read(self, path: Path, parts: int = 1) -> np.ndarray:
-        """The photo as (H,W,3) uint8; `parts` pictures side by side in it do not bleed into each other.
+        """The photo as (H,W,3) uint8; `parts` pictures side by side in it do not bleed into each
+        other.
 
         Raises UserError when its file cannot be read.
         """
@@ -74,11 +79,15 @@ class Cache:
         return UserError(reason)
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Find broken files before training does, by their ends; only what looks broken is decoded to make sure."""
+        """Find broken files before training does, by their ends; only what looks broken is decoded
+        to make sure.
+        """
         for path in paths:
             if path not in self.broken and not looks_whole(path):
                 with suppress(UserError):
-                    self._decoded(path, 1)  # not kept: how many pictures are in it, its source knows
+                    self._decoded(
+                        path, 1
+                    )  # not kept: how many pictures are in it, its source knows
 
 
 @dataclass
@@ -99,13 +108,18 @@ class Files:
 
 
 def split(source: Source, validation_share: float) -> tuple[list[int], list[int]]:
-    """Indices for training and for validation: the stated share with the lowest hashes of their names validates.
+    """Indices for training and for validation: the stated share with the lowest hashes of their
+    names validates.
 
-    Names alone decide, not where the data lie or in which order. Photos that are added move others only at the
-    boundary and in one direction. With more than one item, at least one validates.
+    Names alone decide, not where the data lie or in which order. Photos that are added move others
+    only at the boundary and in one direction. With more than one item, at least one validates.
     """
     order = sorted(range(len(source)), key=lambda index: name_hash(source, index))
-    held_out = 0 if len(order) < 2 or validation_share == 0 else max(1, round(validation_share * len(order)))
+    held_out = (
+        0
+        if len(order) < 2 or validation_share == 0
+        else max(1, round(validation_share * len(order)))
+    )
     return sorted(order[held_out:]), sorted(order[:held_out])
 
 
@@ -129,7 +143,9 @@ Item = TypeVar("Item")
 
 @dataclass
 class Opened:
-    """A source, which of its items train and which validate, and what is told about where they come from."""
+    """A source, which of its items train and which validate, and what is told about where they come
+    from.
+    """
 
     source: Source
     train: list[int]
@@ -138,8 +154,8 @@ class Opened:
     parted: bool = False  # what validates is a part of its own, in the order of its names
 
     def first(self, most: int) -> list[int]:
-        """Validation items, those to look at before others: a part's are chosen by hash, so that they are of all
-        kinds."""
+        """Validation items, those to look at before others: a part's are chosen by hash, so that
+        they are of all kinds."""
         if not self.parted:
             return self.validation
         by_name = sorted(self.validation, key=lambda index: name_hash(self.source, index))
@@ -158,7 +174,9 @@ class Reading(Generic[Item]):
     unused: list[str] = field(default_factory=list)  # "10 in test/"
 
     def add(self, parts: Mapping[Part, Sequence[Item]], called: str = "") -> None:
-        """Take in a folder: `val` validates, and where there is none, `test`. Neither is ever trained on."""
+        """Take in a folder: `val` validates, and where there is none, `test`. Neither is ever
+        trained on.
+        """
         self.train += parts.get("train", ())
         held = next((part for part in HELD if parts.get(part)), None)
         if held is not None:
@@ -172,14 +190,22 @@ class Reading(Generic[Item]):
         source, first = source_of(self.train + self.held), len(self.train)
         whole = list(range(first)), list(range(first, len(source)))
         train, validation = whole if self.held else split(source, share)
-        return Opened(source, train, validation, self.told(len(train), len(validation), share), bool(self.held))
+        return Opened(
+            source,
+            train,
+            validation,
+            self.told(len(train), len(validation), share),
+            bool(self.held),
+        )
 
     def told(self, train: int | str, validation: int | str, share: float) -> str:
         """`60 pairs: A/ and B/; 12 for validation from val/`."""
         called = ", ".join(dict.fromkeys(self.called))
         words = [f"{train} {self.what}{': ' * bool(called)}{called}"]
         if self.held:
-            words.append(f"{validation} for validation from {', '.join(dict.fromkeys(self.held_from))}")
+            words.append(
+                f"{validation} for validation from {', '.join(dict.fromkeys(self.held_from))}"
+            )
         elif validation:
             words.append(f"{validation} for validation, held out (data.validation_share={share:g})")
         words += [f"{unused} not used" for unused in self.unused]

@@ -1,4 +1,6 @@
-"""Two sides without pairs: `trainA trainB testA testB` (or `A B`) as CycleGAN's data sets come, or photos in halves."""
+"""Two sides without pairs: `trainA trainB testA testB` (or `A B`) as CycleGAN's data sets come, or
+photos in halves.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,11 @@ class Side:
 
 @dataclass
 class UnpairedSource:
-    """Items are side B's, training ones first; the picture of side A goes by the sample's number alone.
+    """Items are side B's, training ones first; the picture of side A goes by the sample's number
+    alone.
 
-    Each side runs through its own seeded permutations, so that the pictures of a sample have nothing to do with each
-    other, and sample n is a function of (seed, n).
+    Each side runs through its own seeded permutations, so that the pictures of a sample have
+    nothing to do with each other, and sample n is a function of (seed, n).
     """
 
     a: Side
@@ -74,14 +77,21 @@ class UnpairedSource:
     def read(self, index: int, number: int) -> Sample:
         """Side B's picture as photo, side A's as other; they are of any two sizes."""
         photo = self.items.read(index, number).photo
-        return Sample(number, photo=photo, other=self._a(number, trains=index < len(self.b.train)), paired=False)
+        return Sample(
+            number,
+            photo=photo,
+            other=self._a(number, trains=index < len(self.b.train)),
+            paired=False,
+        )
 
     def _a(self, number: int, trains: bool) -> np.ndarray:
         """Side A's picture for a sample number, or the next that can be read."""
         paths = self.a.train if trains else self.a.validation
         for place in range(number, number + len(paths)):
             with suppress(UserError):
-                return self.cache.read(paths[self._order(place, len(paths)) if trains else place % len(paths)])
+                return self.cache.read(
+                    paths[self._order(place, len(paths)) if trains else place % len(paths)]
+                )
         raise UserError("data.path: none of side A's pictures can be read")
 
     def _order(self, number: int, count: int) -> int:
@@ -91,7 +101,8 @@ class UnpairedSource:
 
 
 def two_sides(folders: Sequence[Path], cache: Cache, share: float, seed: int) -> UnpairedSource:
-    """`valA` and `valB`, else `testA` and `testB`, validate where they are; else a share of each side.
+    """`valA` and `valB`, else `testA` and `testB`, validate where they are; else a share of each
+    side.
 
     Raises UserError for a missing side.
     """
@@ -115,7 +126,9 @@ def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -
         both.add(*paths_of(parts))
     train, held = _halves(both.train), _halves(both.held)
     if not train[0]:
-        raise UserError(f"data.path: one photo in '{folders[0]}', and the two sides show different ones: add photos")
+        raise UserError(
+            f"data.path: one photo in '{folders[0]}', and the two sides show different ones: add photos"
+        )
     sides = [replace(both, train=train[place], held=held[place]) for place in (0, 1)]
     a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)
     return UnpairedSource(a, b, cache, seed, _told(both, a, b, share))

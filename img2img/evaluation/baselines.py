@@ -18,15 +18,21 @@ from img2img.tasks.inpaint import classical_fill
 
 
 def trivial(task: Task, case: Case) -> dict[str, Tensor]:
-    """The task's trivial answers, the same as in a training's log, but for means of training targets not at hand."""
+    """The task's trivial answers, the same as in a training's log, but for means of training
+    targets not at hand.
+    """
     return trivial_answers(task, task.prepare(case.given, case.mask), case.mask)
 
 
 def non_local_means(case: Case) -> Tensor:
-    """OpenCV's colour non-local means (Buades et al. 2011), told σ; strengths are the best on five training photos."""
-    luma, colour = (0.6, 1.0) if case.sigma_255 < 40 else (0.5, 0.5)
+    """OpenCV's color non-local means (Buades et al. 2011), told σ; strengths are the best on five
+    training photos.
+    """
+    luma, color = (0.6, 1.0) if case.sigma_255 < 40 else (0.5, 0.5)
     bgr = np.ascontiguousarray(_rgb8(case.given)[..., ::-1])
-    made = cv2.fastNlMeansDenoisingColored(bgr, None, luma * case.sigma_255, colour * case.sigma_255, 7, 21)
+    made = cv2.fastNlMeansDenoisingColored(
+        bgr, None, luma * case.sigma_255, color * case.sigma_255, 7, 21
+    )
     return as_tensor(made[..., ::-1])
 
 
@@ -42,7 +48,9 @@ def navier_stokes(case: Case) -> Tensor:
 
 def biharmonic(case: Case) -> Tensor:
     """scikit-image's biharmonic fill (Damelin & Hoang 2018)."""
-    return as_tensor(inpaint_biharmonic(as_picture(case.given), _hole(case), channel_axis=-1).astype(np.float32))
+    return as_tensor(
+        inpaint_biharmonic(as_picture(case.given), _hole(case), channel_axis=-1).astype(np.float32)
+    )
 
 
 def _classical(case: Case, fill: Literal["telea", "navier_stokes"]) -> Tensor:

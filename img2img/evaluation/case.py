@@ -1,4 +1,6 @@
-"""One photo made ready for measuring: what every method is given, and the truth its result is held against."""
+"""One photo made ready for measuring: what every method is given, and the truth its result is held
+against.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from img2img.pixels.images import quantise
 
 @dataclass(frozen=True)
 class Case:
-    """Pictures are (1,3,H,W) floats; `truth` and results hold values an 8-bit file could hold, `given` need not."""
+    """Pictures are (1,3,H,W) floats; `truth` and results hold values an 8-bit file could hold,
+    `given` need not.
+    """
 
     photo: str
     setting: str  # "σ 25", "×4", "10–20 %"; empty where a protocol has only one

@@ -1,4 +1,6 @@
-"""A small classifier of real pictures: made ones are recognised by it, and sets compared in its features."""
+"""A small classifier of real pictures: made ones are recognised by it, and sets compared in its
+features.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,12 @@ class Classifier(nn.Module):
         self.body = nn.Sequential(
             *(nn.Conv2d(channels, 32, 4, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
             *(nn.Conv2d(32, 64, 4, stride=2, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
-            *(nn.Conv2d(64, 128, 3, padding=1), nn.BatchNorm2d(128), nn.ReLU(), nn.AdaptiveAvgPool2d(3)),
+            *(
+                nn.Conv2d(64, 128, 3, padding=1),
+                nn.BatchNorm2d(128),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(3),
+            ),
             *(nn.Flatten(), nn.Linear(128 * 9, FEATURES), nn.ReLU()),
         )
         self.last = nn.Linear(FEATURES, classes)
@@ -39,7 +46,9 @@ class Seen:
     features: Tensor
 
 
-def train_classifier(pictures: Tensor, labels: Tensor, classes: int, epochs: int = 3, seed: int = 0) -> Classifier:
+def train_classifier(
+    pictures: Tensor, labels: Tensor, classes: int, epochs: int = 3, seed: int = 0
+) -> Classifier:
     """A classifier of pictures (N,C,H,W) uint8; the same from the same data on one machine."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

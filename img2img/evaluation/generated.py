@@ -1,4 +1,6 @@
-"""Measuring pictures made from noise and a class: are they what was asked for, and as varied as real ones."""
+"""Measuring pictures made from noise and a class: are they what was asked for, and as varied as
+real ones.
+"""
 
 from __future__ import annotations
 
@@ -63,20 +65,25 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     channels = {task.prediction_channels for task in tasks}
     if len(channels) > 1:
         raise UserError(
-            "--baseline: one of the models makes grey pictures and the other coloured: compare like with like"
+            "--baseline: one of the models makes grey pictures and the other colored: compare like with like"
         )
     train, test = (real_pictures(models[0], data, part) for part in ("train", "test"))
     began = time.monotonic()
     classifier = train_classifier(train.pixels, train.labels, len(train.names))
     seconds = time.monotonic() - began
     halves = [test.part(slice(start, None, 2)) for start in (0, 1)]
-    sets = {m.name: made_pictures(m, t, test.names, limit or PER_CLASS) for m, t in zip(models, tasks, strict=True)}
+    sets = {
+        m.name: made_pictures(m, t, test.names, limit or PER_CLASS)
+        for m, t in zip(models, tasks, strict=True)
+    }
     seen = {name: seen_by(classifier, p.pixels) for name, p in {**sets, REAL: halves[1]}.items()}
     reference = seen_by(classifier, halves[0].pixels)
     rows = [
         row
         for name, pictures in {**sets, REAL: halves[1]}.items()
-        for row in _rows(name, pictures, seen[name], halves[0], reference, ours=name == models[0].name)
+        for row in _rows(
+            name, pictures, seen[name], halves[0], reference, ours=name == models[0].name
+        )
     ]
     settings = [*test.names, "all"]
     ours = models[0].name
@@ -87,7 +94,11 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
         columns=COLUMNS,
         photo_count=len(test.labels),
         rows=sorted(rows, key=lambda row: settings.index(row.setting)),
-        photos=[score for name, pictures in sets.items() for score in _scores(name, pictures, seen[name])],
+        photos=[
+            score
+            for name, pictures in sets.items()
+            for score in _scores(name, pictures, seen[name])
+        ],
         notes=[_classifier_note(classifier, test, seconds), _classes_note(seen[ours], test.names)],
         worst=_worst(sets[ours], seen[ours]),
         first=_first(sets[ours], seen[ours]),
@@ -97,7 +108,9 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
 def _with_classes(model: Model) -> FromNoise:
     task = noise_task(model)
     if not task.classes:
-        raise UserError(f"--model: '{model.name}' knows no classes: none can be asked for and found again")
+        raise UserError(
+            f"--model: '{model.name}' knows no classes: none can be asked for and found again"
+        )
     return task
 
 
@@ -118,33 +131,46 @@ def real_pictures(model: Model, data: str, part: Part) -> Pictures:
 def _picture(source: LabelledSource, index: int, model: Model) -> np.ndarray:
     photo = source.read(index, index).photo
     assert photo is not None
-    cut = model.recipe.data.centre([photo])[0]
+    cut = model.recipe.data.center([photo])[0]
     if noise_task(model).prediction_channels == 3:
         return cut
     return np.rint(cut.mean(2, keepdims=True)).astype(np.uint8)
 
 
-def made_pictures(model: Model, task: FromNoise, names: tuple[str, ...], per_class: int) -> Pictures:
+def made_pictures(
+    model: Model, task: FromNoise, names: tuple[str, ...], per_class: int
+) -> Pictures:
     """Samples of every class, rounded as a file would hold them."""
     labels = torch.arange(task.classes).repeat_interleave(per_class)
     drawn = samples(task, range(len(labels)), 0)
-    pictures = made(model, task.condition(drawn.noise, labels, drawn.code))[:, : task.prediction_channels]
+    pictures = made(model, task.condition(drawn.noise, labels, drawn.code))[
+        :, : task.prediction_channels
+    ]
     return Pictures(torch.from_numpy(quantise(pictures.numpy(), np.uint8)), labels, names)
 
 
-def _rows(name: str, made: Pictures, seen: Seen, real: Pictures, reference: Seen, ours: bool) -> list[Row]:
+def _rows(
+    name: str, made: Pictures, seen: Seen, real: Pictures, reference: Seen, ours: bool
+) -> list[Row]:
     """A row for each class and one for all; the diversity of all is the classes' mean."""
     hit = (seen.probabilities.argmax(1) == made.labels).float() * 100
     values: dict[str, Values] = {}
     for number, class_name in enumerate(made.names):
         own, theirs = made.labels == number, real.labels == number
         a, b = _unit(seen.features[own]), _unit(reference.features[theirs])
-        numbers = float(hit[own].mean()), float(torch.pdist(a).mean() / torch.pdist(b).mean()), _kid(a, b)
+        numbers = (
+            float(hit[own].mean()),
+            float(torch.pdist(a).mean() / torch.pdist(b).mean()),
+            _kid(a, b),
+        )
         values[class_name] = dict(zip((c.name for c in COLUMNS), numbers, strict=True))
     spread = float(np.mean([v[_DIVERSITY.name] for v in values.values()]))
     whole = float(hit.mean()), spread, _kid(_unit(seen.features), _unit(reference.features))
     values["all"] = dict(zip((c.name for c in COLUMNS), whole, strict=True))
-    return [Row(setting, name, "model" if ours else "baseline", found) for setting, found in values.items()]
+    return [
+        Row(setting, name, "model" if ours else "baseline", found)
+        for setting, found in values.items()
+    ]
 
 
 def _unit(features: Tensor) -> Tensor:
@@ -199,7 +225,9 @@ def _sure(made: Pictures, seen: Seen) -> Tensor:
 def _line(made: Pictures, seen: Seen, which: Tensor) -> Line:
     """Samples of one class side by side."""
     sure = _sure(made, seen)
-    panels = [(_caption(seen, int(i), made.names, float(sure[i])), _panel(made.pixels[i])) for i in which]
+    panels = [
+        (_caption(seen, int(i), made.names, float(sure[i])), _panel(made.pixels[i])) for i in which
+    ]
     return Line(f"asked for: {made.names[int(made.labels[which[0]])]}", tuple(panels))
 
 

@@ -1,4 +1,6 @@
-"""Numbers for pictures: plain functions on RGB tensors (1,3,H,W) in [0,1], each with its paper and its range."""
+"""Numbers for pictures: plain functions on RGB tensors (1,3,H,W) in [0,1], each with its paper and
+its range.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ from img2img.losses.kid import kid as kid  # a metric like the others
 from img2img.losses.kid import kid_features as kid_features
 from img2img.losses.perceptual import PerceptualNetwork, missing, perceptual_distance
 from img2img.losses.reconstruction import masked_mean
-from img2img.pixels.colour import y_channel
+from img2img.pixels.color import y_channel
 
 MOST_DB = 100.0  # of equal pictures; infinity would swallow the mean of a whole folder
-JUDGES: dict[PerceptualNetwork, str] = {
+PERCEPTUAL_METRICS: dict[PerceptualNetwork, str] = {
     "stlpips_alex": "ST-LPIPS AlexNet",
     "stlpips_vgg": "ST-LPIPS VGG",
     "lpips_alex": "LPIPS AlexNet",
@@ -31,7 +33,9 @@ _STRIP_ROWS = 256
 
 @dataclass(frozen=True)
 class Column:
-    """A number's name in tables, the direction in which it is better, and its digits after the point."""
+    """A number's name in tables, the direction in which it is better, and its digits after the
+    point.
+    """
 
     name: str
     better: Literal["higher", "lower"] | None
@@ -48,17 +52,23 @@ class Column:
 
 
 def psnr_db(rgb: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio over all pixels and channels in dB: 0 for black against white, at most 100 (equal)."""
+    """Peak signal-to-noise ratio over all pixels and channels in dB: 0 for black against white, at
+    most 100 (equal).
+    """
     return min(MOST_DB, float(kornia.metrics.psnr(rgb.double(), truth.double(), 1.0)))
 
 
 def ssim(rgb: Tensor, truth: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004), -1 to 1: Gaussian window of 11 px, σ 1.5, inside; mean of channels."""
+    """Structural similarity (Wang et al. 2004), -1 to 1: Gaussian window of 11 px, σ 1.5, inside;
+    mean of channels.
+    """
     return float(kornia.metrics.ssim(rgb, truth, 11, padding="valid").mean())
 
 
 def y_psnr_ssim(rgb: Tensor, truth: Tensor, border: int) -> tuple[float, float]:
-    """PSNR and SSIM as super-resolution reports them: BT.601 studio-range luma, `border` pixels cut from every side."""
+    """PSNR and SSIM as super-resolution reports them: BT.601 studio-range luma, `border` pixels cut
+    from every side.
+    """
     inside = (..., slice(border, rgb.shape[-2] - border), slice(border, rgb.shape[-1] - border))
     made, wanted = (y_channel(x.double())[inside].contiguous() for x in (rgb, truth))
     return psnr_db(made, wanted), ssim(made, wanted)
@@ -70,17 +80,25 @@ def hole_l1(rgb: Tensor, truth: Tensor, mask: Tensor) -> float:
 
 
 def ciede2000(rgb: Tensor, truth: Tensor) -> float:
-    """Mean CIEDE2000 colour difference (Sharma et al. 2005): 0 equal, about 1 just visible, 100 black against white."""
+    """Mean CIEDE2000 color difference (Sharma et al. 2005): 0 equal, about 1 just visible, 100
+    black against white.
+    """
     first, second = as_picture(rgb), as_picture(truth)
     total = 0.0
-    for top in range(0, len(first), _STRIP_ROWS):  # its many temporaries would not fit for a large photo
+    for top in range(
+        0, len(first), _STRIP_ROWS
+    ):  # its many temporaries would not fit for a large photo
         rows = slice(top, top + _STRIP_ROWS)
-        total += float(deltaE_ciede2000(rgb2lab(first[rows]), rgb2lab(second[rows])).sum(dtype=np.float64))
+        total += float(
+            deltaE_ciede2000(rgb2lab(first[rows]), rgb2lab(second[rows])).sum(dtype=np.float64)
+        )
     return total / (first.shape[0] * first.shape[1])
 
 
-def colourfulness(rgb: Tensor) -> float:
-    """Hasler & Süsstrunk 2003 on the 0-255 scale: 0 grey, 15 slightly, 45 averagely, 82 highly colourful."""
+def colorfulness(rgb: Tensor) -> float:
+    """Hasler & Süsstrunk 2003 on the 0-255 scale: 0 grey, 15 slightly, 45 averagely, 82 highly
+    colorful.
+    """
     red, green, blue = (rgb[0].double() * 255).unbind(0)
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = (red_green.var(correction=0) + yellow_blue.var(correction=0)).sqrt()
@@ -88,17 +106,24 @@ def colourfulness(rgb: Tensor) -> float:
 
 
 def judges() -> dict[PerceptualNetwork, str | None]:
-    """The perceptual networks to report, each with why it is not available, or None; optional ones only if they are."""
-    reasons = {network: missing(network) for network in JUDGES}
-    return {network: reason for network, reason in reasons.items() if network not in _OPTIONAL or reason is None}
+    """The perceptual networks to report, each with why it is not available, or None; optional ones
+    only if they are.
+    """
+    reasons = {network: missing(network) for network in PERCEPTUAL_METRICS}
+    return {
+        network: reason
+        for network, reason in reasons.items()
+        if network not in _OPTIONAL or reason is None
+    }
 
 
 @torch.no_grad()
 def perceptual(network: PerceptualNetwork, rgb: Tensor, truth: Tensor) -> list[float]:
-    """Distances of pictures (B,3,H,W), at least 24 px a side, to one truth (1,3,H,W): 0 equal, about 1 unrelated.
+    """Distances of pictures (B,3,H,W), at least 24 px a side, to one truth (1,3,H,W): 0 equal,
+    about 1 unrelated.
 
-    Pictures beyond 768 px are shrunk: the networks were fitted to patches, and their memory would grow with the photo.
-    Raises UserError when the network's weights are not here.
+    Pictures beyond 768 px are shrunk: the networks were fitted to patches, and their memory would
+    grow with the photo. Raises UserError when the network's weights are not here.
     """
     judge = perceptual_distance(network).to(rgb.device)
     return [float(d) for d in judge(at_most(rgb, JUDGED_PX), at_most(truth, JUDGED_PX))]

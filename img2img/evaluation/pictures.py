@@ -1,4 +1,6 @@
-"""Cases as one picture, the first and the worst: what was given, the best baseline, the model's result, the truth."""
+"""Cases as one picture, the first and the worst: what was given, the best baseline, the model's
+result, the truth.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ KEPT = 3
 FIRST = 4
 PANEL_PX = 320
 _GAP_PX, _LINE_PX = 8, 20
-_ASCII = str.maketrans({"σ": "sigma", "×": "x", "–": "-", "Δ": "d"})  # the font inside Pillow has no more
+_ASCII = str.maketrans(
+    {"σ": "sigma", "×": "x", "–": "-", "Δ": "d"}
+)  # the font inside Pillow has no more
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,10 @@ class Cases(ABC):
         shown = [(name, made[name]) for name in (rival, ours) if name is not None]
         pictures = [("input", _given(case)), *shown, ("truth", case.truth)]
         window = _window(made[ours], case.truth)
-        panels = tuple((self._caption(name, scores), quantise(as_picture(x)[window], np.uint8)) for name, x in pictures)
+        panels = tuple(
+            (self._caption(name, scores), quantise(as_picture(x)[window], np.uint8))
+            for name, x in pictures
+        )
         return Line(f"{case.photo}   {case.setting}".rstrip(), panels)
 
     def _caption(self, name: str, scores: _Scores) -> str:
@@ -78,7 +85,9 @@ class WorstCases(Cases):
         self.count = 0
 
     def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
-        """Take the case if it is among the worst so far; without a value to rank by it is passed over."""
+        """Take the case if it is among the worst so far; without a value to rank by it is passed
+        over.
+        """
         badness = self._badness(scores[ours])
         if badness is None:
             return
@@ -90,12 +99,16 @@ class WorstCases(Cases):
 
     def lines(self) -> list[Line]:
         """Setting by setting, the worst first."""
-        ordered = (sorted(heap, key=lambda entry: entry[:2], reverse=True) for heap in self.heaps.values())
+        ordered = (
+            sorted(heap, key=lambda entry: entry[:2], reverse=True) for heap in self.heaps.values()
+        )
         return [line for heap in ordered for _, _, line in heap]
 
 
 class FirstCases(Cases):
-    """The first few photos of the folder, each at the middle one of its settings: nobody chose them."""
+    """The first few photos of the folder, each at the middle one of its settings: nobody chose
+    them.
+    """
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -115,13 +128,18 @@ def drawn(lines: list[Line]) -> np.ndarray:
     """All lines below one another, titles and captions over the panels; (H,W,3) uint8."""
     strips = [_strip(line) for line in lines]
     width = max(strip.shape[1] for strip in strips)
-    return np.concatenate([np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips])
+    return np.concatenate(
+        [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips]
+    )
 
 
 def _strip(line: Line) -> np.ndarray:
     """A title, then panels side by side, each as wide as its caption needs, at least."""
     font = ImageFont.load_default(size=13)
-    widths = [max(panel.shape[1], int(font.getlength(_plain(caption))) + 2) for caption, panel in line.panels]
+    widths = [
+        max(panel.shape[1], int(font.getlength(_plain(caption))) + 2)
+        for caption, panel in line.panels
+    ]
     height = 2 * _LINE_PX + max(panel.shape[0] for _, panel in line.panels) + 2 * _GAP_PX
     page = Image.new("RGB", (sum(widths) + _GAP_PX * (len(widths) + 1), height), "white")
     pen = ImageDraw.Draw(page)
@@ -136,7 +154,11 @@ def _strip(line: Line) -> np.ndarray:
 
 def _given(case: Case) -> Tensor:
     """The input at the truth's size, holes white."""
-    shown = F.interpolate(case.given, scale_factor=case.scale, mode="nearest") if case.scale > 1 else case.given
+    shown = (
+        F.interpolate(case.given, scale_factor=case.scale, mode="nearest")
+        if case.scale > 1
+        else case.given
+    )
     return shown if case.mask is None else shown + case.mask
 
 

@@ -1,4 +1,6 @@
-"""What a protocol is: it makes cases of a photo, names baselines, scores results, and is stated with every number."""
+"""What a protocol is: it makes cases of a photo, names baselines, scores results, and is stated
+with every number.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from img2img.data.sample import Sample
 from img2img.evaluation import baselines, metrics
 from img2img.evaluation.case import Case, Method
-from img2img.evaluation.metrics import JUDGES, Column
+from img2img.evaluation.metrics import PERCEPTUAL_METRICS, Column
 from img2img.pixels.augment import Augment
 from img2img.tasks.base import Task
 
@@ -23,13 +25,17 @@ LEAST_PX = 32  # perceptual networks and the window of SSIM need so much
 
 
 class Protocol(ABC):
-    """One measurement of one model's task; a fresh instance for each run. `crop` is how the recipe cuts photos."""
+    """One measurement of one model's task; a fresh instance for each run. `crop` is how the recipe
+    cuts photos.
+    """
 
     statement: ClassVar[str]
     own_columns: ClassVar[tuple[Column, ...]]
     judged: ClassVar[bool] = False  # perceptual distances are reported too
     ranked_by: ClassVar[Column]  # decides the worst cases, and which trivial answer is the best
-    called: ClassVar[Mapping[str, str]] = MappingProxyType({})  # the names that trivial answers have in tables
+    called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {}
+    )  # the names that trivial answers have in tables
 
     def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
         self.task, self.crop, self.device = task, crop, torch.device(device)
@@ -38,7 +44,9 @@ class Protocol(ABC):
     @property
     def columns(self) -> tuple[Column, ...]:
         """The numbers of a row of the table."""
-        return *self.own_columns, *(Column(JUDGES[network], "lower", 4) for network in self.judges)
+        return *self.own_columns, *(
+            Column(PERCEPTUAL_METRICS[network], "lower", 4) for network in self.judges
+        )
 
     @property
     def least_px(self) -> int:
@@ -46,16 +54,23 @@ class Protocol(ABC):
         return max(LEAST_PX, self.task.minimum_px * self.task.scale)
 
     def baselines(self) -> dict[str, Method]:
-        """Methods that need no training but are more than a trivial answer, by the name the table gives them."""
+        """Methods that need no training but are more than a trivial answer, by the name the table
+        gives them.
+        """
         return {}
 
     def trivial(self, case: Case) -> dict[str, Tensor]:
         """The task's trivial answers, by the name the table gives them."""
-        return {self.called.get(name, name): rgb for name, rgb in baselines.trivial(self.task, case).items()}
+        return {
+            self.called.get(name, name): rgb
+            for name, rgb in baselines.trivial(self.task, case).items()
+        }
 
     @abstractmethod
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
-        """What every method is given of a photo, one case a setting; `sample.number` is its place in the folder."""
+        """What every method is given of a photo, one case a setting; `sample.number` is its place
+        in the folder.
+        """
 
     @abstractmethod
     def measure(self, case: Case, rgb: Tensor) -> Scores:
@@ -66,18 +81,28 @@ class Protocol(ABC):
         scores = {name: self.measure(case, rgb) for name, rgb in made.items()}
         pictures = torch.cat(list(made.values())).to(self.device)
         for network, reason in self.judges.items():
-            found = None if reason else metrics.perceptual(network, pictures, case.truth.to(self.device))
+            found = (
+                None
+                if reason
+                else metrics.perceptual(network, pictures, case.truth.to(self.device))
+            )
             for index, values in enumerate(scores.values()):
-                values[JUDGES[network]] = found[index] if found else None
+                values[PERCEPTUAL_METRICS[network]] = found[index] if found else None
         return scores
 
     def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
-        """A row of the table from the numbers of all photos: their means, unless a number says otherwise."""
+        """A row of the table from the numbers of all photos: their means, unless a number says
+        otherwise.
+        """
         return {column.name: mean(scores, column.name) for column in self.columns}
 
     def notes(self) -> list[str]:
         """What a reader of the numbers must know beside the statement."""
-        return [f"{JUDGES[network]} is not available: {reason}" for network, reason in self.judges.items() if reason]
+        return [
+            f"{PERCEPTUAL_METRICS[network]} is not available: {reason}"
+            for network, reason in self.judges.items()
+            if reason
+        ]
 
 
 def mean(scores: Sequence[Scores], name: str) -> float | None:

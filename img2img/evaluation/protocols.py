@@ -1,6 +1,8 @@
-"""The protocols of the five tasks: what is made of a photo, which baselines stand beside, which numbers count.
+"""The protocols of the five tasks: what is made of a photo, which baselines stand beside, which
+numbers count.
 
-Randomness is frozen per photo (its place in the folder) and setting, so all models meet the same noise and holes.
+Randomness is frozen per photo (its place in the folder) and setting, so all models meet the same
+noise and holes.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from img2img.data.sample import Sample, as_picture, as_tensor, sample_rng
 from img2img.errors import UserError
 from img2img.evaluation import baselines, metrics
 from img2img.evaluation.case import Case, Method, as_8_bit
-from img2img.evaluation.metrics import JUDGES, Column
+from img2img.evaluation.metrics import PERCEPTUAL_METRICS, Column
 from img2img.evaluation.protocol import Protocol, Scores, mean
 from img2img.pixels import degrade, masks
 from img2img.pixels.augment import Augment
-from img2img.pixels.colour import downscale, from_lab, luminance
+from img2img.pixels.color import downscale, from_lab, luminance
 from img2img.tasks.base import COPIED, Task
 
 SEED = 0
@@ -32,7 +34,7 @@ _Y_PSNR, _Y_SSIM = Column("Y-PSNR dB", "higher", 2), Column("Y-SSIM", "higher", 
 _SSIM = Column("SSIM", "higher", 4)
 _HOLE_L1 = Column("hole L1", "lower", 4)
 _CIEDE = Column("CIEDE2000", "lower", 2)
-_RATIO = Column("colour ratio", None, 2)
+_RATIO = Column("color ratio", None, 2)
 _KID = Column("KID", "lower", 3)
 
 
@@ -54,7 +56,9 @@ class DenoiseProtocol(Protocol):
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
         for sigma in self.sigmas_255:
-            noisy = degrade.gaussian_noise(as_picture(truth), sigma, sample_rng(SEED, 0, sample.number))
+            noisy = degrade.gaussian_noise(
+                as_picture(truth), sigma, sample_rng(SEED, 0, sample.number)
+            )
             yield Case(photo, f"σ {sigma}", as_tensor(noisy), truth, sigma_255=sigma)
 
     def measure(self, case: Case, rgb: Tensor) -> Scores:
@@ -74,7 +78,13 @@ class FoundPhotoProtocol(DenoiseProtocol):
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
         damaged = as_tensor(degrade.camera(as_picture(truth), sample_rng(SEED, 1, sample.number)))
-        yield Case(photo, "camera", damaged, truth, sigma_255=255 * float((damaged - truth).square().mean().sqrt()))
+        yield Case(
+            photo,
+            "camera",
+            damaged,
+            truth,
+            sigma_255=255 * float((damaged - truth).square().mean().sqrt()),
+        )
 
 
 class SuperResolveProtocol(Protocol):
@@ -105,7 +115,7 @@ class InpaintProtocol(Protocol):
     """Free-form holes of three sizes."""
 
     statement = (
-        "256×256 centre crops (smaller photos as far as they reach); free-form masks from a fixed seed per photo and "
+        "256×256 center crops (smaller photos as far as they reach); free-form masks from a fixed seed per photo and "
         "range, 10–20, 20–30 and 30–40 % of the pixels missing and given to nobody; results rounded to 8 bits; L1 in "
         "the hole (0–1), the rest over the whole crop; Telea and Navier–Stokes by OpenCV, biharmonic by scikit-image"
     )
@@ -123,12 +133,18 @@ class InpaintProtocol(Protocol):
         }
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
-        truth = _centre(_photo(sample), self.crop_px)
+        truth = _center(_photo(sample), self.crop_px)
         for index, share in enumerate(self.hole_shares):
             rng = sample_rng(SEED, 1 + index, sample.number)
             hole = masks.free_form((truth.shape[-2], truth.shape[-1]), rng, share)
             mask = as_tensor(hole.astype(np.float32))
-            yield Case(photo, f"{100 * share[0]:.0f}–{100 * share[1]:.0f} %", truth * (1 - mask), truth, mask)
+            yield Case(
+                photo,
+                f"{100 * share[0]:.0f}–{100 * share[1]:.0f} %",
+                truth * (1 - mask),
+                truth,
+                mask,
+            )
 
     def measure(self, case: Case, rgb: Tensor) -> Scores:
         assert case.mask is not None
@@ -140,11 +156,11 @@ class InpaintProtocol(Protocol):
 
 
 class ColorizeProtocol(Protocol):
-    """Grey in, colour out."""
+    """Grey in, color out."""
 
     statement = (
         "input is the photo's luminance (the grey picture of the same L*); results rounded to 8 bits; PSNR over RGB, "
-        "mean CIEDE2000; colour ratio: mean colourfulness (Hasler–Süsstrunk) over the truth's"
+        "mean CIEDE2000; color ratio: mean colorfulness (Hasler–Süsstrunk) over the truth's"
     )
     own_columns = (_PSNR, _CIEDE, _RATIO)
     called = MappingProxyType({"leaving it grey": "grey"})
@@ -154,19 +170,26 @@ class ColorizeProtocol(Protocol):
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
         luma = luminance(truth) * 100
-        yield Case(photo, "", from_lab(torch.cat([luma, torch.zeros_like(luma).expand(-1, 2, -1, -1)], 1)), truth)
+        yield Case(
+            photo,
+            "",
+            from_lab(torch.cat([luma, torch.zeros_like(luma).expand(-1, 2, -1, -1)], 1)),
+            truth,
+        )
 
     def measure(self, case: Case, rgb: Tensor) -> Scores:
         return {
             _PSNR.name: metrics.psnr_db(rgb, case.truth),
             _CIEDE.name: metrics.ciede2000(rgb, case.truth),
-            "colourfulness": metrics.colourfulness(rgb),
-            "colourfulness of the truth": metrics.colourfulness(case.truth),
+            "colorfulness": metrics.colorfulness(rgb),
+            "colorfulness of the truth": metrics.colorfulness(case.truth),
         }
 
     def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
-        made, true = (mean(scores, name) for name in ("colourfulness", "colourfulness of the truth"))
-        ratio = made / true if made is not None and true else None  # a folder of grey photos has no ratio
+        made, true = (mean(scores, name) for name in ("colorfulness", "colorfulness of the truth"))
+        ratio = (
+            made / true if made is not None and true else None
+        )  # a folder of grey photos has no ratio
         return {**super().summary(setting, method, scores), _RATIO.name: ratio}
 
 
@@ -180,7 +203,7 @@ class TranslateProtocol(Protocol):
     own_columns = (_KID,)
     called = MappingProxyType({COPIED: "the condition itself"})
     judged = True
-    ranked_by = Column(JUDGES["stlpips_alex"], "lower", 4)
+    ranked_by = Column(PERCEPTUAL_METRICS["stlpips_alex"], "lower", 4)
 
     def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
         if task.reads == "two sides":
@@ -191,7 +214,7 @@ class TranslateProtocol(Protocol):
         self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
-        pictures = self.crop.centre([p for p in (sample.photo, sample.other) if p is not None])
+        pictures = self.crop.center([p for p in (sample.photo, sample.other) if p is not None])
         sample = Sample(sample.number, pictures[0], pictures[1] if len(pictures) > 1 else None)
         if self.task.reads == "pair":
             pair = self.task.make_pair(sample, sample_rng(SEED, 0, sample.number))
@@ -233,7 +256,9 @@ def protocol_for(task: Task, crop: Augment, device: torch.device | str = "cpu") 
     """The protocol of a task, its recipe's `crop` given. Raises UserError for a task that has none."""
     known = {**PROTOCOLS, **FOUND_PHOTOS} if task.for_found_photos else PROTOCOLS
     if task.kind not in known:
-        raise UserError(f"task '{task.kind}' has no protocol to measure it by; there is one for {', '.join(PROTOCOLS)}")
+        raise UserError(
+            f"task '{task.kind}' has no protocol to measure it by; there is one for {', '.join(PROTOCOLS)}"
+        )
     return known[task.kind](task, crop, device)
 
 
@@ -242,7 +267,7 @@ def _photo(sample: Sample) -> Tensor:
     return as_tensor(sample.photo)
 
 
-def _centre(x: Tensor, most_px: int) -> Tensor:
+def _center(x: Tensor, most_px: int) -> Tensor:
     height, width = (min(n, most_px) for n in x.shape[-2:])
     top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
     return x[..., top : top + height, left : left + width].contiguous()

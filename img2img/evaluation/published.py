@@ -1,4 +1,6 @@
-"""Figures from the literature on the standard benchmarks, shown beside ours when the folder holds just those photos."""
+"""Figures from the literature on the standard benchmarks, shown beside ours when the folder holds
+just those photos.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ _PHOTOS = {"cbsd68": 68, "set5": 5, "set14": 14, "bsd100": 100}
 _SUPER_RESOLVE = ("×4", "×2")
 
 # task, benchmark, column: settings, then a figure per setting for each method
-_FIGURES: dict[tuple[str, str], tuple[str, tuple[str, ...], dict[str, tuple[float | None, ...]]]] = {
+_FIGURES: dict[
+    tuple[str, str], tuple[str, tuple[str, ...], dict[str, tuple[float | None, ...]]]
+] = {
     ("denoise", "cbsd68"): (
         "PSNR dB",
         ("σ 15", "σ 25", "σ 50"),
@@ -59,7 +63,9 @@ _FIGURES: dict[tuple[str, str], tuple[str, tuple[str, ...], dict[str, tuple[floa
 
 
 def published_rows(task: str, data: Path, photos: int, settings: set[str]) -> list[Row]:
-    """Rows for the settings measured, or none when the folder is not the whole benchmark of its name."""
+    """Rows for the settings measured, or none when the folder is not the whole benchmark of its
+    name.
+    """
     name = data.resolve().name.lower()
     if (task, name) not in _FIGURES or photos != _PHOTOS[name]:
         return []

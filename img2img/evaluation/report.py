@@ -1,4 +1,6 @@
-"""What an evaluation found: a table for terminal and Markdown, numbers per photo, JSON, and a picture of the worst."""
+"""What an evaluation found: a table for terminal and Markdown, numbers per photo, JSON, and a
+picture of the worst.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ class Report:
         lines = [f"{self._heading()}. Protocol: {self.protocol}.", "", _markdown(titles), rule]
         for row in self.rows:
             cells = self._cells(row)
-            cells[-len(self.columns) - 1] = f"**{row.method}**" if row.kind == "model" else row.method
+            cells[-len(self.columns) - 1] = (
+                f"**{row.method}**" if row.kind == "model" else row.method
+            )
             lines.append(_markdown(cells))
         return "\n".join([*lines, *(f"\n{note}" for note in self._remarks())]) + "\n"
 
@@ -100,7 +104,9 @@ class Report:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["photo", "setting", "method", *names])
         for score in self.photos:
-            numbers = ["" if (n := score.values.get(name)) is None else f"{n:.6g}" for name in names]
+            numbers = [
+                "" if (n := score.values.get(name)) is None else f"{n:.6g}" for name in names
+            ]
             writer.writerow([score.photo, score.setting, score.method, *numbers])
         return text.getvalue()
 
@@ -120,7 +126,9 @@ class Report:
             console.print(line, markup=False, highlight=False)
 
     def write(self, out: Path) -> None:
-        """`report.json`, `report.md`, `photos.csv` and, of a measured model, `worst.png` and `first.png` in `out`."""
+        """`report.json`, `report.md`, `photos.csv` and, of a measured model, `worst.png` and
+        `first.png` in `out`.
+        """
         if out.exists() and not out.is_dir():
             raise UserError(f"--out: '{out}' is a file, not a folder")
         write_text(out / "report.json", self.to_json() + "\n")
@@ -135,7 +143,11 @@ class Report:
         return f"{self.task} on {photos} of {Path(self.data).resolve().name}"
 
     def _titles(self) -> list[str]:
-        return [*(["setting"] if self._has_settings() else []), "method", *(column.title for column in self.columns)]
+        return [
+            *(["setting"] if self._has_settings() else []),
+            "method",
+            *(column.title for column in self.columns),
+        ]
 
     def _cells(self, row: Row) -> list[str]:
         numbers = [column.text(row.values.get(column.name)) for column in self.columns]

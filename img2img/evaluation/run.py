@@ -23,7 +23,7 @@ from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit
 from img2img.evaluation.generated import measure_generated
-from img2img.evaluation.metrics import JUDGES, Column
+from img2img.evaluation.metrics import PERCEPTUAL_METRICS, Column
 from img2img.evaluation.pictures import FirstCases, WorstCases
 from img2img.evaluation.protocol import Protocol, Scores
 from img2img.evaluation.protocols import protocol_for
@@ -50,12 +50,14 @@ def evaluate(
     limit: int | None = None,
     self_ensemble: bool = False,
 ) -> Report:
-    """Measure a model on a folder of photos beside its baselines, all on the same pixels, seeds and masks.
+    """Measure a model on a folder of photos beside its baselines, all on the same pixels, seeds and
+    masks.
 
-    `model`: zoo name, model file or run; by default the shipped ones, for every scale there is. `baseline`: another
-    model to set beside, such as one trained with L1 alone. `limit`: only the first photos. `out`: folder for the files.
-    `self_ensemble`: a row more, of the same model over flips and turns.
-    Raises UserError for what a user can mend; photos that cannot be read or are too small are left out and reported.
+    `model`: zoo name, model file or run; by default the shipped ones, for every scale there is.
+    `baseline`: another model to set beside, such as one trained with L1 alone. `limit`: only the
+    first photos. `out`: folder for the files. `self_ensemble`: a row more, of the same model over
+    flips and turns. Raises UserError for what a user can mend; photos that cannot be read or are
+    too small are left out and reported.
     """
     if task not in task_kinds():
         raise UserError(f"unknown task '{task}'{did_you_mean(task, task_kinds())}")
@@ -67,19 +69,29 @@ def evaluate(
         raise UserError(f"--out: '{out}' is a file, not a folder")
     names = default_models(task) if model is None else [model]
     models = (load(name, device=device, precision=precision) for name in names)
-    report = reduce(add, [_one_model(task, Path(data), model, baseline, limit, self_ensemble) for model in models])
+    report = reduce(
+        add,
+        [_one_model(task, Path(data), model, baseline, limit, self_ensemble) for model in models],
+    )
     if out is not None:
         report.write(Path(out))
     return report
 
 
 def _one_model(
-    task: str, data: Path, model: Model, baseline: str | Path | None, limit: int | None, self_ensemble: bool
+    task: str,
+    data: Path,
+    model: Model,
+    baseline: str | Path | None,
+    limit: int | None,
+    self_ensemble: bool,
 ) -> Report:
     if model.task.kind != task:
         raise UserError(f"--model: '{model.name}' is made for {model.task.kind}, not for {task}")
     if self_ensemble and not can_ensemble(model.recipe):
-        raise UserError(f"--self-ensemble: '{model.name}' was not trained on turned photos: leave it out")
+        raise UserError(
+            f"--self-ensemble: '{model.name}' was not trained on turned photos: leave it out"
+        )
     if model.task.from_noise:
         return _described(_of_noise(data, model, baseline, limit), model)
     protocol = protocol_for(model.task, model.recipe.data, model.device)
@@ -87,13 +99,21 @@ def _one_model(
     if baseline is not None:
         other = load(baseline, device=str(model.device), precision=_precision(model))
         rivals[_rival_name(model, other)] = method_of(other)
-    slower = {f"{model.name}, self-ensemble": method_of(model, self_ensemble=True)} if self_ensemble else {}
+    slower = (
+        {f"{model.name}, self-ensemble": method_of(model, self_ensemble=True)}
+        if self_ensemble
+        else {}
+    )
     ours = (model.name, method_of(model))
     return _described(measure(protocol, data, rivals, ours, limit, slower, protocol.trivial), model)
 
 
 def _of_noise(data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
-    other = None if baseline is None else load(baseline, device=str(model.device), precision=_precision(model))
+    other = (
+        None
+        if baseline is None
+        else load(baseline, device=str(model.device), precision=_precision(model))
+    )
     if other is not None:
         other.name = _rival_name(model, other)
     return measure_generated([model] if other is None else [model, other], str(data), limit)
@@ -102,7 +122,9 @@ def _of_noise(data: Path, model: Model, baseline: str | Path | None, limit: int 
 def _described(report: Report, model: Model) -> Report:
     """With what is to be said of the model."""
     card = model.card.model_dump(include={"steps", "images", "photos", "data", "version"})
-    report.models.append({"name": model.name, "recipe": model.recipe.name, "scale": model.task.scale, **card})
+    report.models.append(
+        {"name": model.name, "recipe": model.recipe.name, "scale": model.task.scale, **card}
+    )
     report.notes.extend(_trained_on(model))
     return report
 
@@ -127,9 +149,9 @@ def measure(
 ) -> Report:
     """Run a protocol over the photos of a folder; without `ours` only the rivals are measured.
 
-    `simple` gives the trivial answers to a case, which have rows too. `variants` of ours have rows, but no place among
-    the rivals that the pictures of single cases show it beside.
-    Raises UserError when the folder holds no photo that can be measured.
+    `simple` gives the trivial answers to a case, which have rows too. `variants` of ours have rows,
+    but no place among the rivals that the pictures of single cases show it beside. Raises UserError
+    when the folder holds no photo that can be measured.
     """
     methods = {**rivals, **variants, **(dict([ours]) if ours else {})}
     skipped: dict[str, str] = {}
@@ -141,16 +163,23 @@ def measure(
         trivial |= dict.fromkeys(answers)
         made = answers | {name: _checked(method(case), case) for name, method in methods.items()}
         found = protocol.score(case, made)
-        scores += [PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()]
+        scores += [
+            PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()
+        ]
         if ours:
             unseen = {*variants, *(answers.keys() - protocol.called.values())}
             shown = {name: rgb for name, rgb in made.items() if name not in unseen}
             worst.offer(case, shown, found, ours[0])
             first.offer(case, shown, found, ours[0])
     if not scores:
-        raise UserError(f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}")
+        raise UserError(
+            f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}"
+        )
     scores = _without(_lesser(protocol, scores, list(trivial)), scores)
-    rows, photos = _rows(protocol, scores, ours[0] if ours else None), len({score.photo for score in scores})
+    rows, photos = (
+        _rows(protocol, scores, ours[0] if ours else None),
+        len({score.photo for score in scores}),
+    )
     rows += published_rows(protocol.task.kind, data, photos, {row.setting for row in rows})
     return Report(
         task=protocol.task.kind,
@@ -168,11 +197,16 @@ def measure(
 
 
 def _lesser(protocol: Protocol, scores: list[PhotoScore], trivial: list[str]) -> set[str]:
-    """The trivial answers that a table leaves out: without a name in it, and not the best or another row once more."""
+    """The trivial answers that a table leaves out: without a name in it, and not the best or
+    another row once more.
+    """
     values: dict[str, list[float]] = {}
     for score in scores:
         values.setdefault(score.method, []).append(_merit(protocol.ranked_by, score))
-    means, known = {name: float(np.mean(found)) for name, found in values.items()}, set(protocol.called.values())
+    means, known = (
+        {name: float(np.mean(found)) for name, found in values.items()},
+        set(protocol.called.values()),
+    )
     best = max(trivial, key=lambda name: (means[name], name in known), default="")
     others = [mean for name, mean in means.items() if name not in trivial]
     again = bool(best) and bool(np.isclose(others, means[best], rtol=1e-6).any())
@@ -196,11 +230,17 @@ def _source(protocol: Protocol, data: Path) -> Source:
         raise UserError(str(error).replace("data.path", "--data")) from None
 
 
-def _cases(protocol: Protocol, source: Source, limit: int | None, skipped: dict[str, str]) -> Iterator[Case]:
-    """Cases photo by photo; what cannot be read or is too small goes into `skipped` with its reason."""
+def _cases(
+    protocol: Protocol, source: Source, limit: int | None, skipped: dict[str, str]
+) -> Iterator[Case]:
+    """Cases photo by photo; what cannot be read or is too small goes into `skipped` with its
+    reason.
+    """
     count = len(source) if limit is None else min(limit, len(source))
     quiet = not sys.stderr.isatty()
-    for index in track(range(count), "measuring", console=Console(stderr=True), transient=True, disable=quiet):
+    for index in track(
+        range(count), "measuring", console=Console(stderr=True), transient=True, disable=quiet
+    ):
         photo = source.key(index)
         try:
             sample = source.read(index, index)
@@ -216,13 +256,17 @@ def _check_size(sample: Sample, least_px: int) -> None:
     assert sample.photo is not None
     height, width = sample.photo.shape[:2]
     if min(height, width) < least_px:
-        raise UserError(f"{width}×{height} is too small to measure: at least {least_px} px a side are needed")
+        raise UserError(
+            f"{width}×{height} is too small to measure: at least {least_px} px a side are needed"
+        )
 
 
 def _checked(rgb: torch.Tensor, case: Case) -> torch.Tensor:
     made = as_8_bit(rgb)
     if made.shape != case.truth.shape:
-        raise RuntimeError(f"a method made {tuple(made.shape)} for a truth of {tuple(case.truth.shape)}")
+        raise RuntimeError(
+            f"a method made {tuple(made.shape)} for a truth of {tuple(case.truth.shape)}"
+        )
     return made
 
 
@@ -231,7 +275,12 @@ def _rows(protocol: Protocol, scores: list[PhotoScore], ours: str | None) -> lis
     for score in scores:
         groups.setdefault((score.setting, score.method), []).append(score.values)
     return [
-        Row(setting, method, "model" if method == ours else "baseline", protocol.summary(setting, method, values))
+        Row(
+            setting,
+            method,
+            "model" if method == ours else "baseline",
+            protocol.summary(setting, method, values),
+        )
         for (setting, method), values in groups.items()
     ]
 
@@ -240,7 +289,9 @@ def _rival_name(model: Model, other: Model) -> str:
     ours, theirs = model.task, other.task
     if (theirs.kind, theirs.scale, theirs.reads) != (ours.kind, ours.scale, ours.reads):
         wanted = f"{ours.kind} ×{ours.scale}" if ours.scale > 1 else ours.kind
-        raise UserError(f"--baseline: '{other.name}' does something else than '{model.name}' ({wanted})")
+        raise UserError(
+            f"--baseline: '{other.name}' does something else than '{model.name}' ({wanted})"
+        )
     return other.name if other.name != model.name else f"{other.name} (baseline)"
 
 
@@ -250,5 +301,5 @@ def _precision(model: Model) -> Precision:
 
 def _trained_on(model: Model) -> list[str]:
     networks = {getattr(loss, "network", None) for loss in model.recipe.losses}
-    names = [name for network, name in JUDGES.items() if network in networks]
+    names = [name for network, name in PERCEPTUAL_METRICS.items() if network in networks]
     return [f"{model.name} was trained on {name}: that figure is no judge of it" for name in names]

@@ -1,8 +1,9 @@
 """README's pictures and results table, made from the shipped models by one command:
 
-`python -m img2img.evaluation.showcase [--bench DIR] [--model NAME]` writes before/after pictures to `data/showcase`,
-and with a folder of benchmark sets also every model's card (numbers and the first four photos, `img2img/zoo/cards`) and
-the table between the two `results` marks in README.md, which is those numbers.
+`python -m img2img.evaluation.showcase [--bench DIR] [--model NAME]` writes before/after pictures to
+`data/showcase`, and with a folder of benchmark sets also every model's card (numbers and the first
+four photos, `img2img/zoo/cards`) and the table between the two `results` marks in README.md, which
+is those numbers.
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ from img2img.zoo import default_models, model_path, shipped_models
 
 HEIGHT_PX, CARD_PX = 300, 900
 GAP_PX = 6
-BEGIN, END = "<!-- results: made by python -m img2img.evaluation.showcase -->", "<!-- end of results -->"
+BEGIN, END = (
+    "<!-- results: made by python -m img2img.evaluation.showcase -->",
+    "<!-- end of results -->",
+)
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One before/after pair: an input, and what is asked for; pairs of one name are stacked in one picture."""
+    """One before/after pair: an input, and what is asked for; pairs of one name are stacked in one
+    picture.
+    """
 
     name: str
     input: str
@@ -60,8 +66,9 @@ EXHIBITS = (
 
 @dataclass(frozen=True)
 class Bench:
-    """A shipped model on a benchmark folder, or on data known by name; beside another shipped one where that says
-    more than itself. What has a row for each of ten classes stands in the card alone."""
+    """A shipped model on a benchmark folder, or on data known by name; beside another shipped one
+    where that says more than itself. What has a row for each of ten classes stands in the card
+    alone."""
 
     model: str
     folder: str
@@ -93,7 +100,9 @@ def before_after(exhibit: Exhibit) -> np.ndarray:
     """The input (its mask in red) and the result side by side, (H,W,3) uint8."""
     photo = read_photo(inputs_dir() / exhibit.input)
     mask = None if exhibit.mask is None else read_mask(inputs_dir() / exhibit.mask, photo.size)
-    _, made = Request(tasks=parse_tasks(exhibit.tasks), scale=exhibit.scale, model=exhibit.model).apply(photo, mask)
+    _, made = Request(
+        tasks=parse_tasks(exhibit.tasks), scale=exhibit.scale, model=exhibit.model
+    ).apply(photo, mask)
     before = quantise(photo.rgb, np.uint8).copy()
     if mask is not None:
         before[mask] = (220, 40, 40)
@@ -108,7 +117,9 @@ def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([part for row in rows for part in (row[:, :width], gap)][:-1], 0)
 
 
-def measured(bench: Path, work: Path, limit: int | None, only: Collection[str]) -> dict[str, list[Report]]:
+def measured(
+    bench: Path, work: Path, limit: int | None, only: Collection[str]
+) -> dict[str, list[Report]]:
     """Reports of the shipped models by name; full reports land in `work`."""
     reports: dict[str, list[Report]] = {}
     for entry in BENCHES:
@@ -118,13 +129,17 @@ def measured(bench: Path, work: Path, limit: int | None, only: Collection[str]) 
         task = read_header(model_path(entry.model)).recipe.task.kind
         out = work / f"{entry.model}-{entry.folder}"
         data = entry.folder if entry.folder in KNOWN else bench / entry.folder
-        report = evaluate(task, data, entry.model, out, beside, limit=limit, self_ensemble=entry.self_ensemble)
+        report = evaluate(
+            task, data, entry.model, out, beside, limit=limit, self_ensemble=entry.self_ensemble
+        )
         reports.setdefault(entry.model, []).append(report)
     return reports
 
 
 def write_cards(reports: Mapping[str, list[Report]], folder: Path) -> None:
-    """Beside each model: its numbers, and the first photos of its first benchmark, which nobody chose."""
+    """Beside each model: its numbers, and the first photos of its first benchmark, which nobody
+    chose.
+    """
     for model, found in reports.items():
         write_text(folder / f"{model}.md", "\n".join(report.to_markdown() for report in found))
         sheet = drawn(found[0].first)
@@ -134,13 +149,20 @@ def write_cards(reports: Mapping[str, list[Report]], folder: Path) -> None:
 
 def results_table(folder: Path) -> str:
     """The numbers of the cards that README shows, in the order of the benchmarks."""
-    cards = [folder / f"{model}.md" for model in dict.fromkeys(entry.model for entry in BENCHES if entry.in_readme)]
+    cards = [
+        folder / f"{model}.md"
+        for model in dict.fromkeys(entry.model for entry in BENCHES if entry.in_readme)
+    ]
     return "\n".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
 
 
 def _shipped(exhibit: Exhibit) -> bool:
     try:
-        return exhibit.model in shipped_models() if exhibit.model else bool(default_models(exhibit.tasks))
+        return (
+            exhibit.model in shipped_models()
+            if exhibit.model
+            else bool(default_models(exhibit.tasks))
+        )
     except UserError:
         return False
 
@@ -152,16 +174,31 @@ def _panel(rgb: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Make the pictures, and cards and table when benchmark photos are at hand."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bench", type=Path, help="folder with the sets cbsd68, set5, set14, bsd100, scenes, clothing")
-    parser.add_argument("--work", type=Path, default=Path("runs/showcase"), help="where full reports go")
+    parser.add_argument(
+        "--bench",
+        type=Path,
+        help="folder with the sets cbsd68, set5, set14, bsd100, scenes, clothing",
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/showcase"), help="where full reports go"
+    )
     parser.add_argument("--limit", type=int, help="only the first N photos of each set")
-    parser.add_argument("--model", action="append", default=[], help="measure this one alone; may be given repeatedly")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="measure this one alone; may be given repeatedly",
+    )
     options = parser.parse_args()
     target = inputs_dir().parent / "showcase"
     for name, exhibits in groupby(filter(_shipped, EXHIBITS), key=lambda exhibit: exhibit.name):
-        write_photo(target / f"{name}.jpg", Photo(stacked([before_after(e) for e in exhibits])), quality=88)
+        write_photo(
+            target / f"{name}.jpg", Photo(stacked([before_after(e) for e in exhibits])), quality=88
+        )
     if options.bench:
-        write_cards(measured(options.bench, options.work, options.limit, options.model), cards_dir())
+        write_cards(
+            measured(options.bench, options.work, options.limit, options.model), cards_dir()
+        )
         readme = Path("README.md")
         head, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
         _, _, tail = rest.partition(END)

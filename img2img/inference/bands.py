@@ -10,19 +10,35 @@ import numpy as np
 
 from img2img.pixels.images import to_float
 
-_WINDOW_PX, _WINDOWS = 256, 4  # a large photo is judged by 4 × 4 windows, so that memory and time do not grow with it
+_WINDOW_PX, _WINDOWS = (
+    256,
+    4,
+)  # a large photo is judged by 4 × 4 windows, so that memory and time do not grow with it
 _WINDOW_STEP_PX = 96  # windows begin where a block of JPEG does, also when reduced 2, 3 or 4 times
 _BLOCK_PX = 16
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_OPPONENT = np.array([[1, 1], [0, -2], [-1, 1]], np.float32)  # uncorrelated with the mean, if channels are independent
-_FINE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6  # Immerkær 1996: σ in, σ out
-_BLUR_PX = (0.6, 2.0, 4.0)  # the middle band lies between the first two, the coarse one between the last two
-_MIDDLE_GAIN, _COARSE_GAIN = 0.4382, 0.0948  # standard deviation of white noise of σ 1 in these bands
+_OPPONENT = np.array(
+    [[1, 1], [0, -2], [-1, 1]], np.float32
+)  # uncorrelated with the mean, if channels are independent
+_FINE = (
+    np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+)  # Immerkær 1996: σ in, σ out
+_BLUR_PX = (
+    0.6,
+    2.0,
+    4.0,
+)  # the middle band lies between the first two, the coarse one between the last two
+_MIDDLE_GAIN, _COARSE_GAIN = (
+    0.4382,
+    0.0948,
+)  # standard deviation of white noise of σ 1 in these bands
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """What is measured of blocks, each (n,); bands as the σ of the white noise that would show as much."""
+    """What is measured of blocks, each (n,); bands as the σ of the white noise that would show as
+    much.
+    """
 
     mean: np.ndarray  # luma
     color: np.ndarray  # (n,3), mean RGB
@@ -46,19 +62,27 @@ class Blocks:
 
 
 def measured(rgb: np.ndarray, mask: np.ndarray | None = None) -> Blocks:
-    """Blocks of a photo (H,W,3), 8 or 16 bits or float in [0,1]; those that touch the mask (H,W), True, are unknown."""
+    """Blocks of a photo (H,W,3), 8 or 16 bits or float in [0,1]; those that touch the mask (H,W),
+    True, are unknown.
+    """
     known = np.ones(rgb.shape[:2], bool) if mask is None else ~mask
     parts = [_measured(rgb[part], known[part]) for part in windows(rgb.shape[:2])]
-    return Blocks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Blocks)))
+    return Blocks(
+        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Blocks))
+    )
 
 
 def windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """The parts of a picture (H,W) to look at: all of a small one, a grid of windows of a large one."""
+    """The parts of a picture (H,W) to look at: all of a small one, a grid of windows of a large
+    one.
+    """
     if max(size) <= _WINDOW_PX * _WINDOWS:
         yield slice(None), slice(None)
         return
     last = [max(0, n - _WINDOW_PX) for n in size]
-    rows, columns = (np.linspace(0, n, _WINDOWS).astype(int) // _WINDOW_STEP_PX * _WINDOW_STEP_PX for n in last)
+    rows, columns = (
+        np.linspace(0, n, _WINDOWS).astype(int) // _WINDOW_STEP_PX * _WINDOW_STEP_PX for n in last
+    )
     for top in sorted(set(rows)):
         for left in sorted(set(columns)):
             yield slice(top, top + _WINDOW_PX), slice(left, left + _WINDOW_PX)
@@ -90,7 +114,9 @@ def _measured(rgb: np.ndarray, known: np.ndarray) -> Blocks:
 
 
 def _cut(x: np.ndarray) -> np.ndarray:
-    """(H,W,C) as (blocks, pixels, C), leaving out what does not fill a block at the right and below."""
+    """(H,W,C) as (blocks, pixels, C), leaving out what does not fill a block at the right and
+    below.
+    """
     rows, columns = (n // _BLOCK_PX for n in x.shape[:2])
     whole = x[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
     parts = whole.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX, x.shape[2]).swapaxes(1, 2)

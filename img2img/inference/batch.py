@@ -1,10 +1,12 @@
-"""Many files through one request: which photos are meant, what the results are called, what is reported of each.
+"""Many files through one request: which photos are meant, what the results are called, what is
+reported of each.
 
-Names: `photo.<task>.<ext>` beside the input, or in the same sub-folder under an output folder. `<task>` is the one task
-that was done, `auto` for a chain or a copy. JPEG stays JPEG and TIFF stays TIFF (`.jpeg` and `.tiff` keep their
-spelling), the rest becomes PNG, and so does a lossy photo whose known pixels are to be kept exactly, unless a format is
-asked for. Photos that would share a name keep their old suffix in it: `photo.jpg.denoise.jpg`. A name that would be too
-long is cut, and ends in a hash.
+Names: `photo.<task>.<ext>` beside the input, or in the same sub-folder under an output folder.
+`<task>` is the one task that was done, `auto` for a chain or a copy. JPEG stays JPEG and TIFF stays
+TIFF (`.jpeg` and `.tiff` keep their spelling), the rest becomes PNG, and so does a lossy photo
+whose known pixels are to be kept exactly, unless a format is asked for. Photos that would share a
+name keep their old suffix in it: `photo.jpg.denoise.jpg`. A name that would be too long is cut, and
+ends in a hash.
 """
 
 from __future__ import annotations
@@ -29,17 +31,37 @@ from img2img.inference.canvas import Canvas
 from img2img.inference.ensemble import can_ensemble
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
 from img2img.inference.pipeline import Options
-from img2img.inference.plan import OnTile, Plan, Size, Step, asked_steps, check_hints, plan, run_plan, task_of
+from img2img.inference.plan import (
+    OnTile,
+    Plan,
+    PlanStep,
+    Size,
+    asked_steps,
+    check_hints,
+    plan,
+    run_plan,
+    task_of,
+)
 from img2img.modelfile import read_header
 from img2img.pixels.file_kind import counted
 from img2img.pixels.hints import read_hints
-from img2img.pixels.images import Photo, check_fits, lost_in, output_format, read_mask, read_photo, write_photo
+from img2img.pixels.images import (
+    Photo,
+    check_fits,
+    lost_in,
+    output_format,
+    read_mask,
+    read_photo,
+    write_photo,
+)
 from img2img.tasks import task_class, task_kinds
 from img2img.zoo import model_path
 
 log = logging.getLogger("img2img")
 
-OnPlan = Callable[[Path, Plan, Size], None]  # a photo, what will be done to it, and its width and height by then
+OnPlan = Callable[
+    [Path, Plan, Size], None
+]  # a photo, what will be done to it, and its width and height by then
 AUTO = "auto"
 FORMATS = ("jpg", "png", "tif", "webp", "avif", "jp2", "bmp", "tga", "qoi")
 WITH_QUALITY = frozenset(("JPEG", "WEBP", "AVIF"))
@@ -66,13 +88,21 @@ class Request:
         precision_for(pick_device(self.device), self.precision)
         asked = asked_steps(self.tasks, self.scale, self.model, self.detail)
         if asked is not None and self._ensembles_nothing(asked):
-            raise UserError("--self-ensemble: no step's model was trained on turned photos: leave it out")
+            raise UserError(
+                "--self-ensemble: no step's model was trained on turned photos: leave it out"
+            )
         if self.options.direction is not None and self.model is None:
-            raise UserError("--direction: name the model that goes both ways with --model, or leave --direction out")
+            raise UserError(
+                "--direction: name the model that goes both ways with --model, or leave --direction out"
+            )
         if self.model is not None:
-            self.options.check_direction(self.model, read_header(model_path(self.model)).recipe.task)
+            self.options.check_direction(
+                self.model, read_header(model_path(self.model)).recipe.task
+            )
 
-    def apply(self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnTile | None = None) -> tuple[Plan, Photo]:
+    def apply(
+        self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnTile | None = None
+    ) -> tuple[Plan, Photo]:
         """The plan for a photo and what came of it; `mask` is boolean (H,W), True = to be filled."""
         photo, mask = self.canvas.prepared(photo, mask)
         chosen = self.plan(photo, mask)
@@ -88,11 +118,13 @@ class Request:
             return replace(chosen, skipped=(*chosen.skipped, left_out))
         return chosen
 
-    def _ensembles_nothing(self, steps: Sequence[Step]) -> bool:
+    def _ensembles_nothing(self, steps: Sequence[PlanStep]) -> bool:
         recipes = (read_header(model_path(step.model)).recipe for step in steps)
         return self.options.self_ensemble and not any(can_ensemble(recipe) for recipe in recipes)
 
-    def run(self, chosen: Plan, photo: Photo, mask: np.ndarray | None, on_tile: OnTile | None = None) -> Photo:
+    def run(
+        self, chosen: Plan, photo: Photo, mask: np.ndarray | None, on_tile: OnTile | None = None
+    ) -> Photo:
         """A plan carried out on a prepared photo."""
         return run_plan(
             chosen,
@@ -107,7 +139,9 @@ class Request:
 
 
 def parse_tasks(text: str) -> tuple[str, ...]:
-    """`auto`, or task names separated by commas; `auto` is the empty tuple. Raises UserError for unknown names."""
+    """`auto`, or task names separated by commas; `auto` is the empty tuple. Raises UserError for
+    unknown names.
+    """
     names = tuple(part.strip() for part in text.split(","))
     if names == (AUTO,):
         return ()
@@ -121,7 +155,9 @@ def parse_tasks(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Saving:
-    """How results are written: in the photo's own format unless one is named, lossy ones at quality 95."""
+    """How results are written: in the photo's own format unless one is named, lossy ones at quality
+    95.
+    """
 
     format: str | None = None  # a suffix: jpg, png, tif, webp, avif, …
     quality: int | None = None  # 1..100
@@ -131,11 +167,19 @@ class Saving:
             try:
                 output_format("x" if "." in self.format.removeprefix(".") else f"x{self.suffix}")
             except UserError:
-                raise UserError(f"--format: unknown '{self.format}'{did_you_mean(self.format, FORMATS)}") from None
+                raise UserError(
+                    f"--format: unknown '{self.format}'{did_you_mean(self.format, FORMATS)}"
+                ) from None
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UserError(f"--quality: {self.quality} is not between 1 and 100")
-        if self.quality is not None and self.suffix and output_format(f"x{self.suffix}") not in WITH_QUALITY:
-            raise UserError(f"--quality: {self.format} keeps every pixel: leave --quality out, or use --format jpg")
+        if (
+            self.quality is not None
+            and self.suffix
+            and output_format(f"x{self.suffix}") not in WITH_QUALITY
+        ):
+            raise UserError(
+                f"--quality: {self.format} keeps every pixel: leave --quality out, or use --format jpg"
+            )
 
     @property
     def suffix(self) -> str | None:
@@ -176,7 +220,7 @@ class Result:
     reason: str | None = None
     error: str | None = None
     mendable: bool = True  # the person can mend the error; otherwise it is ours
-    steps: tuple[Step, ...] | None = None  # of a plan that was only asked about
+    steps: tuple[PlanStep, ...] | None = None  # of a plan that was only asked about
 
     def fields(self) -> dict[str, object]:
         """Plain data for `--json`; `error` is there only where there is one."""
@@ -192,13 +236,17 @@ class Result:
 
 
 def refused_fields(named: str, error: str) -> dict[str, object]:
-    """The fields of an input, as it was named, when the whole request was refused before any photo was opened."""
+    """The fields of an input, as it was named, when the whole request was refused before any photo
+    was opened.
+    """
     return Result(Path(named), error=error).fields() | {"input": named}
 
 
 @dataclass
-class Batch:
-    """Inputs and where their results go. Raises UserError on construction for what would fail on every photo."""
+class FileBatch:
+    """Inputs and where their results go. Raises UserError on construction for what would fail on
+    every photo.
+    """
 
     inputs: Sequence[str]
     request: Request = field(default_factory=Request)
@@ -244,10 +292,15 @@ class Batch:
                     raise
                 log.debug("%s", job.input, exc_info=True)
                 yield Result(
-                    job.input, seconds=_since(started), error=f"{type(error).__name__}: {error}", mendable=False
+                    job.input,
+                    seconds=_since(started),
+                    error=f"{type(error).__name__}: {error}",
+                    mendable=False,
                 )
 
-    def _one(self, job: Job, started: float, on_tile: OnTile | None, on_plan: OnPlan | None) -> Result:
+    def _one(
+        self, job: Job, started: float, on_tile: OnTile | None, on_plan: OnPlan | None
+    ) -> Result:
         ready = self._prepared(job)
         check_folder(ready.output.parent)
         if on_plan:
@@ -273,7 +326,9 @@ class Batch:
         canvas, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
         request = self._hinted(job, photo)
         chosen = request.plan(canvas, mask)
-        ready = Prepared(job, photo, canvas, mask, request, chosen, self._output(job, photo, chosen.tag))
+        ready = Prepared(
+            job, photo, canvas, mask, request, chosen, self._output(job, photo, chosen.tag)
+        )
         self._check_free(job, ready.output)
         if not self._is_copy(ready):
             check_fits(ready.output, ready.size_out)
@@ -283,7 +338,11 @@ class Batch:
         self.taken.add(ready.output)
         done = ready.plan.tasks or None, ready.plan.models or None
         sizes = ready.photo.size, size
-        said = ready.plan.sentence if self._is_copy(ready) else ready.plan.told("written anew with nothing changed")
+        said = (
+            ready.plan.sentence
+            if self._is_copy(ready)
+            else ready.plan.told("written anew with nothing changed")
+        )
         return Result(ready.job.input, ready.output, *done, *sizes, _since(started), said)
 
     def _is_copy(self, ready: Prepared) -> bool:
@@ -294,23 +353,33 @@ class Batch:
     # --- which photos ------------------------------------------------------------------------------------------------
 
     def _jobs(self, text: str) -> list[Job]:
-        """What an input stands for; in folders and patterns, results of earlier runs are passed over."""
+        """What an input stands for; in folders and patterns, results of earlier runs are passed
+        over.
+        """
         jobs, others = found(text)
         if is_plain_file(text):
             return jobs
         fresh = [job for job in jobs if not self._is_result(job)]
         if not fresh:
-            left = ", only results of earlier runs: name the files to take them all the same" if jobs else ""
+            left = (
+                ", only results of earlier runs: name the files to take them all the same"
+                if jobs
+                else ""
+            )
             unread = f"; it holds {counted(others)}" if others else ""
             raise UserError(f"--input: no photo in '{text}'{left}{unread}")
         if others:
             log.warning("%s: passed over: %s", text, counted(others))
         if len(fresh) < len(jobs):
-            log.warning("%s: %d passed over, being results of earlier runs", text, len(jobs) - len(fresh))
+            log.warning(
+                "%s: %d passed over, being results of earlier runs", text, len(jobs) - len(fresh)
+            )
         return fresh
 
     def _is_result(self, job: Job) -> bool:
-        """By its name beside its photo, or by lying in the output folder, unless that is where the search began."""
+        """By its name beside its photo, or by lying in the output folder, unless that is where the
+        search began.
+        """
         if self.siblings.named_like_result(job.input, (AUTO, *task_kinds())):
             return True
         if self.output is None:
@@ -331,7 +400,9 @@ class Batch:
         return output
 
     def _name(self, job: Job, suffix: str, tag: str = "*", stem: str | None = None) -> Path:
-        folder = job.input.parent if self.output is None else Path(self.output) / job.relative.parent
+        folder = (
+            job.input.parent if self.output is None else Path(self.output) / job.relative.parent
+        )
         stem, rest = stem or job.input.stem, f".{tag}{suffix}"
         longest = longest_name(folder)
         if len(os.fsencode(stem + rest)) > longest:
@@ -350,7 +421,9 @@ class Batch:
         canvas = self.request.canvas
         fills = self.mask is not None or canvas.extends
         if (canvas.grow_px or canvas.feather_px) and not fills:
-            raise UserError("--mask-grow and --feather need something to fill: give --mask or --extend")
+            raise UserError(
+                "--mask-grow and --feather need something to fill: give --mask or --extend"
+            )
         if canvas.mask_invert and self.mask is None:
             raise UserError("--mask-invert: there is no mask to turn round: give --mask")
         if self.hints and canvas.extends:
@@ -360,15 +433,21 @@ class Batch:
             check_hints(asked)
         for step in asked or ():
             if task_class(step.task, trusted=False).needs_mask and not fills:
-                raise UserError(f"--task {step.task} fills masks: give --mask (white = fill) or --extend")
+                raise UserError(
+                    f"--task {step.task} fills masks: give --mask (white = fill) or --extend"
+                )
 
     def _check_output(self) -> None:
         if self.output is None:
             return
         if not self._into_folder():
             self._check_file_name(self.output)
-        elif os.path.isfile(self.output) or (has_photo_suffix(self.output) and not os.path.isdir(self.output)):
-            raise UserError(f"--output: '{self.output}' is one file, and there may be several photos: name a folder")
+        elif os.path.isfile(self.output) or (
+            has_photo_suffix(self.output) and not os.path.isdir(self.output)
+        ):
+            raise UserError(
+                f"--output: '{self.output}' is one file, and there may be several photos: name a folder"
+            )
 
     def _check_file_name(self, name: str) -> None:
         kind, path = output_format(name), Path(name)
@@ -379,7 +458,9 @@ class Batch:
         if self.saving.quality is not None and kind not in WITH_QUALITY:
             raise UserError(f"--quality: {path.suffix} keeps every pixel: leave --quality out")
         if len(os.fsencode(path.name)) > longest_name(path.parent):
-            raise UserError(f"--output: '{path.name[:40]}…' is longer than a file name may be: shorten it")
+            raise UserError(
+                f"--output: '{path.name[:40]}…' is longer than a file name may be: shorten it"
+            )
 
     def _check_free(self, job: Job, output: Path) -> None:
         if output in self.taken:
@@ -389,18 +470,22 @@ class Batch:
         if output.exists() and output.samefile(job.input):
             raise UserError(f"{job.input}: --output is the photo itself: choose another name")
         if output.exists() and not self.overwrite:
-            raise UserError(f"{job.input}: {output} exists: add --overwrite, or choose another --output")
+            raise UserError(
+                f"{job.input}: {output} exists: add --overwrite, or choose another --output"
+            )
 
-    # --- what is drawn for a photo: its mask, its colours -------------------------------------------------------------
+    # --- what is drawn for a photo: its mask, its colors -------------------------------------------------------------
 
     def _mask(self, job: Job, photo: Photo) -> np.ndarray | None:
         if self.mask is None:
             return None
         path = Path(self.mask)
-        return read_mask(self._drawn_in(path, job, "mask") if path.is_dir() else path, photo.size, must_mark=True)
+        return read_mask(
+            self._drawn_in(path, job, "mask") if path.is_dir() else path, photo.size, must_mark=True
+        )
 
     def _hinted(self, job: Job, photo: Photo) -> Request:
-        """The request with the photo's own colours in it."""
+        """The request with the photo's own colors in it."""
         if self.hints is None:
             return self.request
         path = Path(self.hints)
@@ -408,7 +493,9 @@ class Batch:
         return replace(self.request, options=replace(self.request.options, hints=hints))
 
     def _drawn_in(self, folder: Path, job: Job, what: str) -> Path:
-        """The mask or hints of the photo's name, whatever the suffix, in the same sub-folder or at the top."""
+        """The mask or hints of the photo's name, whatever the suffix, in the same sub-folder or at
+        the top.
+        """
         for place in (folder / job.relative.parent, folder):
             for path in sorted(place.glob(f"{glob.escape(job.input.stem)}.*")):
                 if is_photo(path) and path.stem == job.input.stem and not path.samefile(job.input):
@@ -420,7 +507,9 @@ class Batch:
 
 
 def _suffix(photo: Photo, path: Path, fills: bool) -> str:
-    """The suffix for a result, by the photo's content; one that fills must not go through a lossy codec again."""
+    """The suffix for a result, by the photo's content; one that fills must not go through a lossy
+    codec again.
+    """
     fitting = _PNG if fills and photo.lossy else _SUFFIXES.get(photo.format, _PNG)
     return path.suffix.lower() if path.suffix.lower() in fitting else fitting[0]
 

@@ -1,7 +1,8 @@
-"""Network interpolation: between a model trained for fidelity and its crisper continuation (Wang et al. 2018, ESRGAN).
+"""Network interpolation: between a model trained for fidelity and its crisper continuation (Wang et
+al. 2018, ESRGAN).
 
-A model continued from another by `train.init` against a discriminator stays so near to it that their weights may be
-mixed: θ = (1 - detail) θ_faithful + detail θ_crisp (section 3.4, equation 15).
+A model continued from another by `train.init` against a discriminator stays so near to it that
+their weights may be mixed: θ = (1 - detail) θ_faithful + detail θ_crisp (section 3.4, equation 15).
 """
 
 from __future__ import annotations
@@ -27,20 +28,25 @@ class Pair(NamedTuple):
 def pair_of(name: str | Path) -> Pair | None:
     """The pair that a model is one half of; None for a model that stands alone.
 
-    A crisp model's other half is what its recipe began with; a faithful one's is the shipped model that began with it.
+    A crisp model's other half is what its recipe began with; a faithful one's is the shipped model
+    that began with it.
     """
     path = model_path(name)
     before = _start(path)
     if before is not None:
         return Pair(before, path)
-    return next((Pair(path, other) for other in shipped_models().values() if _start(other) == path), None)
+    return next(
+        (Pair(path, other) for other in shipped_models().values() if _start(other) == path), None
+    )
 
 
 def checked_pair(name: str | Path, detail: float) -> Pair:
     """The pair to mix. Raises UserError for a model that stands alone, or a detail beyond [0,1]."""
     pair = pair_of(name)
     if pair is None:
-        raise UserError(f"--detail: model '{name}' has no crisper or plainer half: leave --detail out")
+        raise UserError(
+            f"--detail: model '{name}' has no crisper or plainer half: leave --detail out"
+        )
     check_detail(detail)
     return pair
 
@@ -52,19 +58,26 @@ def check_detail(detail: float) -> None:
 
 
 def blended(name: str | Path, detail: float) -> tuple[Recipe, Card, nn.Module]:
-    """The network between the two halves of a model's pair. Raises UserError as `checked_pair` does."""
+    """The network between the two halves of a model's pair. Raises UserError as `checked_pair`
+    does.
+    """
     pair = checked_pair(name, detail)
     (first, faithful), (header, crisp) = load_generator(pair.faithful), load_generator(pair.crisp)
     plain = faithful.state_dict()
     crisp.load_state_dict(
-        {k: plain[k].lerp(v, detail) if v.is_floating_point() else v for k, v in crisp.state_dict().items()}
+        {
+            k: plain[k].lerp(v, detail) if v.is_floating_point() else v
+            for k, v in crisp.state_dict().items()
+        }
     )
     widest = max(first.card.tile_overlap_px, header.card.tile_overlap_px)
     return header.recipe, header.card.model_copy(update={"tile_overlap_px": widest}), crisp
 
 
 def _start(path: Path) -> Path | None:
-    """The file of the model that this one continued against a discriminator, if it is here and of the same build."""
+    """The file of the model that this one continued against a discriminator, if it is here and of
+    the same build.
+    """
     recipe = read_header(path).recipe
     if recipe.train.init is None or recipe.adversarial is None:
         return None

@@ -1,4 +1,6 @@
-"""What is done to a mask before the network and to its fill afterwards: grow, extend the canvas, feather the seam."""
+"""What is done to a mask before the network and to its fill afterwards: grow, extend the canvas,
+feather the seam.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ Mask = np.ndarray
 
 @dataclass(frozen=True)
 class Canvas:
-    """`--mask-grow`, `--feather` and `--extend`, all in pixels; `extend` is left, top, right, bottom.
+    """`--mask-grow`, `--feather` and `--extend`, all in pixels; `extend` is left, top, right,
+    bottom.
 
     With `mask_invert` what the mask leaves out is filled.
     """
@@ -27,7 +30,11 @@ class Canvas:
     mask_invert: bool = False
 
     def __post_init__(self) -> None:
-        for flag, px in (("--mask-grow", self.grow_px), ("--feather", self.feather_px), ("--extend", min(self.extend))):
+        for flag, px in (
+            ("--mask-grow", self.grow_px),
+            ("--feather", self.feather_px),
+            ("--extend", min(self.extend)),
+        ):
             if px < 0:
                 raise UserError(f"{flag}: {px} is less than 0: give whole pixels from 0 up")
 
@@ -37,7 +44,9 @@ class Canvas:
         return any(self.extend)
 
     def prepared(self, photo: Photo, mask: Mask | None = None) -> tuple[Photo, Mask | None]:
-        """The photo on its larger canvas, and the mask (H,W), True = fill, joined with the new border and grown."""
+        """The photo on its larger canvas, and the mask (H,W), True = fill, joined with the new
+        border and grown.
+        """
         if mask is None and self.mask_invert:
             raise UserError("--mask-invert: there is no mask to turn round: give --mask")
         if mask is not None and self.mask_invert:
@@ -46,11 +55,15 @@ class Canvas:
             photo, mask = extended(photo, mask, self.extend)
         if mask is None:
             if self.grow_px or self.feather_px:
-                raise UserError("--mask-grow and --feather need something to fill: give --mask or --extend")
+                raise UserError(
+                    "--mask-grow and --feather need something to fill: give --mask or --extend"
+                )
             return photo, None
         wider = grow(mask, self.grow_px)
         if grow(wider, self.feather_px).all() and not mask.all():
-            raise UserError("--mask-grow and --feather leave nothing of the photo to fill from: lower them")
+            raise UserError(
+                "--mask-grow and --feather leave nothing of the photo to fill from: lower them"
+            )
         return photo, wider
 
 
@@ -59,34 +72,45 @@ def parse_extend(text: str) -> tuple[int, int, int, int]:
     try:
         left, top, right, bottom = (int(part) for part in text.split(","))
     except ValueError:
-        raise UserError(f"--extend: '{text}' is not L,T,R,B: give four whole pixel counts, such as 0,0,200,0") from None
+        raise UserError(
+            f"--extend: '{text}' is not L,T,R,B: give four whole pixel counts, such as 0,0,200,0"
+        ) from None
     return left, top, right, bottom
 
 
-def extended(photo: Photo, mask: Mask | None, sides: tuple[int, int, int, int]) -> tuple[Photo, Mask]:
-    """A canvas larger by `sides` (left, top, right, bottom), edges replicated, opaque; the mask has the new border."""
+def extended(
+    photo: Photo, mask: Mask | None, sides: tuple[int, int, int, int]
+) -> tuple[Photo, Mask]:
+    """A canvas larger by `sides` (left, top, right, bottom), edges replicated, opaque; the mask has
+    the new border.
+    """
     left, top, right, bottom = sides
     border = ((top, bottom), (left, right))
     rgb = np.pad(photo.rgb, (*border, (0, 0)), mode="edge")
     alpha = photo.alpha
     if alpha is not None:
-        alpha = np.pad(alpha, border, constant_values=quantise(np.ones(1, np.float32), alpha.dtype)[0])
+        alpha = np.pad(
+            alpha, border, constant_values=quantise(np.ones(1, np.float32), alpha.dtype)[0]
+        )
     known = np.zeros(photo.rgb.shape[:2], bool) if mask is None else mask
     return photo.with_pixels(rgb, alpha), np.pad(known, border, constant_values=True)
 
 
 def feathered(photo: Photo, filled: Photo, mask: Mask, feather_px: int) -> Photo:
-    """`filled` under the mask, fading into `photo` within `feather_px` around it, at `filled`'s depth.
+    """`filled` under the mask, fading into `photo` within `feather_px` around it, at `filled`'s
+    depth.
 
-    `filled` should come from a mask grown by `feather_px`. Beyond the ring the photo's pixels are bit for bit its own.
-    Transparency fades too, and each color counts by how much of it is visible.
+    `filled` should come from a mask grown by `feather_px`. Beyond the ring the photo's pixels are
+    bit for bit its own. Transparency fades too, and each color counts by how much of it is visible.
     """
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     weight = np.clip(1 - distance / (feather_px + 1), 0, 1)
     depth, inside = filled.rgb.dtype, weight > 0
 
     def mixed(before: np.ndarray, after: np.ndarray, share: np.ndarray) -> np.ndarray:
-        end = to_float(after)  # started from, so that a share of 1 is the fill itself, whatever it hides
+        end = to_float(
+            after
+        )  # started from, so that a share of 1 is the fill itself, whatever it hides
         return np.where(
             inside.reshape(share.shape),
             quantise(end + (to_float(before) - end) * (1 - share), depth),

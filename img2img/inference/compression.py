@@ -1,4 +1,6 @@
-"""How plainly the blocks of JPEG show: wherever their grid begins, and also in a photo that was enlarged afterwards."""
+"""How plainly the blocks of JPEG show: wherever their grid begins, and also in a photo that was
+enlarged afterwards.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,16 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def blockiness_255(rgb: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Step in luma across the edges of JPEG's blocks beyond the steps beside them, 0-255; 0 where there is no grid.
+    """Step in luma across the edges of JPEG's blocks beyond the steps beside them, 0-255; 0 where
+    there is no grid.
 
     `rgb` (H,W,3), 8 or 16 bits or float in [0,1]; pixels under the mask (H,W), True, do not count.
     """
     known = np.ones(rgb.shape[:2], bool) if mask is None else ~mask
-    parts = [(to_float(np.ascontiguousarray(rgb[part])) @ _LUMA * 255, known[part]) for part in windows(rgb.shape[:2])]
+    parts = [
+        (to_float(np.ascontiguousarray(rgb[part])) @ _LUMA * 255, known[part])
+        for part in windows(rgb.shape[:2])
+    ]
     return max(_at_factor(parts, factor) for factor in _ENLARGED)
 
 
@@ -42,7 +48,9 @@ def _reduced(luma: np.ndarray, known: np.ndarray, factor: int) -> tuple[np.ndarr
 
 
 def _steps(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """What steps from one column to the next have beyond their neighbours at the phase where it is most; 0: no grid."""
+    """What steps from one column to the next have beyond their neighbours at the phase where it is
+    most; 0: no grid.
+    """
     phases: list[list[np.ndarray]] = [[] for _ in range(_PERIOD_PX)]
     for luma, known in parts:
         excess = _excess(luma, known)
@@ -55,20 +63,30 @@ def _steps(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:
     middle = np.array([np.median(column) for column in columns])
     at = int(middle.argmax())
     others = np.delete(middle, [at, (at - 1) % _PERIOD_PX, (at + 1) % _PERIOD_PX])
-    step, chance = float(middle[at] - others.mean()), float(columns[at].std() / np.sqrt(len(columns[at])))
+    step, chance = (
+        float(middle[at] - others.mean()),
+        float(columns[at].std() / np.sqrt(len(columns[at]))),
+    )
     return step if step > _CERTAIN * max(others.std() + 0.05, chance) else 0.0
 
 
 def _excess(luma: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """For the steps 1, 2, … of (H,W), (W-3,): by how much they exceed those to their left and right; NaN without any.
+    """For the steps 1, 2, … of (H,W), (W-3,): by how much they exceed those to their left and
+    right; NaN without any.
 
-    What is flat all around says nothing: a frame has no blocks, however strongly the picture in it was compressed.
+    What is flat all around says nothing: a frame has no blocks, however strongly the picture in it
+    was compressed.
     """
     if luma.shape[1] < 2 * _PERIOD_PX:
         return np.empty(0, np.float32)
     step = np.abs(np.diff(luma, axis=1))
     excess = np.clip(step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2, -_MOST, _MOST)
-    alive = cv2.dilate((step > 0.4).astype(np.uint8), np.ones((1, 2 * _PERIOD_PX + 1), np.uint8))[:, 1:-1] > 0
+    alive = (
+        cv2.dilate((step > 0.4).astype(np.uint8), np.ones((1, 2 * _PERIOD_PX + 1), np.uint8))[
+            :, 1:-1
+        ]
+        > 0
+    )
     counted = alive & known[:, :-3] & known[:, 1:-2] & known[:, 2:-1] & known[:, 3:]
     total, count = np.where(counted, excess, 0).sum(0), counted.sum(0)
     return np.divide(total, count, out=np.full(len(total), np.nan, np.float32), where=count > 0)

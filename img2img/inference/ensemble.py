@@ -1,4 +1,5 @@
-"""Geometric self-ensemble: the mean over the eight flips and quarter turns of a picture (Lim et al. 2017, section 3.3).
+"""Geometric self-ensemble: the mean over the eight flips and quarter turns of a picture (Lim et al.
+2017, section 3.3).
 
 About 0.1 dB for eight times the time; only for networks that were trained on turned pictures.
 """
@@ -16,7 +17,9 @@ VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range
 
 
 def can_ensemble(recipe: Recipe) -> bool:
-    """Whether a model saw turned pictures in training, and works on any part of a photo without knowing the rest."""
+    """Whether a model saw turned pictures in training, and works on any part of a photo without
+    knowing the rest.
+    """
     return recipe.data.rotate and recipe.task.tiles
 
 

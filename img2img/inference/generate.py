@@ -1,7 +1,8 @@
-"""Pictures from noise: samples by number, walks from one to another, sums of several, and files of them.
+"""Pictures from noise: samples by number, walks from one to another, sums of several, and files of
+them.
 
-A sample seed is a picture: number i of `--seed S` is drawn from seed S + i alone, whatever else is asked for. So a
-picture seen in the grid of seed 0 at place 12 is seed 12 in a walk or a sum.
+A sample seed is a picture: number i of `--seed S` is drawn from seed S + i alone, whatever else is
+asked for. So a picture seen in the grid of seed 0 at place 12 is seed 12 in a walk or a sum.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ from img2img.tasks.forward import predict_rgb
 from img2img.tasks.noise import FromNoise
 
 STREAM = 4  # of randomness; training has others
-BATCH = 64  # always so many at once, so that a sample's rounding does not depend on how many are asked for
+# always so many at once, so that a sample's rounding does not depend on how many are asked for
+BATCH = 64
 _SUM = re.compile(r"\s*\d+(\s*,\s*\d+)*\s*([+-]\s*\d+(\s*,\s*\d+)*\s*)*")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What to make; the flags of `img2img generate` fill it in. Raises UserError for what cannot be meant."""
+class GenerateRequest:
+    """What to make; the flags of `img2img generate` fill it in. Raises UserError for what cannot be
+    meant.
+    """
 
     count: int = 64
     seed: int = 0
@@ -47,16 +51,24 @@ class Wish:
             raise UserError(f"--n: {self.count} is nothing: give 1 or more")
         if min(self.seed, *(self.interpolate or (0,))) < 0:
             raise UserError("--seed: seeds are 0 or more")
-        asked = [f"--{name}" for name in ("interpolate", "arithmetic", "code") if getattr(self, name) is not None]
+        asked = [
+            f"--{name}"
+            for name in ("interpolate", "arithmetic", "code")
+            if getattr(self, name) is not None
+        ]
         if len(asked) > 1:
             raise UserError(f"{asked[0]} and {asked[1]} are different pictures: leave one out")
         if self.arithmetic is not None and not _SUM.fullmatch(self.arithmetic):
-            raise UserError(f"--arithmetic: '{self.arithmetic}' is no sum of seeds such as 12 - 3 + 7 or 1,2 - 3,4 + 5")
+            raise UserError(
+                f"--arithmetic: '{self.arithmetic}' is no sum of seeds such as 12 - 3 + 7 or 1,2 - 3,4 + 5"
+            )
 
 
 @dataclass(frozen=True)
 class Latents:
-    """What the pictures are made of: noise (N,Z), labels (N,) and codes (N,K) where the model knows them."""
+    """What the pictures are made of: noise (N,Z), labels (N,) and codes (N,K) where the model knows
+    them.
+    """
 
     noise: Tensor
     label: Tensor | None = None
@@ -65,26 +77,37 @@ class Latents:
 
     def with_noise(self, noise: Tensor) -> Latents:
         """Other noise under the label and the code of the first of these."""
-        label, code = (None if x is None else x[:1].expand(len(noise), *x.shape[1:]) for x in (self.label, self.code))
+        label, code = (
+            None if x is None else x[:1].expand(len(noise), *x.shape[1:])
+            for x in (self.label, self.code)
+        )
         return Latents(noise, label, code)
 
 
-def generate(model: Model, wish: Wish) -> tuple[Tensor, int | None]:
-    """Pictures (N,3,S,S) in [0,1], or points (N,2,1,1), and the columns to show them in. Raises UserError."""
+def generate(model: Model, wish: GenerateRequest) -> tuple[Tensor, int | None]:
+    """Pictures (N,3,S,S) in [0,1], or points (N,2,1,1), and the columns to show them in. Raises
+    UserError.
+    """
     task = noise_task(model)
     wanted = latents(task, wish, label_number(wish.label, task.classes, model.card.class_names))
     return made(model, task.condition(wanted.noise, wanted.label, wanted.code)), wanted.columns
 
 
 def noise_task(model: Model) -> FromNoise:
-    """The task of making pictures from noise, or from an autoencoder's codes. Raises UserError if there is none."""
+    """The task of making pictures from noise, or from an autoencoder's codes. Raises UserError if
+    there is none.
+    """
     if isinstance(model.task, FromNoise):
         return model.task
     if isinstance(model.task.from_prior, FromNoise):
         if model.recipe.has_prior:
             return model.task.from_prior
-        remedy = "train one with a loss of kind kl (vae), or adversarial.judges: latent (aae)"
-        raise UserError(f"--model: the codes of '{model.name}' follow no prior to draw from: {remedy}")
+        remedy = (
+            "train one with a loss of kind kl (vae), or adversarial.discriminates: latent (aae)"
+        )
+        raise UserError(
+            f"--model: the codes of '{model.name}' follow no prior to draw from: {remedy}"
+        )
     use = f"img2img infer --input PHOTO --model {model.name}"
     raise UserError(f"--model: '{model.name}' changes photos and makes none from noise: use {use}")
 
@@ -106,11 +129,13 @@ def made(model: Model, conditions: Tensor) -> Tensor:
     return torch.cat(pictures)
 
 
-def latents(task: FromNoise, wish: Wish, label: int | None) -> Latents:
+def latents(task: FromNoise, wish: GenerateRequest, label: int | None) -> Latents:
     """The noise, labels and codes of a wish."""
     if wish.interpolate is not None:
         ends = samples(task, wish.interpolate, label)
-        return ends.with_noise(slerp(ends.noise[0], ends.noise[1], torch.linspace(0, 1, wish.count)))
+        return ends.with_noise(
+            slerp(ends.noise[0], ends.noise[1], torch.linspace(0, 1, wish.count))
+        )
     if wish.arithmetic is not None:
         return _sum(task, wish.arithmetic, label)
     if wish.code is not None:
@@ -127,7 +152,11 @@ def samples(task: FromNoise, seeds: Sequence[int], label: int | None) -> Latents
         rng = sample_rng(seed, STREAM, 0)
         noise.append(task.draw_noise(rng))
         codes.append(task.draw_code(rng))
-    labels = [seed % task.classes if label is None else label for seed in seeds] if task.classes else None
+    labels = (
+        [seed % task.classes if label is None else label for seed in seeds]
+        if task.classes
+        else None
+    )
     return Latents(
         torch.cat(noise),
         None if labels is None else torch.tensor(labels),
@@ -136,7 +165,9 @@ def samples(task: FromNoise, seeds: Sequence[int], label: int | None) -> Latents
 
 
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """From a (Z,) to b along the sphere, on which normal noise lies (White 2016): (N,Z) for shares (N,) in [0,1]."""
+    """From a (Z,) to b along the sphere, on which normal noise lies (White 2016): (N,Z) for shares
+    (N,) in [0,1].
+    """
     cosine = (a @ b / (a.norm() * b.norm() + 1e-12)).clamp(-1, 1)
     angle, t = torch.acos(cosine), share[:, None]
     if math.sin(float(angle)) < 1e-4:  # the same or opposite: no one way round
@@ -145,22 +176,32 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 
 def _sum(task: FromNoise, text: str, label: int | None) -> Latents:
-    """Operands, each the mean of its seeds' noise, and last their sum (Radford et al. 2016, section 6.3.2)."""
+    """Operands, each the mean of its seeds' noise, and last their sum (Radford et al. 2016, section
+    6.3.2).
+    """
     signs = [-1.0 if sign == "-" else 1.0 for sign in ["+", *re.findall(r"[+-]", text)]]
     operands = [[int(seed) for seed in part.split(",")] for part in re.split(r"[+-]", text)]
     first = samples(task, operands[0], label)
-    means = torch.cat([samples(task, seeds, label).noise.mean(0, keepdim=True) for seeds in operands])
+    means = torch.cat(
+        [samples(task, seeds, label).noise.mean(0, keepdim=True) for seeds in operands]
+    )
     total = (torch.tensor(signs)[:, None] * means).sum(0, keepdim=True)
     walked = first.with_noise(torch.cat([means, total]))
     return Latents(walked.noise, walked.label, walked.code, len(walked.noise))
 
 
-def _code_walk(task: FromNoise, wish: Wish, label: int | None) -> Latents:
-    """One noise under all codes: a row a value of the categorical code, a continuous one from -1 to 1 along it."""
+def _code_walk(task: FromNoise, wish: GenerateRequest, label: int | None) -> Latents:
+    """One noise under all codes: a row a value of the categorical code, a continuous one from -1 to
+    1 along it.
+    """
     categorical, continuous = task.code_sizes
     assert wish.code is not None
     if not 0 <= wish.code < continuous:
-        has = f"{continuous} continuous codes, counted from 0" if continuous else "no continuous codes"
+        has = (
+            f"{continuous} continuous codes, counted from 0"
+            if continuous
+            else "no continuous codes"
+        )
         raise UserError(f"--code: {wish.code}: the model has {has}")
     rows = max(1, categorical)
     columns = max(2, wish.count // rows)
@@ -209,7 +250,9 @@ def default_grid(model: str) -> Path:
 
 
 def write_samples(task: FromNoise, pictures: Tensor, output: Path) -> None:
-    """`NAME.npy` for all as one array, else a folder of PNGs. Raises UserError for pictures of points."""
+    """`NAME.npy` for all as one array, else a folder of PNGs. Raises UserError for pictures of
+    points.
+    """
     array = as_array(task, pictures)
     if output.suffix == ".npy":
         with atomic_path(output) as temporary:

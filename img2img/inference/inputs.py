@@ -24,16 +24,22 @@ class Job:
 
 def is_plain_file(text: str) -> bool:
     """Whether it names one file, which need not exist, rather than a folder or a pattern."""
-    return not os.path.isdir(text) and (os.path.exists(text) or not glob.has_magic(text))  # of any length
+    return not os.path.isdir(text) and (
+        os.path.exists(text) or not glob.has_magic(text)
+    )  # of any length
 
 
 def find_jobs(text: str) -> list[Job]:
-    """Photos a file name, folder or pattern stands for; a missing file is a job too, reported like a broken one."""
+    """Photos a file name, folder or pattern stands for; a missing file is a job too, reported like
+    a broken one.
+    """
     return found(text)[0]
 
 
 def found(text: str) -> tuple[list[Job], list[FileKind]]:
-    """The same, and the kinds of those pictures and videos in a folder or pattern that cannot be opened here."""
+    """The same, and the kinds of those pictures and videos in a folder or pattern that cannot be
+    opened here.
+    """
     path = Path(text)
     if is_plain_file(text):
         return [Job(path, Path(path.name))], []
@@ -41,7 +47,9 @@ def found(text: str) -> tuple[list[Job], list[FileKind]]:
         root, (photos, others) = path, photos_and_others(path)
     else:
         root = _fixed_part(path)
-        photos, others = parted([p for p in map(Path, sorted(glob.glob(text, recursive=True))) if p.is_file()])
+        photos, others = parted(
+            [p for p in map(Path, sorted(glob.glob(text, recursive=True))) if p.is_file()]
+        )
     return [Job(p, p.relative_to(root)) for p in photos], others
 
 
@@ -63,7 +71,9 @@ def has_photo_suffix(path: Path | str) -> bool:
 
 
 class Siblings:
-    """What lies beside a file, each folder read once: tells results of earlier runs by the photo they came from."""
+    """What lies beside a file, each folder read once: tells results of earlier runs by the photo
+    they came from.
+    """
 
     def __init__(self) -> None:
         self.folders: dict[Path, dict[str, list[Path]]] = {}
@@ -73,7 +83,9 @@ class Siblings:
         stem, _, tag = path.stem.rpartition(".")
         if not stem or tag not in tags:
             return False
-        return any(is_photo(photo) for photo in self._called(path.parent).get(stem, ()) if photo != path)
+        return any(
+            is_photo(photo) for photo in self._called(path.parent).get(stem, ()) if photo != path
+        )
 
     def _called(self, folder: Path) -> dict[str, list[Path]]:
         """Files by what a result of theirs may be called before the task."""
@@ -81,7 +93,12 @@ class Siblings:
             called: dict[str, list[Path]] = {}
             longest = longest_name(folder)
             for path in folder.iterdir():
-                for stem in {path.name, path.stem, shortened(path.name, longest), shortened(path.stem, longest)}:
+                for stem in {
+                    path.name,
+                    path.stem,
+                    shortened(path.name, longest),
+                    shortened(path.stem, longest),
+                }:
                     called.setdefault(stem, []).append(path)
             self.folders[folder] = called
         return self.folders[folder]

@@ -1,11 +1,14 @@
-"""Noise told from texture: how strong it is, and whether it is white or, as grain and camera noise are, correlated.
+"""Noise told from texture: how strong it is, and whether it is white or, as grain and camera noise
+are, correlated.
 
-The smoothest blocks of a photo, chosen by the coarse band alone, tell what the finer bands hold where the picture has
-little to say. That is noise where it is as strong in one block as in the next and in each quarter of a block, does not
-rise towards coarse bands as pictures do, and, for the noise of sensors, where color varies by itself. Texture can be
-all of this as well (sand, a lawn from far): where in doubt, nothing is heard.
+The smoothest blocks of a photo, chosen by the coarse band alone, tell what the finer bands hold
+where the picture has little to say. That is noise where it is as strong in one block as in the next
+and in each quarter of a block, does not rise towards coarse bands as pictures do, and, for the
+noise of sensors, where color varies by itself. Texture can be all of this as well (sand, a lawn
+from far): where in doubt, nothing is heard.
 
-The limits were set on clean photos of ten kinds, the same with known noise, crops of cameras' noise, and scans.
+The limits were set on clean photos of ten kinds, the same with known noise, crops of cameras'
+noise, and scans.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import numpy as np
 from img2img.inference.bands import Blocks, measured
 
 _SMOOTHEST, _FEWEST = 0.2, 8  # the share of blocks that is asked, and how many at least
-_CORRELATED_SIGMA = 0.75  # of the middle band's: the standard deviation of noise smoothed by 0.5 to 1.2 px
+_CORRELATED_SIGMA = (
+    0.75  # of the middle band's: the standard deviation of noise smoothed by 0.5 to 1.2 px
+)
 _NEAR_255 = 20  # the color of a margin, and of a picture that fades into it
 _MOST_255 = 60  # what is stronger is print: letters, dots
 _WHITE = 0.6  # the fine band over the middle one: 1 in white noise, 0.5 and less in correlated
@@ -26,16 +31,22 @@ _SMALL = 400  # blocks: a photo of fewer has been reduced, which makes texture f
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviation on the 0-255 scale, mean of the channels; 0 where nothing can be told from texture."""
+    """Standard deviation on the 0-255 scale, mean of the channels; 0 where nothing can be told from
+    texture.
+    """
 
     sigma_255: float = 0.0
-    correlated: bool = False  # neighbouring pixels alike: film grain, and what cameras make of sensor noise
+    correlated: bool = (
+        False  # neighbouring pixels alike: film grain, and what cameras make of sensor noise
+    )
 
 
 def heard_noise(rgb: np.ndarray, mask: np.ndarray | None = None) -> Noise:
-    """The noise of a photo (H,W,3), 8 or 16 bits or float in [0,1]; pixels under the mask (H,W), True, do not count.
+    """The noise of a photo (H,W,3), 8 or 16 bits or float in [0,1]; pixels under the mask (H,W),
+    True, do not count.
 
-    What is flat (frames, paper, a burnt-out sky) is not asked; if it has some noise of its own, the stronger counts.
+    What is flat (frames, paper, a burnt-out sky) is not asked; if it has some noise of its own, the
+    stronger counts.
     """
     blocks = measured(rgb, mask)
     blocks = blocks.at(blocks.known)
@@ -52,7 +63,9 @@ def _counted(blocks: Blocks) -> Blocks:
 
 
 def _without_flat_colors(blocks: Blocks) -> Blocks:
-    """Without blocks near a color that many have exactly, three such colors at most: bars, margins and soft edges."""
+    """Without blocks near a color that many have exactly, three such colors at most: bars, margins
+    and soft edges.
+    """
     for _ in range(3):
         if len(blocks) < _FEWEST:
             break
@@ -60,7 +73,11 @@ def _without_flat_colors(blocks: Blocks) -> Blocks:
         color = np.median(blocks.color[levels == np.bincount(levels).argmax()], axis=0)
         off = np.abs(blocks.color - color).max(1)
         flat, rest = blocks.middle[off <= 1.5], blocks.middle[off > _NEAR_255]
-        if len(flat) < 0.05 * len(blocks) or len(rest) == 0 or np.median(flat) > 0.5 * np.median(rest):
+        if (
+            len(flat) < 0.05 * len(blocks)
+            or len(rest) == 0
+            or np.median(flat) > 0.5 * np.median(rest)
+        ):
             break
         blocks = blocks.at(off > _NEAR_255)
     return blocks
@@ -86,10 +103,14 @@ class _Signs:
     rise: float  # the coarse band over the middle one: 1 in white noise, more in pictures
     chroma: float
     linked: float
-    texture: float  # how uneven and unlike each other blocks are, and how they rise: 2 in white noise, 4 to 6 in grain
+    # how uneven and unlike each other blocks are, and how they rise: 2 in white noise, 4 to 6 in
+    # grain
+    texture: float
     rgb_fine: float
     rgb_middle: float
-    floor: float  # all blocks: the middle band's 25th percentile over its 5th; near 1 where noise lies over everything
+    # all blocks: the middle band's 25th percentile over its 5th; near 1 where noise lies over
+    # everything
+    floor: float
     reach: float  # span of luma that the weakest blocks cover
     small: bool
     tinted: bool  # no more colors than luma explains: a print, rather than a photo of today
@@ -106,8 +127,12 @@ class _Signs:
 
 
 def _signs(blocks: Blocks) -> _Signs:
-    smooth = blocks.at(np.argsort(blocks.coarse, kind="stable")[: max(_FEWEST, int(len(blocks) * _SMOOTHEST))])
-    middle, fine, coarse = (float(np.median(band)) for band in (smooth.middle, smooth.fine, smooth.coarse))
+    smooth = blocks.at(
+        np.argsort(blocks.coarse, kind="stable")[: max(_FEWEST, int(len(blocks) * _SMOOTHEST))]
+    )
+    middle, fine, coarse = (
+        float(np.median(band)) for band in (smooth.middle, smooth.fine, smooth.coarse)
+    )
     weakest, weak, most = np.percentile(blocks.middle, (5, 25, 10))
     dark, bright = np.percentile(blocks.mean[blocks.middle <= 1.6 * most], (5, 95))
     texture = (_spread(smooth) + float(np.median(smooth.unevenness)) - 1.2) / 0.1 + coarse / middle
@@ -128,17 +153,27 @@ def _signs(blocks: Blocks) -> _Signs:
 
 
 def _spread(smooth: Blocks) -> float:
-    """How far blocks of like luma differ in the middle band, as a logarithm; noise may be stronger in light or dark."""
+    """How far blocks of like luma differ in the middle band, as a logarithm; noise may be stronger
+    in light or dark.
+    """
     level = np.log(smooth.middle + 0.1)[np.argsort(smooth.mean, kind="stable")]
     parts = np.array_split(level, max(1, min(6, len(level) // 6)))
-    return float(np.percentile(np.abs(np.concatenate([part - np.median(part) for part in parts])), 75))
+    return float(
+        np.percentile(np.abs(np.concatenate([part - np.median(part) for part in parts])), 75)
+    )
 
 
 def _off_tint(blocks: Blocks) -> float:
-    """Distance in R-Y and B-Y, 0-255, of nine tenths of the blocks from what is usual at their luma."""
+    """Distance in R-Y and B-Y, 0-255, of nine tenths of the blocks from what is usual at their
+    luma.
+    """
     off = (blocks.color[:, [0, 2]] - blocks.mean[:, None])[np.argsort(blocks.mean, kind="stable")]
     parts = [part for part in np.array_split(off, 8) if len(part)]
-    return float(np.percentile(np.concatenate([np.hypot(*(part - np.median(part, 0)).T) for part in parts]), 90))
+    return float(
+        np.percentile(
+            np.concatenate([np.hypot(*(part - np.median(part, 0)).T) for part in parts]), 90
+        )
+    )
 
 
 def _is_color_noise(signs: _Signs) -> bool:
@@ -149,19 +184,27 @@ def _is_color_noise(signs: _Signs) -> bool:
 
 
 def _is_grain(signs: _Signs) -> bool:
-    """Grain in luma, moderate: less like texture than clean photos are; what is weak must be coarse to be seen."""
+    """Grain in luma, moderate: less like texture than clean photos are; what is weak must be coarse
+    to be seen.
+    """
     if not 1.5 < signs.middle < 8 or signs.rise < 0.55 + 0.33 * signs.correlation:
         return False
     if signs.middle < 2.2 + 3.5 * signs.fineness:
         return signs.fineness < 0.3 and signs.texture < 5.1
     prior = 0.5 * signs.tinted - 1.2 * signs.small  # prints have grain, reduced photos texture
-    most = 7.75 if signs.chroma_share > 0.22 else 6.3 if signs.fineness > 0.2 else 5.2  # cloth is coarse, and one color
+    most = (
+        7.75 if signs.chroma_share > 0.22 else 6.3 if signs.fineness > 0.2 else 5.2
+    )  # cloth is coarse, and one color
     return signs.texture < min(3.8 + prior + 2 * signs.correlation, most)
 
 
 def _is_strong(signs: _Signs) -> bool:
-    """Strong noise in luma: lies over everything, dark and light, as the texture of one thing does not."""
-    weave = signs.rise < 0.75 + 0.37 * signs.correlation  # noise with so fine a band holds more in the coarse one
+    """Strong noise in luma: lies over everything, dark and light, as the texture of one thing does
+    not.
+    """
+    weave = (
+        signs.rise < 0.75 + 0.37 * signs.correlation
+    )  # noise with so fine a band holds more in the coarse one
     if not 5 < signs.middle < _MOST_255 or weave or signs.floor > (1.4 if signs.small else 1.9):
         return False
     if _WHITE < signs.fineness < 1.15 and signs.texture < (2.7 if signs.small else 4.0):

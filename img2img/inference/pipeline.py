@@ -1,4 +1,6 @@
-"""A model ready for use: pictures in, pictures out, any size and depth. Command line, app and evaluation use it."""
+"""A model ready for use: pictures in, pictures out, any size and depth. Command line, app and
+evaluation use it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,16 @@ from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
 from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.drawn_masks import drawn_in_array, marked, misfit
 from img2img.pixels.hints import Hints, hints_in
-from img2img.pixels.images import Photo, drawn_in_pil, from_array, from_pil, quantise, to_array, to_float, to_pil
+from img2img.pixels.images import (
+    Photo,
+    drawn_in_pil,
+    from_array,
+    from_pil,
+    quantise,
+    to_array,
+    to_float,
+    to_pil,
+)
 from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
@@ -45,7 +56,7 @@ class Options:
     from_photo: bool = False  # make the condition (a sketch) from the photo first
     direction: Direction | None = None  # of a model that goes both ways; AtoB unless asked for
     self_ensemble: bool = False  # the mean over flips and turns, by models that know turned photos
-    hints: Hints | None = None  # colours a person painted, for tasks that take them
+    hints: Hints | None = None  # colors a person painted, for tasks that take them
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -53,12 +64,14 @@ class Options:
         if self.direction not in (None, *DIRECTIONS):
             raise UserError(f"--direction: '{self.direction}' is none of {', '.join(DIRECTIONS)}")
         if self.from_photo and self.direction == "BtoA":
-            raise UserError("--from-photo makes side A's picture, and --direction BtoA takes side B's: leave one out")
+            raise UserError(
+                "--from-photo makes side A's picture, and --direction BtoA takes side B's: leave one out"
+            )
 
     def check_hints(self, name: str, task: Task) -> None:
-        """Raise UserError when colours are given to a model that does not colour."""
+        """Raise UserError when colors are given to a model that does not color."""
         if self.hints is not None and not task.takes_hints:
-            raise UserError(f"--hints: model '{name}' colours nothing: leave the hints out")
+            raise UserError(f"--hints: model '{name}' colors nothing: leave the hints out")
 
     def check_direction(self, name: str, task: Task) -> None:
         """Raise UserError when a direction is asked of a model that has but one."""
@@ -69,27 +82,44 @@ class Options:
 class Model:
     """A trained network with its task.
 
-    `model(image)` takes and returns PIL or numpy; `predict_tensor` does the same work on float tensors.
+    `model(image)` takes and returns PIL or numpy; `predict_tensor` does the same work on float
+    tensors.
     """
 
     def __init__(
-        self, name: str, recipe: Recipe, card: Card, generator: nn.Module, device: torch.device, precision: Precision
+        self,
+        name: str,
+        recipe: Recipe,
+        card: Card,
+        generator: nn.Module,
+        device: torch.device,
+        precision: Precision,
     ) -> None:
         self.name, self.recipe, self.card, self.task = name, recipe, card, recipe.task
         self.device, self.dtype = device, precision_for(device, precision)
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
-        self.on_tile: Progress | None = None  # called with the number of tiles done; raising in it cancels the work
+        self.on_tile: Progress | None = (
+            None  # called with the number of tiles done; raising in it cancels the work
+        )
 
     def __call__(
-        self, image: Picture, mask: Any = None, hints: Any = None, *, mask_invert: bool = False, **options: Any
+        self,
+        image: Picture,
+        mask: Any = None,
+        hints: Any = None,
+        *,
+        mask_invert: bool = False,
+        **options: Any,
     ) -> Picture:
-        """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or float in [0,1].
+        """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or
+        float in [0,1].
 
-        The result is of the same type and depth, with alpha as `run` says; grey where the picture was grey and is so
-        still, else RGB. Arrays are sRGB, PIL images what their profile says. `mask`: PIL or array of the
-        photo's size, read as `drawn_masks.marked` says (white, True, opaque strokes or class colors = fill), turned
-        round by `mask_invert`. `hints`: the photo with colours painted on it, or a transparent picture with nothing
-        but them. Options are those of `Options`. Raises UserError.
+        The result is of the same type and depth, with alpha as `run` says; grey where the picture
+        was grey and is so still, else RGB. Arrays are sRGB, PIL images what their profile says.
+        `mask`: PIL or array of the photo's size, read as `drawn_masks.marked` says (white, True,
+        opaque strokes or class colors = fill), turned round by `mask_invert`. `hints`: the photo
+        with colors painted on it, or a transparent picture with nothing but them. Options are those
+        of `Options`. Raises UserError.
         """
         photo = _as_photo(image)
         painted = None if hints is None else hints_in(_as_photo(hints), photo)
@@ -98,11 +128,19 @@ class Model:
             raise UserError("mask_invert needs a mask: give one")
         if hole is not None and not self.task.needs_mask:
             raise UserError(f"model '{self.name}' fills nothing: leave the mask out")
-        done = self.run(photo, ~hole if mask_invert and hole is not None else hole, Options(**options, hints=painted))
+        done = self.run(
+            photo,
+            ~hole if mask_invert and hole is not None else hole,
+            Options(**options, hints=painted),
+        )
         if isinstance(image, Image.Image):
             return to_pil(done)
         made = to_array(done)
-        return np.ascontiguousarray(made[..., :1].reshape(*made.shape[:2], *image.shape[2:])) if done.is_grey else made
+        return (
+            np.ascontiguousarray(made[..., :1].reshape(*made.shape[:2], *image.shape[2:]))
+            if done.is_grey
+            else made
+        )
 
     @torch.inference_mode()
     def predict_tensor(
@@ -114,45 +152,58 @@ class Model:
         direction: Direction | None = None,
         self_ensemble: bool = False,
     ) -> Tensor:
-        """Prepare, generator (tiled), decode and finish on (B,1|3,H,W) floats in [0,1]: RGB (B,3,H·scale,W·scale).
+        """Prepare, generator (tiled), decode and finish on (B,1|3,H,W) floats in [0,1]: RGB
+        (B,3,H·scale,W·scale).
 
-        Values beyond [0,1] (noise) are neither rejected nor clamped. `mask` (B,1,H,W), > 0.5 = to be filled.
-        Raises UserError for another shape, or a missing mask.
+        Values beyond [0,1] (noise) are neither rejected nor clamped. `mask` (B,1,H,W), > 0.5 = to
+        be filled. Raises UserError for another shape, or a missing mask.
         """
         options = Options(strength=strength, direction=direction, self_ensemble=self_ensemble)
         options.check_direction(self.name, self.task)
         if x.dim() != 4 or x.shape[1] not in (1, 3):
             raise UserError(f"predict_tensor takes (B,1,H,W) or (B,3,H,W), not {tuple(x.shape)}")
         if self.task.needs_mask and mask is None:
-            raise UserError(f"model '{self.name}' fills masks: give mask (B,1,H,W), > 0.5 = to be filled")
+            raise UserError(
+                f"model '{self.name}' fills masks: give mask (B,1,H,W), > 0.5 = to be filled"
+            )
         pictures = x.float().expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.float()
         holes = [None] * len(x) if mask is None else list(mask)
         made = [
-            self._apply(p[None], None if m is None else m[None], options) for p, m in zip(pictures, holes, strict=True)
+            self._apply(p[None], None if m is None else m[None], options)
+            for p, m in zip(pictures, holes, strict=True)
         ]
         return torch.cat(made).to(x.device)
 
     @torch.inference_mode()
     def run(
-        self, photo: Photo, mask: np.ndarray | None = None, options: Options = Options(), dtype: Any = None
+        self,
+        photo: Photo,
+        mask: np.ndarray | None = None,
+        options: Options = Options(),
+        dtype: Any = None,
     ) -> Photo:
-        """The photo after this model, at `dtype` (the photo's own depth by default); metadata are kept.
+        """The photo after this model, at `dtype` (the photo's own depth by default); metadata are
+        kept.
 
-        So is the alpha, but for what was filled, which becomes opaque, and for tasks that read transparency as paper.
-        What lies under alpha 0 has no part in what is visible.
+        So is the alpha, but for what was filled, which becomes opaque, and for tasks that read
+        transparency as paper. What lies under alpha 0 has no part in what is visible.
         """
         options.check_direction(self.name, self.task)
         options.check_hints(self.name, self.task)
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
         alpha = self._alpha(photo.alpha, mask, options, wanted)
-        visible = seen(photo.rgb, photo.alpha, self.recipe.background, mask if self.task.needs_mask else None)
+        visible = seen(
+            photo.rgb, photo.alpha, self.recipe.background, mask if self.task.needs_mask else None
+        )
         x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
         made = self._apply(x, holes, options, wanted, photo.color)
         rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
         if mask is not None and self.task.needs_mask and visible is not photo.rgb:
-            rgb[~mask] = quantise(photo.rgb[~mask], wanted)  # also what is known and hidden comes back
+            rgb[~mask] = quantise(
+                photo.rgb[~mask], wanted
+            )  # also what is known and hidden comes back
         made_photo = replace(photo, rgb=rgb, alpha=alpha)
         return self._signed(replace(made_photo, is_grey=made_photo.shows_grey))
 
@@ -182,7 +233,9 @@ class Model:
         dtype: Any = np.float32,
         color: ColorDescription = SRGB,
     ) -> Tensor:
-        """One picture (1,3,H,W) of any depth to the result at `dtype`; only one tile or view is in float at a time."""
+        """One picture (1,3,H,W) of any depth to the result at `dtype`; only one tile or view is in
+        float at a time.
+        """
         equal = bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
         grey = self.task.keeps_grey and color.keeps_neutral and equal
         done = 0
@@ -193,20 +246,36 @@ class Model:
             if options.from_photo:
                 floats = in_own_numbers(self.task.from_photo, floats, color)
             size = view.size if view else None
-            forward = partial(self._forward, mask=hole, size=size, options=options, grey=grey, color=color)
-            rgb = ensembled(forward, floats) if options.self_ensemble and can_ensemble(self.recipe) else forward(floats)
+            forward = partial(
+                self._forward, mask=hole, size=size, options=options, grey=grey, color=color
+            )
+            rgb = (
+                ensembled(forward, floats)
+                if options.self_ensemble and can_ensemble(self.recipe)
+                else forward(floats)
+            )
             done += 1
             if self.on_tile:
                 self.on_tile(done)
             if self.task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
-                return torch.from_numpy(color.quantised(rgb.cpu().numpy(), _as_float(part).numpy(), dtype))
+                return torch.from_numpy(
+                    color.quantised(rgb.cpu().numpy(), _as_float(part).numpy(), dtype)
+                )
             return _as_depth(rgb.cpu(), dtype)
 
         if self.task.tiles:
-            return tiled(piece, x, self.task.scale, self.card.tile_overlap_px, self.recipe.generator.multiple_of)
+            return tiled(
+                piece,
+                x,
+                self.task.scale,
+                self.card.tile_overlap_px,
+                self.recipe.generator.multiple_of,
+            )
         return self._views(piece, x, mask, dtype)
 
-    def _views(self, piece: Callable[..., Tensor], x: Tensor, mask: Tensor | None, dtype: Any) -> Tensor:
+    def _views(
+        self, piece: Callable[..., Tensor], x: Tensor, mask: Tensor | None, dtype: Any
+    ) -> Tensor:
         """Work view by view; what one view filled is known to the next."""
         size = (x.shape[-2], x.shape[-1])
         hole = None if mask is None else (mask > 0.5).float()
@@ -216,7 +285,9 @@ class Model:
         out = _as_depth(_as_float(x), dtype) if _depth(x) != dtype else x.clone()
         for view in views:
             inside = None if hole is None else view.cut(hole)
-            view.cut(out).copy_(piece(view.cut(out), None if inside is None else inside.to(self.device), view))
+            view.cut(out).copy_(
+                piece(view.cut(out), None if inside is None else inside.to(self.device), view)
+            )
             if inside is not None:
                 inside.zero_()
         return out
@@ -233,8 +304,14 @@ class Model:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             network = partial(self._network, direction=options.direction)
-            multiple_of, strength, hints = self.recipe.generator.multiple_of, options.strength, options.hints
-            return forward(self.task, network, multiple_of, x, mask, size, strength, grey, hints, color)
+            multiple_of, strength, hints = (
+                self.recipe.generator.multiple_of,
+                options.strength,
+                options.hints,
+            )
+            return forward(
+                self.task, network, multiple_of, x, mask, size, strength, grey, hints, color
+            )
 
     def _network(self, condition: Tensor, direction: Direction | None = None) -> Tensor:
         condition = condition.contiguous(memory_format=torch.channels_last)
@@ -244,7 +321,11 @@ class Model:
             return self.generator(condition)
 
     def _alpha(
-        self, alpha: np.ndarray | None, mask: np.ndarray | None, options: Options, dtype: np.dtype[Any]
+        self,
+        alpha: np.ndarray | None,
+        mask: np.ndarray | None,
+        options: Options,
+        dtype: np.dtype[Any],
     ) -> np.ndarray | None:
         """The result's alpha; it is enlarged as the picture is, by the same network."""
         if alpha is None or self.recipe.background != BLEED:
@@ -257,7 +338,9 @@ class Model:
     def _enlarged_alpha(self, alpha: np.ndarray, options: Options) -> np.ndarray:
         """Through the network as a grey picture; tiles without an edge in them are spared."""
         quiet, on_tile = copy(self), self.on_tile
-        quiet.on_tile = None if on_tile is None else (lambda _: on_tile(0))  # may cancel, and counts for nothing
+        quiet.on_tile = (
+            None if on_tile is None else (lambda _: on_tile(0))
+        )  # may cancel, and counts for nothing
         own = replace(options, hints=None, from_photo=False)
 
         def piece(part: Tensor) -> Tensor:
@@ -267,17 +350,25 @@ class Model:
             return quiet._apply(part, None, own, alpha.dtype)
 
         x = torch.from_numpy(np.repeat(alpha[None, None], 3, 1))
-        made = tiled(piece, x, self.task.scale, self.card.tile_overlap_px, self.recipe.generator.multiple_of)
+        made = tiled(
+            piece, x, self.task.scale, self.card.tile_overlap_px, self.recipe.generator.multiple_of
+        )
         return flat_kept(made[0, 0].numpy(), alpha, self.task.scale)
 
 
 def load(
-    name: str | Path, *, device: str = "auto", precision: Precision = "auto", detail: float | None = None
+    name: str | Path,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    detail: float | None = None,
 ) -> Model:
-    """A model by zoo name, model file or run folder, ready on a device. Loading never runs code from the file.
+    """A model by zoo name, model file or run folder, ready on a device. Loading never runs code
+    from the file.
 
-    `detail` in [0,1] mixes it with its other half (see `blend`). Raises UserError for an unknown name, a file that is
-    not ours, a device that is not here, or a detail asked of a model without another half.
+    `detail` in [0,1] mixes it with its other half (see `blend`). Raises UserError for an unknown
+    name, a file that is not ours, a device that is not here, or a detail asked of a model without
+    another half.
     """
     path = model_path(name)
     title = path.parent.name if path.name == "model.safetensors" else path.stem
@@ -290,7 +381,8 @@ def load(
 def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:
     """A PIL or array mask as boolean (H,W), True = fill, read as `drawn_masks.marked` says.
 
-    `size` is the photo's (width, height). Raises UserError for another size, and for a mask that marks nothing or all.
+    `size` is the photo's (width, height). Raises UserError for another size, and for a mask that
+    marks nothing or all.
     """
     if mask is None:
         return None

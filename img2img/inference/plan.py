@@ -1,4 +1,5 @@
-"""What to do with a photo, chosen or asked for, and doing it: the one road of command line and app from photo to photo.
+"""What to do with a photo, chosen or asked for, and doing it: the one road of command line and app
+from photo to photo.
 
 Which task applies is each task's own knowledge; none is named here.
 """
@@ -32,24 +33,29 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One model applied to the photo; `reason` completes "because …", and is empty for what was asked for."""
+class PlanStep:
+    """One model applied to the photo; `reason` completes "because …", and is empty for what was
+    asked for.
+    """
 
     task: str
     model: str
     verb: str
     reason: str = ""
-    detail: float | None = None  # between the model and its crisper half; None leaves the model as it is
+    detail: float | None = (
+        None  # between the model and its crisper half; None leaves the model as it is
+    )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order; `skipped` are sentences on what is left out: steps without a model here, a detail without use.
+    """Steps in order; `skipped` are sentences on what is left out: steps without a model here, a
+    detail without use.
 
     `declined` are sentences on what the photo nearly asks for, but what was seen speaks against.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     skipped: tuple[str, ...] = ()
     declined: tuple[str, ...] = ()
 
@@ -81,7 +87,13 @@ class Plan:
             return "; ".join([nothing, *self.declined])
         done = _listed([step.verb for step in self.steps], ", then ") or unchanged
         reasons = [step.reason for step in self.steps if step.reason]
-        why = f", because {_listed(reasons, ' and ')}" if reasons else ", as asked" if self.steps else ""
+        why = (
+            f", because {_listed(reasons, ' and ')}"
+            if reasons
+            else ", as asked"
+            if self.steps
+            else ""
+        )
         return "; ".join([done + why, *self.skipped, *self.declined])
 
 
@@ -93,11 +105,13 @@ def plan(
     model: str | None = None,
     detail: float | None = None,
 ) -> Plan:
-    """Steps for a photo: those asked for by task or model, else those whose tasks say that they apply.
+    """Steps for a photo: those asked for by task or model, else those whose tasks say that they
+    apply.
 
-    `scale` chooses the enlargement, `detail` in [0,1] mixes models with their crisper half. A task asked for by name
-    gets the model for found photos where the photo shows the damage it is for. Raises UserError for
-    unknown names, an asked step without a model, a mask nobody uses, or a photo too small.
+    `scale` chooses the enlargement, `detail` in [0,1] mixes models with their crisper half. A task
+    asked for by name gets the model for found photos where the photo shows the damage it is for.
+    Raises UserError for unknown names, an asked step without a model, a mask nobody uses, or a
+    photo too small.
     """
     asked = asked_steps(tasks, scale, model, detail)
     if asked is None:
@@ -106,19 +120,25 @@ def plan(
         made = Plan(asked if model is not None else _for_this_photo(asked, photo, mask))
     least = max((_defaults(step.task).minimum_px for step in made.steps), default=0)
     if min(photo.size) < least:
-        raise UserError(f"the photo is {photo.size[0]}x{photo.size[1]}: at least {least}x{least} pixels are needed")
+        raise UserError(
+            f"the photo is {photo.size[0]}x{photo.size[1]}: at least {least}x{least} pixels are needed"
+        )
     if mask is not None and not any(_defaults(step.task).needs_mask for step in made.steps):
         fills = ", ".join(kind for kind in photo_tasks() if _defaults(kind).needs_mask)
-        raise UserError(f"--mask: '{made.tasks}' fills nothing: leave the mask out, or ask for --task {fills}")
+        raise UserError(
+            f"--mask: '{made.tasks}' fills nothing: leave the mask out, or ask for --task {fills}"
+        )
     return made
 
 
-def check_hints(steps: Sequence[Step]) -> None:
-    """Raise UserError unless a step takes a person's colours."""
+def check_hints(steps: Sequence[PlanStep]) -> None:
+    """Raise UserError unless a step takes a person's colors."""
     if not any(_defaults(step.task).takes_hints for step in steps):
         names = ",".join(step.task for step in steps) or "the automatic plan"
         able = ", ".join(kind for kind in photo_tasks() if _defaults(kind).takes_hints)
-        raise UserError(f"--hints: {names} colours nothing: leave the hints out, or ask for --task {able}")
+        raise UserError(
+            f"--hints: {names} colors nothing: leave the hints out, or ask for --task {able}"
+        )
 
 
 def photo_tasks() -> list[str]:
@@ -128,8 +148,10 @@ def photo_tasks() -> list[str]:
 
 def asked_steps(
     tasks: Sequence[str] | None, scale: int | None, model: str | None, detail: float | None = None
-) -> tuple[Step, ...] | None:
-    """The steps a person named, None when the choice is left to the plan. Raises UserError as `plan` does."""
+) -> tuple[PlanStep, ...] | None:
+    """The steps a person named, None when the choice is left to the plan. Raises UserError as
+    `plan` does.
+    """
     if detail is not None:
         check_detail(detail)  # here, for a plan may hold no step that would notice
     steps = _named_steps(tasks, scale, model)
@@ -141,14 +163,18 @@ def asked_steps(
     return mixed
 
 
-def _named_steps(tasks: Sequence[str] | None, scale: int | None, model: str | None) -> tuple[Step, ...] | None:
+def _named_steps(
+    tasks: Sequence[str] | None, scale: int | None, model: str | None
+) -> tuple[PlanStep, ...] | None:
     if model is not None:
         return (_step_of_model(model, tasks, scale),)
     if not tasks:
         return None
     if scale is not None and not any(_enlarges(kind) for kind in tasks):
         able = ", ".join(kind for kind in photo_tasks() if _enlarges(kind))
-        raise UserError(f"--scale: '{','.join(tasks)}' does not enlarge: leave --scale out, or use --task {able}")
+        raise UserError(
+            f"--scale: '{','.join(tasks)}' does not enlarge: leave --scale out, or use --task {able}"
+        )
     return tuple(_step(kind, scale) for kind in tasks)
 
 
@@ -165,7 +191,8 @@ def run_plan(
 ) -> Photo:
     """The photo after every step, in float between them and at its own depth at the end.
 
-    `on_tile(step, tiles done)` is called as work goes on, steps counted from 0; raising in it cancels.
+    `on_tile(step, tiles done)` is called as work goes on, steps counted from 0; raising in it
+    cancels.
     """
     depth = photo.rgb.dtype
     for number, step in enumerate(plan.steps):
@@ -180,13 +207,15 @@ def run_plan(
     return photo
 
 
-def task_of(step: Step) -> Task:
+def task_of(step: PlanStep) -> Task:
     """The task as the step's model was trained for it: with its scale."""
     return read_header(model_path(step.model)).recipe.task
 
 
 def tile_counts(plan: Plan, size: Size) -> tuple[int | None, ...]:
-    """How many tiles each step will have on a photo of a (width, height); None where only the work itself shows it."""
+    """How many tiles each step will have on a photo of a (width, height); None where only the work
+    itself shows it.
+    """
     counts: list[int | None] = []
     for step in plan.steps:
         header = read_header(model_path(step.model))
@@ -199,19 +228,32 @@ def _tile_count(size: Size, header: Header) -> int:
     if max(size) <= TILE_PX:
         return 1
     height_width = (size[1], size[0])
-    return sum(1 for _ in tiles(height_width, header.card.tile_overlap_px, header.recipe.generator.multiple_of))
+    return sum(
+        1
+        for _ in tiles(
+            height_width, header.card.tile_overlap_px, header.recipe.generator.multiple_of
+        )
+    )
 
 
-def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail: float | None) -> Plan:
-    """Every task that applies to the photo, in plan order; one without a model is left out and said so."""
+def _automatic(
+    photo: Photo, mask: np.ndarray | None, scale: int | None, detail: float | None
+) -> Plan:
+    """Every task that applies to the photo, in plan order; one without a model is left out and said
+    so.
+    """
     seen, steps, skipped, declined = statistics(photo, mask), [], [], []
     for kind in photo_tasks():
         task = _defaults(kind)
         wanted = scale is not None and task.scale > 1
         reason = f"×{scale} was asked for" if wanted else task.applies(seen)
-        beside_the_point = seen.has_mask and not task.needs_mask and not wanted  # a mask says what is wanted
+        beside_the_point = (
+            seen.has_mask and not task.needs_mask and not wanted
+        )  # a mask says what is wanted
         if not reason and scale is None and not seen.has_mask and (against := task.declines(seen)):
-            declined.append(f"not done: {task.verb}, since {against}; --task {kind} does it all the same")
+            declined.append(
+                f"not done: {task.verb}, since {against}; --task {kind} does it all the same"
+            )
         if not reason or beside_the_point:
             continue
         try:
@@ -225,13 +267,23 @@ def _automatic(photo: Photo, mask: np.ndarray | None, scale: int | None, detail:
     return Plan(tuple(steps), tuple(skipped), tuple(declined))
 
 
-def _for_this_photo(steps: Sequence[Step], photo: Photo, mask: np.ndarray | None) -> tuple[Step, ...]:
-    """Steps asked for by name, with models for found photos where the photo has what those were made for."""
-    found = {step.task: default_model(step.task, found_photo=True) for step in steps if _tells_found(step.task)}
+def _for_this_photo(
+    steps: Sequence[PlanStep], photo: Photo, mask: np.ndarray | None
+) -> tuple[PlanStep, ...]:
+    """Steps asked for by name, with models for found photos where the photo has what those were
+    made for.
+    """
+    found = {
+        step.task: default_model(step.task, found_photo=True)
+        for step in steps
+        if _tells_found(step.task)
+    }
     if all(found.get(step.task, step.model) == step.model for step in steps):
         return tuple(steps)
     seen = statistics(photo, mask)
-    wanted = {kind: model for kind, model in found.items() if _defaults(kind).wants_found_model(seen)}
+    wanted = {
+        kind: model for kind, model in found.items() if _defaults(kind).wants_found_model(seen)
+    }
     return tuple(replace(step, model=wanted.get(step.task, step.model)) for step in steps)
 
 
@@ -239,48 +291,69 @@ def _tells_found(kind: str) -> bool:
     return task_class(kind, trusted=False).wants_found_model is not Task.wants_found_model
 
 
-def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool = False) -> Step:
-    """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge alone."""
+def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool = False) -> PlanStep:
+    """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge
+    alone.
+    """
     task = _defaults(kind)
     if task.from_noise:
-        raise UserError(f"--task: '{kind}' makes pictures from noise, not from photos: use img2img generate")
+        raise UserError(
+            f"--task: '{kind}' makes pictures from noise, not from photos: use img2img generate"
+        )
     factor = (scale or task.scale) if task.scale > 1 else None
-    return Step(kind, default_model(kind, factor, found_photo=found_photo), _verb(task, factor or 1), reason)
+    return PlanStep(
+        kind, default_model(kind, factor, found_photo=found_photo), _verb(task, factor or 1), reason
+    )
 
 
-def _with_detail(step: Step, detail: float | None) -> Step:
+def _with_detail(step: PlanStep, detail: float | None) -> PlanStep:
     """The step at this detail, if its model has a crisper half."""
     if detail is None or pair_of(step.model) is None:
         return step
     return replace(step, detail=detail)
 
 
-def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> Step:
+def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> PlanStep:
     task = read_header(model_path(name)).recipe.task
     if task.from_noise:
         use = f"img2img generate --model {name}"
         raise UserError(f"--model: '{name}' makes pictures from noise, not from photos: use {use}")
     if tasks and list(tasks) != [task.kind]:
-        raise UserError(f"--model: '{name}' is for --task {task.kind}, not '{','.join(tasks)}': leave one of them out")
+        raise UserError(
+            f"--model: '{name}' is for --task {task.kind}, not '{','.join(tasks)}': leave one of them out"
+        )
     if scale not in (None, task.scale):
-        raise UserError(f"--scale: model '{name}' is for ×{task.scale}, not ×{scale}: leave --scale out")
-    return Step(task.kind, name, _verb(task, task.scale))
+        raise UserError(
+            f"--scale: model '{name}' is for ×{task.scale}, not ×{scale}: leave --scale out"
+        )
+    return PlanStep(task.kind, name, _verb(task, task.scale))
 
 
 def _applied(
-    model: Model, photo: Photo, mask: np.ndarray | None, options: Options, feather_px: int, dtype: np.dtype[Any]
+    model: Model,
+    photo: Photo,
+    mask: np.ndarray | None,
+    options: Options,
+    feather_px: int,
+    dtype: np.dtype[Any],
 ) -> Photo:
     if options.from_photo and type(model.task).from_photo is Task.from_photo:
-        raise UserError(f"--from-photo: '{model.task.kind}' takes the photo as it is: leave --from-photo out")
+        raise UserError(
+            f"--from-photo: '{model.task.kind}' takes the photo as it is: leave --from-photo out"
+        )
     if not model.task.takes_hints:
         options = replace(options, hints=None)  # they are for another step of the plan
     if not model.task.needs_mask or mask is None or not feather_px:
         return model.run(photo, mask, options, dtype)
-    return feathered(photo, model.run(photo, grow(mask, feather_px), options, dtype), mask, feather_px)
+    return feathered(
+        photo, model.run(photo, grow(mask, feather_px), options, dtype), mask, feather_px
+    )
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: Path, changed: int, device: str, precision: Precision, detail: float | None) -> Model:
+def _loaded(
+    path: Path, changed: int, device: str, precision: Precision, detail: float | None
+) -> Model:
     """A model kept ready; `changed`, the file's time stamp, makes a retrained file a new one."""
     return load(path, device=device, precision=precision, detail=detail)
 

@@ -1,4 +1,6 @@
-"""How far a photo is, for a person at a terminal: one line with the tiles done, gone again when the photo is done."""
+"""How far a photo is, for a person at a terminal: one line with the tiles done, gone again when the
+photo is done.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ MOMENT_S = 1.0  # what is done sooner needs no line
 
 
 class TileLine:
-    """Fed by `Batch.run`; writes to `stream` (stderr) where that is a terminal, and only once a photo takes a while."""
+    """Fed by `FileBatch.run`; writes to `stream` (stderr) where that is a terminal, and only once a
+    photo takes a while.
+    """
 
     def __init__(self, wanted: bool = True, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
@@ -34,14 +38,19 @@ class TileLine:
         self.end()
         if not self.wanted or not plan.steps:
             return
-        self.name, self.verbs, self.totals = path.name, [s.verb for s in plan.steps], tile_counts(plan, size)
+        self.name, self.verbs, self.totals = (
+            path.name,
+            [s.verb for s in plan.steps],
+            tile_counts(plan, size),
+        )
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[tiles]}"),
             TimeRemainingColumn(),
         )
-        # stdout stays the results' own: nothing that is printed meanwhile goes through this console.
+        # stdout stays the results' own: nothing that is printed meanwhile goes through this
+        # console.
         self.line = Progress(
             *columns,
             console=Console(file=self.stream),

@@ -1,4 +1,6 @@
-"""What can be seen of a photo without a network: its size, its colors and tones, its noise, its compression."""
+"""What can be seen of a photo without a network: its size, its colors and tones, its noise, its
+compression.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Whether a photo has colors of its own, or one tint that follows from its luminance: sepia, cyanotype, faded paper.
+"""Whether a photo has colors of its own, or one tint that follows from its luminance: sepia,
+cyanotype, faded paper.
 
-A tint is a color that is a function of the luminance. What a print has besides are stains and fading, which are smooth
-and change the tint's strength more than its hue, and margins of bare paper. Everything else is a color of the photo's
-own, which nothing may replace; what remains in doubt counts as one. Colors are CIE Lab a*b* of a reduced, blurred photo
-(JPEG keeps chroma at half size and in blocks), after exposure was made full: dark colors count as they would in light.
+A tint is a color that is a function of the luminance. What a print has besides are stains and
+fading, which are smooth and change the tint's strength more than its hue, and margins of bare
+paper. Everything else is a color of the photo's own, which nothing may replace; what remains in
+doubt counts as one. Colors are CIE Lab a*b* of a reduced, blurred photo (JPEG keeps chroma at half
+size and in blocks), after exposure was made full: dark colors count as they would in light.
 """
 
 from __future__ import annotations
@@ -17,16 +19,40 @@ import numpy as np
 
 from img2img.pixels.images import to_float
 
-_FINE_PX, _COARSE_PX, _BLUR_PX = 512, 160, 2.0  # longer side for small things, and for the photo as a whole
-_MARGINS = (0.06, 0.15)  # of the shorter side: a scan's edge and bare paper; a mount round the print
+_FINE_PX, _COARSE_PX, _BLUR_PX = (
+    512,
+    160,
+    2.0,
+)  # longer side for small things, and for the photo as a whole
+_MARGINS = (
+    0.06,
+    0.15,
+)  # of the shorter side: a scan's edge and bare paper; a mount round the print
 _LEVELS = 24  # of lightness, at which a tint is read
 _OWN_SHARE = 0.002  # of the visible pixels: less is not seen as a color
-_GREY, _GREY_OWN, _TINT_OWN, _PRINT_OWN = 2.5, 6.5, 5.0, 9.0  # Lab units of a*b* that are not a color of their own
+_GREY, _GREY_OWN, _TINT_OWN, _PRINT_OWN = (
+    2.5,
+    6.5,
+    5.0,
+    9.0,
+)  # Lab units of a*b* that are not a color of their own
 _STAIN = 1 / 8  # of the shorter side: what is smoother than this may be a stain or fading
-_STAIN_YELLOW, _PAPER_YELLOW = 12.0, 40.0  # b* that a spot, and bare paper at the edge of the picture, may have
+_STAIN_YELLOW, _PAPER_YELLOW = (
+    12.0,
+    40.0,
+)  # b* that a spot, and bare paper at the edge of the picture, may have
 _TEXTURE_PX = 4.0
 _JUMP = 2.5  # a tint changes smoothly: a*b* over lightness between levels
-_HUES = {25: "pink", 50: "red", 78: "orange", 108: "yellow", 165: "green", 225: "cyan", 295: "blue", 335: "violet"}
+_HUES = {
+    25: "pink",
+    50: "red",
+    78: "orange",
+    108: "yellow",
+    165: "green",
+    225: "cyan",
+    295: "blue",
+    335: "violet",
+}
 
 
 Tints = Literal[0, 1, 2]
@@ -37,14 +63,18 @@ class ColorSeen:
     """What colors a photo has."""
 
     tints: Tints  # 0: none; 1: one tint throughout (sepia); 2: colors
-    share: float = 0.0  # of the visible pixels that have a color of their own: neither grey nor the tint's
+    share: float = (
+        0.0  # of the visible pixels that have a color of their own: neither grey nor the tint's
+    )
     hue: str = ""  # of these, in a word
     one_hue: bool = False  # hardly any of these is of another
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A photo, reduced and blurred: Lab (H,W,3), what of it is known and judged, contrast (H,W), noise in a*b*."""
+    """A photo, reduced and blurred: Lab (H,W,3), what of it is known and judged, contrast (H,W),
+    noise in a*b*.
+    """
 
     lab: np.ndarray
     known: np.ndarray
@@ -80,7 +110,8 @@ class _Tint:
 
 
 def see_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> ColorSeen:
-    """What colors an RGB photo (H,W,3) has; pixels under the mask (H,W), True = hidden or to be filled, do not count.
+    """What colors an RGB photo (H,W,3) has; pixels under the mask (H,W), True = hidden or to be
+    filled, do not count.
 
     A photo of which nothing is known counts as one in colors: nothing is taken away from it.
     """
@@ -96,7 +127,9 @@ def see_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> ColorSeen:
 
 
 def _readings(fine: _Look, coarse: list[_Look]) -> Iterator[ColorSeen]:
-    """What each simpler kind of photo that this may be leaves unexplained; none where it is plainly in color."""
+    """What each simpler kind of photo that this may be leaves unexplained; none where it is plainly
+    in color.
+    """
     for look in coarse:
         if _is_grey(look):
             yield _color_seen(0, fine, _own_on_grey(fine))
@@ -139,18 +172,26 @@ def _is_grey(look: _Look) -> bool:
 
 
 def _is_exact(look: _Look) -> bool:
-    """Whether color is a function of luminance, to within what rounding, compression and noise explain."""
+    """Whether color is a function of luminance, to within what rounding, compression and noise
+    explain.
+    """
     if not look.judged.any():
         return False
     tint = _read(look)
     ab, rest = look.ab[look.judged], tint.rest[look.judged]
     slack = 0.3 + 0.05 * np.percentile(np.hypot(*ab.T), 95) + 2.5 * look.noise
-    explained = _explained_share(ab, rest, 1.3 * look.noise)  # what JPEG and reduction left of it is not white
-    return bool(np.percentile(np.hypot(*rest.T), 95) < slack and explained > 0.93 and tint.jump() < _JUMP)
+    explained = _explained_share(
+        ab, rest, 1.3 * look.noise
+    )  # what JPEG and reduction left of it is not white
+    return bool(
+        np.percentile(np.hypot(*rest.T), 95) < slack and explained > 0.93 and tint.jump() < _JUMP
+    )
 
 
 def _calm(look: _Look, margin: float) -> _Look:
-    """The look where luminance changes least: an average of two tints is not the tint of their average."""
+    """The look where luminance changes least: an average of two tints is not the tint of their
+    average.
+    """
     inside = look.known & _inside(look.known.shape, margin)
     if not inside.any():
         return replace(look, judged=inside)
@@ -159,11 +200,15 @@ def _calm(look: _Look, margin: float) -> _Look:
 
 
 def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
-    """Whether it is a toned or yellowed print: what the tint leaves is smooth, or along its hue; paper is the palest.
+    """Whether it is a toned or yellowed print: what the tint leaves is smooth, or along its hue;
+    paper is the palest.
 
-    Bounds are those of scanned prints; photos in color that come near, as brown cloth on a beige floor, fail one.
+    Bounds are those of scanned prints; photos in color that come near, as brown cloth on a beige
+    floor, fail one.
     """
-    ab, rest, left = (x[coarse.judged] for x in (coarse.ab, tint.rest, tint.rest - _stain(coarse, tint)))
+    ab, rest, left = (
+        x[coarse.judged] for x in (coarse.ab, tint.rest, tint.rest - _stain(coarse, tint))
+    )
     half, most = np.percentile(np.hypot(*ab.T), [50, 95])
     along, across = _axes(ab)
     slack, hue = 3.5 * coarse.noise, _hue_degrees(along)
@@ -184,14 +229,18 @@ def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
 
 
 def _is_carried_by_grain(fine: _Look, coarse: _Look, tint: _Tint, least: float) -> bool:
-    """Whether fine chroma follows the tint as coarse chroma does: on cloth and stone it follows shading instead."""
+    """Whether fine chroma follows the tint as coarse chroma does: on cloth and stone it follows
+    shading instead.
+    """
     slope, correlation = _texture(fine, tint)
     least /= 1 + 0.5 * fine.noise  # noise weakens a correlation
     return slope > 0.18 and correlation + _texture(coarse, tint)[1] > least
 
 
 def _texture(look: _Look, tint: _Tint) -> tuple[float, float]:
-    """Slope and correlation of fine chroma over what the tint makes of fine luminance, edges of things left aside."""
+    """Slope and correlation of fine chroma over what the tint makes of fine luminance, edges of
+    things left aside.
+    """
 
     def fine(x: np.ndarray) -> np.ndarray:
         return x - _blurred(x, _TEXTURE_PX)
@@ -204,7 +253,9 @@ def _texture(look: _Look, tint: _Tint) -> tuple[float, float]:
 
 
 def _ratio_change(look: _Look) -> tuple[float, float]:
-    """Stops by which red over blue rises and falls from shadows to lights: an image is browner than its paper."""
+    """Stops by which red over blue rises and falls from shadows to lights: an image is browner than
+    its paper.
+    """
     rgb = cv2.cvtColor(np.ascontiguousarray(look.lab), cv2.COLOR_LAB2RGB)[look.judged]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clip(0) + 0.055) / 1.055) ** 2.4)
     ratio = np.log2(linear[:, 0] + 0.006) - np.log2(linear[:, 2] + 0.006)
@@ -222,7 +273,9 @@ def _axes(ab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _explained_share(ab: np.ndarray, rest: np.ndarray, noise: float = 0.0) -> float:
-    """R²: the share of the variance of a*b* (pixels, 2) that is not in the rest, noise of this σ taken off both."""
+    """R²: the share of the variance of a*b* (pixels, 2) that is not in the rest, noise of this σ
+    taken off both.
+    """
     left, all_of_it = ((x**2).sum(1).mean() - 2 * noise**2 for x in (rest, ab - ab.mean(0)))
     return float(1 - max(left, 0) / max(all_of_it, 1e-6))
 
@@ -242,14 +295,19 @@ def _own_on_tint(look: _Look, tint: _Tint) -> np.ndarray:
 
 def _own_on_print(look: _Look, tint: _Tint, stain: np.ndarray) -> np.ndarray:
     explained = tint.at(look.lightness) + cv2.resize(stain, look.known.shape[::-1])
-    spot, paper = (_beyond(look.ab, np.array([0, yellow], np.float32)) for yellow in (_STAIN_YELLOW, _PAPER_YELLOW))
+    spot, paper = (
+        _beyond(look.ab, np.array([0, yellow], np.float32))
+        for yellow in (_STAIN_YELLOW, _PAPER_YELLOW)
+    )
     tolerance = _PRINT_OWN + 4 * look.noise
     excess = np.minimum(_beyond(look.ab, explained), spot) / tolerance
     return np.where(_reaching_the_edge(excess > 1), np.minimum(excess, paper / tolerance), excess)
 
 
 def _beyond(ab: np.ndarray, explained: np.ndarray) -> np.ndarray:
-    """Distance from the line between neutral and what is explained: what is paler has no color of its own."""
+    """Distance from the line between neutral and what is explained: what is paler has no color of
+    its own.
+    """
     share = (ab * explained).sum(-1) / np.maximum((explained**2).sum(-1), 1e-6)
     return _length(ab - share.clip(0, 1)[..., None] * explained)
 
@@ -276,7 +334,9 @@ def _reduced(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.n
     return to_float(color), weight
 
 
-def _shrunk(color: np.ndarray, weight: np.ndarray, longest_px: int) -> tuple[np.ndarray, np.ndarray]:
+def _shrunk(
+    color: np.ndarray, weight: np.ndarray, longest_px: int
+) -> tuple[np.ndarray, np.ndarray]:
     height, width = weight.shape
     factor = min(1.0, longest_px / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -306,7 +366,9 @@ def _inside(size: tuple[int, ...], margin: float) -> np.ndarray:
 
 
 def _read(look: _Look) -> _Tint:
-    """The median a*b* of each level of lightness; levels that are hardly there are left to their neighbors."""
+    """The median a*b* of each level of lightness; levels that are hardly there are left to their
+    neighbors.
+    """
     lightness, ab = look.lightness[look.judged], look.ab[look.judged]
     span = max(float(np.ptp(lightness)), 1e-3)
     level = ((lightness - lightness.min()) / span * (_LEVELS - 0.01)).astype(int)

@@ -1,4 +1,6 @@
-"""Whether a picture has the continuous tones of a photo: text, line art, halftone and flat pictures have not."""
+"""Whether a picture has the continuous tones of a photo: text, line art, halftone and flat pictures
+have not.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,29 @@ import numpy as np
 from img2img.pixels.images import to_float
 from img2img.tasks.base import Tones
 
-_LOOK_PX, _FLAT_BLUR_PX, _QUIET = 512, 4.0, 0.01  # noise is no contrast; standard deviation that is no heavy noise
-_WINDOW_PX, _WINDOWS = 256, 4  # a large picture is judged by 4 × 4 windows: a halftone's dots must not be averaged
+_LOOK_PX, _FLAT_BLUR_PX, _QUIET = (
+    512,
+    4.0,
+    0.01,
+)  # noise is no contrast; standard deviation that is no heavy noise
+_WINDOW_PX, _WINDOWS = (
+    256,
+    4,
+)  # a large picture is judged by 4 × 4 windows: a halftone's dots must not be averaged
 _BINS, _FEW = 64, 6  # grey photos have 15 tones and more, pages and drawings 2 to 4
 _PERIODIC_SHARE = 0.6  # halftones have 0.64 and more, grey photos 0.2 and at most 0.57 (brick)
 
 
 def see_tones(rgb: np.ndarray, mask: np.ndarray | None = None) -> Tones:
-    """What kind of tones an RGB picture (H,W,3) has; pixels under the mask (H,W), True = hidden, do not count."""
+    """What kind of tones an RGB picture (H,W,3) has; pixels under the mask (H,W), True = hidden, do
+    not count.
+    """
     look, known = _reduced(rgb, mask)
     if not known.any():
         return "flat"
-    if _is_flat(cv2.GaussianBlur(look, (0, 0), _FLAT_BLUR_PX)[known]):  # under heavy noise, a faint picture may lie
+    if _is_flat(
+        cv2.GaussianBlur(look, (0, 0), _FLAT_BLUR_PX)[known]
+    ):  # under heavy noise, a faint picture may lie
         return "flat" if look[known].std() < _QUIET else "continuous"
     parts = list(_parts(rgb, mask)) or [(look, known)]
     values = np.concatenate([part[at] for part, at in parts])
@@ -36,20 +49,26 @@ def see_tones(rgb: np.ndarray, mask: np.ndarray | None = None) -> Tones:
 
 
 def _is_flat(values: np.ndarray) -> bool:
-    """Whether nothing is to be seen: contrast counts beside the brightness, as full exposure would show it."""
+    """Whether nothing is to be seen: contrast counts beside the brightness, as full exposure would
+    show it.
+    """
     low, high = np.percentile(values, [1, 99])
     return bool(high - low < 0.06 * max(high, 1 / 32))
 
 
 def _tone_count(values: np.ndarray) -> float:
-    """The exponential of the entropy of the histogram: how many tones there are, each as frequent as the others."""
+    """The exponential of the entropy of the histogram: how many tones there are, each as frequent
+    as the others.
+    """
     share = np.histogram(values.clip(0, 1), _BINS, (0, 1))[0] / len(values)
     share = share[share > 0]
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def _periodic_share(part: np.ndarray) -> float:
-    """How much of the power of fine detail lies in a few frequencies, as that of a halftone's screen does."""
+    """How much of the power of fine detail lies in a few frequencies, as that of a halftone's
+    screen does.
+    """
     part = part[:_WINDOW_PX, :_WINDOW_PX]
     if min(part.shape) < 32:
         return 0.0
@@ -63,7 +82,9 @@ def _periodic_share(part: np.ndarray) -> float:
 
 
 def _is_ink_on_paper(part: np.ndarray, known: np.ndarray) -> bool:
-    """Whether one tone is the ground, and whatever differs from it is thin: ground is near everywhere."""
+    """Whether one tone is the ground, and whatever differs from it is thin: ground is near
+    everywhere.
+    """
     values = part[known]
     if not len(values):
         return False
@@ -90,10 +111,14 @@ def _reduced(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.n
 
 
 def _parts(rgb: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Luma and what of it is known, at full size: windows of a large picture, or all of a small one."""
+    """Luma and what of it is known, at full size: windows of a large picture, or all of a small
+    one.
+    """
     size = rgb.shape[:2]
     window, count = (_WINDOW_PX, _WINDOWS) if max(size) > _WINDOW_PX * _WINDOWS else (max(size), 1)
-    rows, columns = (sorted(set(np.linspace(0, max(0, n - window), count).astype(int))) for n in size)
+    rows, columns = (
+        sorted(set(np.linspace(0, max(0, n - window), count).astype(int))) for n in size
+    )
     for box in [np.s_[y : y + window, x : x + window] for y in rows for x in columns]:
         luma = _luma(rgb[box])
         known = np.ones(luma.shape, bool) if mask is None else ~mask[box]

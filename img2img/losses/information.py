@@ -1,4 +1,6 @@
-"""InfoGAN's lower bound on the mutual information of codes and pictures (Chen et al. 2016, equation 5)."""
+"""InfoGAN's lower bound on the mutual information of codes and pictures (Chen et al. 2016, equation
+5).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,11 @@ from torch.nn import functional as F
 
 
 def code_loss(recognised: Tensor, code: Tensor, sizes: tuple[int, int]) -> Tensor:
-    """Cross-entropy of the categorical code plus ½(c - ĉ)² of the continuous ones (a Gaussian of unit variance).
+    """Cross-entropy of the categorical code plus ½(c - ĉ)² of the continuous ones (a Gaussian of
+    unit variance).
 
-    `recognised` and `code` are (B, categorical + continuous): logits and one-hot first, then means and values.
+    `recognised` and `code` are (B, categorical + continuous): logits and one-hot first, then means
+    and values.
     """
     categorical, _ = sizes
     loss = 0.5 * (recognised[:, categorical:] - code[:, categorical:]).square().sum(1).mean()

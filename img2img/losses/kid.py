@@ -1,4 +1,6 @@
-"""Kernel Inception Distance between sets of pictures (Bińkowski et al. 2018), on a perceptual network's features."""
+"""Kernel Inception Distance between sets of pictures (Bińkowski et al. 2018), on a perceptual
+network's features.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.losses.perceptual import STLPIPS, PerceptualNetwork, missing, perceptual_distance
-from img2img.pixels.colour import resize
+from img2img.pixels.color import resize
 
 JUDGED_PX = 768
 _NETWORK: PerceptualNetwork = "stlpips_alex"  # which nothing here trains on
@@ -16,7 +18,8 @@ _NETWORK: PerceptualNetwork = "stlpips_alex"  # which nothing here trains on
 def kid(made: Tensor, truth: Tensor) -> float:
     """Kernel distance of two sets of features, (n,d) and (m,d), n, m ≥ 2.
 
-    Unbiased squared MMD with the kernel (x·y/d + 1)³: 0 expected for equal distributions (it can be slightly negative).
+    Unbiased squared MMD with the kernel (x·y/d + 1)³: 0 expected for equal distributions (it can be
+    slightly negative).
     """
     within = _mean_off_diagonal(_kernel(made, made)) + _mean_off_diagonal(_kernel(truth, truth))
     return float(within - 2 * _kernel(made, truth).mean())
@@ -24,9 +27,11 @@ def kid(made: Tensor, truth: Tensor) -> float:
 
 @torch.no_grad()
 def kid_features(rgb: Tensor) -> Tensor | None:
-    """What KID compares of pictures (B,3,H,W): AlexNet's five maps, unit length a pixel, mean over pixels; (B,1152).
+    """What KID compares of pictures (B,3,H,W): AlexNet's five maps, unit length a pixel, mean over
+    pixels; (B,1152).
 
-    Scaled so that the kernel's dot product over d is a mean cosine, 0 to 1. None when the weights are not here.
+    Scaled so that the kernel's dot product over d is a mean cosine, 0 to 1. None when the weights
+    are not here.
     """
     if missing(_NETWORK):
         return None
@@ -38,10 +43,15 @@ def kid_features(rgb: Tensor) -> Tensor | None:
 
 
 def kid_of_sets(made: Tensor, real: Tensor, batch: int = 100) -> float | None:
-    """KID of many small pictures, (n,3,H,W) and (m,3,H,W), at least 24 px a side; None without the weights."""
+    """KID of many small pictures, (n,3,H,W) and (m,3,H,W), at least 24 px a side; None without the
+    weights.
+    """
     if missing(_NETWORK):
         return None
-    sets = [torch.cat([f for x in p.split(batch) if (f := kid_features(x)) is not None]) for p in (made, real)]
+    sets = [
+        torch.cat([f for x in p.split(batch) if (f := kid_features(x)) is not None])
+        for p in (made, real)
+    ]
     return kid(*sets)
 
 
@@ -51,7 +61,9 @@ def at_most(rgb: Tensor, px: int) -> Tensor:
     factor = px / max(height, width)
     if factor >= 1:
         return rgb
-    return resize(rgb, (max(24, round(height * factor)), max(24, round(width * factor)))).clamp(0, 1)
+    return resize(rgb, (max(24, round(height * factor)), max(24, round(width * factor)))).clamp(
+        0, 1
+    )
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Adversarial objectives: what the two players minimise, each as its paper states it.
 
-Scores are what the discriminator gives: logits of any shape, or, for BEGAN, the reconstruction error of each sample.
+Scores are what the discriminator gives: logits of any shape, or, for BEGAN, the reconstruction
+error of each sample.
 """
 
 from __future__ import annotations
@@ -14,13 +15,35 @@ from torch.nn import functional as F
 
 from img2img.models.blocks import Head
 
-Kind = Literal["mm", "ns", "lsgan", "wgan", "wgan_gp", "dragan", "began", "hinge", "ragan"]
+Kind = Literal[
+    "minimax",
+    "non_saturating",
+    "least_squares",
+    "wasserstein",
+    "wasserstein_gp",
+    "dragan",
+    "began",
+    "hinge",
+    "relativistic",
+]
+SHORT_KINDS: dict[str, Kind] = {
+    "mm": "minimax",
+    "ns": "non_saturating",
+    "lsgan": "least_squares",
+    "wgan": "wasserstein",
+    "wgan_gp": "wasserstein_gp",
+    "ragan": "relativistic",
+}
+"""Short names that recipes may use, and that recipes and model files of before do use."""
+
 Penalty = Literal["between", "around_real"]
 OptimizerKind = Literal["adam", "rmsprop", "muon"]
 
 
 class Objective:
-    """Both players' losses. Class variables say what the kind needs and what its paper trained it with."""
+    """Both players' losses. Class variables say what the kind needs and what its paper trained it
+    with.
+    """
 
     head: ClassVar[Head] = "logits"
     penalty: ClassVar[Penalty | None] = None  # where the norm of the critic's gradient is held at 1
@@ -33,9 +56,15 @@ class Objective:
     d_steps: ClassVar[int] = 1
     clip_weights: ClassVar[float | None] = None
     gradient_penalty: ClassVar[float] = 0.0
-    fields: ClassVar[tuple[str, ...]] = ("real_label",)  # of the adversarial part that it is made with
-    blind_loss: ClassVar[float | None] = None  # D's, where it scores all alike; critics and BEGAN have no such level
-    critic: ClassVar[bool] = False  # meant to be trained towards its best: winning is no sickness of it
+    fields: ClassVar[tuple[str, ...]] = (
+        "real_label",
+    )  # of the adversarial part that it is made with
+    blind_loss: ClassVar[float | None] = (
+        None  # D's, where it scores all alike; critics and BEGAN have no such level
+    )
+    critic: ClassVar[bool] = (
+        False  # meant to be trained towards its best: winning is no sickness of it
+    )
 
     def __init__(self, real_label: float = 1.0) -> None:
         self.real_label = real_label
@@ -49,7 +78,9 @@ class Objective:
         raise NotImplementedError
 
     def observe(self, real: Tensor, fake: Tensor) -> dict[str, float]:
-        """Learn from the scores of a discriminator step what the objective itself keeps; returns numbers to log."""
+        """Learn from the scores of a discriminator step what the objective itself keeps; returns
+        numbers to log.
+        """
         return {}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -61,14 +92,20 @@ class Objective:
 
 
 class Minimax(Objective):
-    """Goodfellow et al. 2014, equation 1: D by cross-entropy, G minimises log(1 - D(G(z))), which saturates."""
+    """Goodfellow et al. 2014, equation 1: D by cross-entropy, G minimises log(1 - D(G(z))), which
+    saturates.
+    """
 
     smooths = True
     blind_loss: ClassVar[float | None] = 2 * math.log(2)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        # One-sided smoothing (Salimans et al. 2016): only the real label moves. As softplus, no logarithm overflows.
-        true = self.real_label * F.softplus(-real).mean() + (1 - self.real_label) * F.softplus(real).mean()
+        # One-sided smoothing (Salimans et al. 2016): only the real label moves. As softplus, no
+        # logarithm overflows.
+        true = (
+            self.real_label * F.softplus(-real).mean()
+            + (1 - self.real_label) * F.softplus(real).mean()
+        )
         return true + F.softplus(fake).mean()
 
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -96,11 +133,15 @@ class LeastSquares(Objective):
 
 
 class Wasserstein(Objective):
-    """Arjovsky et al. 2017, algorithm 1: the critic's scores apart; Lipschitz by clipping its weights."""
+    """Arjovsky et al. 2017, algorithm 1: the critic's scores apart; Lipschitz by clipping its
+    weights.
+    """
 
     optimizer: ClassVar[OptimizerKind] = "rmsprop"
     lr = 5e-5
-    d_lr: ClassVar[float | None] = 5e-5  # half a percent of the clipping range a step: faster, weights only flip sides
+    d_lr: ClassVar[float | None] = (
+        5e-5  # half a percent of the clipping range a step: faster, weights only flip sides
+    )
     d_steps = 5
     clip_weights: ClassVar[float | None] = 0.01
     critic = True
@@ -113,7 +154,9 @@ class Wasserstein(Objective):
 
 
 class WassersteinGP(Wasserstein):
-    """Gulrajani et al. 2017, equation 3: Lipschitz by λ(‖∇D(x̂)‖ - 1)² at x̂ drawn between real and made."""
+    """Gulrajani et al. 2017, equation 3: Lipschitz by λ(‖∇D(x̂)‖ - 1)² at x̂ drawn between real and
+    made.
+    """
 
     penalty = "between"
     optimizer = "adam"
@@ -144,7 +187,9 @@ class Hinge(Objective):
 
 
 class RelativisticAverage(Objective):
-    """Jolicoeur-Martineau 2019, algorithm 2: is the real more real than the made are on average, and the reverse."""
+    """Jolicoeur-Martineau 2019, algorithm 2: is the real more real than the made are on average,
+    and the reverse.
+    """
 
     compares = True
     blind_loss = 2 * math.log(2)
@@ -157,10 +202,11 @@ class RelativisticAverage(Objective):
 
 
 class BoundaryEquilibrium(Objective):
-    """Berthelot et al. 2017: D is an autoencoder, scores are its errors L; k holds E[L(G(z))] at γ E[L(x)].
+    """Berthelot et al. 2017: D is an autoencoder, scores are its errors L; k holds E[L(G(z))] at γ
+    E[L(x)].
 
-    Section 3.3: L_D = L(x) - k L(G(z)), L_G = L(G(z)), k ← k + λ(γ L(x) - L(G(z))); the convergence measure of
-    section 3.4.1 is L(x) + |γ L(x) - L(G(z))|.
+    Section 3.3: L_D = L(x) - k L(G(z)), L_G = L(G(z)), k ← k + λ(γ L(x) - L(G(z))); the convergence
+    measure of section 3.4.1 is L(x) + |γ L(x) - L(G(z))|.
     """
 
     head = "reconstruction"
@@ -190,13 +236,13 @@ class BoundaryEquilibrium(Objective):
 
 
 OBJECTIVES: dict[Kind, type[Objective]] = {
-    "mm": Minimax,
-    "ns": NonSaturating,
-    "lsgan": LeastSquares,
-    "wgan": Wasserstein,
-    "wgan_gp": WassersteinGP,
+    "minimax": Minimax,
+    "non_saturating": NonSaturating,
+    "least_squares": LeastSquares,
+    "wasserstein": Wasserstein,
+    "wasserstein_gp": WassersteinGP,
     "dragan": Dragan,
     "began": BoundaryEquilibrium,
     "hinge": Hinge,
-    "ragan": RelativisticAverage,
+    "relativistic": RelativisticAverage,
 }

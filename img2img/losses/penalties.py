@@ -1,4 +1,6 @@
-"""Penalties on the discriminator's gradient with respect to the picture it judges. They run in fp32."""
+"""Penalties on the discriminator's gradient with respect to the picture it judges. They run in
+fp32.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Judge = Callable[[Tensor], Tensor]
+ScoreFunction = Callable[[Tensor], Tensor]
 
 
-def gradients(judge: Judge, pictures: Tensor) -> Tensor:
-    """∇ of each sample's mean score with respect to its picture, flattened to (B,N), differentiable once more."""
+def gradients(judge: ScoreFunction, pictures: Tensor) -> Tensor:
+    """∇ of each sample's mean score with respect to its picture, flattened to (B,N), differentiable
+    once more.
+    """
     with torch.autocast(pictures.device.type, enabled=False):
         pictures = pictures.detach().float().requires_grad_(True)
         scores = judge(pictures).flatten(1).mean(1).sum()
@@ -19,14 +23,14 @@ def gradients(judge: Judge, pictures: Tensor) -> Tensor:
     return slope.flatten(1)
 
 
-def unit_norm_penalty(judge: Judge, pictures: Tensor) -> Tensor:
+def unit_norm_penalty(judge: ScoreFunction, pictures: Tensor) -> Tensor:
     """Mean of (‖∇D(x̂)‖ - 1)²: Gulrajani et al. 2017, equation 3, where λ multiplies it."""
     # The norm's slope is infinite at 0, where a dead network lies.
     norms = (gradients(judge, pictures).square().sum(1) + 1e-12).sqrt()
     return (norms - 1).square().mean()
 
 
-def r1_penalty(judge: Judge, real: Tensor) -> Tensor:
+def r1_penalty(judge: ScoreFunction, real: Tensor) -> Tensor:
     """½ E‖∇D(x)‖² at real pictures: Mescheder et al. 2018, equation 9, where γ multiplies it."""
     return 0.5 * gradients(judge, real).square().sum(1).mean()
 
@@ -38,5 +42,7 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def around(real: Tensor) -> Tensor:
-    """x + δ with δ ~ N(0, cI) (Kodali et al. 2017, equation 1); √c is half the data's standard deviation."""
+    """x + δ with δ ~ N(0, cI) (Kodali et al. 2017, equation 1); √c is half the data's standard
+    deviation.
+    """
     return real + 0.5 * real.std() * torch.randn_like(real)

@@ -1,6 +1,7 @@
 """Perceptual distances: ST-LPIPS (Ghildyal & Liu, ECCV 2022) and LPIPS (Zhang et al. 2018).
 
-ST-LPIPS weights are read as data (`weights_only=True`) from the wheel `stlpips-pytorch`; its modules are not imported.
+ST-LPIPS weights are read as data (`weights_only=True`) from the wheel `stlpips-pytorch`; its
+modules are not imported.
 """
 
 from __future__ import annotations
@@ -24,20 +25,26 @@ _TORCHVISION_FILES = {"lpips_vgg": "vgg16-397923af.pth", "lpips_alex": "alexnet-
 
 
 class BlurDown(nn.Module):
-    """Anti-aliased stride-2 subsampling (Zhang 2019): reflection pad of 2 on all sides, 3x3 binomial filter."""
+    """Anti-aliased stride-2 subsampling (Zhang 2019): reflection pad of 2 on all sides, 3x3
+    binomial filter.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("filt", torch.zeros(channels, 1, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # a depthwise bf16 convolution is slower on a CPU than fp32
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # a depthwise bf16 convolution is slower on a CPU than fp32
             x = F.pad(x.float(), (2, 2, 2, 2), mode="reflect")
             return F.conv2d(x, self.get_buffer("filt").float(), stride=2, groups=x.shape[1])
 
 
 class SinglePrecisionPool(nn.MaxPool2d):
-    """Max pooling on fp32, whatever comes in: several times faster than bf16 on a CPU, and BlurDown follows in fp32."""
+    """Max pooling on fp32, whatever comes in: several times faster than bf16 on a CPU, and BlurDown
+    follows in fp32.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.float())
@@ -69,9 +76,11 @@ def _vgg16() -> tuple[list[nn.Module], list[int]]:
 
 
 class STLPIPS(nn.Module):
-    """Shift-tolerant LPIPS. Calling it on RGB in [0,1], (B,3,H,W) each, gives the distance per picture, (B,).
+    """Shift-tolerant LPIPS. Calling it on RGB in [0,1], (B,3,H,W) each, gives the distance per
+    picture, (B,).
 
-    Gradients reach the pictures, never the weights. Features follow the caller's autocast, distances are fp32.
+    Gradients reach the pictures, never the weights. Features follow the caller's autocast,
+    distances are fp32.
     """
 
     def __init__(self, trunk: Literal["vgg", "alex"]) -> None:
@@ -79,7 +88,11 @@ class STLPIPS(nn.Module):
         layers, self.cuts = _vgg16() if trunk == "vgg" else _alexnet()
         self.layers = nn.ModuleList(layers)
         state = torch.load(_stlpips_file(trunk), map_location="cpu", weights_only=True)
-        own = {f"layers.{name.split('.', 2)[2]}": v for name, v in state.items() if name.startswith("net.")}
+        own = {
+            f"layers.{name.split('.', 2)[2]}": v
+            for name, v in state.items()
+            if name.startswith("net.")
+        }
         self.load_state_dict(own, strict=True)
         self.heads = nn.ParameterList([state[f"lin{i}.model.1.weight"] for i in range(5)])
         self.register_buffer("shift", state["scaling_layer.shift"], persistent=False)
@@ -104,10 +117,11 @@ class STLPIPS(nn.Module):
 
 
 class _Distance(torch.autograd.Function):
-    """Mean over pixels of Σ head · (f/|f| - w/|w|)², one distance a picture, and its gradient with respect to f alone.
+    """Mean over pixels of Σ head · (f/|f| - w/|w|)², one distance a picture, and its gradient with
+    respect to f alone.
 
-    Value and gradient are made together, a picture at a time: autograd's dozen passes over the whole batch in fp32
-    cost more than the convolutions that made the features.
+    Value and gradient are made together, a picture at a time: autograd's dozen passes over the
+    whole batch in fp32 cost more than the convolutions that made the features.
     """
 
     @staticmethod
@@ -133,11 +147,17 @@ class _Distance(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None]:
         slope = ctx.slope
-        return None if slope is None else slope * grads[0].to(slope.dtype)[:, None, None, None], None, None
+        return (
+            None if slope is None else slope * grads[0].to(slope.dtype)[:, None, None, None],
+            None,
+            None,
+        )
 
 
 class LPIPS(nn.Module):
-    """LPIPS of the `lpips` package on RGB in [0,1]; its backbone must already lie in torch's hub folder."""
+    """LPIPS of the `lpips` package on RGB in [0,1]; its backbone must already lie in torch's hub
+    folder.
+    """
 
     def __init__(self, trunk: Literal["vgg", "alex"]) -> None:
         super().__init__()
@@ -151,7 +171,9 @@ class LPIPS(nn.Module):
 
 
 def _length(features: Tensor) -> Tensor:
-    """Of each row of (pixels, channels); never zero, for an all-zero pixel must not turn the gradient into NaN."""
+    """Of each row of (pixels, channels); never zero, for an all-zero pixel must not turn the
+    gradient into NaN.
+    """
     return (features.square().sum(1, keepdim=True) + 1e-20).sqrt()
 
 
@@ -159,15 +181,27 @@ def missing(network: PerceptualNetwork) -> str | None:
     """None when `network` can be used here, else what is missing and how to get it."""
     if network.startswith("stlpips"):
         found = importlib.util.find_spec("stlpips_pytorch") is not None
-        return None if found else "its weights are in the wheel stlpips-pytorch: pip install stlpips-pytorch"
+        return (
+            None
+            if found
+            else "its weights are in the wheel stlpips-pytorch: pip install stlpips-pytorch"
+        )
     file = Path(torch.hub.get_dir()) / "checkpoints" / _TORCHVISION_FILES[network]
-    return None if file.is_file() else f"torchvision's backbone is not on this machine: put it at {file}"
+    return (
+        None
+        if file.is_file()
+        else f"torchvision's backbone is not on this machine: put it at {file}"
+    )
 
 
 @cache
-@torch.inference_mode(False)  # cached: built inside a measurement, it must still serve training afterwards
+@torch.inference_mode(
+    False
+)  # cached: built inside a measurement, it must still serve training afterwards
 def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
-    """The network by name, loaded once. Raises UserError when its weights are not here: never a silent substitute."""
+    """The network by name, loaded once. Raises UserError when its weights are not here: never a
+    silent substitute.
+    """
     reason = missing(network)
     if reason:
         raise UserError(f"perceptual network '{network}' is not available: {reason}")

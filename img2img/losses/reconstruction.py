@@ -1,4 +1,6 @@
-"""Pixel losses between RGB pictures in [0,1]; each gives a scalar and can look at the hole or the known part alone."""
+"""Pixel losses between RGB pictures in [0,1]; each gives a scalar and can look at the hole or the
+known part alone.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from torch.nn import functional as F
 
 from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
-from img2img.ranges import Fields
+from img2img.ranges import Fields, renamed
 
 Region = Literal["all", "hole", "known"]
 Of = Literal["target", "cycle", "identity"]
@@ -21,7 +23,9 @@ class _Config(Fields):
     weight: float = Field(1.0, ge=0)
 
     def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
-        """Why this loss cannot work on training crops of `crop_px`, starting with its field; None if it can."""
+        """Why this loss cannot work on training crops of `crop_px`, starting with its field; None
+        if it can.
+        """
         return None
 
 
@@ -33,7 +37,9 @@ class PictureLoss(_Config):
         description="made of what: of the input; unpaired, of its translation (back again), or of what is to stay",
     )
 
-    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
+    ) -> Tensor:
         raise NotImplementedError
 
 
@@ -49,7 +55,9 @@ class PixelLoss(PictureLoss):
             return None
         return f"region '{self.region}' needs a mask, and the task has none"
 
-    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
+    ) -> Tensor:
         difference = rgb.float() - target.float()
         if self.kind == "l1":
             values = difference.abs()
@@ -61,7 +69,9 @@ class PixelLoss(PictureLoss):
 
 
 class PerceptualLoss(PictureLoss):
-    """Mean perceptual distance, optionally on a crop (round the hole where there is one) to save time."""
+    """Mean perceptual distance, optionally on a crop (round the hole where there is one) to save
+    time.
+    """
 
     kind: Literal["perceptual"]
     network: PerceptualNetwork = "stlpips_vgg"
@@ -73,28 +83,37 @@ class PerceptualLoss(PictureLoss):
         too_large = self.crop_px is not None and self.crop_px > crop_px
         return f"crop_px is larger than data.crop_px ({crop_px})" if too_large else None
 
-    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
+    ) -> Tensor:
         network = perceptual_distance(self.network).to(rgb.device)
         if self.crop_px is not None:
-            # Anywhere, drawn anew each step: looking at the middle alone trains the middle alone, as a visible square.
+            # Anywhere, drawn anew each step: looking at the middle alone trains the middle alone,
+            # as a visible square.
             anywhere = torch.stack([torch.randint(n, (len(rgb),)) for n in rgb.shape[-2:]], 1)
-            where = anywhere if centre is None else centre
+            where = anywhere if center is None else center
             rgb, target = (local_crop(x, where, self.crop_px) for x in (rgb, target))
         return network(rgb, target).mean()
 
 
-class ColourfulnessLoss(PictureLoss):
-    """1 - chroma of the picture over that of the target, where too grey (after DDColor, Kang et al. 2023)."""
+class ColorfulnessLoss(PictureLoss):
+    """1 - chroma of the picture over that of the target, where too grey (after DDColor, Kang et al.
+    2023).
+    """
 
-    kind: Literal["colourfulness"]
+    kind: Literal["colorfulness"]
 
-    def __call__(self, rgb: Tensor, target: Tensor, mask: Tensor | None, centre: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
+    ) -> Tensor:
         ratio = _opponent_spread(rgb.float()) / (_opponent_spread(target.float()) + 0.01)
         return F.relu(1 - ratio).mean()
 
 
 class KlLoss(_Config):
-    """KL divergence of the encoder's Gaussian from N(0,I), nats a picture (Kingma & Welling 2014, equation 10)."""
+    """KL divergence of the encoder's Gaussian from N(0,I), nats a picture (Kingma & Welling 2014,
+    equation 10).
+    """
 
     kind: Literal["kl"]
 
@@ -105,23 +124,30 @@ class KlLoss(_Config):
 
 
 class FeatureLoss(_Config):
-    """Squared distance in a layer of the discriminator, nats a picture (VAE-GAN, Larsen et al. 2016, equation 7)."""
+    """Squared distance in a layer of the discriminator, nats a picture (VAE-GAN, Larsen et al.
+    2016, equation 7).
+    """
 
     kind: Literal["features"]
 
     def __call__(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """-log N(wanted | made, I) without its constant: ½ Σ d² over all but the batch, mean over the batch."""
+        """-log N(wanted | made, I) without its constant: ½ Σ d² over all but the batch, mean over
+        the batch.
+        """
         return 0.5 * (made.float() - wanted.float()).square().flatten(1).sum(1).mean()
 
 
 Loss = Annotated[
-    PixelLoss | PerceptualLoss | ColourfulnessLoss | KlLoss | FeatureLoss,
+    PixelLoss | PerceptualLoss | ColorfulnessLoss | KlLoss | FeatureLoss,
     Field(discriminator="kind"),
+    renamed({"colourfulness": "colorfulness"}),
 ]
 
 
 def masked_mean(values: Tensor, mask: Tensor | None, region: Region) -> Tensor:
-    """Mean of (B,C,H,W) over all pixels, the missing ones (mask 1) or the known ones; 0 where the region is empty."""
+    """Mean of (B,C,H,W) over all pixels, the missing ones (mask 1) or the known ones; 0 where the
+    region is empty.
+    """
     if region == "all":
         return values.mean()
     if mask is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from img2img.models.autoencoder import AutoencoderConfig
-from img2img.models.colour_unet import ColourUNetConfig
+from img2img.models.color_unet import ColorUNetConfig
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from img2img.models.gated import GatedConfig
 from img2img.models.glcic import GlcicConfig
@@ -17,18 +17,20 @@ from img2img.models.patchgan import PatchGanConfig
 from img2img.models.resnet import ResNetConfig
 from img2img.models.restorer import RestorerConfig
 from img2img.models.unet import UNetConfig
+from img2img.ranges import renamed
 
 Generator = Annotated[
     UNetConfig
     | ResNetConfig
     | RestorerConfig
-    | ColourUNetConfig
+    | ColorUNetConfig
     | GatedConfig
     | GlcicConfig
     | DcganGeneratorConfig
     | MlpGeneratorConfig
     | AutoencoderConfig,
     Field(discriminator="kind"),
+    renamed({"colour_unet": "color_unet"}),
 ]
 Discriminator = Annotated[
     PatchGanConfig | GlobalLocalConfig | DcganDiscriminatorConfig | MlpDiscriminatorConfig,

@@ -9,14 +9,22 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from img2img.models.blocks import Bottleneck, NetworkConfig, Norm, Shapes, Upsampling, init_normal
-from img2img.models.dcgan import DcganGenerator, DcganGeneratorConfig, halving_tower, size_refusal, square_plan
+from img2img.models.dcgan import (
+    DcganGenerator,
+    DcganGeneratorConfig,
+    halving_tower,
+    size_refusal,
+    square_plan,
+)
 
 
 class AutoencoderConfig(NetworkConfig):
     """Picture to code to picture."""
 
     kind: Literal["autoencoder"] = "autoencoder"
-    width: int = Field(32, ge=4, description="channels at full size; doubled at each halving, on either side")
+    width: int = Field(
+        32, ge=4, description="channels at full size; doubled at each halving, on either side"
+    )
     norm: Norm = "batch"
     upsampling: Upsampling = "transposed"
     variational: bool = Field(
@@ -36,7 +44,8 @@ class AutoencoderConfig(NetworkConfig):
 
 
 class Code(NamedTuple):
-    """What an encoder makes of pictures, (B,Z) each: a code drawn from N(mean, exp(log_variance)), or the mean itself.
+    """What an encoder makes of pictures, (B,Z) each: a code drawn from N(mean, exp(log_variance)),
+    or the mean itself.
 
     Without `log_variance` the encoder is deterministic.
     """
@@ -47,7 +56,8 @@ class Code(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """(B, C + labels, S, S), labels as one-hot planes, to (B,C,S,S), unbounded, by way of the code's mean.
+    """(B, C + labels, S, S), labels as one-hot planes, to (B,C,S,S), unbounded, by way of the
+    code's mean.
 
     `decoder` alone takes (B, Z + labels, 1, 1), as a generator from noise does.
     """
@@ -56,15 +66,23 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.channels, self.variational = channels, config.variational
         side, _ = square_plan(bottleneck.size_px)
-        tower, features = halving_tower(channels + bottleneck.labels, bottleneck.size_px, config.width, config.norm)
+        tower, features = halving_tower(
+            channels + bottleneck.labels, bottleneck.size_px, config.width, config.norm
+        )
         numbers = bottleneck.latent * (2 if config.variational else 1)
         self.encoder = nn.Sequential(tower, nn.Flatten(), nn.Linear(features * side**2, numbers))
         init_normal(self.encoder)
-        decoder = DcganGeneratorConfig(width=config.width, norm=config.norm, upsampling=config.upsampling)
-        self.decoder = DcganGenerator(decoder, bottleneck.latent + bottleneck.labels, channels, bottleneck.size_px)
+        decoder = DcganGeneratorConfig(
+            width=config.width, norm=config.norm, upsampling=config.upsampling
+        )
+        self.decoder = DcganGenerator(
+            decoder, bottleneck.latent + bottleneck.labels, channels, bottleneck.size_px
+        )
 
     def forward(self, x: Tensor, coded: bool = False) -> Tensor | tuple[Tensor, Code]:
-        """The picture by way of the mean; with `coded`, as in training: by way of the drawn code, and the code too."""
+        """The picture by way of the mean; with `coded`, as in training: by way of the drawn code,
+        and the code too.
+        """
         code = self.encode(x)
         picture = self.decode(code.drawn if coded else code.mean, self.label(x))
         return (picture, code) if coded else picture

@@ -1,4 +1,6 @@
-"""What several networks share: the shapes a task hands to `build`, normalisation, upsampling, initialisation."""
+"""What several networks share: the shapes a task hands to `build`, normalisation, upsampling,
+initialisation.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Shapes(Protocol):
 
     @property
     def from_noise(self) -> bool:
-        """The condition is one column of noise (and label), not a picture; `scale` is the size of what is made."""
+        """The condition is one column of noise (and label), not a picture; `scale` is the size of
+        what is made.
+        """
 
     @property
     def bottleneck(self) -> Bottleneck | None:
@@ -47,7 +51,9 @@ class Shapes(Protocol):
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """The narrow place in the middle of an autoencoder, and the size of the pictures on either side."""
+    """The narrow place in the middle of an autoencoder, and the size of the pictures on either
+    side.
+    """
 
     latent: int  # numbers in a code
     size_px: int
@@ -55,7 +61,7 @@ class Bottleneck:
 
 
 @dataclass(frozen=True)
-class Judged:
+class DiscriminatorShapes:
     """What a discriminator is built for: all it is shown, and what its last layer is to say."""
 
     channels: int
@@ -90,7 +96,9 @@ class NetworkConfig(Fields):
         return None
 
     def start(self, network: nn.Module) -> None:
-        """Load what training starts from, beyond the random initialisation of `build`; inference never calls this."""
+        """Load what training starts from, beyond the random initialisation of `build`; inference
+        never calls this.
+        """
 
 
 class DiscriminatorConfig(NetworkConfig):
@@ -109,8 +117,10 @@ class DiscriminatorConfig(NetworkConfig):
         """Why it cannot learn from batches of such crops, or None."""
         return None
 
-    def build(self, judged: Judged) -> nn.Module:
-        """The network: (B,C,H,W), centres (B,2) or None, labels (B,) or None, to scores or a reconstruction."""
+    def build(self, judged: DiscriminatorShapes) -> nn.Module:
+        """The network: (B,C,H,W), centers (B,2) or None, labels (B,) or None, to scores or a
+        reconstruction.
+        """
         raise NotImplementedError
 
 
@@ -128,16 +138,27 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
     return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
 
 
-def upsample(kind: Upsampling, in_channels: int, out_channels: int, bias: bool = True, kernel: int = 4) -> nn.Module:
-    """Doubling of height and width: transposed convolution (4x4, or CycleGAN's 3x3), or nearest resize then 3x3.
+def upsample(
+    kind: Upsampling, in_channels: int, out_channels: int, bias: bool = True, kernel: int = 4
+) -> nn.Module:
+    """Doubling of height and width: transposed convolution (4x4, or CycleGAN's 3x3), or nearest
+    resize then 3x3.
 
     The second has no uneven kernel overlap, the cause of checkerboards (Odena et al. 2016).
     """
     if kind == "transposed":
         return nn.ConvTranspose2d(
-            in_channels, out_channels, kernel, stride=2, padding=1, output_padding=kernel % 2, bias=bias
+            in_channels,
+            out_channels,
+            kernel,
+            stride=2,
+            padding=1,
+            output_padding=kernel % 2,
+            bias=bias,
         )
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias))
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
+    )
 
 
 def init_normal(module: nn.Module, std: float = 0.02) -> None:
@@ -153,7 +174,9 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
 
 
 def spectral(module: nn.Module) -> None:
-    """Put torch's own spectral normalisation on every convolution, linear layer and embedding of `module`."""
+    """Put torch's own spectral normalisation on every convolution, linear layer and embedding of
+    `module`.
+    """
     for layer in list(module.modules()):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
             nn.utils.parametrizations.spectral_norm(layer)
@@ -165,16 +188,23 @@ def parameter_count(module: nn.Module) -> int:
 
 
 def channels_last(module: nn.Module) -> nn.Module:
-    """The module with its weights laid out channels-last: the fast layout for convolutions on CPU and GPU."""
+    """The module with its weights laid out channels-last: the fast layout for convolutions on CPU
+    and GPU.
+    """
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
 
 def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
-    """Grow (B,C,H,W) on the right and bottom to multiples of `multiple` by mirroring, however small the picture is."""
+    """Grow (B,C,H,W) on the right and bottom to multiples of `multiple` by mirroring, however small
+    the picture is.
+    """
     height, width = (max(minimum, -(-n // multiple) * multiple) for n in x.shape[-2:])
     if (height, width) == tuple(x.shape[-2:]):
         return x
-    rows, columns = (_mirror(n, wanted, x.device) for n, wanted in zip(x.shape[-2:], (height, width), strict=True))
+    rows, columns = (
+        _mirror(n, wanted, x.device)
+        for n, wanted in zip(x.shape[-2:], (height, width), strict=True)
+    )
     return x.index_select(-2, rows).index_select(-1, columns)
 
 

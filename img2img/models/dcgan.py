@@ -1,7 +1,7 @@
 """DCGAN (Radford et al. 2016): pictures from noise by strided convolutions, and their judge.
 
-Its guidelines: no pooling, batch normalisation but for G's output and D's input, ReLU in G, LeakyReLU in D, N(0, 0.02).
-G's tanh is in the task's `decode`.
+Its guidelines: no pooling, batch normalisation but for G's output and D's input, ReLU in G,
+LeakyReLU in D, N(0, 0.02). G's tanh is in the task's `decode`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from img2img.models.blocks import (
     DiscriminatorConfig,
+    DiscriminatorShapes,
     Head,
-    Judged,
     NetworkConfig,
     Norm,
     Shapes,
@@ -26,14 +26,18 @@ from img2img.models.blocks import (
     spectral,
     upsample,
 )
-from img2img.models.judging import JudgeHead, MinibatchStd
+from img2img.models.discriminator_layers import DiscriminatorHead, MinibatchStd
 
 
 class DcganGeneratorConfig(NetworkConfig):
     """Noise to picture."""
 
     kind: Literal["dcgan"] = "dcgan"
-    width: int = Field(64, ge=4, description="channels of the last hidden layer; doubled at each halving of the size")
+    width: int = Field(
+        64,
+        ge=4,
+        description="channels of the last hidden layer; doubled at each halving of the size",
+    )
     norm: Norm = "batch"
     upsampling: Upsampling = "transposed"
 
@@ -43,18 +47,24 @@ class DcganGeneratorConfig(NetworkConfig):
         return size_refusal(shapes.scale)
 
     def build(self, shapes: Shapes) -> nn.Module:
-        return DcganGenerator(self, shapes.condition_channels, shapes.prediction_channels, shapes.scale)
+        return DcganGenerator(
+            self, shapes.condition_channels, shapes.prediction_channels, shapes.scale
+        )
 
 
 class DcganGenerator(nn.Module):
     """(B,Z,1,1) to (B,C,S,S), unbounded."""
 
-    def __init__(self, config: DcganGeneratorConfig, in_channels: int, out_channels: int, size_px: int) -> None:
+    def __init__(
+        self, config: DcganGeneratorConfig, in_channels: int, out_channels: int, size_px: int
+    ) -> None:
         super().__init__()
         start, doublings = square_plan(size_px)
         width = config.width * 2 ** max(0, doublings - 1)
         # A transposed convolution of one pixel: the projection of the paper.
-        layers: list[nn.Module] = [nn.ConvTranspose2d(in_channels, width, start, bias=config.norm != "batch")]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(in_channels, width, start, bias=config.norm != "batch")
+        ]
         layers += [norm_layer(config.norm, width), nn.ReLU()]
         for _ in range(doublings - 1):
             layers += [upsample(config.upsampling, width, width // 2, bias=config.norm != "batch")]
@@ -71,13 +81,23 @@ class DcganDiscriminatorConfig(DiscriminatorConfig):
     """Picture to score; for BEGAN, to its reconstruction."""
 
     kind: Literal["dcgan"] = "dcgan"
-    width: int = Field(64, ge=4, description="channels of the first layer; doubled at each halving of the size")
+    width: int = Field(
+        64, ge=4, description="channels of the first layer; doubled at each halving of the size"
+    )
     norm: Norm = Field("batch", description="gradient penalties need none or instance")
     spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
-    projection: bool = Field(False, description="the label's embedding times the features (Miyato & Koyama 2018)")
-    minibatch_std: bool = Field(False, description="a channel with the batch's spread (Karras et al. 2018)")
-    minibatch_discrimination: int = Field(0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)")
-    bottleneck: int = Field(64, ge=1, description="reconstruction: what lies between encoder and decoder")
+    projection: bool = Field(
+        False, description="the label's embedding times the features (Miyato & Koyama 2018)"
+    )
+    minibatch_std: bool = Field(
+        False, description="a channel with the batch's spread (Karras et al. 2018)"
+    )
+    minibatch_discrimination: int = Field(
+        0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)"
+    )
+    bottleneck: int = Field(
+        64, ge=1, description="reconstruction: what lies between encoder and decoder"
+    )
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
     has_features: ClassVar[bool] = True
@@ -85,27 +105,37 @@ class DcganDiscriminatorConfig(DiscriminatorConfig):
 
     def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
         alone = self.norm == "batch" and batch_size == 1
-        return size_refusal(crop_px) or ("batch norm needs more than one picture a batch" if alone else None)
+        return size_refusal(crop_px) or (
+            "batch norm needs more than one picture a batch" if alone else None
+        )
 
-    def build(self, judged: Judged) -> nn.Module:
-        return Autoencoding(self, judged) if judged.head == "reconstruction" else DcganDiscriminator(self, judged)
+    def build(self, judged: DiscriminatorShapes) -> nn.Module:
+        return (
+            Autoencoding(self, judged)
+            if judged.head == "reconstruction"
+            else DcganDiscriminator(self, judged)
+        )
 
 
 class DcganDiscriminator(nn.Module):
     """(B,C,S,S) in [0,1], and labels if it projects, to (B,1+codes)."""
 
-    def __init__(self, config: DcganDiscriminatorConfig, judged: Judged) -> None:
+    def __init__(self, config: DcganDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
         super().__init__()
         start, _ = square_plan(judged.size_px)
         tower, channels = halving_tower(judged.channels, judged.size_px, config.width, config.norm)
         self.tower = tower.append(MinibatchStd()) if config.minibatch_std else tower
         features = (channels + config.minibatch_std) * start**2
-        self.head = JudgeHead(features, judged, config.projection, config.minibatch_discrimination)
+        self.head = DiscriminatorHead(
+            features, judged, config.projection, config.minibatch_discrimination
+        )
         init_normal(self)
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
         return self.head(self.features(x).flatten(1), label)
 
     def features(self, x: Tensor) -> Tensor:
@@ -116,23 +146,31 @@ class DcganDiscriminator(nn.Module):
 class Autoencoding(nn.Module):
     """(B,C,S,S) to its reconstruction in [0,1]: the discriminator of BEGAN."""
 
-    def __init__(self, config: DcganDiscriminatorConfig, judged: Judged) -> None:
+    def __init__(self, config: DcganDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
         super().__init__()
         start, _ = square_plan(judged.size_px)
         tower, channels = halving_tower(judged.channels, judged.size_px, config.width, config.norm)
-        self.encoder = nn.Sequential(tower, nn.Flatten(), nn.Linear(channels * start**2, config.bottleneck))
+        self.encoder = nn.Sequential(
+            tower, nn.Flatten(), nn.Linear(channels * start**2, config.bottleneck)
+        )
         decoder = DcganGeneratorConfig(width=config.width, norm=config.norm, upsampling="resize")
         self.decoder = DcganGenerator(decoder, config.bottleneck, judged.channels, judged.size_px)
         init_normal(self.encoder)
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
         return torch.sigmoid(self.decoder(self.encoder(x)[..., None, None]))
 
 
-def halving_tower(channels: int, size_px: int, first_width: int, norm: Norm) -> tuple[nn.Sequential, int]:
-    """(B,C,S,S) in [0,1] by strided convolutions to the smallest square, and the number of its channels."""
+def halving_tower(
+    channels: int, size_px: int, first_width: int, norm: Norm
+) -> tuple[nn.Sequential, int]:
+    """(B,C,S,S) in [0,1] by strided convolutions to the smallest square, and the number of its
+    channels.
+    """
     _, halvings = square_plan(size_px)
     layers: list[nn.Module] = [SignedInput()]
     for index in range(halvings):
@@ -156,4 +194,8 @@ def size_refusal(size_px: int) -> str | None:
     """Why pictures of this size do not halve to such a square, or None."""
     start, doublings = square_plan(size_px)
     fits = 4 <= start <= 7 and doublings
-    return None if fits else f"size {size_px} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"
+    return (
+        None
+        if fits
+        else f"size {size_px} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"
+    )

@@ -1,5 +1,6 @@
-"""A gated-convolution completion network for free-form masks (Yu et al. 2019, "Free-Form Image Inpainting with Gated
-Convolution"), in one stage, because the task starts it from a classical fill instead of from a coarse network."""
+"""A gated-convolution completion network for free-form masks (Yu et al. 2019, "Free-Form Image
+Inpainting with Gated Convolution"), in one stage, because the task starts it from a classical fill
+instead of from a coarse network."""
 
 from __future__ import annotations
 
@@ -14,10 +15,14 @@ from img2img.models.blocks import NetworkConfig, Shapes
 
 
 class GatedConfig(NetworkConfig):
-    """Gated U-Net; works at half size and below, because full-resolution layers cost most and add least."""
+    """Gated U-Net; works at half size and below, because full-resolution layers cost most and add
+    least.
+    """
 
     kind: Literal["gated"] = "gated"
-    width: int = Field(48, ge=8, description="channels at half size; 2× at a quarter, 3× at an eighth")
+    width: int = Field(
+        48, ge=8, description="channels at half size; 2× at a quarter, 3× at an eighth"
+    )
     dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8, 1)
 
     @property
@@ -25,29 +30,41 @@ class GatedConfig(NetworkConfig):
         return 8
 
     def refusal(self, shapes: Shapes) -> str | None:
-        return super().refusal(shapes) or (None if shapes.needs_mask else "it completes holes and the task has no mask")
+        return super().refusal(shapes) or (
+            None if shapes.needs_mask else "it completes holes and the task has no mask"
+        )
 
     def build(self, shapes: Shapes) -> nn.Module:
         return Gated(self, shapes.condition_channels, shapes.prediction_channels)
 
 
 class GatedConv(nn.Module):
-    """φ(features) ⊙ σ(gate): the network learns per pixel and channel what is known (equation 3 of the paper)."""
+    """φ(features) ⊙ σ(gate): the network learns per pixel and channel what is known (equation 3 of
+    the paper).
+    """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, dilation: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         padding = dilation * (kernel // 2)
         self.conv = nn.Conv2d(in_channels, 2 * out_channels, kernel, stride, padding, dilation)
-        # Gates start open and features at unit scale: half-shut gates and torch's small default weights
-        # shrink the signal tenfold every two layers, and then nothing is learned for hours.
+        # Gates start open and features at unit scale: half-shut gates and torch's small default
+        # weights shrink the signal tenfold every two layers, and then nothing is learned for hours.
         nn.init.kaiming_normal_(self.conv.weight[:out_channels], nonlinearity="relu")
         nn.init.normal_(self.conv.weight[out_channels:], 0.0, 0.02)
-        self.conv.bias = nn.Parameter(torch.cat([torch.zeros(out_channels), torch.full((out_channels,), 2.0)]))
+        self.conv.bias = nn.Parameter(
+            torch.cat([torch.zeros(out_channels), torch.full((out_channels,), 2.0)])
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        # Two convolutions: the halves of one channels-last result would be strided views, slow in all that follows.
+        # Two convolutions: the halves of one channels-last result would be strided views, slow in
+        # all that follows.
         (w, b), c = self._halves(), self.conv
         features, gate = (F.conv2d(x, w[i], b[i], c.stride, c.padding, c.dilation) for i in (0, 1))
         return F.elu(features) * torch.sigmoid(gate)
@@ -59,13 +76,19 @@ class GatedConv(nn.Module):
 
 
 class Gated(nn.Module):
-    """Filled picture and mask (B,Cin,H,W) to the residual (B,Cout,H,W); H and W multiples of 8. Starts at zero."""
+    """Filled picture and mask (B,Cin,H,W) to the residual (B,Cout,H,W); H and W multiples of 8.
+    Starts at zero.
+    """
 
     def __init__(self, config: GatedConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         w = config.width
-        self.stem = nn.Sequential(nn.PixelUnshuffle(2), GatedConv(4 * in_channels, w), GatedConv(w, w))
-        self.quarter = nn.Sequential(GatedConv(w, 2 * w, stride=2), GatedConv(2 * w, 2 * w), GatedConv(2 * w, 2 * w))
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(2), GatedConv(4 * in_channels, w), GatedConv(w, w)
+        )
+        self.quarter = nn.Sequential(
+            GatedConv(w, 2 * w, stride=2), GatedConv(2 * w, 2 * w), GatedConv(2 * w, 2 * w)
+        )
         self.eighth = nn.Sequential(GatedConv(2 * w, 3 * w, stride=2), GatedConv(3 * w, 3 * w))
         self.dilated = nn.ModuleList(GatedConv(3 * w, 3 * w, dilation=d) for d in config.dilations)
         self.to_quarter = nn.Sequential(_Up(), GatedConv(3 * w, 2 * w))

@@ -1,4 +1,6 @@
-"""The completion network of "Globally and Locally Consistent Image Completion" (Iizuka et al. 2017), table 1."""
+"""The completion network of "Globally and Locally Consistent Image Completion" (Iizuka et al.
+2017), table 1.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ class GlcicConfig(NetworkConfig):
     """Completion network; width 64 is the paper's (6.07 M parameters)."""
 
     kind: Literal["glcic"] = "glcic"
-    width: int = Field(64, ge=8, description="channels of the first layer; 4× at a quarter of the size")
+    width: int = Field(
+        64, ge=8, description="channels of the first layer; 4× at a quarter of the size"
+    )
     dilations: tuple[PositiveInt, ...] = (2, 4, 8, 16)
     norm: Norm = "batch"
     upsampling: Upsampling = "transposed"
@@ -24,32 +28,56 @@ class GlcicConfig(NetworkConfig):
         return 4
 
     def refusal(self, shapes: Shapes) -> str | None:
-        return super().refusal(shapes) or (None if shapes.needs_mask else "it completes holes and the task has no mask")
+        return super().refusal(shapes) or (
+            None if shapes.needs_mask else "it completes holes and the task has no mask"
+        )
 
     def build(self, shapes: Shapes) -> nn.Module:
         return Glcic(self, shapes.condition_channels, shapes.prediction_channels)
 
 
 class Glcic(nn.Module):
-    """(B,4,H,W) picture and mask to (B,3,H,W); H and W multiples of 4. Dilated convolutions see round the hole."""
+    """(B,4,H,W) picture and mask to (B,3,H,W); H and W multiples of 4. Dilated convolutions see
+    round the hole.
+    """
 
     def __init__(self, config: GlcicConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         w = config.width
-        plan = [(w, 5, 1, 1), (2 * w, 3, 2, 1), (2 * w, 3, 1, 1), (4 * w, 3, 2, 1), (4 * w, 3, 1, 1), (4 * w, 3, 1, 1)]
+        plan = [
+            (w, 5, 1, 1),
+            (2 * w, 3, 2, 1),
+            (2 * w, 3, 1, 1),
+            (4 * w, 3, 2, 1),
+            (4 * w, 3, 1, 1),
+            (4 * w, 3, 1, 1),
+        ]
         plan += [(4 * w, 3, 1, d) for d in config.dilations] + [(4 * w, 3, 1, 1)] * 2
         layers: list[nn.Module] = []
         channels = in_channels
         for width, kernel, stride, dilation in plan:
-            conv = nn.Conv2d(channels, width, kernel, stride, padding=dilation * (kernel // 2), dilation=dilation)
+            conv = nn.Conv2d(
+                channels, width, kernel, stride, padding=dilation * (kernel // 2), dilation=dilation
+            )
             layers += [conv, norm_layer(config.norm, width), nn.ReLU()]
             channels = width
         for up_width, width in ((2 * w, 2 * w), (w, w // 2)):
-            layers += [upsample(config.upsampling, channels, up_width), norm_layer(config.norm, up_width), nn.ReLU()]
-            layers += [nn.Conv2d(up_width, width, 3, padding=1), norm_layer(config.norm, width), nn.ReLU()]
+            layers += [
+                upsample(config.upsampling, channels, up_width),
+                norm_layer(config.norm, up_width),
+                nn.ReLU(),
+            ]
+            layers += [
+                nn.Conv2d(up_width, width, 3, padding=1),
+                norm_layer(config.norm, width),
+                nn.ReLU(),
+            ]
             channels = width
-        # The paper ends in a sigmoid; the task adds this prediction to its fill, so here it is the signed difference.
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, out_channels, 3, padding=1), nn.Tanh())
+        # The paper ends in a sigmoid; the task adds this prediction to its fill, so here it is the
+        # signed difference.
+        self.layers = nn.Sequential(
+            *layers, nn.Conv2d(channels, out_channels, 3, padding=1), nn.Tanh()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

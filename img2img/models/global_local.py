@@ -8,7 +8,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import DiscriminatorConfig, Judged, Norm, SignedInput, init_normal, norm_layer, spectral
+from img2img.models.blocks import (
+    DiscriminatorConfig,
+    DiscriminatorShapes,
+    Norm,
+    SignedInput,
+    init_normal,
+    norm_layer,
+    spectral,
+)
 
 
 class GlobalLocalConfig(DiscriminatorConfig):
@@ -17,7 +25,9 @@ class GlobalLocalConfig(DiscriminatorConfig):
     kind: Literal["global_local"] = "global_local"
     width: int = Field(64, ge=4, description="channels of the first layer; doubled up to 8×")
     local_px: int = Field(128, ge=32, description="side of the local crop")
-    features: int = Field(1024, ge=8, description="what each tower hands to the linear layer that joins them")
+    features: int = Field(
+        1024, ge=8, description="what each tower hands to the linear layer that joins them"
+    )
     norm: Norm = "batch"
     spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
 
@@ -30,12 +40,12 @@ class GlobalLocalConfig(DiscriminatorConfig):
             return f"norm '{self.norm}' has one pixel to measure: use none, or crop_px over 64 and local_px over 32"
         return None
 
-    def build(self, judged: Judged) -> nn.Module:
+    def build(self, judged: DiscriminatorShapes) -> nn.Module:
         return GlobalLocal(self, judged.channels)
 
 
 class GlobalLocal(nn.Module):
-    """(B,C,H,W) in [0,1] and centres (B,2) as (row, column) to one logit a picture, (B,1)."""
+    """(B,C,H,W) in [0,1] and centers (B,2) as (row, column) to one logit a picture, (B,1)."""
 
     def __init__(self, config: GlobalLocalConfig, in_channels: int) -> None:
         super().__init__()
@@ -48,21 +58,27 @@ class GlobalLocal(nn.Module):
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        if local_centre is None:
-            raise ValueError("a global-and-local discriminator needs the centre of the local crop")
+    def forward(
+        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
+        if local_center is None:
+            raise ValueError("a global-and-local discriminator needs the center of the local crop")
         x = self.signed(x)
-        crop = local_crop(x, local_centre, self.local_px)
+        crop = local_crop(x, local_center, self.local_px)
         return self.join(torch.cat([self.whole(x), self.local(crop)], 1))
 
 
-def local_crop(x: Tensor, centre: Tensor, side_px: int) -> Tensor:
-    """Squares of `side_px` round `centre` (B,2), moved inside the picture where they would leave it."""
+def local_crop(x: Tensor, center: Tensor, side_px: int) -> Tensor:
+    """Squares of `side_px` round `center` (B,2), moved inside the picture where they would leave
+    it.
+    """
     height, width = x.shape[-2:]
     tall, wide = min(side_px, height), min(side_px, width)
-    top = (centre[:, 0] - tall // 2).clamp(0, height - tall).tolist()
-    left = (centre[:, 1] - wide // 2).clamp(0, width - wide).tolist()
-    crops = [picture[:, t : t + tall, s : s + wide] for picture, t, s in zip(x, top, left, strict=True)]
+    top = (center[:, 0] - tall // 2).clamp(0, height - tall).tolist()
+    left = (center[:, 1] - wide // 2).clamp(0, width - wide).tolist()
+    crops = [
+        picture[:, t : t + tall, s : s + wide] for picture, t, s in zip(x, top, left, strict=True)
+    ]
     return torch.stack(crops)
 
 
@@ -76,5 +92,9 @@ def _tower(config: GlobalLocalConfig, in_channels: int, depth: int) -> nn.Sequen
         channels = width
     # 256² and 128² crops both end at 4x4, as in the paper; pooling lets other sizes train too.
     return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(channels * 16, config.features), nn.ReLU()
+        *layers,
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(channels * 16, config.features),
+        nn.ReLU(),
     )

@@ -1,4 +1,6 @@
-"""Multilayer perceptrons for points and small pictures; without hidden layers, a linear map and logistic regression."""
+"""Multilayer perceptrons for points and small pictures; without hidden layers, a linear map and
+logistic regression.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +11,44 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from img2img.models.blocks import DiscriminatorConfig, Head, Judged, NetworkConfig, Shapes, spectral
-from img2img.models.judging import JudgeHead
+from img2img.models.blocks import (
+    DiscriminatorConfig,
+    DiscriminatorShapes,
+    Head,
+    NetworkConfig,
+    Shapes,
+    spectral,
+)
+from img2img.models.discriminator_layers import DiscriminatorHead
 
 
 class MlpGeneratorConfig(NetworkConfig):
     """Noise to point or picture."""
 
     kind: Literal["mlp"] = "mlp"
-    hidden: tuple[PositiveInt, ...] = Field((128, 128), description="widths; [] makes a linear generator")
+    hidden: tuple[PositiveInt, ...] = Field(
+        (128, 128), description="widths; [] makes a linear generator"
+    )
 
     def refusal(self, shapes: Shapes) -> str | None:
-        return None if shapes.from_noise else "it makes pictures from noise, and the task gives it a picture"
+        return (
+            None
+            if shapes.from_noise
+            else "it makes pictures from noise, and the task gives it a picture"
+        )
 
     def build(self, shapes: Shapes) -> nn.Module:
-        return MlpGenerator(self, shapes.condition_channels, shapes.prediction_channels, shapes.scale)
+        return MlpGenerator(
+            self, shapes.condition_channels, shapes.prediction_channels, shapes.scale
+        )
 
 
 class MlpGenerator(nn.Module):
     """(B,Z,1,1) to (B,C,S,S), unbounded."""
 
-    def __init__(self, config: MlpGeneratorConfig, in_channels: int, out_channels: int, size_px: int) -> None:
+    def __init__(
+        self, config: MlpGeneratorConfig, in_channels: int, out_channels: int, size_px: int
+    ) -> None:
         super().__init__()
         self.shape = (out_channels, size_px, size_px)
         self.layers = nn.Sequential(
@@ -37,7 +56,8 @@ class MlpGenerator(nn.Module):
             *_layers((in_channels, *config.hidden), nn.ReLU()),
             nn.Linear((in_channels, *config.hidden)[-1], out_channels * size_px**2),
         )
-        # Outputs start as widely spread as the noise: a start near one point is half a mode collapse.
+        # Outputs start as widely spread as the noise: a start near one point is half a mode
+        # collapse.
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -51,12 +71,20 @@ class MlpDiscriminatorConfig(DiscriminatorConfig):
     """Point or picture to score; for BEGAN, to its reconstruction."""
 
     kind: Literal["mlp"] = "mlp"
-    hidden: tuple[PositiveInt, ...] = Field((128, 128), description="widths; [] makes logistic regression")
+    hidden: tuple[PositiveInt, ...] = Field(
+        (128, 128), description="widths; [] makes logistic regression"
+    )
     quadratic: bool = Field(False, description="products of all pairs of inputs beside the inputs")
     spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
-    projection: bool = Field(False, description="the label's embedding times the features (Miyato & Koyama 2018)")
-    minibatch_discrimination: int = Field(0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)")
-    bottleneck: int = Field(2, ge=1, description="reconstruction: what lies between encoder and decoder")
+    projection: bool = Field(
+        False, description="the label's embedding times the features (Miyato & Koyama 2018)"
+    )
+    minibatch_discrimination: int = Field(
+        0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)"
+    )
+    bottleneck: int = Field(
+        2, ge=1, description="reconstruction: what lies between encoder and decoder"
+    )
     unit: float = Field(1.0, gt=0, description="reconstruction: what its autoencoder calls 1")
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
@@ -65,26 +93,38 @@ class MlpDiscriminatorConfig(DiscriminatorConfig):
 
     def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
         too_many = self.quadratic and crop_px > 16
-        return "the products of so many pixels fill the memory: use quadratic: false" if too_many else None
+        return (
+            "the products of so many pixels fill the memory: use quadratic: false"
+            if too_many
+            else None
+        )
 
-    def build(self, judged: Judged) -> nn.Module:
-        return MlpAutoencoding(self, judged) if judged.head == "reconstruction" else MlpDiscriminator(self, judged)
+    def build(self, judged: DiscriminatorShapes) -> nn.Module:
+        return (
+            MlpAutoencoding(self, judged)
+            if judged.head == "reconstruction"
+            else MlpDiscriminator(self, judged)
+        )
 
 
 class MlpDiscriminator(nn.Module):
     """(B,C,S,S), and labels if it projects, to (B,1+codes)."""
 
-    def __init__(self, config: MlpDiscriminatorConfig, judged: Judged) -> None:
+    def __init__(self, config: MlpDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
         super().__init__()
         self.quadratic = config.quadratic
         values = judged.channels * max(1, judged.size_px) ** 2
         values += values * (values + 1) // 2 * config.quadratic
         self.layers = nn.Sequential(*_layers((values, *config.hidden), nn.LeakyReLU(0.2)))
-        self.head = JudgeHead((values, *config.hidden)[-1], judged, config.projection, config.minibatch_discrimination)
+        self.head = DiscriminatorHead(
+            (values, *config.hidden)[-1], judged, config.projection, config.minibatch_discrimination
+        )
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
         return self.head(self.features(x), label)
 
     def features(self, x: Tensor) -> Tensor:
@@ -99,13 +139,14 @@ class MlpDiscriminator(nn.Module):
 class MlpAutoencoding(nn.Module):
     """(B,C,S,S) to its reconstruction, through a bottleneck: the discriminator of BEGAN."""
 
-    def __init__(self, config: MlpDiscriminatorConfig, judged: Judged) -> None:
+    def __init__(self, config: MlpDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
         super().__init__()
         shape = (judged.channels, max(1, judged.size_px), max(1, judged.size_px))
         values = shape[0] * shape[1] * shape[2]
         inwards, outwards = (values, *config.hidden), (config.bottleneck, *reversed(config.hidden))
         self.unit = config.unit
-        # Kinks rather than curves: the errors are to differ between modes and the ground between them.
+        # Kinks rather than curves: the errors are to differ between modes and the ground between
+        # them.
         self.layers = nn.Sequential(
             nn.Flatten(),
             *_layers(inwards, nn.LeakyReLU(0.2)),
@@ -117,7 +158,9 @@ class MlpAutoencoding(nn.Module):
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
         return self.unit * self.layers(x / self.unit)
 
 

@@ -1,4 +1,6 @@
-"""PatchGAN (Isola et al. 2017): one logit for every overlapping patch; 70x70 px with three strided layers."""
+"""PatchGAN (Isola et al. 2017): one logit for every overlapping patch; 70x70 px with three strided
+layers.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,16 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import DiscriminatorConfig, Judged, Norm, SignedInput, init_normal, norm_layer, spectral
-from img2img.models.judging import MinibatchStd
+from img2img.models.blocks import (
+    DiscriminatorConfig,
+    DiscriminatorShapes,
+    Norm,
+    SignedInput,
+    init_normal,
+    norm_layer,
+    spectral,
+)
+from img2img.models.discriminator_layers import MinibatchStd
 
 
 class PatchGanConfig(DiscriminatorConfig):
@@ -18,19 +28,29 @@ class PatchGanConfig(DiscriminatorConfig):
     width: int = Field(64, ge=4, description="channels of the first layer; doubled up to 8×")
     layers: int = Field(3, ge=1, le=5, description="strided layers: 3 makes the 70x70 patch")
     norm: Norm = "batch"
-    spectral: bool = Field(False, description="spectral normalisation of every convolution (Miyato et al. 2018)")
-    minibatch_std: bool = Field(False, description="a channel with the batch's spread (Karras et al. 2018)")
+    spectral: bool = Field(
+        False, description="spectral normalisation of every convolution (Miyato et al. 2018)"
+    )
+    minibatch_std: bool = Field(
+        False, description="a channel with the batch's spread (Karras et al. 2018)"
+    )
 
     @property
     def minimum_px(self) -> int:
-        """Smallest picture that gives a logit: the strided layers must leave 3x3 for the two that follow."""
+        """Smallest picture that gives a logit: the strided layers must leave 3x3 for the two that
+        follow.
+        """
         return max(32, 3 * 2**self.layers)
 
     def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
         """Why it cannot learn from batches of such crops, or None."""
-        return None if crop_px >= self.minimum_px else f"with {self.layers} layers it needs at least {self.minimum_px}"
+        return (
+            None
+            if crop_px >= self.minimum_px
+            else f"with {self.layers} layers it needs at least {self.minimum_px}"
+        )
 
-    def build(self, judged: Judged) -> nn.Module:
+    def build(self, judged: DiscriminatorShapes) -> nn.Module:
         return PatchGan(self, judged.channels)
 
 
@@ -50,10 +70,14 @@ class PatchGan(nn.Module):
             channels = width
         if config.minibatch_std:
             layers += [MinibatchStd()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels + config.minibatch_std, 1, 4, padding=1))
+        self.layers = nn.Sequential(
+            *layers, nn.Conv2d(channels + config.minibatch_std, 1, 4, padding=1)
+        )
         init_normal(self)
         if config.spectral:
             spectral(self)
 
-    def forward(self, x: Tensor, local_centre: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
         return self.layers(x)

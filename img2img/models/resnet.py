@@ -41,14 +41,19 @@ class ResNetConfig(NetworkConfig):
 class ResNet(nn.Module):
     """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 8. Output in [-1,1] with tanh.
 
-    In the paper's words c7s1-64, d128, d256, R256 × 9, u128, u64, c7s1-3: 11.378 million weights from 3 to 3 channels.
+    In the paper's words c7s1-64, d128, d256, R256 × 9, u128, u64, c7s1-3: 11.378 million weights
+    from 3 to 3 channels.
     """
 
     def __init__(self, config: ResNetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         width, norm = config.width, config.norm
         bias = norm != "batch"  # batch norm has its own shift
-        layers: list[nn.Module] = [SignedInput(), nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias)]
+        layers: list[nn.Module] = [
+            SignedInput(),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(in_channels, width, 7, bias=bias),
+        ]
         layers += [norm_layer(norm, width), nn.ReLU()]
         for channels in (width, 2 * width):
             layers += [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)]
@@ -58,7 +63,9 @@ class ResNet(nn.Module):
             layers += [upsample(config.upsampling, channels, channels // 2, bias=bias, kernel=3)]
             layers += [norm_layer(norm, channels // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7)]
-        self.layers = nn.Sequential(*layers, nn.Tanh() if config.output == "tanh" else nn.Identity())
+        self.layers = nn.Sequential(
+            *layers, nn.Tanh() if config.output == "tanh" else nn.Identity()
+        )
         init_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,8 +78,16 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
         bias = norm != "batch"
-        half = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), norm_layer(norm, channels)]
-        other = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), norm_layer(norm, channels)]
+        half = [
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(norm, channels),
+        ]
+        other = [
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(norm, channels),
+        ]
         self.layers = nn.Sequential(*half, nn.ReLU(), *other)
 
     def forward(self, x: Tensor) -> Tensor:

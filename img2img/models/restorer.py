@@ -1,7 +1,7 @@
 """A lean residual U-Net without normalisation, for denoising and super-resolution.
 
-After DRUNet (Zhang et al. 2021) and EDSR (Lim et al. 2017); with one level and no unshuffling it is EDSR. It is
-convolutional throughout, so tiles equal the whole."""
+After DRUNet (Zhang et al. 2021) and EDSR (Lim et al. 2017); with one level and no unshuffling it is
+EDSR. It is convolutional throughout, so tiles equal the whole."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ class RestorerConfig(NetworkConfig):
     kind: Literal["restorer"] = "restorer"
     widths: tuple[PositiveInt, ...] = (64, 128, 192)
     blocks: tuple[NonNegativeInt, ...] = (2, 2, 3)
-    unshuffle: int = Field(2, ge=1, le=4, description="pixels a side folded into channels before the first convolution")
+    unshuffle: int = Field(
+        2, ge=1, le=4, description="pixels a side folded into channels before the first convolution"
+    )
 
     @model_validator(mode="after")
     def _one_entry_a_level(self) -> RestorerConfig:
         if len(self.widths) != len(self.blocks) or not self.widths:
-            raise ValueError(f"widths has {len(self.widths)} entries and blocks {len(self.blocks)}: give one a level")
+            raise ValueError(
+                f"widths has {len(self.widths)} entries and blocks {len(self.blocks)}: give one a level"
+            )
         return self
 
     @property
@@ -42,7 +46,9 @@ class RestorerConfig(NetworkConfig):
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))); the second convolution starts small, so that deep stacks start near the identity."""
+    """x + conv(relu(conv(x))); the second convolution starts small, so that deep stacks start near
+    the identity.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,13 +73,18 @@ class Restorer(nn.Module):
         super().__init__()
         widths, blocks, fold = config.widths, config.blocks, config.unshuffle
         self.stem = nn.Sequential(
-            nn.PixelUnshuffle(fold), nn.Conv2d(shapes.condition_channels * fold**2, widths[0], 3, padding=1)
+            nn.PixelUnshuffle(fold),
+            nn.Conv2d(shapes.condition_channels * fold**2, widths[0], 3, padding=1),
         )
-        self.encoder = nn.ModuleList(_stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
+        self.encoder = nn.ModuleList(
+            _stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True)
+        )
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(widths))
         self.bottom = _stack(widths[-1], blocks[-1])
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(widths))
-        self.decoder = nn.ModuleList(_stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True))
+        self.decoder = nn.ModuleList(
+            _stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True)
+        )
         grow = fold * shapes.scale
         last = nn.Conv2d(widths[0], shapes.prediction_channels * grow**2, 3, padding=1)
         nn.init.zeros_(last.weight)

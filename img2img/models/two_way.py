@@ -12,7 +12,9 @@ DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
 
 
 class TwoWay(nn.Module):
-    """(B,C,H,W) through the generator of the asked direction, or of `self.direction` where none is asked for."""
+    """(B,C,H,W) through the generator of the asked direction, or of `self.direction` where none is
+    asked for.
+    """
 
     def __init__(self, build: Callable[[], nn.Module], direction: Direction = "AtoB") -> None:
         super().__init__()

@@ -31,7 +31,9 @@ class UNetConfig(NetworkConfig):
         "running",
         description="batch norm when used: statistics of training, or of the picture itself (the paper's way)",
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="on the three inner up-blocks, while training")
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="on the three inner up-blocks, while training"
+    )
     upsampling: Upsampling = "transposed"
     output: Literal["tanh", "linear"] = "tanh"
 
@@ -48,7 +50,9 @@ class UNetConfig(NetworkConfig):
 
 
 class UNet(nn.Module):
-    """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 2^levels. Output in [-1,1] with tanh."""
+    """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 2^levels. Output in [-1,1] with
+    tanh.
+    """
 
     def __init__(self, config: UNetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -58,9 +62,12 @@ class UNet(nn.Module):
         for level in range(last, -1, -1):
             channels_in = in_channels if level == 0 else widths[level - 1]
             channels_out = out_channels if level == 0 else widths[level - 1]
-            # Of the up-blocks of full width, the innermost has no dropout and the next three have it.
+            # Of the up-blocks of full width, the innermost has no dropout and the next three have
+            # it.
             dropout = config.dropout if last - 4 < level < last and level > 0 else 0.0
-            block = SkipBlock(config, channels_in, widths[level], channels_out, block, level == 0, dropout)
+            block = SkipBlock(
+                config, channels_in, widths[level], channels_out, block, level == 0, dropout
+            )
         assert block is not None
         self.signed = SignedInput()
         self.model = block
@@ -77,12 +84,16 @@ class UNet(nn.Module):
             for layer in self.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.train()  # statistics of the picture at hand
-                    layer.track_running_stats = mode  # and using the network leaves the buffers alone
+                    layer.track_running_stats = (
+                        mode  # and using the network leaves the buffers alone
+                    )
         return self
 
 
 class SkipBlock(nn.Module):
-    """Down, whatever lies deeper, up; the block's input is joined to its output (except for the outermost)."""
+    """Down, whatever lies deeper, up; the block's input is joined to its output (except for the
+    outermost).
+    """
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """Transparency: hidden colors count for nothing; what networks and statistics see in their place.
 
-A hidden pixel has alpha 0. A pixel that shows at all keeps its own color: mixing it with its surroundings by its alpha
-was tried, and moved the opaque pixels beside it further from those of the whole photo, not less far.
+A hidden pixel has alpha 0. A pixel that shows at all keeps its own color: mixing it with its
+surroundings by its alpha was tried, and moved the opaque pixels beside it further from those of the
+whole photo, not less far.
 """
 
 from __future__ import annotations
@@ -25,16 +26,23 @@ def checked_background(value: object) -> str:
                 return value
         except ValueError:
             pass
-    raise ValueError("give auto, bleed, or a color such as white, black or '#ffeecc' (in quotes: # starts a comment)")
+    raise ValueError(
+        "give auto, bleed, or a color such as white, black or '#ffeecc' (in quotes: # starts a comment)"
+    )
 
 
 def seen(
-    rgb: np.ndarray, alpha: np.ndarray | None, background: str = BLEED, hole: np.ndarray | None = None
+    rgb: np.ndarray,
+    alpha: np.ndarray | None,
+    background: str = BLEED,
+    hole: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What is to be seen of a picture (H,W,3) with an alpha (H,W) of the same dtype: (H,W,3), a function of what shows.
+    """What is to be seen of a picture (H,W,3) with an alpha (H,W) of the same dtype: (H,W,3), a
+    function of what shows.
 
-    `bleed`: hidden pixels continue the visible ones, all others are bit for bit their own. A color: the picture laid
-    on it. Under `hole` (H,W), True = to be filled, nothing is bled from. The picture itself where nothing is hidden.
+    `bleed`: hidden pixels continue the visible ones, all others are bit for bit their own. A color:
+    the picture laid on it. Under `hole` (H,W), True = to be filled, nothing is bled from. The
+    picture itself where nothing is hidden.
     """
     if alpha is None:
         return rgb
@@ -49,7 +57,9 @@ def seen(
 
 
 def uncounted(alpha: np.ndarray | None, mask: np.ndarray | None = None) -> np.ndarray | None:
-    """(H,W) bool: what statistics leave out, which is less than half as opaque as the most opaque, or masked."""
+    """(H,W) bool: what statistics leave out, which is less than half as opaque as the most opaque,
+    or masked.
+    """
     if alpha is None:
         return mask
     faint = alpha <= alpha.max() / 2
@@ -62,14 +72,17 @@ def opaque_in(alpha: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def flat_kept(enlarged: np.ndarray, alpha: np.ndarray, scale: int) -> np.ndarray:
-    """An enlarged alpha with its value unchanged wherever bicubic enlargement would not change it; of one dtype.
+    """An enlarged alpha with its value unchanged wherever bicubic enlargement would not change it;
+    of one dtype.
 
     So opaque stays opaque, and clear stays clear, whatever a network adds.
     """
     reach = np.ones((5, 5), np.uint8)
     flat = cv2.dilate(alpha, reach) == cv2.erode(alpha, reach)
     size = enlarged.shape[::-1]
-    large, value = (cv2.resize(x, size, interpolation=cv2.INTER_NEAREST) for x in (flat.astype(np.uint8), alpha))
+    large, value = (
+        cv2.resize(x, size, interpolation=cv2.INTER_NEAREST) for x in (flat.astype(np.uint8), alpha)
+    )
     return np.where(large > 0, value, enlarged)
 
 
@@ -82,7 +95,8 @@ def _laid_on(rgb: np.ndarray, alpha: np.ndarray, background: str) -> np.ndarray:
 
 
 def _bled(plane: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """A plane (H,W) whose pixels of weight 0 continue the others: push-pull (Gortler et al. 1996, section 3.4).
+    """A plane (H,W) whose pixels of weight 0 continue the others: push-pull (Gortler et al. 1996,
+    section 3.4).
 
     Relaxed, and plane by plane, so that grey stays exactly grey.
     """
@@ -90,18 +104,28 @@ def _bled(plane: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return _as(_pushed(known, weight, np.float32(_top(plane.dtype) / 2), _SWEEPS_FINE), plane.dtype)
 
 
-def _pushed(plane: np.ndarray, weight: np.ndarray, otherwise: np.float32, sweeps: int = _SWEEPS_COARSE) -> np.ndarray:
-    """`plane` where `weight` is 1, and the more of the next coarser level the less it is; `otherwise` for no weight."""
+def _pushed(
+    plane: np.ndarray, weight: np.ndarray, otherwise: np.float32, sweeps: int = _SWEEPS_COARSE
+) -> np.ndarray:
+    """`plane` where `weight` is 1, and the more of the next coarser level the less it is;
+    `otherwise` for no weight.
+    """
     height, width = weight.shape
     if height == width == 1:
         return plane if weight[0, 0] > 0 else np.full_like(plane, otherwise)
     half = ((width + 1) // 2, (height + 1) // 2)
-    share, total = (cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (weight, plane * weight))
+    share, total = (
+        cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in (weight, plane * weight)
+    )
     below = _pushed(total / np.maximum(share, 1e-12), np.minimum(4 * share, 1), otherwise)
     missing = 1 - weight
-    made = plane * weight + missing * cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR)
+    made = plane * weight + missing * cv2.resize(
+        below, (width, height), interpolation=cv2.INTER_LINEAR
+    )
     for _ in range(sweeps):
-        made = plane * weight + missing * cv2.filter2D(made, -1, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+        made = plane * weight + missing * cv2.filter2D(
+            made, -1, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE
+        )
     return made
 
 

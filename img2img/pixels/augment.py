@@ -1,10 +1,12 @@
-"""Crops and flips of training pictures, the same for all pictures of a sample; (H,W,3) uint8 arrays in and out."""
+"""Crops and flips of training pictures, the same for all pictures of a sample; (H,W,3) uint8 arrays
+in and out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -20,17 +22,24 @@ Side = Annotated[int, Field(ge=1, le=MOST_PX)]
 class Augment(Fields):
     """How a training crop is cut from a photo."""
 
+    former_names: ClassVar[dict[str, str]] = {"colour_jitter": "color_jitter"}
+
     crop_px: int = Field(128, ge=16, le=MOST_PX, description="side of the square crop")
     resize_px: Annotated[tuple[Side, Side], Ordered] | None = Field(
         None,
         description="shorter side is first resized to a random length in this range; [286, 286] is pix2pix's jitter",
     )
     crop_tries: int = Field(
-        1, ge=1, le=16, description="keep the most detailed of so many crops (flat patches teach little)"
+        1,
+        ge=1,
+        le=16,
+        description="keep the most detailed of so many crops (flat patches teach little)",
     )
     flip: bool = Field(True, description="mirror left-right, half of the time")
-    rotate: bool = Field(False, description="quarter turns and up-down flips too: for textures, not for scenes")
-    colour_jitter: float = Field(
+    rotate: bool = Field(
+        False, description="quarter turns and up-down flips too: for textures, not for scenes"
+    )
+    color_jitter: float = Field(
         0.0, ge=0, le=0.5, description="brightness, contrast and saturation change by up to this"
     )
 
@@ -45,11 +54,19 @@ class Augment(Fields):
     def sized(self, pictures: Sequence[Picture], rng: np.random.Generator) -> list[Picture]:
         """Resize so that the shorter side has the drawn length, and a crop fits in any case."""
         shorter = min(pictures[0].shape[:2])
-        wanted = shorter if self.resize_px is None else int(rng.integers(self.resize_px[0], self.resize_px[1] + 1))
+        wanted = (
+            shorter
+            if self.resize_px is None
+            else int(rng.integers(self.resize_px[0], self.resize_px[1] + 1))
+        )
         wanted = max(wanted, self.crop_px)
-        return list(pictures) if wanted == shorter else [resized(p, wanted / shorter, self.crop_px) for p in pictures]
+        return (
+            list(pictures)
+            if wanted == shorter
+            else [resized(p, wanted / shorter, self.crop_px) for p in pictures]
+        )
 
-    def centre(self, pictures: Sequence[Picture]) -> list[Picture]:
+    def center(self, pictures: Sequence[Picture]) -> list[Picture]:
         """The middle crop without any chance: what validation looks at."""
         length = None if self.resize_px is None else max(self.resize_px[0], self.crop_px)
         shorter = min(pictures[0].shape[:2])
@@ -57,13 +74,17 @@ class Augment(Fields):
         if wanted != shorter:
             pictures = [resized(p, wanted / shorter, self.crop_px) for p in pictures]
         top, left = ((n - self.crop_px) // 2 for n in pictures[0].shape[:2])
-        return [np.ascontiguousarray(p[top : top + self.crop_px, left : left + self.crop_px]) for p in pictures]
+        return [
+            np.ascontiguousarray(p[top : top + self.crop_px, left : left + self.crop_px])
+            for p in pictures
+        ]
 
     def _choose(self, picture: Picture, rng: np.random.Generator) -> tuple[int, int]:
         height, width = picture.shape[:2]
         side = self.crop_px
         corners = [
-            (int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))) for _ in range(self.crop_tries)
+            (int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1)))
+            for _ in range(self.crop_tries)
         ]
         if self.crop_tries == 1:
             return corners[0]
@@ -88,11 +109,15 @@ def _pipeline(config: Augment, count: int) -> Any:
         steps.append(A.D4(p=1.0))
     elif config.flip:
         steps.append(A.HorizontalFlip(p=0.5))
-    if config.colour_jitter:
-        j = config.colour_jitter
+    if config.color_jitter:
+        j = config.color_jitter
         steps.append(
             A.ColorJitter(
-                brightness=(1 - j, 1 + j), contrast=(1 - j, 1 + j), saturation=(1 - j, 1 + j), hue=(0, 0), p=1.0
+                brightness=(1 - j, 1 + j),
+                contrast=(1 - j, 1 + j),
+                saturation=(1 - j, 1 + j),
+                hue=(0, 0),
+                p=1.0,
             )
         )
     if not steps:
@@ -103,7 +128,9 @@ def _pipeline(config: Augment, count: int) -> Any:
 def resized(picture: Picture, factor: float, least_px: int = 1) -> Picture:
     """Resize by a factor, no side below `least_px`; area averaging down, cubic up."""
     height, width = (max(least_px, round(n * factor)) for n in picture.shape[:2])
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    return cv2.resize(
+        picture, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    )
 
 
 def _detail(picture: Picture) -> float:

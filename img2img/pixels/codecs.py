@@ -1,4 +1,6 @@
-"""Between files and arrays: which decoder reads which depth, how Pillow modes become RGB, how files are written."""
+"""Between files and arrays: which decoder reads which depth, how Pillow modes become RGB, how files
+are written.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,21 @@ MAX_PIXELS = 178_956_970
 """Pictures with more pixels are refused as decompression bombs; raise it for files you trust."""
 
 _LOCK = threading.RLock()
-if hasattr(os, "register_at_fork"):  # a loader worker forked while another thread decodes must not inherit a held lock
-    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+if hasattr(
+    os, "register_at_fork"
+):  # a loader worker forked while another thread decodes must not inherit a held lock
+    os.register_at_fork(
+        before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+    )
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
 _HIGHEST_FLOAT = 16.0
 _STRIP_BYTES = 1 << 20
-_CMYK_NOTE = "CMYK colours were converted to sRGB through the file's profile"
+_CMYK_NOTE = "CMYK colors were converted to sRGB through the file's profile"
 
 
 class Decoded(NamedTuple):
-    """RGB pixels (H,W,3), alpha (H,W) or None of the same dtype, whether the file was grey, notes for the user.
+    """RGB pixels (H,W,3), alpha (H,W) or None of the same dtype, whether the file was grey, notes
+    for the user.
 
     `converted` says that the numbers are sRGB by now, whatever the file says of them.
     """
@@ -49,14 +56,17 @@ class Decoded(NamedTuple):
 
 @contextmanager
 def strict_pillow() -> Iterator[None]:
-    """Pillow without warnings, with our bomb limit, and refusing truncated files whatever the host program has set.
+    """Pillow without warnings, with our bomb limit, and refusing truncated files whatever the host
+    program has set.
 
     All three are process-wide switches, hence the lock.
     """
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns at this number and raises at twice it
+        Image.MAX_IMAGE_PIXELS = (
+            MAX_PIXELS // 2
+        )  # Pillow warns at this number and raises at twice it
         ImageFile.LOAD_TRUNCATED_IMAGES = False
         try:
             yield
@@ -65,7 +75,9 @@ def strict_pillow() -> Iterator[None]:
 
 
 def is_deep(image: Image.Image, path: Path) -> bool:
-    """Whether the file declares samples Pillow would cut to 8 bits: 16-bit PNG, 16-bit or floating-point TIFF."""
+    """Whether the file declares samples Pillow would cut to 8 bits: 16-bit PNG, 16-bit or
+    floating-point TIFF.
+    """
     if image.format == "PNG":
         return _png_kind(path)[0] == 16
     if _is_stand_in(image):
@@ -80,11 +92,14 @@ def decode_deep(image: Image.Image, path: Path) -> Decoded:
     """Pixels of a file for which `is_deep` holds, at the depth it declares, not yet turned upright."""
     if not _is_stand_in(image):
         image.load()  # refuses damaged files, whatever OpenCV and tifffile would make of them
-    return _from_samples(_read_png16(path) if image.format == "PNG" else _read_tiff(image, path), image)
+    return _from_samples(
+        _read_png16(path) if image.format == "PNG" else _read_tiff(image, path), image
+    )
 
 
 def tiff_stand_in(path: Path) -> io.BytesIO | None:
-    """A deep TIFF that Pillow cannot open (RGB floats, deep grey with alpha) with its samples declared as 8 bits.
+    """A deep TIFF that Pillow cannot open (RGB floats, deep grey with alpha) with its samples
+    declared as 8 bits.
 
     Pillow reads the tags of that, never its pixels. None for any other file.
     """
@@ -101,9 +116,14 @@ def tiff_stand_in(path: Path) -> io.BytesIO | None:
             ):
                 return None
             order, patched = file.byteorder, bytearray(content)
-            for tag, value in ((page.tags.get("BitsPerSample"), 8), (page.tags.get("SampleFormat"), 1)):
+            for tag, value in (
+                (page.tags.get("BitsPerSample"), 8),
+                (page.tags.get("SampleFormat"), 1),
+            ):
                 if tag is not None:
-                    struct.pack_into(f"{order}{tag.count}H", patched, tag.valueoffset, *(value,) * tag.count)
+                    struct.pack_into(
+                        f"{order}{tag.count}H", patched, tag.valueoffset, *(value,) * tag.count
+                    )
     except Exception:  # no TIFF, or a damaged one: Pillow's own complaint is the one to show
         return None
     return io.BytesIO(patched)
@@ -114,10 +134,10 @@ def _is_stand_in(image: Image.Image) -> bool:
 
 
 def _png_kind(path: Path) -> tuple[int, int]:
-    """Bits a sample and colour type (4: grey with alpha)."""
+    """Bits a sample and color type (4: grey with alpha)."""
     with path.open("rb") as file:
-        bits, colour_type = file.read(26)[24:]
-    return bits, colour_type
+        bits, color_type = file.read(26)[24:]
+    return bits, color_type
 
 
 def decode_image(image: Image.Image) -> Decoded:
@@ -130,8 +150,12 @@ def decode_image(image: Image.Image) -> Decoded:
     if mode in ("La", "PA"):
         image = image.convert("LA" if mode == "La" else "RGBA")
     wanted = "RGBA" if image.has_transparency_data else "RGB"
-    rgb, alpha = split_channels(np.array(image.convert(wanted)))  # a copy, because Pillow's own memory is read-only
-    greys = mode in ("P", "PA") and equal_channels(rgb) and bool(np.ptp(rgb))  # one color alone says nothing
+    rgb, alpha = split_channels(
+        np.array(image.convert(wanted))
+    )  # a copy, because Pillow's own memory is read-only
+    greys = (
+        mode in ("P", "PA") and equal_channels(rgb) and bool(np.ptp(rgb))
+    )  # one color alone says nothing
     return _with_profile(rgb, alpha, greys or mode in _GREY_MODES, profile)
 
 
@@ -146,9 +170,9 @@ def split_channels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     if samples.ndim == 2:
         samples = samples[..., None]
     count = samples.shape[2]
-    colour = samples[..., :3] if count >= 3 else np.repeat(samples[..., :1], 3, axis=2)
+    color = samples[..., :3] if count >= 3 else np.repeat(samples[..., :1], 3, axis=2)
     alpha = samples[..., count - 1] if count in (2, 4) else None
-    return np.ascontiguousarray(colour), None if alpha is None else np.ascontiguousarray(alpha)
+    return np.ascontiguousarray(color), None if alpha is None else np.ascontiguousarray(alpha)
 
 
 def equal_channels(rgb: np.ndarray) -> bool:
@@ -157,12 +181,16 @@ def equal_channels(rgb: np.ndarray) -> bool:
 
 
 def checked_float(values: np.ndarray) -> np.ndarray:
-    """`values` as float32 where 1 is white; UserError for NaN, or for a range that is plainly not 0..1."""
+    """`values` as float32 where 1 is white; UserError for NaN, or for a range that is plainly not
+    0..1.
+    """
     values = values.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
         raise UserError("holds values that are not finite: replace NaN and infinity first")
     if values.size and float(np.abs(values).max()) > _HIGHEST_FLOAT:
-        raise UserError(f"holds floating-point values up to {float(values.max()):g}: scale them so that 1.0 is white")
+        raise UserError(
+            f"holds floating-point values up to {float(values.max()):g}: scale them so that 1.0 is white"
+        )
     return values
 
 
@@ -176,26 +204,36 @@ def _from_samples(samples: np.ndarray, image: Image.Image) -> Decoded:
     return _with_profile(rgb, alpha, is_grey, image.info.get("icc_profile"))
 
 
-def _with_profile(rgb: np.ndarray, alpha: np.ndarray | None, is_grey: bool, profile: bytes | None) -> Decoded:
+def _with_profile(
+    rgb: np.ndarray, alpha: np.ndarray | None, is_grey: bool, profile: bytes | None
+) -> Decoded:
     """Keep a profile that fits, drop any other."""
     space = icc_space(profile)
     if not profile or space == "RGB" or (space == "GRAY" and is_grey):
         return Decoded(rgb, alpha, is_grey, profile or None)
-    return Decoded(rgb, alpha, is_grey, None, ("its colour profile does not fit the picture and was ignored",))
+    return Decoded(
+        rgb, alpha, is_grey, None, ("its color profile does not fit the picture and was ignored",)
+    )
 
 
 def _through_lcms(image: Image.Image) -> Decoded:
-    """CMYK and Lab pictures as sRGB: through the embedded profile, else Lab by definition and CMYK by Pillow's rule."""
+    """CMYK and Lab pictures as sRGB: through the embedded profile, else Lab by definition and CMYK
+    by Pillow's rule.
+    """
     from PIL import ImageCms
 
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":
         rgb = _to_srgb(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
-        return Decoded(np.array(rgb), None, False, None, ("Lab colours were converted to sRGB",), True)
+        return Decoded(
+            np.array(rgb), None, False, None, ("Lab colors were converted to sRGB",), True
+        )
     if icc_space(profile) == "CMYK":
         with suppress(UserError):
-            return Decoded(np.array(_to_srgb(image, profile)), None, False, None, (_CMYK_NOTE,), True)
-    notes = ("CMYK colours were converted to sRGB without a profile: they may look too bright",)
+            return Decoded(
+                np.array(_to_srgb(image, profile)), None, False, None, (_CMYK_NOTE,), True
+            )
+    notes = ("CMYK colors were converted to sRGB without a profile: they may look too bright",)
     return Decoded(np.array(image.convert("RGB")), None, False, None, notes, True)
 
 
@@ -205,9 +243,11 @@ def _to_srgb(image: Image.Image, profile: Any) -> Image.Image:
     source = io.BytesIO(profile) if isinstance(profile, bytes) else profile
     intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
     try:
-        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB", intent, flags)
+        transform = ImageCms.buildTransform(
+            source, ImageCms.createProfile("sRGB"), image.mode, "RGB", intent, flags
+        )
     except Exception as error:  # PyCMSError, OSError or TypeError, as the profile is damaged
-        raise UserError("has a damaged colour profile") from error
+        raise UserError("has a damaged color profile") from error
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None
     return converted
@@ -229,16 +269,22 @@ def _read_png16(path: Path) -> np.ndarray:
 
     samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
-        raise UserError("is a 16-bit PNG that could not be decoded: save it again from an image editor")
+        raise UserError(
+            "is a 16-bit PNG that could not be decoded: save it again from an image editor"
+        )
     samples = _bgr_to_rgb(samples)
     return samples[..., [0, 3]] if _png_kind(path)[1] == 4 else samples
 
 
 def _read_tiff(image: Image.Image, path: Path) -> np.ndarray:
-    """The first page of a 16-bit or floating-point TIFF, RGB order; planes, polarity and premultiplied alpha undone."""
+    """The first page of a 16-bit or floating-point TIFF, RGB order; planes, polarity and
+    premultiplied alpha undone.
+    """
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # Pillow has vetted the file: the rest is remarks on tags
+    logging.getLogger("tifffile").setLevel(
+        logging.CRITICAL
+    )  # Pillow has vetted the file: the rest is remarks on tags
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         try:
@@ -251,12 +297,16 @@ def _read_tiff(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _read_tiff_cv2(path: Path, page: Any) -> np.ndarray:
-    """Through OpenCV's libtiff; the orientation is blanked first, because OpenCV's versions differ in applying it."""
+    """Through OpenCV's libtiff; the orientation is blanked first, because OpenCV's versions differ
+    in applying it.
+    """
     import cv2
 
     coded = np.fromfile(path, np.uint8)
     if tag := page.tags.get("Orientation"):
-        coded[tag.valueoffset : tag.valueoffset + 2] = (1, 0) if page.parent.byteorder == "<" else (0, 1)
+        coded[tag.valueoffset : tag.valueoffset + 2] = (
+            (1, 0) if page.parent.byteorder == "<" else (0, 1)
+        )
     samples = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype not in (np.uint16, np.float32):
         raise UserError("is a deep TIFF in a compression that cannot be read: save it with deflate")
@@ -275,18 +325,20 @@ def _tiff_meaning(samples: np.ndarray, image: Image.Image) -> np.ndarray:
         samples = (65535 if samples.dtype == np.uint16 else 1) - samples
     extras = _as_tuple(tags.get(338, ()))
     if samples.ndim == 3:
-        colours = samples.shape[2] - len(extras) if extras else (1 if samples.shape[2] < 3 else 3)
-        samples = samples[..., : colours + (bool(extras) and extras[0] in (1, 2))]
+        colors = samples.shape[2] - len(extras) if extras else (1 if samples.shape[2] < 3 else 3)
+        samples = samples[..., : colors + (bool(extras) and extras[0] in (1, 2))]
     return _unpremultiplied(samples) if extras[:1] == (1,) else samples
 
 
 def _unpremultiplied(samples: np.ndarray) -> np.ndarray:
-    """Colour divided by the last channel (associated alpha)."""
+    """Color divided by the last channel (associated alpha)."""
     top = 65535.0 if samples.dtype == np.uint16 else 1.0
     alpha = samples[..., -1:].astype(np.float64) / top
-    colour = np.divide(samples[..., :-1], alpha, out=np.zeros(samples[..., :-1].shape), where=alpha > 0)
-    colour = np.rint(np.clip(colour, 0, top)) if samples.dtype == np.uint16 else colour
-    return np.concatenate([colour.astype(samples.dtype), samples[..., -1:]], axis=2)
+    color = np.divide(
+        samples[..., :-1], alpha, out=np.zeros(samples[..., :-1].shape), where=alpha > 0
+    )
+    color = np.rint(np.clip(color, 0, top)) if samples.dtype == np.uint16 else color
+    return np.concatenate([color.astype(samples.dtype), samples[..., -1:]], axis=2)
 
 
 def _bgr_to_rgb(samples: np.ndarray) -> np.ndarray:
@@ -302,19 +354,29 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def encode(samples: np.ndarray, kind: str, path: Path, meta: Metadata, options: dict[str, Any]) -> None:
+def encode(
+    samples: np.ndarray, kind: str, path: Path, meta: Metadata, options: dict[str, Any]
+) -> None:
     """Write (H,W) grey or (H,W,2|3|4) samples to `path` in Pillow's format `kind`.
 
     uint8; uint16 for PNG and TIFF, grey also for JPEG 2000 and PPM; float32 for TIFF.
     """
-    writers: dict[str, Callable[[np.ndarray, Path, Metadata], None]] = {"PNG": _write_png, "TIFF": _write_tiff}
+    writers: dict[str, Callable[[np.ndarray, Path, Metadata], None]] = {
+        "PNG": _write_png,
+        "TIFF": _write_tiff,
+    }
     if kind in writers:
         writers[kind](samples, path, meta)
     else:
         known = {"exif": meta.exif, "icc_profile": meta.icc, "dpi": meta.dpi, "xmp": meta.xmp}
         with strict_pillow():
             image = Image.fromarray(samples)
-            image.save(path, format=kind, **options, **{name: value for name, value in known.items() if value})
+            image.save(
+                path,
+                format=kind,
+                **options,
+                **{name: value for name, value in known.items() if value},
+            )
 
 
 def _write_png(samples: np.ndarray, path: Path, meta: Metadata) -> None:
@@ -322,7 +384,11 @@ def _write_png(samples: np.ndarray, path: Path, meta: Metadata) -> None:
     if samples.dtype == np.uint8:
         content, lent = _pillow_png(Image.fromarray(samples), meta), b""
     else:
-        content = _grey_alpha_png16(samples) if samples.ndim == 3 and samples.shape[2] == 2 else _cv2_png16(samples)
+        content = (
+            _grey_alpha_png16(samples)
+            if samples.ndim == 3 and samples.shape[2] == 2
+            else _cv2_png16(samples)
+        )
         chunks = _png_chunks(_pillow_png(Image.new("RGB", (1, 1)), meta))
         lent = b"".join(c for c in chunks if c[4:8] in _METADATA_CHUNKS)
     color = b"".join(_png_chunk(name, data) for name, data in meta.color_chunks)
@@ -343,7 +409,9 @@ def _cv2_png16(samples: np.ndarray) -> bytes:
 
 
 def _grey_alpha_png16(samples: np.ndarray) -> bytes:
-    """(H,W,2) grey and alpha, which neither Pillow nor OpenCV writes; each row as its difference to the one above."""
+    """(H,W,2) grey and alpha, which neither Pillow nor OpenCV writes; each row as its difference to
+    the one above.
+    """
     height, width = samples.shape[:2]
     rows = samples.astype(">u2").reshape(height, -1).view(np.uint8)
     filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)
@@ -380,7 +448,9 @@ def _png_chunks(content: bytes) -> Iterator[bytes]:
 
 
 def _write_tiff(samples: np.ndarray, path: Path, meta: Metadata) -> None:
-    """Deflated strips after a directory by Pillow, which knows the EXIF sub-IFDs; whole numbers with a predictor."""
+    """Deflated strips after a directory by Pillow, which knows the EXIF sub-IFDs; whole numbers
+    with a predictor.
+    """
     samples = samples if samples.ndim == 3 else samples[..., None]
     height, width, channels = samples.shape
     is_float = samples.dtype.kind == "f"
@@ -390,7 +460,11 @@ def _write_tiff(samples: np.ndarray, path: Path, meta: Metadata) -> None:
     offsets = np.cumsum([0] + [len(strip) for strip in strips])[:-1]
     with strict_pillow():
         directory = tiff_directory(meta)
-        directory[256], directory[257], directory[258] = width, height, (8 * samples.itemsize,) * channels
+        directory[256], directory[257], directory[258] = (
+            width,
+            height,
+            (8 * samples.itemsize,) * channels,
+        )
         directory[259], directory[262], directory[277] = 8, 2 if channels > 2 else 1, channels
         directory[278], directory[284], directory[317] = rows, 1, 1 if is_float else 2
         directory[339] = (3 if is_float else 1,) * channels

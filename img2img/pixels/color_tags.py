@@ -1,4 +1,6 @@
-"""What a file says of its numbers: an ICC profile, PNG's cICP, sRGB, gAMA and cHRM, EXIF's color space."""
+"""What a file says of its numbers: an ICC profile, PNG's cICP, sRGB, gAMA and cHRM, EXIF's color
+space.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from functools import lru_cache
 import numpy as np
 
 from img2img.pixels import icc
-from img2img.pixels.color_space import SRGB, ColorDescription, MatrixTransform, TableTransform, Transform, colorants_of
+from img2img.pixels.color_space import (
+    SRGB,
+    ColorDescription,
+    MatrixTransform,
+    TableTransform,
+    Transform,
+    colorants_of,
+)
 from img2img.pixels.icc import SRGB_CURVE, Curve, FormulaCurve
 from img2img.pixels.metadata import Chunks, icc_space, is_adobe_rgb
 
@@ -20,7 +29,10 @@ _SRGB_XY = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # white, red, green, blu
 _ADOBE_XY = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 _HDR = {16: "PQ", 18: "HLG"}
 _UNSPECIFIED = 2
-_PQ_WHITE, _HLG_WHITE = 203 / 10_000, 0.265  # diffuse white in their linear light (ITU-R BT.2408, table 1)
+_PQ_WHITE, _HLG_WHITE = (
+    203 / 10_000,
+    0.265,
+)  # diffuse white in their linear light (ITU-R BT.2408, table 1)
 
 # ITU-T H.273 table 2, in cHRM's order.
 _PRIMARIES: dict[int, tuple[float, ...]] = {
@@ -51,8 +63,12 @@ _TRANSFERS: dict[int, Curve] = {
 
 
 @lru_cache(maxsize=16)
-def described(profile: bytes | None, chunks: Chunks = (), exif: bytes | None = None) -> ColorDescription:
-    """The description that counts: cICP, ICC, sRGB, gAMA and cHRM, EXIF, in this order (PNG 3, 4.3). Never raises."""
+def described(
+    profile: bytes | None, chunks: Chunks = (), exif: bytes | None = None
+) -> ColorDescription:
+    """The description that counts: cICP, ICC, sRGB, gAMA and cHRM, EXIF, in this order (PNG 3,
+    4.3). Never raises.
+    """
     said = dict(chunks)
     if (by_cicp := _by_cicp(said.get(b"cICP"))) is not None:
         return by_cicp
@@ -72,7 +88,9 @@ def described(profile: bytes | None, chunks: Chunks = (), exif: bytes | None = N
 
 
 def _by_cicp(data: bytes | None) -> ColorDescription | None:
-    """PNG's cICP: primaries, transfer, matrix (0: RGB), full range; None where it says nothing that is known."""
+    """PNG's cICP: primaries, transfer, matrix (0: RGB), full range; None where it says nothing that
+    is known.
+    """
     if data is None or len(data) != 4:
         return None
     primaries, transfer, _, full = data
@@ -82,18 +100,28 @@ def _by_cicp(data: bytes | None) -> ColorDescription | None:
     if xy is None or transfer not in _TRANSFERS:
         return None
     if not full:
-        return ColorDescription(notes=("its numbers are video levels (16 to 235) and are worked on as they are",))
+        return ColorDescription(
+            notes=("its numbers are video levels (16 to 235) and are worked on as they are",)
+        )
     return _by_primaries(f"CICP {primaries}-{transfer}", _TRANSFERS[transfer], xy)
 
 
 def _hdr(cicp: tuple[int, int, int, int], name: str) -> ColorDescription:
-    """PQ and HLG say how bright a light is: their numbers are worked on as they are, and called so again."""
+    """PQ and HLG say how bright a light is: their numbers are worked on as they are, and called so
+    again.
+    """
     colorants = colorants_of(_PRIMARIES.get(cicp[0], _SRGB_XY))
     to_light, white = (_pq, _PQ_WHITE) if name == "PQ" else (_hlg, _HLG_WHITE)
-    curve = icc.sampled(lambda x: np.minimum(to_light(x) / white, 1))  # for programs that do not know the cicp tag
+    curve = icc.sampled(
+        lambda x: np.minimum(to_light(x) / white, 1)
+    )  # for programs that do not know the cicp tag
 
     def made(grey: bool) -> bytes:
-        return icc.grey_profile(name, curve) if grey else icc.rgb_profile(name, (curve,) * 3, colorants, cicp)
+        return (
+            icc.grey_profile(name, curve)
+            if grey
+            else icc.rgb_profile(name, (curve,) * 3, colorants, cicp)
+        )
 
     return ColorDescription(made=made, notes=(_hdr_note(name),))
 
@@ -106,7 +134,11 @@ def _by_gamma(gamma: bytes | None, chromaticities: bytes | None) -> ColorDescrip
     """PNG's gAMA and cHRM, each 100,000 times its value; primaries alone come with sRGB's curve."""
     try:
         exponent = struct.unpack(">I", gamma or b"")[0] / 1e5 if gamma else 0.0
-        xy = tuple(n / 1e5 for n in struct.unpack(">8I", chromaticities)) if chromaticities else _SRGB_XY
+        xy = (
+            tuple(n / 1e5 for n in struct.unpack(">8I", chromaticities))
+            if chromaticities
+            else _SRGB_XY
+        )
         curve = FormulaCurve(1 / exponent) if 0.1 <= exponent <= 10 else SRGB_CURVE
         if xy[1] <= 0 or (curve is SRGB_CURVE and chromaticities is None):
             return None
@@ -122,7 +154,11 @@ def _by_primaries(name: str, curve: Curve, xy: tuple[float, ...]) -> ColorDescri
     colorants = colorants_of(xy)
 
     def made(grey: bool) -> bytes:
-        return icc.grey_profile(name, curve) if grey else icc.rgb_profile(name, (curve,) * 3, colorants)
+        return (
+            icc.grey_profile(name, curve)
+            if grey
+            else icc.rgb_profile(name, (curve,) * 3, colorants)
+        )
 
     return _of_matrix((curve,) * 3, colorants, made)
 
@@ -165,14 +201,18 @@ def _of_tables(profile: bytes) -> ColorDescription:
     return _unless_like_srgb(TableTransform(profile), lambda grey: profile, True)
 
 
-def _unless_like_srgb(transform: Transform, made: Callable[[bool], bytes], is_white: bool) -> ColorDescription:
+def _unless_like_srgb(
+    transform: Transform, made: Callable[[bool], bytes], is_white: bool
+) -> ColorDescription:
     """No transform where none is needed; whether greys stay grey is tried."""
     levels = np.linspace(0, 1, 18, dtype=np.float32)
     cube = np.stack(np.meshgrid(levels, levels, levels)).reshape(3, -1)
     if np.abs(transform.to_srgb(cube) - cube).max() <= _LIKE_SRGB:
         return ColorDescription(made=made)
     ramp = transform.to_srgb(np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32), (3, 64)))
-    return ColorDescription(transform, made, (), is_white and bool(np.ptp(ramp, 0).max() <= 2 * _LIKE_SRGB))
+    return ColorDescription(
+        transform, made, (), is_white and bool(np.ptp(ramp, 0).max() <= 2 * _LIKE_SRGB)
+    )
 
 
 def _grey(profile: bytes, tags: dict[bytes, bytes]) -> ColorDescription:
@@ -184,7 +224,11 @@ def _grey(profile: bytes, tags: dict[bytes, bytes]) -> ColorDescription:
     colorants = colorants_of(_SRGB_XY)
 
     def made(grey: bool) -> bytes:
-        return profile if grey else icc.rgb_profile("grey profile's curve, sRGB primaries", (curve,) * 3, colorants)
+        return (
+            profile
+            if grey
+            else icc.rgb_profile("grey profile's curve, sRGB primaries", (curve,) * 3, colorants)
+        )
 
     return _of_matrix((curve,) * 3, colorants, made)
 
@@ -194,13 +238,17 @@ def _grey(profile: bytes, tags: dict[bytes, bytes]) -> ColorDescription:
 
 def _light(lightness: np.ndarray) -> np.ndarray:
     """Y of L*/100 (CIE 15)."""
-    return np.where(lightness > 0.08, ((lightness * 100 + 16) / 116) ** 3, lightness * 100 / 903.2963)
+    return np.where(
+        lightness > 0.08, ((lightness * 100 + 16) / 116) ** 3, lightness * 100 / 903.2963
+    )
 
 
 def _pq(x: np.ndarray) -> np.ndarray:
     """SMPTE ST 2084, 1 = 10,000 cd/m²."""
     root = x ** (1 / 78.84375)
-    return (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
+    return (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (
+        1 / 0.1593017578125
+    )
 
 
 def _hlg(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""How photos go bad: noise, JPEG, blur, a camera. Float RGB (H,W,3) in [0,1] in; out is not clipped unless said."""
+"""How photos go bad: noise, JPEG, blur, a camera. Float RGB (H,W,3) in [0,1] in; out is not clipped
+unless said.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,12 @@ def gaussian_noise(rgb: Picture, sigma_255: float, rng: np.random.Generator) -> 
     return rgb + rng.standard_normal(rgb.shape, dtype=np.float32) * np.float32(sigma_255 / 255)
 
 
-def correlated_noise(rgb: Picture, sigma_255: float, rng: np.random.Generator, blur_px: float = 0.7) -> Picture:
-    """Gaussian noise smoothed by a Gaussian of `blur_px` and scaled back to σ: what demosaicking and resizing leave."""
+def correlated_noise(
+    rgb: Picture, sigma_255: float, rng: np.random.Generator, blur_px: float = 0.7
+) -> Picture:
+    """Gaussian noise smoothed by a Gaussian of `blur_px` and scaled back to σ: what demosaicking
+    and resizing leave.
+    """
     noise = cv2.GaussianBlur(rng.standard_normal(rgb.shape, dtype=np.float32), (0, 0), blur_px)
     return rgb + noise * np.float32(sigma_255 / 255 / max(float(noise.std()), 1e-6))
 
@@ -25,9 +31,16 @@ def poisson_noise(rgb: Picture, photons: float, rng: np.random.Generator) -> Pic
 
 
 def jpeg(rgb: Picture, quality: int) -> Picture:
-    """The picture after one JPEG encoding at `quality` (1-100); clipped and quantised on the way, as a file is."""
+    """The picture after one JPEG encoding at `quality` (1-100); clipped and quantised on the way,
+    as a file is.
+    """
     coded = cv2.imencode(".jpg", _bgr8(rgb), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
-    return cv2.cvtColor(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    return (
+        cv2.cvtColor(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(
+            np.float32
+        )
+        / 255
+    )
 
 
 def blur(rgb: Picture, sigma_px: float) -> Picture:
@@ -36,9 +49,11 @@ def blur(rgb: Picture, sigma_px: float) -> Picture:
 
 
 def camera(rgb: Picture, rng: np.random.Generator, strength: float = 1.0) -> Picture:
-    """A cheap camera or scan: slight blur, shot and correlated noise, a JPEG encoding; `strength` scales the damage.
+    """A cheap camera or scan: slight blur, shot and correlated noise, a JPEG encoding; `strength`
+    scales the damage.
 
-    Film has grains, and cameras smooth colour before they write a file: so the noise is often alike in all channels.
+    Film has grains, and cameras smooth color before they write a file: so the noise is often alike
+    in all channels.
     """
     if rng.random() < 0.5:
         rgb = blur(rgb, rng.uniform(0.2, 0.8) * max(strength, 1e-3))

@@ -1,4 +1,6 @@
-"""What a person marked in a picture that is a mask: strokes, class colors, white on black, soft edges and all."""
+"""What a person marked in a picture that is a mask: strokes, class colors, white on black, soft
+edges and all.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,19 @@ from img2img.errors import UserError
 
 _GREY_255 = 16  # channels further apart are a color; JPEG moves them less
 _AWAY_255 = 32  # from the background color
-_SOFT_255, _SOFT_LOSSY_255 = 8, 32  # how much of a soft edge must be marked; JPEG surrounds edges with fainter echoes
+_SOFT_255, _SOFT_LOSSY_255 = (
+    8,
+    32,
+)  # how much of a soft edge must be marked; JPEG surrounds edges with fainter echoes
 _STEP_255 = 2  # by which a soft edge falls from pixel to pixel
 _WIDEST_PX = 64  # of a soft edge
 _VARIES = 0.1  # a range of alpha that is more than rounding
 
 
 class Drawn(NamedTuple):
-    """Pixels of a mask in [0,1]: (H,W,1|3), alpha (H,W) or None; of a palette with a color also the indices (H,W)."""
+    """Pixels of a mask in [0,1]: (H,W,1|3), alpha (H,W) or None; of a palette with a color also the
+    indices (H,W).
+    """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
@@ -34,10 +41,16 @@ class Marked(NamedTuple):
     read_as: str
 
     def checked(self, name: str) -> np.ndarray:
-        """The hole. Raises UserError when it is nothing, or everything, with what was read and what is expected."""
+        """The hole. Raises UserError when it is nothing, or everything, with what was read and what
+        is expected.
+        """
         if self.hole.any() and not self.hole.all():
             return self.hole
-        found = "marks everything, which leaves nothing to fill from" if self.hole.any() else "marks nothing"
+        found = (
+            "marks everything, which leaves nothing to fill from"
+            if self.hole.any()
+            else "marks nothing"
+        )
         raise UserError(
             f"{name}: the mask {found} (read as {self.read_as}): draw white on black, opaque strokes on transparent, "
             "or a color on a plain background"
@@ -45,20 +58,25 @@ class Marked(NamedTuple):
 
 
 def marked(drawn: Drawn) -> Marked:
-    """What is to be filled, by the first of these that fits, each with its soft edges. Of what is hidden, nothing.
+    """What is to be filled, by the first of these that fits, each with its soft edges. Of what is
+    hidden, nothing.
 
-    1. alpha that varies: what is opaque; 2. a palette with a color that is not grey: indices other than 0; 3. two
-    values, one of them 0: the other; 4. grey: white, above 127 of 255; 5. what differs from the border's main color by
-    more than 32 of 255.
+    1. alpha that varies: what is opaque; 2. a palette with a color that is not grey: indices other
+    than 0; 3. two values, one of them 0: the other; 4. grey: white, above 127 of 255; 5. what
+    differs from the border's main color by more than 32 of 255.
     """
     if drawn.alpha is not None and np.ptp(drawn.alpha) > _VARIES:
         alpha = (drawn.alpha - drawn.alpha.min()) / np.ptp(drawn.alpha)
-        return Marked(_with_soft_edges(alpha, alpha > 0.5, drawn.lossy), "transparency: opaque = fill")
+        return Marked(
+            _with_soft_edges(alpha, alpha > 0.5, drawn.lossy), "transparency: opaque = fill"
+        )
     if drawn.alpha is not None and not drawn.alpha.any():
         return Marked(np.zeros(drawn.alpha.shape, bool), "transparency: opaque = fill")
     spread = _spread(drawn.rgb)
     if drawn.indices is not None and (spread > 0 or not drawn.indices.all()):
-        return Marked(np.not_equal(drawn.indices, 0), "a palette with colors: all but its first = fill")
+        return Marked(
+            np.not_equal(drawn.indices, 0), "a palette with colors: all but its first = fill"
+        )
     nonzero = _over_channels(np.logical_or, drawn.rgb != 0)
     if nonzero.any() and not nonzero.all() and _is_even(drawn.rgb, nonzero):
         return Marked(nonzero, "two values: all but 0 = fill")
@@ -74,25 +92,43 @@ def marked(drawn: Drawn) -> Marked:
 
 
 def drawn_in_array(array: np.ndarray, size: tuple[int, int]) -> Drawn:
-    """A mask array of (width, height) `size`: (H,W), (1,H,W), (H,W,1), grey with alpha, RGB or RGBA; bool, whole
-    numbers or floats, white being 1, 255 or 65535, whichever the values need. Raises UserError for any other."""
+    """A mask array of (width, height) `size`: (H,W), (1,H,W), (H,W,1), grey with alpha, RGB or
+    RGBA; bool, whole numbers or floats, white being 1, 255 or 65535, whichever the values need.
+    Raises UserError for any other."""
     wanted = size[::-1]
     while array.ndim > 2 and array.shape[0] == 1 and (array.ndim > 3 or array.shape[1:] == wanted):
         array = array[0]
-    if array.dtype.kind not in "buif" or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] > 4):
-        raise UserError(f"a mask is (H,W) or (H,W,1..4) of numbers; this one is {array.shape} {array.dtype}")
+    if (
+        array.dtype.kind not in "buif"
+        or array.ndim not in (2, 3)
+        or (array.ndim == 3 and array.shape[2] > 4)
+    ):
+        raise UserError(
+            f"a mask is (H,W) or (H,W,1..4) of numbers; this one is {array.shape} {array.dtype}"
+        )
     if 0 in array.shape or not np.isfinite(array).all():
         raise UserError("the mask is empty or holds values that are not finite")
     most = float(array.max())
-    whites = (1,) if array.dtype == bool else (255, 65535) if array.dtype.kind in "ui" else (1, 255, 65535)
+    whites = (
+        (1,)
+        if array.dtype == bool
+        else (255, 65535)
+        if array.dtype.kind in "ui"
+        else (1, 255, 65535)
+    )
     white = next((n for n in whites if most <= n), most)
     values = (array.astype(np.float32) / np.float32(white)).clip(0, 1).reshape(*array.shape[:2], -1)
     count = values.shape[2]
-    return Drawn(values[..., :3] if count >= 3 else values[..., :1], values[..., -1] if count in (2, 4) else None)
+    return Drawn(
+        values[..., :3] if count >= 3 else values[..., :1],
+        values[..., -1] if count in (2, 4) else None,
+    )
 
 
 def misfit(what: str, size: tuple[int, int], photo: tuple[int, int]) -> str | None:
-    """`mask is 40x20, photo is 20x40`, and whether turning would mend it; None for one size. Sizes: (width, height)."""
+    """`mask is 40x20, photo is 20x40`, and whether turning would mend it; None for one size. Sizes:
+    (width, height).
+    """
     if size == photo:
         return None
     said = f"{what} {size[0]}x{size[1]}, photo is {photo[0]}x{photo[1]}"
@@ -102,7 +138,9 @@ def misfit(what: str, size: tuple[int, int], photo: tuple[int, int]) -> str | No
 
 
 def _with_soft_edges(level: np.ndarray, core: np.ndarray, lossy: bool) -> np.ndarray:
-    """The core and the slopes that fall from it, on (H,W) levels in [0,1]; level ground beside it is not its edge."""
+    """The core and the slopes that fall from it, on (H,W) levels in [0,1]; level ground beside it
+    is not its edge.
+    """
     steps, around = np.rint(level.clip(0, 1) * 255).astype(np.int16), np.ones((3, 3), np.uint8)
     able = steps > (_SOFT_LOSSY_255 if lossy else _SOFT_255)
     able &= ~core & (cv2.erode(steps, around) <= steps - _STEP_255)

@@ -1,6 +1,8 @@
-"""Readers of the extra `img2img[formats]`: HEIC through libheif, JPEG XL through libjxl, camera raw through LibRaw.
+"""Readers of the extra `img2img[formats]`: HEIC through libheif, JPEG XL through libjxl, camera raw
+through LibRaw.
 
-Each gives the developed picture, upright, never a thumbnail; the imports are inside, since the extra may be missing.
+Each gives the developed picture, upright, never a thumbnail; the imports are inside, since the
+extra may be missing.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ from img2img.pixels.codecs import MAX_PIXELS, Decoded, checked_float, decoded_sa
 from img2img.pixels.metadata import Metadata, checked_exif, nclx_chunks, upright_xmp
 
 _SRGB_CURVE = 2.4, 12.92  # power and slope of LibRaw's output curve
-# The camera, the lens, when and where: what of a raw file's directory still holds for the developed picture.
+# The camera, the lens, when and where: what of a raw file's directory still holds for the developed
+# picture.
 _KEPT_TAGS = 271, 272, 305, 306, 315, 33432, 34665, 34853
 
 
 def read_extra(name: str, path: Path) -> tuple[Decoded, Metadata, bool]:
-    """Pixels, metadata and whether the pixels went through a lossy codec, for a kind that `file_kind` named."""
+    """Pixels, metadata and whether the pixels went through a lossy codec, for a kind that
+    `file_kind` named.
+    """
     try:
         return _READERS[name](path)
     except UserError:
@@ -30,7 +35,9 @@ def read_extra(name: str, path: Path) -> tuple[Decoded, Metadata, bool]:
     except MemoryError:
         raise UserError("not enough memory to open it: make it smaller first") from None
     except Exception as error:  # these libraries raise what they please on damaged files
-        said = b"".join(a for a in error.args if isinstance(a, bytes)).decode("utf-8", "replace") or str(error)
+        said = b"".join(a for a in error.args if isinstance(a, bytes)).decode(
+            "utf-8", "replace"
+        ) or str(error)
         reason = " ".join(said.split())[:120] or type(error).__name__
         raise UserError(f"damaged or cut short ({reason}): copy or export it again") from error
 
@@ -45,7 +52,11 @@ def _read_heic(path: Path) -> tuple[Decoded, Metadata, bool]:
     meta = _metadata(file.info.get("exif"), file.info.get("xmp"), (more,) if len(file) > 1 else ())
     profile = file.info.get("icc_profile")
     chunks = () if profile else nclx_chunks(path)
-    return decoded_samples(samples, samples.ndim == 2, profile), replace(meta, color_chunks=chunks), True
+    return (
+        decoded_samples(samples, samples.ndim == 2, profile),
+        replace(meta, color_chunks=chunks),
+        True,
+    )
 
 
 def _read_jpeg_xl(path: Path) -> tuple[Decoded, Metadata, bool]:
@@ -58,7 +69,9 @@ def _read_jpeg_xl(path: Path) -> tuple[Decoded, Metadata, bool]:
     if samples.dtype == np.float32:
         samples = checked_float(samples)
     decoded = decoded_samples(samples, meta.num_color_channels == 1, meta.icc)
-    decoded = decoded._replace(converted=not meta.icc)  # EXIF has no say: the stream itself names its colors
+    decoded = decoded._replace(
+        converted=not meta.icc
+    )  # EXIF has no say: the stream itself names its colors
     return decoded, _metadata(meta.exif, meta.xmp), False
 
 
@@ -75,7 +88,9 @@ def _read_raw(path: Path) -> tuple[Decoded, Metadata, bool]:
 
 
 def _raw_exif(path: Path) -> bytes | None:
-    """What still holds of a TIFF-like raw file's tags; CR3 and RAF keep theirs elsewhere, which nobody reads here."""
+    """What still holds of a TIFF-like raw file's tags; CR3 and RAF keep theirs elsewhere, which
+    nobody reads here.
+    """
     source, kept = Image.Exif(), Image.Exif()
     try:
         with path.open("rb") as file:

@@ -1,7 +1,7 @@
 """What a file is, by its content: suffixes are missing, cut off or wrong often enough.
 
-HEIC, JPEG XL and camera raw need the extra `img2img[formats]`; without it, and for what is no photo, a kind says what a
-person can do.
+HEIC, JPEG XL and camera raw need the extra `img2img[formats]`; without it, and for what is no
+photo, a kind says what a person can do.
 """
 
 from __future__ import annotations
@@ -18,11 +18,35 @@ from img2img.pixels.codecs import strict_pillow
 
 _INSTALL = "pip install 'img2img[formats]' opens"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_RAW_HEADS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")  # RAF, ORF, RW2, X3F, MRW
+_RAW_HEADS = (
+    b"FUJIFILMCCD-RAW",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FOVb",
+    b"\0MRM",
+)  # RAF, ORF, RW2, X3F, MRW
 _RAW_SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "iiq", "kdc", "mef", "mos", "mrw", "nef", "nrw"),
+        *(
+            "3fr",
+            "arw",
+            "cr2",
+            "cr3",
+            "crw",
+            "dcr",
+            "dng",
+            "erf",
+            "iiq",
+            "kdc",
+            "mef",
+            "mos",
+            "mrw",
+            "nef",
+            "nrw",
+        ),
         *("orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
     )
 )
@@ -40,7 +64,9 @@ _CFA, _LINEAR_RAW, _DNG_VERSION, _SUB_IFDS, _REDUCED = 32803, 34892, 50706, 330,
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of file by the name people use, whether it can be opened here, and what to do where it cannot."""
+    """A kind of file by the name people use, whether it can be opened here, and what to do where it
+    cannot.
+    """
 
     name: str
     readable: bool
@@ -55,12 +81,16 @@ _VIDEO = FileKind("video", False, "save a frame as PNG first")
 
 
 def file_kind(path: Path) -> FileKind | None:
-    """What the content is; None for what is neither a picture nor taken for one. Raises OSError as `open` does."""
+    """What the content is; None for what is neither a picture nor taken for one. Raises OSError as
+    `open` does.
+    """
     return special_kind(path) or _plain(path)
 
 
 def special_kind(path: Path) -> FileKind | None:
-    """The same, but None for what Pillow's own readers are to open as well: a look at the first bytes."""
+    """The same, but None for what Pillow's own readers are to open as well: a look at the first
+    bytes.
+    """
     head = _head(path)
     return _boxed(head) or _raw(path, head) or _jpeg_xl(head) or _no_picture(head)
 
@@ -92,14 +122,20 @@ def _boxed(head: bytes) -> FileKind | None:
     if brands[0] == b"crx ":
         return _optional("camera raw")
     if any(brand in (b"avif", b"avis") for brand in brands):
-        return FileKind("AVIF", True) if features.check("avif") else FileKind("AVIF", False, "save it as PNG first")
+        return (
+            FileKind("AVIF", True)
+            if features.check("avif")
+            else FileKind("AVIF", False, "save it as PNG first")
+        )
     if any(brand in _HEIF_BRANDS for brand in brands):
         return _optional("HEIC")
     return _VIDEO
 
 
 def _raw(path: Path, head: bytes) -> FileKind | None:
-    """Camera raw; most of it is TIFF whose first picture is a thumbnail, which must not pass for the photo."""
+    """Camera raw; most of it is TIFF whose first picture is a thumbnail, which must not pass for
+    the photo.
+    """
     if head.startswith(_RAW_HEADS):
         return _optional("camera raw")
     if head[:4] not in (b"II*\0", b"MM\0*"):
@@ -109,7 +145,9 @@ def _raw(path: Path, head: bytes) -> FileKind | None:
 
 
 def _holds_raw(path: Path) -> bool:
-    """Whether a TIFF's first directory is of a sensor's samples, of a DNG, or a reduced picture before others."""
+    """Whether a TIFF's first directory is of a sensor's samples, of a DNG, or a reduced picture
+    before others.
+    """
     import tifffile
 
     try:
@@ -137,7 +175,9 @@ def _no_picture(head: bytes) -> FileKind | None:
 
 
 def _plain(path: Path) -> FileKind | None:
-    """A photo by Pillow's own readers; its header is parsed, since two letters (BMP) begin many a text."""
+    """A photo by Pillow's own readers; its header is parsed, since two letters (BMP) begin many a
+    text.
+    """
     Image.init()
     head = _head(path)
     accepting = [name for name in _PLAIN if name in Image.OPEN and _accepts(name, head[:16])]

@@ -1,4 +1,4 @@
-"""Colours a person put on a photo by hand, and how they spread to what looks alike around them."""
+"""Colors a person put on a photo by hand, and how they spread to what looks alike around them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ _PAINTED_255 = 24  # a repainted pixel differs by more, what JPEG does to the re
 _COVERED = 0.1  # share of a small pixel that must be marked for a stroke to be seen there
 _EDGE = 0.03  # difference of luminance (0-1) that two neighbours of one thing seldom have
 _ACROSS = 5e-4  # how much goes across an edge all the same
-_FADING = 3e-4  # how fast a hint fades, beside a link of 1 between like neighbours: to 1/e in some 60 of them
-_HELD = 1e3  # weight of a marked pixel's own colour
+# how fast a hint fades, beside a link of 1 between like neighbours: to 1/e in some 60 of them
+_FADING = 3e-4
+_HELD = 1e3  # weight of a marked pixel's own color
 
 
 @dataclass(frozen=True, eq=False)
 class Hints:
-    """Marked pixels and their colours: `rgb` (H,W,3) sRGB of any depth, `marked` (H,W) bool.
+    """Marked pixels and their colors: `rgb` (H,W,3) sRGB of any depth, `marked` (H,W) bool.
 
-    Only the place in the picture counts, not its size: hints drawn on a small preview serve the large photo.
+    Only the place in the picture counts, not its size: hints drawn on a small preview serve the
+    large photo.
     """
 
     rgb: np.ndarray
@@ -33,12 +35,16 @@ class Hints:
 
     def __post_init__(self) -> None:
         if not self.marked.any():
-            raise UserError("--hints: nothing is painted: brush colours on the photo, or on a transparent layer")
+            raise UserError(
+                "--hints: nothing is painted: brush colors on the photo, or on a transparent layer"
+            )
 
     def at(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean colours (H,W,3) in [0,1] of the marked pixels at another (height, width), and (H,W) where there are any.
+        """Mean colors (H,W,3) in [0,1] of the marked pixels at another (height, width), and (H,W)
+        where there are any.
 
-        What a thin stroke covers in part still counts, so that strokes on large photos are not lost.
+        What a thin stroke covers in part still counts, so that strokes on large photos are not
+        lost.
         """
         share = _averaged(self.marked.astype(np.float32), size)
         least = min(_COVERED, float(share.max()))
@@ -53,11 +59,14 @@ def read_hints(path: PathLike, photo: Photo) -> Hints:
         return hints_in(read_photo(path), photo)
     except UserError as error:
         message = str(error).removeprefix("--hints: ")
-        raise UserError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+        raise UserError(
+            message if message.startswith(str(path)) else f"{path}: {message}"
+        ) from None
 
 
 def hints_in(picture: Photo, photo: Photo) -> Hints:
-    """What was painted: the opaque part of a picture with transparency, else where it differs from the photo.
+    """What was painted: the opaque part of a picture with transparency, else where it differs from
+    the photo.
 
     Raises UserError for another size than the photo's, or when nothing was painted.
     """
@@ -73,15 +82,21 @@ def hints_in(picture: Photo, photo: Photo) -> Hints:
 
 
 def _opaque(picture: Photo) -> np.ndarray:
-    return np.full(picture.rgb.shape[:2], True) if picture.alpha is None else to_float(picture.alpha) >= 0.5
+    return (
+        np.full(picture.rgb.shape[:2], True)
+        if picture.alpha is None
+        else to_float(picture.alpha) >= 0.5
+    )
 
 
 def spread(change: np.ndarray, marked: np.ndarray, luminance: np.ndarray) -> np.ndarray:
-    """The change (H,W,C) that marked pixels (H,W) ask for, carried to pixels whose luminance (H,W) in [0,1] is alike.
+    """The change (H,W,C) that marked pixels (H,W) ask for, carried to pixels whose luminance (H,W)
+    in [0,1] is alike.
 
-    Minimises Σ w_ij (d_i - d_j)² over neighbours, with w = exp(-(L_i - L_j)² / 2σ²) as in "Colorization using
-    Optimization" (Levin et al. 2004, equation 2), d held at marked pixels, and a small pull towards 0 everywhere, so
-    that what the network thought returns with distance. A direct solver: iterations started at 0 stop too early.
+    Minimises Σ w_ij (d_i - d_j)² over neighbours, with w = exp(-(L_i - L_j)² / 2σ²) as in
+    "Colorization using Optimization" (Levin et al. 2004, equation 2), d held at marked pixels, and
+    a small pull towards 0 everywhere, so that what the network thought returns with distance. A
+    direct solver: iterations started at 0 stop too early.
     """
     links = _links(luminance)
     held = _HELD * marked.ravel()

@@ -1,7 +1,9 @@
-"""ICC profiles as data: the tags of one, its tone curves and colorants, and small profiles written from the same parts.
+"""ICC profiles as data: the tags of one, its tone curves and colorants, and small profiles written
+from the same parts.
 
-After ICC.1:2022 (sections 7 to 10). Pillow's own color management works on 8 bits, which is too few to go there and
-back; profiles made of curves and a matrix are worked out here in floats, and only tables are left to it.
+After ICC.1:2022 (sections 7 to 10). Pillow's own color management works on 8 bits, which is too few
+to go there and back; profiles made of curves and a matrix are worked out here in floats, and only
+tables are left to it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ _SAMPLES = 4096  # of a curve that no formula of ICC describes
 
 
 class Curve(Protocol):
-    """A tone curve: a file's number in [0,1] to linear light and back, floats of any shape, element by element."""
+    """A tone curve: a file's number in [0,1] to linear light and back, floats of any shape, element
+    by element.
+    """
 
     def decode(self, x: np.ndarray) -> np.ndarray:
         """Linear light."""
@@ -122,7 +126,9 @@ def tags_of(profile: bytes) -> dict[bytes, bytes]:
     """Tag elements by signature. Raises ValueError for a table that leaves the profile."""
     try:
         (count,) = struct.unpack_from(">I", profile, 128)
-        entries = [struct.unpack_from(">4sII", profile, 132 + 12 * i) for i in range(min(count, 256))]
+        entries = [
+            struct.unpack_from(">4sII", profile, 132 + 12 * i) for i in range(min(count, 256))
+        ]
     except struct.error as error:
         raise ValueError("the tag table is cut short") from error
     if any(start + size > len(profile) for _, start, size in entries):
@@ -179,11 +185,19 @@ def grey_profile(name: str, curve: Curve) -> bytes:
 
 
 def rgb_profile(
-    name: str, curves: Sequence[Curve], colorants: np.ndarray, cicp: tuple[int, int, int, int] | None = None
+    name: str,
+    curves: Sequence[Curve],
+    colorants: np.ndarray,
+    cicp: tuple[int, int, int, int] | None = None,
 ) -> bytes:
     """A profile from three curves and the (3,3) XYZ of the colorants under D50, one a column."""
-    tags = {key: curve.element for key, curve in zip((b"rTRC", b"gTRC", b"bTRC"), curves, strict=True)}
-    tags |= {key: _xyz(column) for key, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colorants.T, strict=True)}
+    tags = {
+        key: curve.element for key, curve in zip((b"rTRC", b"gTRC", b"bTRC"), curves, strict=True)
+    }
+    tags |= {
+        key: _xyz(column)
+        for key, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colorants.T, strict=True)
+    }
     if cicp:
         tags[b"cicp"] = b"cicp\0\0\0\0" + bytes(cicp)
     return _profile(b"RGB ", name, tags)

@@ -1,7 +1,9 @@
-"""The one door for pixels: the only module that knows 255, channel order, EXIF orientation and colour profiles.
+"""The one door for pixels: the only module that knows 255, channel order, EXIF orientation and
+color profiles.
 
-Everything inside the toolkit sees upright RGB. `read_photo` and `write_photo` are for files, `from_pil`, `from_array`,
-`to_pil` and `to_array` for the Python API, `decode_rgb8` for training data, `to_float` and `quantise` for depth.
+Everything inside the toolkit sees upright RGB. `read_photo` and `write_photo` are for files,
+`from_pil`, `from_array`, `to_pil` and `to_array` for the Python API, `decode_rgb8` for training
+data, `to_float` and `quantise` for depth.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ from img2img.pixels.xmp import DigitalSourceType, source_type, with_source_type
 PathLike = str | os.PathLike[str]
 
 # Stubs without a decoder, and EPS, which Pillow hands to Ghostscript, a program that runs the file.
-_NOT_PHOTOS = frozenset(("EPS", "PDF", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MCIDAS", "SPIDER"))
+_NOT_PHOTOS = frozenset(
+    ("EPS", "PDF", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MCIDAS", "SPIDER")
+)
 _LOSSY = frozenset(("JPEG", "MPO", "AVIF", "HEIF", "JPEG2000", "GIF"))
 _CARRIES_ALPHA = frozenset(("PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "ICO", "QOI"))
 _DEEP, _DEEP_GREY = frozenset(("PNG", "TIFF")), frozenset(("PNG", "TIFF", "JPEG2000", "PPM"))
@@ -49,7 +53,9 @@ _GREY = frozenset(("PNG", "JPEG", "TIFF", "JPEG2000", "BMP", "PPM", "TGA"))
 _HOLDS_PROFILES = frozenset(("PNG", "JPEG", "TIFF", "WEBP", "AVIF"))
 _STRIP_ROWS = 256
 _SAID_SRGB: Chunks = ((b"sRGB", b"\0"),)
-_WRITABLE = frozenset(("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "PPM", "TGA", "ICO", "QOI"))
+_WRITABLE = frozenset(
+    ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "PPM", "TGA", "ICO", "QOI")
+)
 # Longer sides are refused by encoders, or (AVIF) by decoders; ICO would be shrunk.
 _MOST_PX = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768, "TGA": 65535, "ICO": 256}
 
@@ -58,9 +64,9 @@ _MOST_PX = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768, "TGA": 65535, "ICO": 25
 class Photo:
     """An upright picture and what its file carried.
 
-    `rgb` is (H,W,3) uint8, uint16 or float32 where 1 is white, in the file's own numbers, which `color` explains;
-    `alpha` is (H,W) of the same dtype or None. `color_chunks` is what the file says of its colors beside `icc` and
-    `exif`, as PNG chunks.
+    `rgb` is (H,W,3) uint8, uint16 or float32 where 1 is white, in the file's own numbers, which
+    `color` explains; `alpha` is (H,W) of the same dtype or None. `color_chunks` is what the file
+    says of its colors beside `icc` and `exif`, as PNG chunks.
     """
 
     rgb: np.ndarray
@@ -76,10 +82,18 @@ class Photo:
     color_chunks: Chunks = ()
 
     def __post_init__(self) -> None:
-        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.dtype not in (np.uint8, np.uint16, np.float32):
-            raise ValueError(f"rgb is {self.rgb.shape} {self.rgb.dtype}: want (H,W,3) uint8, uint16 or float32")
+        if (
+            self.rgb.ndim != 3
+            or self.rgb.shape[2] != 3
+            or self.rgb.dtype not in (np.uint8, np.uint16, np.float32)
+        ):
+            raise ValueError(
+                f"rgb is {self.rgb.shape} {self.rgb.dtype}: want (H,W,3) uint8, uint16 or float32"
+            )
         if self.alpha is not None and self.alpha.shape != self.rgb.shape[:2]:
-            raise ValueError(f"alpha is {self.alpha.shape}, rgb is {self.rgb.shape}: the sizes differ")
+            raise ValueError(
+                f"alpha is {self.alpha.shape}, rgb is {self.rgb.shape}: the sizes differ"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,7 +137,8 @@ def read_photo(path: PathLike) -> Photo:
 def decode_rgb8(path: PathLike, background: str = BLEED, parts: int = 1) -> np.ndarray:
     """Only the upright pixels in sRGB, (H,W,3) uint8, for training data. Same UserErrors.
 
-    Transparency is laid on `background` (see `seen`), in each of so many pictures side by side by itself.
+    Transparency is laid on `background` (see `seen`), in each of so many pictures side by side by
+    itself.
     """
     photo = as_srgb(read_photo(path))
     rgb, alpha = photo.rgb, photo.alpha
@@ -136,8 +151,8 @@ def decode_rgb8(path: PathLike, background: str = BLEED, parts: int = 1) -> np.n
 def read_mask(path: PathLike, size: tuple[int, int], *, must_mark: bool = False) -> np.ndarray:
     """A mask as (H,W) bool, True = fill, read as `drawn_masks.marked` says.
 
-    `size` is the upright photo's (width, height); a mask of another size is a UserError, and with `must_mark` so is one
-    that marks nothing or everything.
+    `size` is the upright photo's (width, height); a mask of another size is a UserError, and with
+    `must_mark` so is one that marks nothing or everything.
     """
     drawn = _drawn(path)
     wrong = misfit("mask is", drawn.rgb.shape[1::-1], size)
@@ -148,7 +163,9 @@ def read_mask(path: PathLike, size: tuple[int, int], *, must_mark: bool = False)
 
 
 def _drawn(path: PathLike) -> Drawn:
-    """The numbers of a mask's file, which no profile may change, and the indices of a palette with a color."""
+    """The numbers of a mask's file, which no profile may change, and the indices of a palette with
+    a color.
+    """
     if _extra_reader(path):
         photo = read_photo(path)
         return _as_drawn(photo.rgb, photo.alpha, None, photo.lossy)
@@ -157,16 +174,23 @@ def _drawn(path: PathLike) -> Drawn:
         lossy, index = _is_lossy(image, Path(path)), _indices(image)
         image.info.pop("icc_profile", None)
         decoded, turn = _decode(image, Path(path), turn)
-    rgb, alpha, index = (None if x is None else _upright(x, turn) for x in (decoded.rgb, decoded.alpha, index))
+    rgb, alpha, index = (
+        None if x is None else _upright(x, turn) for x in (decoded.rgb, decoded.alpha, index)
+    )
     assert rgb is not None
     return _as_drawn(rgb, alpha, index, lossy)
 
 
 def drawn_in_pil(image: Image.Image) -> Drawn:
-    """The mask in a Pillow image that `drawn_masks.drawn_in_array` cannot take for an array of numbers."""
+    """The mask in a Pillow image that `drawn_masks.drawn_in_array` cannot take for an array of
+    numbers.
+    """
     photo, index = from_pil(image), _indices(image)
     return _as_drawn(
-        photo.rgb, photo.alpha, None if index is None else _upright(index, orientation_of(image)), photo.lossy
+        photo.rgb,
+        photo.alpha,
+        None if index is None else _upright(index, orientation_of(image)),
+        photo.lossy,
     )
 
 
@@ -177,7 +201,9 @@ def _indices(image: Image.Image) -> np.ndarray | None:
     return np.asarray(image)
 
 
-def _as_drawn(rgb: np.ndarray, alpha: np.ndarray | None, index: np.ndarray | None, lossy: bool) -> Drawn:
+def _as_drawn(
+    rgb: np.ndarray, alpha: np.ndarray | None, index: np.ndarray | None, lossy: bool
+) -> Drawn:
     if (rgb[..., :1] == rgb[..., 1:]).all():
         rgb = rgb[..., :1]
     top = np.float32(65535 if rgb.dtype == np.uint16 and rgb.max(initial=0) > 255 else 1)
@@ -186,15 +212,19 @@ def _as_drawn(rgb: np.ndarray, alpha: np.ndarray | None, index: np.ndarray | Non
     return Drawn(rgb / top, None if alpha is None else to_float(alpha), index, lossy)
 
 
-def write_photo(path: PathLike, photo: Photo, *, quality: int = 95, bits: Literal[8, 16] | None = None) -> None:
-    """Write `photo` whole or not at all, in the format of the suffix, with its EXIF, color description, dpi and XMP.
+def write_photo(
+    path: PathLike, photo: Photo, *, quality: int = 95, bits: Literal[8, 16] | None = None
+) -> None:
+    """Write `photo` whole or not at all, in the format of the suffix, with its EXIF, color
+    description, dpi and XMP.
 
-    What was grey and is so still is written grey where the format knows grey. uint16 stays 16 bits in PNG and TIFF
-    (grey also in JPEG 2000 and PGM) and is rounded to 8 elsewhere; float32 stays so in TIFF and is rounded to 8 bits
-    elsewhere, to 16 when it came from a TIFF; `bits` overrides both. A description of colors that the format cannot
-    hold becomes an ICC profile that says the same; where it holds none, the colors become sRGB. Transparency in a
-    format without alpha is flattened on white. JPEG keeps full colour resolution (4:4:4).
-    WebP is lossless when the photo came from a lossless WebP or `quality` is 100.
+    What was grey and is so still is written grey where the format knows grey. uint16 stays 16 bits
+    in PNG and TIFF (grey also in JPEG 2000 and PGM) and is rounded to 8 elsewhere; float32 stays so
+    in TIFF and is rounded to 8 bits elsewhere, to 16 when it came from a TIFF; `bits` overrides
+    both. A description of colors that the format cannot hold becomes an ICC profile that says the
+    same; where it holds none, the colors become sRGB. Transparency in a format without alpha is
+    flattened on white. JPEG keeps full color resolution (4:4:4). WebP is lossless when the photo
+    came from a lossless WebP or `quality` is 100.
     """
     kind = output_format(path)
     if kind not in _HOLDS_PROFILES:
@@ -233,22 +263,33 @@ def lost_in(path: PathLike, photo: Photo) -> tuple[str, ...]:
     if kind not in _HOLDS_PROFILES and photo.color.transform is not None:
         found.append(f"its colors were converted to sRGB, because {kind} says nothing of colors")
     if kind not in _HOLDS_PROFILES and photo.color.notes:
-        found.append(f"what its numbers mean is lost, because {kind} says nothing of colors: write PNG")
+        found.append(
+            f"what its numbers mean is lost, because {kind} says nothing of colors: write PNG"
+        )
     if photo.alpha is not None and kind not in _CARRIES_ALPHA:
         found.append("its transparency was laid on white: PNG, TIFF and WebP keep it")
-    if photo.rgb.dtype == np.uint16 and _depth_for(kind, photo, None, kind in _GREY and photo.shows_grey) == np.uint8:
+    if (
+        photo.rgb.dtype == np.uint16
+        and _depth_for(kind, photo, None, kind in _GREY and photo.shows_grey) == np.uint8
+    ):
         found.append("its 16 bits a channel were rounded to 8: PNG and TIFF keep them")
     if (photo.exif or photo.xmp) and kind not in _HOLDS_PROFILES:
-        found.append(f"its EXIF and XMP were left out, because {kind} holds none: PNG, TIFF and JPEG do")
+        found.append(
+            f"its EXIF and XMP were left out, because {kind} holds none: PNG, TIFF and JPEG do"
+        )
     return tuple(found)
 
 
 def output_format(path: PathLike) -> str:
-    """Pillow's name of the format `path` would be written in; UserError for a suffix that cannot hold a photo."""
+    """Pillow's name of the format `path` would be written in; UserError for a suffix that cannot
+    hold a photo.
+    """
     suffix = Path(path).suffix.lower()
     kind = Image.registered_extensions().get(suffix, "").replace("MPO", "JPEG")
     if kind not in _WRITABLE:
-        found = f"'{suffix}' is not a format photos are written in" if suffix else "it has no suffix"
+        found = (
+            f"'{suffix}' is not a format photos are written in" if suffix else "it has no suffix"
+        )
         raise UserError(f"{path}: {found}: use .png, .jpg, .tif or .webp")
     return kind
 
@@ -271,7 +312,9 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
 
 
 def quantise(pixels: np.ndarray, dtype: Any) -> np.ndarray:
-    """Any pixels as `dtype` (uint8, uint16 or float32): clipped to [0,1] and rounded to nearest for whole numbers."""
+    """Any pixels as `dtype` (uint8, uint16 or float32): clipped to [0,1] and rounded to nearest for
+    whole numbers.
+    """
     dtype = np.dtype(dtype)
     if pixels.dtype == dtype:
         return pixels
@@ -281,7 +324,9 @@ def quantise(pixels: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def as_srgb(photo: Photo) -> Photo:
-    """The photo with numbers that are sRGB, at its own depth, colors outside it clipped; itself where they are."""
+    """The photo with numbers that are sRGB, at its own depth, colors outside it clipped; itself
+    where they are.
+    """
     color = photo.color
     if color.transform is None:
         return photo
@@ -293,7 +338,9 @@ def as_srgb(photo: Photo) -> Photo:
 
 
 def from_pil(image: Image.Image) -> Photo:
-    """A Pillow image of any mode, turned upright as its EXIF says. UserError when it cannot be decoded."""
+    """A Pillow image of any mode, turned upright as its EXIF says. UserError when it cannot be
+    decoded.
+    """
     try:
         with codecs.strict_pillow():
             image.load()
@@ -309,7 +356,8 @@ def from_pil(image: Image.Image) -> Photo:
 def to_pil(photo: Photo) -> Image.Image:
     """A Pillow image with EXIF, ICC profile, dpi and XMP in `info`, where Pillow's savers look.
 
-    8 bits, RGB or RGBA; what was grey and is so still as L or LA, without alpha also as I;16 or, floats, F.
+    8 bits, RGB or RGBA; what was grey and is so still as L or LA, without alpha also as I;16 or,
+    floats, F.
     """
     grey_only = photo.alpha is None and photo.shows_grey
     samples = photo.rgb[..., 0] if grey_only else _samples_for("PNG", photo, 8)
@@ -324,14 +372,22 @@ def to_pil(photo: Photo) -> Image.Image:
 def from_array(array: np.ndarray) -> Photo:
     """(H,W), (H,W,1), (H,W,3) RGB or (H,W,4) RGBA; bool, uint8, uint16 or floats where 1 is white."""
     array = np.asarray(array)
-    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise UserError(f"an image array is (H,W), (H,W,1), (H,W,3) or (H,W,4); this one is {array.shape}")
+    if (
+        array.ndim not in (2, 3)
+        or 0 in array.shape
+        or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
+    ):
+        raise UserError(
+            f"an image array is (H,W), (H,W,1), (H,W,3) or (H,W,4); this one is {array.shape}"
+        )
     if array.dtype == bool:
         array = array.astype(np.uint8) * np.uint8(255)
     elif array.dtype.kind == "f":
         array = _named("the array", codecs.checked_float, array)
     elif array.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"an image array is uint8, uint16 or float in [0,1]; this one is {array.dtype}")
+        raise UserError(
+            f"an image array is uint8, uint16 or float in [0,1]; this one is {array.dtype}"
+        )
     rgb, alpha = codecs.split_channels(array.astype(array.dtype.newbyteorder("="), copy=False))
     return Photo(rgb, alpha, is_grey=array.ndim == 2 or array.shape[2] == 1)
 
@@ -347,7 +403,9 @@ def to_array(photo: Photo, dtype: Any = None) -> np.ndarray:
 
 
 def _extra_reader(path: PathLike) -> str | None:
-    """The kind of a file that one of the extra readers opens; None where Pillow does. UserError where neither can."""
+    """The kind of a file that one of the extra readers opens; None where Pillow does. UserError
+    where neither can.
+    """
     _check_file(Path(path))
     kind = special_kind(Path(path))
     if kind is None or kind.readable:
@@ -372,7 +430,9 @@ def _opened(path: PathLike) -> Iterator[Image.Image]:
         with codecs.strict_pillow(), _open(path) as image:
             if min(image.size) < 1:
                 raise UserError("has no pixels")
-            if image.format != "TIFF":  # metadata may follow the pixels; a TIFF forgets its orientation when loaded
+            if (
+                image.format != "TIFF"
+            ):  # metadata may follow the pixels; a TIFF forgets its orientation when loaded
                 image.load()
             if image.format == "JPEG2000" and (profile := jp2_profile(Path(path))):
                 image.info["icc_profile"] = profile
@@ -382,11 +442,17 @@ def _opened(path: PathLike) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise UserError(f"{path}: not an image that can be read{_advice(Path(path))}") from None
     except Image.DecompressionBombError:
-        raise UserError(f"{path}: more than {limit}: crop it, or raise img2img.pixels.codecs.MAX_PIXELS") from None
+        raise UserError(
+            f"{path}: more than {limit}: crop it, or raise img2img.pixels.codecs.MAX_PIXELS"
+        ) from None
     except MemoryError:
         raise UserError(f"{path}: not enough memory to open it: make it smaller first") from None
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
-        raise UserError(f"{path}: damaged or cut short ({_one_line(error)}): copy or export it again") from error
+    except (
+        Exception
+    ) as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
+        raise UserError(
+            f"{path}: damaged or cut short ({_one_line(error)}): copy or export it again"
+        ) from error
 
 
 def _open(path: PathLike) -> Image.Image:
@@ -423,7 +489,9 @@ def _advice(path: Path) -> str:
 
 
 def _decode(image: Image.Image, path: Path, turn: int) -> tuple[codecs.Decoded, int]:
-    """Pixels and the turn they still need: Pillow turns TIFF upright itself, the readers for deep files do not."""
+    """Pixels and the turn they still need: Pillow turns TIFF upright itself, the readers for deep
+    files do not.
+    """
     if codecs.is_deep(image, path):
         return codecs.decode_deep(image, path), turn
     return codecs.decode_image(image), 1 if image.format == "TIFF" else turn
@@ -449,7 +517,9 @@ def _assembled(decoded: codecs.Decoded, turn: int, meta: Metadata, kind: str) ->
 def _range_note(rgb: np.ndarray) -> tuple[str, ...]:
     if rgb.dtype != np.float32 or (rgb.min() >= 0 and rgb.max() <= 1):
         return ()
-    return (f"holds values from {rgb.min():.3g} to {rgb.max():.3g}: beyond 0 to 1 they are cut off where worked on",)
+    return (
+        f"holds values from {rgb.min():.3g} to {rgb.max():.3g}: beyond 0 to 1 they are cut off where worked on",
+    )
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -479,8 +549,12 @@ def _page_note(kind: str, pages: int) -> tuple[str, ...]:
 
 
 def _is_lossy(image: Image.Image, path: Path) -> bool:
-    """Whether the file's pixels went through a lossy codec, so that writing the same kind again would change them."""
-    if image.format == "WEBP":  # a lossless picture is a chunk named VP8L, behind at most a few headers
+    """Whether the file's pixels went through a lossy codec, so that writing the same kind again
+    would change them.
+    """
+    if (
+        image.format == "WEBP"
+    ):  # a lossless picture is a chunk named VP8L, behind at most a few headers
         with path.open("rb") as file:
             return b"VP8L" not in file.read(1 << 16)
     return image.format in _LOSSY or image.info.get("compression") in ("jpeg", "tiff_jpeg")
@@ -491,7 +565,9 @@ def _samples_for(kind: str, photo: Photo, bits: int | None) -> np.ndarray:
     is_grey = kind in _GREY and photo.shows_grey
     if photo.alpha is not None and kind not in _CARRIES_ALPHA:
         cover = to_float(photo.alpha)[..., None]
-        photo = photo.with_pixels(quantise(to_float(photo.rgb) * cover + (1 - cover), photo.rgb.dtype))
+        photo = photo.with_pixels(
+            quantise(to_float(photo.rgb) * cover + (1 - cover), photo.rgb.dtype)
+        )
     dtype = _depth_for(kind, photo, bits, is_grey)
     if not is_grey:
         return to_array(photo, dtype)
@@ -503,19 +579,27 @@ def _depth_for(kind: str, photo: Photo, bits: int | None, is_grey: bool) -> np.d
     if bits is None and photo.rgb.dtype == np.float32 and kind == "TIFF":
         return photo.rgb.dtype
     holds_16 = kind in (_DEEP_GREY if is_grey and photo.alpha is None else _DEEP)
-    deep = photo.rgb.dtype == np.uint16 or (photo.rgb.dtype == np.float32 and photo.format == "TIFF")
+    deep = photo.rgb.dtype == np.uint16 or (
+        photo.rgb.dtype == np.float32 and photo.format == "TIFF"
+    )
     wants_16 = bits == 16 or (bits is None and deep)
     return np.dtype(np.uint16 if holds_16 and wants_16 else np.uint8)
 
 
 def _color_for(kind: str, photo: Photo, is_grey: bool) -> tuple[bytes | None, Chunks]:
-    """The ICC profile and, in a PNG, the chunks that say what the numbers mean; pixels are as `is_grey` says."""
+    """The ICC profile and, in a PNG, the chunks that say what the numbers mean; pixels are as
+    `is_grey` says.
+    """
     if kind not in _HOLDS_PROFILES:
         return None, ()
     if kind != "PNG":
-        return _profile_for(photo, is_grey and icc_space(photo.icc) != "RGB"), ()  # an RGB one may lie in a grey file
+        return _profile_for(
+            photo, is_grey and icc_space(photo.icc) != "RGB"
+        ), ()  # an RGB one may lie in a grey file
     by_exif = photo.icc is None and not photo.color_chunks
-    profile = _profile_for(replace(photo, color_chunks=()), is_grey) if photo.icc or by_exif else None
+    profile = (
+        _profile_for(replace(photo, color_chunks=()), is_grey) if photo.icc or by_exif else None
+    )
     return profile, tuple(c for c in photo.color_chunks if not (profile and c[0] == b"sRGB"))
 
 
@@ -537,7 +621,9 @@ def _options(kind: str, photo: Photo, quality: int) -> dict[str, Any]:
 
 
 def _fitting(kind: str, meta: Metadata) -> Metadata:
-    """Without what the format cannot hold: JPEG segments end at 64 kB, AVIF needs EXIF tags Pillow can write anew."""
+    """Without what the format cannot hold: JPEG segments end at 64 kB, AVIF needs EXIF tags Pillow
+    can write anew.
+    """
     if kind == "AVIF":
         return replace(meta, exif=rewritable_exif(meta.exif))
     if kind != "JPEG":
@@ -546,7 +632,11 @@ def _fitting(kind: str, meta: Metadata) -> Metadata:
     xmp = meta.xmp
     if xmp and len(xmp) > 65502:
         stated = source_type(xmp)
-        xmp = None if stated not in get_args(DigitalSourceType) else with_source_type(None, cast(Any, stated))
+        xmp = (
+            None
+            if stated not in get_args(DigitalSourceType)
+            else with_source_type(None, cast(Any, stated))
+        )
     return replace(meta, exif=exif, xmp=xmp)
 
 
@@ -559,7 +649,9 @@ def _named(subject: str, check: Any, *args: Any) -> Any:
 
 
 def _readable_formats() -> list[str]:
-    """Pillow's decoders fit for photos, the frequent ones first, because they are tried in this order."""
+    """Pillow's decoders fit for photos, the frequent ones first, because they are tried in this
+    order.
+    """
     Image.init()
     frequent = ["JPEG", "PNG", "WEBP", "TIFF"]
     return frequent + sorted(set(Image.OPEN) - _NOT_PHOTOS - set(frequent))

@@ -1,4 +1,6 @@
-"""Masks for inpainting: boolean (H,W) arrays, True = to be filled, each a pure function of its generator."""
+"""Masks for inpainting: boolean (H,W) arrays, True = to be filled, each a pure function of its
+generator.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,14 @@ import numpy as np
 Mask = np.ndarray
 
 
-def free_form(size: tuple[int, int], rng: np.random.Generator, share: tuple[float, float] = (0.1, 0.4)) -> Mask:
-    """Brush strokes (Yu et al. 2019, algorithm 1) until from share[0] to share[1] of the (H,W) pixels are missing.
+def free_form(
+    size: tuple[int, int], rng: np.random.Generator, share: tuple[float, float] = (0.1, 0.4)
+) -> Mask:
+    """Brush strokes (Yu et al. 2019, algorithm 1) until from share[0] to share[1] of the (H,W)
+    pixels are missing.
 
-    4-12 vertices a stroke, turning angle 2π/5 ± 2π/15, length N(r, r/2) with r = sqrt(H²+W²)/8, width 12-40 px at
-    256 px.
+    4-12 vertices a stroke, turning angle 2π/5 ± 2π/15, length N(r, r/2) with r = sqrt(H²+W²)/8,
+    width 12-40 px at 256 px.
     """
     wanted = rng.uniform(*share)
     mask = np.zeros(size, np.uint8)
@@ -24,12 +29,17 @@ def free_form(size: tuple[int, int], rng: np.random.Generator, share: tuple[floa
         _stroke(mask, rng, most_vertices)
         if mask.mean() <= share[1]:
             continue
-        # A stroke too many: settle for what was there if it is enough, else try a shorter one, at last a slimmer one.
+        # A stroke too many: settle for what was there if it is enough, else try a shorter one, at
+        # last a slimmer one.
         if before.mean() >= share[0] and before.any():
             mask = before
             break
         if most_vertices == 1:
-            mask = _slimmed(before, mask, max(1, math.ceil(share[0] * mask.size), math.floor(wanted * mask.size)))
+            mask = _slimmed(
+                before,
+                mask,
+                max(1, math.ceil(share[0] * mask.size), math.floor(wanted * mask.size)),
+            )
             break
         mask, most_vertices = before, most_vertices - 1
     return mask.astype(bool)
@@ -60,7 +70,9 @@ def _stroke(mask: np.ndarray, rng: np.random.Generator, most_vertices: int) -> N
         x, y = nx, ny
 
 
-def box(size: tuple[int, int], rng: np.random.Generator, side: tuple[float, float] = (0.25, 0.5)) -> Mask:
+def box(
+    size: tuple[int, int], rng: np.random.Generator, side: tuple[float, float] = (0.25, 0.5)
+) -> Mask:
     """One rectangle; each side is a share of the picture's, drawn from `side`."""
     mask = np.zeros(size, bool)
     height, width = (max(1, round(n * rng.uniform(*side))) for n in size)
@@ -70,14 +82,20 @@ def box(size: tuple[int, int], rng: np.random.Generator, side: tuple[float, floa
     return mask
 
 
-def outpaint(size: tuple[int, int], rng: np.random.Generator, share: tuple[float, float] = (0.1, 0.3)) -> Mask:
+def outpaint(
+    size: tuple[int, int], rng: np.random.Generator, share: tuple[float, float] = (0.1, 0.3)
+) -> Mask:
     """One to four borders missing, the known part never empty."""
     mask = np.zeros(size, bool)
     sides = rng.permutation(4)[: int(rng.integers(1, 5))]
     for side in sides:
         length = size[0 if side < 2 else 1]
-        depth = min(max(1, round(length * rng.uniform(*share))), (length - 1) // 2)  # opposite borders never meet
-        mask[[np.s_[:depth, :], np.s_[-depth:, :], np.s_[:, :depth], np.s_[:, -depth:]][side]] = True
+        depth = min(
+            max(1, round(length * rng.uniform(*share))), (length - 1) // 2
+        )  # opposite borders never meet
+        mask[[np.s_[:depth, :], np.s_[-depth:, :], np.s_[:, :depth], np.s_[:, -depth:]][side]] = (
+            True
+        )
     return mask
 
 
@@ -103,7 +121,9 @@ def grow(mask: Mask, px: int) -> Mask:
 
 
 def thickness_px(mask: Mask) -> float:
-    """Twice the greatest distance from a missing pixel to the nearest known one: how thick the thickest hole is."""
+    """Twice the greatest distance from a missing pixel to the nearest known one: how thick the
+    thickest hole is.
+    """
     if not mask.any():
         return 0.0
     padded = np.pad(mask.astype(np.uint8), 1, mode="edge")

@@ -1,6 +1,7 @@
 """What a picture file carries beside its pixels: EXIF, ICC, resolution, XMP.
 
-EXIF blocks are patched in place rather than rebuilt, so that maker notes, which point at absolute offsets, survive.
+EXIF blocks are patched in place rather than rebuilt, so that maker notes, which point at absolute
+offsets, survive.
 """
 
 from __future__ import annotations
@@ -23,9 +24,21 @@ _PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMB_OFFSET, _THUMB_LENGTH, _EXIF_IFD = 0x0112, 0x0201, 0x0202, 0x8769
 _WIDTH_TAGS, _HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)
 _LONG, _SHORT = 4, 3
-# How a TIFF stores its pixels, and what travels beside EXIF: never carried into another file as EXIF.
+# How a TIFF stores its pixels, and what travels beside EXIF: never carried into another file as
+# EXIF.
 _TIFF_LAYOUT = frozenset(
-    (*range(254, 260), *range(262, 267), 269, 273, 274, *range(277, 282), *range(284, 294), 297, 301, *range(317, 326))
+    (
+        *range(254, 260),
+        *range(262, 267),
+        269,
+        273,
+        274,
+        *range(277, 282),
+        *range(284, 294),
+        297,
+        301,
+        *range(317, 326),
+    )
 ) | frozenset((330, *range(332, 352), *range(512, 533), 700, 33723, 34377, 34675, 37724))
 
 
@@ -42,7 +55,9 @@ class Metadata:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF (else XMP) orientation 1..8 of an opened, not yet loaded image; 1 when it is missing or nonsense."""
+    """EXIF (else XMP) orientation 1..8 of an opened, not yet loaded image; 1 when it is missing or
+    nonsense.
+    """
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # Pillow raises anything from struct.error to RecursionError on hostile EXIF
@@ -51,7 +66,9 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def read_metadata(image: Image.Image, orientation: int, path: Path | None = None) -> Metadata:
-    """Metadata of an opened image as it applies to its upright pixels. Never raises: broken parts become notes."""
+    """Metadata of an opened image as it applies to its upright pixels. Never raises: broken parts
+    become notes.
+    """
     exif, damaged = _kept(lambda: _exif_of(image))
     dpi = _dpi_of(image)
     if dpi and orientation >= 5:
@@ -62,7 +79,9 @@ def read_metadata(image: Image.Image, orientation: int, path: Path | None = None
 
 
 def checked_exif(raw: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
-    """A block from a reader of its own, upright and without a thumbnail; None with a note when it is damaged."""
+    """A block from a reader of its own, upright and without a thumbnail; None with a note when it
+    is damaged.
+    """
     return _kept(lambda: _checked(upright_exif(raw)) if raw else None)
 
 
@@ -74,7 +93,9 @@ def _kept(exif: Callable[[], bytes | None]) -> tuple[bytes | None, tuple[str, ..
 
 
 def icc_space(profile: object) -> str:
-    """Colour space an ICC profile describes ("RGB", "GRAY", "CMYK", ...), or "" when it is not a profile."""
+    """Color space an ICC profile describes ("RGB", "GRAY", "CMYK", ...), or "" when it is not a
+    profile.
+    """
     if not isinstance(profile, bytes) or len(profile) < 132 or profile[36:40] != b"acsp":
         return ""
     if int.from_bytes(profile[:4], "big") > len(profile):
@@ -83,7 +104,9 @@ def icc_space(profile: object) -> str:
 
 
 def is_adobe_rgb(exif: bytes | None) -> bool:
-    """Whether an EXIF block says Adobe RGB: color space 2, or interoperability "R03" where it does not say sRGB."""
+    """Whether an EXIF block says Adobe RGB: color space 2, or interoperability "R03" where it does
+    not say sRGB.
+    """
     if not exif:
         return False
     block = Image.Exif()
@@ -98,7 +121,9 @@ def is_adobe_rgb(exif: bytes | None) -> bool:
 
 
 def color_chunks(image: Image.Image, path: Path | None = None) -> Chunks:
-    """What a picture says of its colors beside ICC and EXIF, as PNG chunks; HEIF and AVIF say it in a box of theirs."""
+    """What a picture says of its colors beside ICC and EXIF, as PNG chunks; HEIF and AVIF say it in
+    a box of theirs.
+    """
     source = path or Path(getattr(image, "filename", "") or "")
     if image.format == "PNG" and source.is_file():
         with source.open("rb") as file:
@@ -119,21 +144,27 @@ def _chunks_before_pixels(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def nclx_chunks(path: Path) -> Chunks:
-    """Primaries and transfer of an AVIF's or HEIC's nclx box as cICP; its matrix and range are those of YCbCr."""
+    """Primaries and transfer of an AVIF's or HEIC's nclx box as cICP; its matrix and range are
+    those of YCbCr.
+    """
     with path.open("rb") as file:
         head = file.read(1 << 16)
     at = head.find(b"colrnclx")
     if at < 0 or at + 12 > len(head):
         return ()
     primaries, transfer = struct.unpack_from(">HH", head, at + 8)
-    return ((b"cICP", bytes((primaries, transfer, 0, 1))),) if max(primaries, transfer) < 256 else ()
+    return (
+        ((b"cICP", bytes((primaries, transfer, 0, 1))),) if max(primaries, transfer) < 256 else ()
+    )
 
 
 def jp2_profile(path: Path) -> bytes | None:
     """The ICC profile in a JPEG 2000 file's color box, which Pillow leaves alone."""
     with path.open("rb") as file:
         head = file.read(1 << 20)
-    at = head.find(b"colr", 0, head.find(b"jp2c"))  # boxes: length, name, content; the pixels' one comes last
+    at = head.find(
+        b"colr", 0, head.find(b"jp2c")
+    )  # boxes: length, name, content; the pixels' one comes last
     if at < 8 or head[at + 4] not in (2, 3):  # 1: sRGB, grey or sYCC by number, which Pillow knows
         return None
     return head[at + 7 : at - 4 + int.from_bytes(head[at - 4 : at], "big")]
@@ -148,7 +179,9 @@ def _chunks_of_info(info: dict[Any, Any]) -> Chunks:
         if info.get("gamma"):
             found.append((b"gAMA", struct.pack(">I", round(info["gamma"] * 1e5))))
         if info.get("chromaticity"):
-            found.append((b"cHRM", struct.pack(">8I", *(round(n * 1e5) for n in info["chromaticity"]))))
+            found.append(
+                (b"cHRM", struct.pack(">8I", *(round(n * 1e5) for n in info["chromaticity"])))
+            )
     except (struct.error, TypeError, ValueError):  # not what Pillow would have put there
         return ()
     return tuple(found)
@@ -172,13 +205,17 @@ def rewritable_exif(exif: bytes | None) -> bytes | None:
     try:
         block.load(exif or b"")
         block.tobytes()
-    except Exception:  # tags whose values contradict their types: Pillow reads them, but cannot write them again
+    except (
+        Exception
+    ):  # tags whose values contradict their types: Pillow reads them, but cannot write them again
         return None
     return exif
 
 
 def tiff_directory(meta: Metadata) -> TiffImagePlugin.ImageFileDirectory_v2:
-    """A TIFF directory holding the EXIF tags and their sub-directories, ICC, resolution and XMP; no pixel tags yet."""
+    """A TIFF directory holding the EXIF tags and their sub-directories, ICC, resolution and XMP; no
+    pixel tags yet.
+    """
     try:
         directory = _exif_directory(meta.exif)
     except Exception:  # see rewritable_exif
@@ -202,14 +239,18 @@ def _exif_directory(exif: bytes | None) -> TiffImagePlugin.ImageFileDirectory_v2
 
 
 def _exif_of(image: Image.Image) -> bytes | None:
-    """The picture's EXIF block with orientation 1 and no thumbnail; ValueError or worse when it is damaged."""
+    """The picture's EXIF block with orientation 1 and no thumbnail; ValueError or worse when it is
+    damaged.
+    """
     raw = image.info.get("exif")
     block = upright_exif(raw) if isinstance(raw, bytes) else _rebuilt_exif(image)
     return _checked(block) if block else None
 
 
 def _rebuilt_exif(image: Image.Image) -> bytes | None:
-    """For files without a raw block (TIFF tags, PNG text): collect the tags, leave out how pixels are stored."""
+    """For files without a raw block (TIFF tags, PNG text): collect the tags, leave out how pixels
+    are stored.
+    """
     source = image.getexif()
     kept = Image.Exif()
     for tag in set(source) - _TIFF_LAYOUT:
@@ -228,7 +269,9 @@ def _value_of(block: Image.Exif, tag: int) -> Any:
 
 
 def upright_exif(raw: bytes) -> bytes:
-    """A copy of an EXIF block saying "orientation 1" and without its (now stale) embedded thumbnail."""
+    """A copy of an EXIF block saying "orientation 1" and without its (now stale) embedded
+    thumbnail.
+    """
     tiff, order = _open_block(raw)
     end = 0
     for tag, at in _entries(tiff, order, _first_directory(tiff, order)):
@@ -241,12 +284,17 @@ def upright_exif(raw: bytes) -> bytes:
 
 
 def _drop_thumbnail(tiff: bytearray, order: str, link: int) -> None:
-    """Unlink the directory `link` points to and blank its picture, which would show what the user edited away."""
+    """Unlink the directory `link` points to and blank its picture, which would show what the user
+    edited away.
+    """
     (second,) = struct.unpack_from(order + "I", tiff, link)
     struct.pack_into(order + "I", tiff, link, 0)
     if not 8 <= second < len(tiff):
         return
-    values = {tag: struct.unpack_from(order + "I", tiff, at + 8)[0] for tag, at in _entries(tiff, order, second)}
+    values = {
+        tag: struct.unpack_from(order + "I", tiff, at + 8)[0]
+        for tag, at in _entries(tiff, order, second)
+    }
     start, length = values.get(_THUMB_OFFSET, 0), values.get(_THUMB_LENGTH, 0)
     if 8 <= start < start + length <= len(tiff):
         tiff[start : start + length] = bytes(length)
@@ -285,13 +333,17 @@ def _entries(tiff: bytearray, order: str, directory: int) -> Iterator[tuple[int,
 
 
 def _checked(block: bytes) -> bytes:
-    """The block; raises unless Pillow can read every tag, as other programs, and its own writers, will want to."""
+    """The block; raises unless Pillow can read every tag, as other programs, and its own writers,
+    will want to.
+    """
     if resized_exif(block, (1, 1)) is None:
         raise ValueError("EXIF directories are damaged")
     exif = Image.Exif()
     exif.load(block)
     exif.get_ifd(ExifTags.IFD.GPSInfo)
-    if ExifTags.IFD.Interop in exif.get_ifd(ExifTags.IFD.Exif):  # Pillow 13 raises where there is none
+    if ExifTags.IFD.Interop in exif.get_ifd(
+        ExifTags.IFD.Exif
+    ):  # Pillow 13 raises where there is none
         exif.get_ifd(ExifTags.IFD.Interop)
     return block
 

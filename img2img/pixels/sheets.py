@@ -1,4 +1,6 @@
-"""Pictures of pictures: rows to compare, grids of samples, points with the surface that judges them, animations."""
+"""Pictures of pictures: rows to compare, grids of samples, points with the surface that judges
+them, animations.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,22 @@ from PIL import Image
 from torch import Tensor
 
 from img2img.files import atomic_path
-from img2img.pixels.colour import resize
+from img2img.pixels.color import resize
 from img2img.pixels.images import from_array, write_photo
 from img2img.pixels.xmp import DigitalSourceType, with_source_type
 
 
 def rows_sheet(rows: Sequence[Sequence[Tensor]], most_px: int = 192) -> np.ndarray:
-    """One row for each sequence of (B,C,H,W) tensors, of which the first picture is shown: (H,W,3) in [0,1]."""
+    """One row for each sequence of (B,C,H,W) tensors, of which the first picture is shown: (H,W,3)
+    in [0,1].
+    """
     return np.concatenate([np.concatenate([_cell(x, most_px) for x in row], 1) for row in rows], 0)
 
 
 def grid_sheet(pictures: Tensor, columns: int | None = None) -> np.ndarray:
-    """(N,1|3,H,W) as a grid, nearly square unless `columns` says otherwise, a white line between: (H,W,3) in [0,1]."""
+    """(N,1|3,H,W) as a grid, nearly square unless `columns` says otherwise, a white line between:
+    (H,W,3) in [0,1].
+    """
     columns = columns or int(np.ceil(np.sqrt(len(pictures))))
     cells = pictures.detach().float().cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
     cells = np.pad(cells, ((0, -len(cells) % columns), (0, 0), (0, 0), (0, 0)), constant_values=1.0)
@@ -35,38 +41,65 @@ def grid_sheet(pictures: Tensor, columns: int | None = None) -> np.ndarray:
 
 
 def points_sheet(
-    made: np.ndarray, real: np.ndarray, reach: float, surface: np.ndarray | None = None, side_px: int = 400
+    made: np.ndarray,
+    real: np.ndarray,
+    reach: float,
+    surface: np.ndarray | None = None,
+    side_px: int = 400,
 ) -> np.ndarray:
     """Points (N,2) in [-reach, reach]²: real green, made orange, over D's scores (pale blue: made)."""
     ground = np.full((side_px, side_px, 3), 1.0, np.float32)
     if surface is not None:
-        ground = _heat(cv2.resize(surface.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR))
-    for points, colour in ((real, (0.1, 0.55, 0.2)), (made, (0.95, 0.45, 0.05))):
+        ground = _heat(
+            cv2.resize(
+                surface.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR
+            )
+        )
+    for points, color in ((real, (0.1, 0.55, 0.2)), (made, (0.95, 0.45, 0.05))):
         places = (points / reach + 1) / 2 * (side_px - 1)
         for x, y in places[np.isfinite(places).all(1) & (np.abs(places) < 10 * side_px).all(1)]:
-            cv2.circle(ground, (round(float(x)), round(side_px - 1 - float(y))), 2, colour, -1, cv2.LINE_AA)
+            cv2.circle(
+                ground, (round(float(x)), round(side_px - 1 - float(y))), 2, color, -1, cv2.LINE_AA
+            )
     return ground
 
 
-def write_sheet(path: Path, sheet: np.ndarray, source_type: DigitalSourceType | None = None) -> None:
-    """(H,W,3) in [0,1] to a file, which states in its XMP that a network made the pixels where it did."""
+def write_sheet(
+    path: Path, sheet: np.ndarray, source_type: DigitalSourceType | None = None
+) -> None:
+    """(H,W,3) in [0,1] to a file, which states in its XMP that a network made the pixels where it
+    did.
+    """
     photo = from_array(np.rint(sheet.clip(0, 1) * 255).astype(np.uint8))
-    write_photo(path, replace(photo, xmp=with_source_type(None, source_type)) if source_type else photo)
+    write_photo(
+        path, replace(photo, xmp=with_source_type(None, source_type)) if source_type else photo
+    )
 
 
-def write_animation(path: Path, frames: Sequence[Path], most: int = 60, frame_ms: int = 150) -> None:
-    """Sheets of one size as an animated GIF that rests on its last frame; at most `most` of them, evenly chosen."""
+def write_animation(
+    path: Path, frames: Sequence[Path], most: int = 60, frame_ms: int = 150
+) -> None:
+    """Sheets of one size as an animated GIF that rests on its last frame; at most `most` of them,
+    evenly chosen.
+    """
     if not frames:  # nothing was held out to look at
         return
-    chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))]
+    chosen = [
+        frames[i]
+        for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))
+    ]
     pictures = [Image.open(p).convert("P", palette=Image.Palette.ADAPTIVE) for p in chosen]
     lengths = [frame_ms] * (len(pictures) - 1) + [10 * frame_ms]
     with atomic_path(path) as temporary:
-        pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], duration=lengths, loop=0)
+        pictures[0].save(
+            temporary, "GIF", save_all=True, append_images=pictures[1:], duration=lengths, loop=0
+        )
 
 
 def embedded(path: Path, most_px: int) -> str:
-    """A sheet as a `data:` address for a page that stands alone: JPEG, its longer side at most `most_px`."""
+    """A sheet as a `data:` address for a page that stands alone: JPEG, its longer side at most
+    `most_px`.
+    """
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)

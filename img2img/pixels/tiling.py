@@ -1,4 +1,6 @@
-"""Large pictures in overlapping tiles whose results are cut, not blended: each output pixel comes from one tile."""
+"""Large pictures in overlapping tiles whose results are cut, not blended: each output pixel comes
+from one tile.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,20 @@ OVERLAPS_PX = (8, 16, 24, 32, 48, 64, 96, 128)
 
 @dataclass(frozen=True)
 class Tile:
-    """One piece: `core` is written, `seen` (core and overlap) is what the network gets; half-open ranges."""
+    """One piece: `core` is written, `seen` (core and overlap) is what the network gets; half-open
+    ranges.
+    """
 
     core: tuple[int, int, int, int]  # top, bottom, left, right
     seen: tuple[int, int, int, int]
 
 
-def tiles(size: tuple[int, int], overlap_px: int, align: int = 1, tile_px: int = TILE_PX) -> Iterator[Tile]:
-    """Cover an (H,W) picture; `seen` starts on multiples of `align`, so that strided layers see the same grid."""
+def tiles(
+    size: tuple[int, int], overlap_px: int, align: int = 1, tile_px: int = TILE_PX
+) -> Iterator[Tile]:
+    """Cover an (H,W) picture; `seen` starts on multiples of `align`, so that strided layers see the
+    same grid.
+    """
     overlap = -(-overlap_px // align) * align
     step = max(align, (tile_px - 2 * overlap) // align * align)
     for top, bottom in _spans(size[0], step):
@@ -36,16 +44,25 @@ def tiles(size: tuple[int, int], overlap_px: int, align: int = 1, tile_px: int =
 
 
 def tiled(
-    run: Callable[[Tensor], Tensor], x: Tensor, scale: int, overlap_px: int, align: int = 1, tile_px: int = TILE_PX
+    run: Callable[[Tensor], Tensor],
+    x: Tensor,
+    scale: int,
+    overlap_px: int,
+    align: int = 1,
+    tile_px: int = TILE_PX,
 ) -> Tensor:
-    """`run` on every tile of (B,C,H,W), put together at `scale`; pictures of at most one tile run whole."""
+    """`run` on every tile of (B,C,H,W), put together at `scale`; pictures of at most one tile run
+    whole.
+    """
     height, width = x.shape[-2:]
     if max(height, width) <= tile_px:
         return run(x)
     out: Tensor | None = None
     for tile in tiles((height, width), overlap_px, align, tile_px):
         top, bottom, left, right = tile.core
-        made = cut_core(run(x[..., tile.seen[0] : tile.seen[1], tile.seen[2] : tile.seen[3]]), tile, scale)
+        made = cut_core(
+            run(x[..., tile.seen[0] : tile.seen[1], tile.seen[2] : tile.seen[3]]), tile, scale
+        )
         if out is None:
             out = made.new_empty((*made.shape[:2], height * scale, width * scale))
         out[..., top * scale : bottom * scale, left * scale : right * scale] = made
@@ -57,13 +74,17 @@ def cut_core(made: Tensor, tile: Tile, scale: int) -> Tensor:
     """The part of a tile's result that is kept."""
     top, bottom, left, right = tile.core
     above, before = (top - tile.seen[0]) * scale, (left - tile.seen[2]) * scale
-    return made[..., above : above + (bottom - top) * scale, before : before + (right - left) * scale]
+    return made[
+        ..., above : above + (bottom - top) * scale, before : before + (right - left) * scale
+    ]
 
 
 def measured_overlap(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, align: int = 1) -> int:
-    """The smallest overlap at which tiles equal the whole within 1/255, measured on (1,C,H,W) above 256 px.
+    """The smallest overlap at which tiles equal the whole within 1/255, measured on (1,C,H,W) above
+    256 px.
 
-    A theoretical receptive field of some 350 px would cost five times as much for nothing that can be seen.
+    A theoretical receptive field of some 350 px would cost five times as much for nothing that can
+    be seen.
     """
     with torch.inference_mode():
         whole = run(x)

@@ -13,9 +13,11 @@ _STRIPS, _TILES = (273, 279), (324, 325)  # TIFF's tags of places and lengths
 
 
 def looks_whole(path: Path) -> bool:
-    """False for a file without its format's end, or of a beginning not known here: it takes decoding to be sure.
+    """False for a file without its format's end, or of a beginning not known here: it takes
+    decoding to be sure.
 
-    A few bytes of JPEG, PNG, WebP, GIF and BMP are read, the tags of TIFF. What is damaged in the middle is not seen.
+    A few bytes of JPEG, PNG, WebP, GIF and BMP are read, the tags of TIFF. What is damaged in the
+    middle is not seen.
     """
     try:
         with path.open("rb") as file:
@@ -43,5 +45,7 @@ def _tiff_ends(path: Path) -> float:
         tags = image.tag_v2  # type: ignore[attr-defined]  # TIFF's own
         for places, lengths in (_STRIPS, _TILES):
             if places in tags and lengths in tags:
-                return max(at + length for at, length in zip(tags[places], tags[lengths], strict=True))
+                return max(
+                    at + length for at, length in zip(tags[places], tags[lengths], strict=True)
+                )
     return float("inf")

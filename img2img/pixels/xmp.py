@@ -20,20 +20,29 @@ _TAIL = b'<?xpacket end="w"?>'
 # Properties that describe data behind or beside the pixels, which results do not carry.
 _GAIN_MAP = ("http://ns.adobe.com/hdr-gain-map/1.0/", "http://ns.apple.com/HDRGainMap/1.0/")
 _CAMERA = "http://ns.google.com/photos/1.0/camera/"
-_CONTAINER = ("http://ns.google.com/photos/1.0/container/", "http://ns.google.com/photos/1.0/container/item/")
-_DEPTH = tuple(f"http://ns.google.com/photos/1.0/{name}/" for name in ("depthmap", "image", "audio", "creations"))
+_CONTAINER = (
+    "http://ns.google.com/photos/1.0/container/",
+    "http://ns.google.com/photos/1.0/container/item/",
+)
+_DEPTH = tuple(
+    f"http://ns.google.com/photos/1.0/{name}/"
+    for name in ("depthmap", "image", "audio", "creations")
+)
 _NOTES = "http://ns.adobe.com/xmp/note/"
 _KNOWN_PREFIXES = {"rdf": _RDF, "x": _META, "Iptc4xmpExt": _IPTC_EXT, "xmpNote": _NOTES}
 
 
 def upright_xmp(packet: bytes | str | None) -> tuple[bytes | None, tuple[str, ...]]:
-    """The packet without an orientation, and without what describes a gain map, a depth map or a video behind the
-    picture; notes on the latter. A packet that is not XML is kept as it is, without its orientation."""
+    """The packet without an orientation, and without what describes a gain map, a depth map or a
+    video behind the picture; notes on the latter. A packet that is not XML is kept as it is,
+    without its orientation."""
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
     if not isinstance(packet, bytes) or not packet:
         return None, ()
-    packet = re.sub(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>', b"", packet)
+    packet = re.sub(
+        rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>', b"", packet
+    )
     root = _parsed(packet)
     if root is None:
         return packet, ()
@@ -42,9 +51,17 @@ def upright_xmp(packet: bytes | str | None) -> tuple[bytes | None, tuple[str, ..
 
 
 def with_source_type(packet: bytes | None, kind: DigitalSourceType) -> bytes:
-    """The packet saying by IPTC's DigitalSourceType that a network made pixels; one that is not XML is replaced."""
+    """The packet saying by IPTC's DigitalSourceType that a network made pixels; one that is not XML
+    is replaced.
+    """
     root = _parsed(packet) if packet else None
-    rdf = None if root is None else root if root.tag == f"{{{_RDF}}}RDF" else root.find(f".//{{{_RDF}}}RDF")
+    rdf = (
+        None
+        if root is None
+        else root
+        if root.tag == f"{{{_RDF}}}RDF"
+        else root.find(f".//{{{_RDF}}}RDF")
+    )
     if root is None or rdf is None:
         root = ElementTree.Element(f"{{{_META}}}xmpmeta")
         rdf = ElementTree.SubElement(root, f"{{{_RDF}}}RDF")
@@ -65,7 +82,9 @@ def source_type(packet: bytes | None) -> str | None:
     root = _parsed(packet) if packet else None
     name = f"{{{_IPTC_EXT}}}DigitalSourceType"
     for element in () if root is None else root.iter():
-        stated = element.get(name) or (element.tag == name and (element.text or element.get(f"{{{_RDF}}}resource")))
+        stated = element.get(name) or (
+            element.tag == name and (element.text or element.get(f"{{{_RDF}}}resource"))
+        )
         if stated:
             return str(stated).strip().rpartition("/")[2]
     return None
@@ -79,7 +98,9 @@ def _drop_stale(root: ElementTree.Element) -> Iterator[str]:
             yield _note(name)
         for child in [child for child in parent if _stale(child.tag)]:
             yield from {_note(element.tag) for element in child.iter() if _stale(element.tag)}
-            yield from {_note(str(value)) for element in child.iter() for value in element.attrib.values()}
+            yield from {
+                _note(str(value)) for element in child.iter() for value in element.attrib.values()
+            }
             parent.remove(child)
 
 

@@ -1,4 +1,6 @@
-"""Tasks, found rather than registered: every module of this package, then entry points, then an import path."""
+"""Tasks, found rather than registered: every module of this package, then entry points, then an
+import path.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,25 @@ def built_in() -> dict[str, type[Task]]:
         try:
             loaded = importlib.import_module(f"{__name__}.{module.name}")
         except Exception as error:  # whoever writes a task breaks this one, not the others
-            log.warning("img2img/tasks/%s.py is left out: %s: %s", module.name, type(error).__name__, error)
+            log.warning(
+                "img2img/tasks/%s.py is left out: %s: %s", module.name, type(error).__name__, error
+            )
             continue
         for _, member in inspect.getmembers(loaded, inspect.isclass):
-            if issubclass(member, Task) and member is not Task and isinstance(member.model_fields["kind"].default, str):
+            if (
+                issubclass(member, Task)
+                and member is not Task
+                and isinstance(member.model_fields["kind"].default, str)
+            ):
                 found[member.model_fields["kind"].default] = member
     return found
 
 
 @cache
 def plugins() -> dict[str, type[Task]]:
-    """Task classes of other packages, by their entry point's name; what cannot be used is told once and left out."""
+    """Task classes of other packages, by their entry point's name; what cannot be used is told once
+    and left out.
+    """
     found: dict[str, type[Task]] = {}
     for point in entry_points(group="img2img.tasks"):
         try:
@@ -48,8 +58,16 @@ def plugins() -> dict[str, type[Task]]:
             if not _is_task(loaded):
                 raise TypeError("not a class derived from img2img.tasks.Task")
             found[point.name] = loaded
-        except Exception as error:  # as with the built-in: whoever writes a task breaks this one alone
-            log.warning("task '%s' (%s) is left out: %s: %s", point.name, point.value, type(error).__name__, error)
+        except (
+            Exception
+        ) as error:  # as with the built-in: whoever writes a task breaks this one alone
+            log.warning(
+                "task '%s' (%s) is left out: %s: %s",
+                point.name,
+                point.value,
+                type(error).__name__,
+                error,
+            )
     return found
 
 
@@ -62,7 +80,8 @@ def task_kinds() -> list[str]:
 def task_class(kind: str, *, trusted: bool) -> type[Task]:
     """The class behind `kind`: built-in, entry point, or `package.module:Class`.
 
-    An import path runs code, so it is taken from a recipe the user wrote (`trusted`), never from a model file's header.
+    An import path runs code, so it is taken from a recipe the user wrote (`trusted`), never from a
+    model file's header.
     """
     if kind in _installed():
         return _installed()[kind]
@@ -100,7 +119,9 @@ def _is_task(found: Any) -> bool:
 
 @cache
 def _imported(path: str) -> type[Task]:
-    """The class at `package.module:Class`; its `kind` is the path, so that the run's own recipe finds it again."""
+    """The class at `package.module:Class`; its `kind` is the path, so that the run's own recipe
+    finds it again.
+    """
     module, _, name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
@@ -110,4 +131,6 @@ def _imported(path: str) -> type[Task]:
         raise UserError(f"task.kind: '{path}' is not a class derived from img2img.tasks.Task")
     if found.model_fields["kind"].annotation is str:
         return found
-    return create_model(found.__name__, __base__=found, __module__=found.__module__, kind=(str, path))
+    return create_model(
+        found.__name__, __base__=found, __module__=found.__module__, kind=(str, path)
+    )

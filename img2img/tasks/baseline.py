@@ -1,5 +1,5 @@
-"""What a model has to beat: the trivial answers of a task, which cost nothing. One definition for log, doctor, report
-and `img2img eval`; a plugin's task has them without saying anything."""
+"""What a model has to beat: the trivial answers of a task, which cost nothing. One definition for
+log, doctor, report and `img2img eval`; a plugin's task has them without saying anything."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ MEAN_COLOR, MEAN = "the mean color of the training targets", "the mean of the tr
 def trivial_answers(
     task: Task, condition: Tensor, mask: Tensor | None = None, mean: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Pictures (B,C,H,W) by what they are: the task's own answer first, then the input, then means of the targets.
+    """Pictures (B,C,H,W) by what they are: the task's own answer first, then the input, then means
+    of the targets.
 
     `mean` is the mean training target (1,C,h,w). Where there is a mask, all keep what is known.
     """
@@ -30,11 +31,15 @@ def trivial_answers(
         found |= _means(mean.to(own), own)
     if mask is not None:
         found = {name: torch.where(mask > 0.5, picture, own) for name, picture in found.items()}
-    return {task.zeros_are: own} | {name: picture for name, picture in found.items() if name != task.zeros_are}
+    return {task.zeros_are: own} | {
+        name: picture for name, picture in found.items() if name != task.zeros_are
+    }
 
 
 def mean_target(targets: Iterable[Tensor]) -> Tensor | None:
-    """The mean (1,C,h,w) of training targets (B,C,H,W), as large as the first; None where there are none."""
+    """The mean (1,C,h,w) of training targets (B,C,H,W), as large as the first; None where there are
+    none.
+    """
     total, count = None, 0
     for target in targets:
         target = target.float()
@@ -45,15 +50,21 @@ def mean_target(targets: Iterable[Tensor]) -> Tensor | None:
     return None if total is None else total / count
 
 
-def best_numbers(answers: Mapping[str, Mapping[str, float]]) -> tuple[dict[str, float], dict[str, str]]:
-    """For each metric the best number of any trivial answer, and which one has it: the first of equals.
+def best_numbers(
+    answers: Mapping[str, Mapping[str, float]],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """For each metric the best number of any trivial answer, and which one has it: the first of
+    equals.
 
-    Each metric by itself: a model has to beat whatever costs nothing in every number that is reported of it.
+    Each metric by itself: a model has to beat whatever costs nothing in every number that is
+    reported of it.
     """
     best, names = dict[str, float](), dict[str, str]()
     for name, numbers in answers.items():
         for metric, value in numbers.items():
-            if value == value and (metric not in best or goodness(metric, value) > goodness(metric, best[metric])):
+            if value == value and (
+                metric not in best or goodness(metric, value) > goodness(metric, best[metric])
+            ):
                 best[metric], names[metric] = value, name
     return best, names
 
@@ -73,7 +84,9 @@ def higher_is_better(metric: str) -> bool:
 def _own(task: Task, condition: Tensor, mask: Tensor | None) -> Tensor:
     stride = min(task.prediction_strides)
     height, width = (side * task.scale // stride for side in condition.shape[-2:])
-    zeros = condition.new_zeros(len(condition), task.prediction_channels, height, width, dtype=torch.float32)
+    zeros = condition.new_zeros(
+        len(condition), task.prediction_channels, height, width, dtype=torch.float32
+    )
     return task.decode(condition.float(), zeros, mask)
 
 

@@ -1,4 +1,6 @@
-"""Colorization: luminance in, chroma out, in CIE Lab; the input's luminance is kept, whatever the network says."""
+"""Colorization: luminance in, chroma out, in CIE Lab; the input's luminance is kept, whatever the
+network says.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +15,35 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.data.sample import Batch, Sample, as_tensor
-from img2img.pixels.colour import AB_SCALE, fit_gamut, from_lab, luminance, resize, to_lab
+from img2img.pixels.color import AB_SCALE, fit_gamut, from_lab, luminance, resize, to_lab
 from img2img.pixels.hints import Hints, spread
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import PhotoStatistics, Task, View, working_view
 
-_HINTS_PX = 384  # longer side at which painted colours spread: the solver's time grows faster than its pixels
+# longer side at which painted colors spread: the solver's time grows faster than its pixels
+_HINTS_PX = 384
 _STRIP_ROWS = 256  # full-size Lab work goes in strips, so that memory does not grow with the photo
 
 
-_SEEN = {0: "it has no colour", 1: "it has a single tint"}
+_SEEN = {0: "it has no color", 1: "it has a single tint"}
 _NO_PHOTO = {
     "flat": "shows nothing but one tone",
     "few": "has few tones, as text, line art and drawings have",
     "halftone": "is printed in dots (halftone)",
     "line art": "is lines on plain paper",
 }
-_MOSTLY_GREY = 0.25  # share of color below which a photo may look like one without: the plan says why it is left alone
+# share of color below which a photo may look like one without: the plan says why it is left alone
+_MOSTLY_GREY = 0.25
 
 
 class Colorize(Task):
-    """Grey (or faded, or sepia) photo in, colour photo of the same luminance out."""
+    """Grey (or faded, or sepia) photo in, color photo of the same luminance out."""
 
     kind: Literal["colorize"] = "colorize"
     working_px: int = Field(
-        256, ge=64, description="longer side at which chroma is predicted; luminance stays full size"
+        256,
+        ge=64,
+        description="longer side at which chroma is predicted; luminance stays full size",
     )
 
     takes_hints: ClassVar[bool] = True
@@ -73,9 +79,11 @@ class Colorize(Task):
         lab, full = to_lab(rgb), (rgb.shape[-2], rgb.shape[-1])
         size = working_view(full, _HINTS_PX).size
         small = resize(lab, size)
-        colours, marked = hints.at(size)
-        change = (to_lab(as_tensor(colours).to(rgb)) - small)[0, 1:].permute(1, 2, 0)
-        carried = as_tensor(spread(change.cpu().numpy(), marked, small[0, 0].cpu().numpy() / 100)).to(rgb)
+        colors, marked = hints.at(size)
+        change = (to_lab(as_tensor(colors).to(rgb)) - small)[0, 1:].permute(1, 2, 0)
+        carried = as_tensor(
+            spread(change.cpu().numpy(), marked, small[0, 0].cpu().numpy() / 100)
+        ).to(rgb)
         return fit_gamut(torch.cat([lab[:, :1], lab[:, 1:] + _enlarge(carried, full)], 1))
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -98,11 +106,15 @@ class Colorize(Task):
             return f"it is {photo.own_hue} throughout, but not as the tint of a print is: it may be a photo in color"
         return None
 
-    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+    def metrics(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
+    ) -> Mapping[str, float]:
         made, true = to_lab(rgb.float())[:, 1:], to_lab(target.float())[:, 1:]
         return {
             "psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)),
-            "chroma_ratio": float(made.norm(dim=1).mean() / true.norm(dim=1).mean().clamp_min(1e-3)),
+            "chroma_ratio": float(
+                made.norm(dim=1).mean() / true.norm(dim=1).mean().clamp_min(1e-3)
+            ),
         }
 
 

@@ -1,4 +1,6 @@
-"""Blind denoising: one network for every noise level, predicting the noise to take away (Zhang et al. 2017, DnCNN)."""
+"""Blind denoising: one network for every noise level, predicting the noise to take away (Zhang et
+al. 2017, DnCNN).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from img2img.tasks.base import COPIED, PhotoStatistics, Task
 
 LEAST_NOISE_255 = 6.0  # σ of white noise that is worth what denoising takes from the rest
 LEAST_GRAIN_255 = 1.2  # of correlated noise, which is coarser and so seen when weaker
-LEAST_BLOCKS_255 = 2.0  # JPEG of quality 30 shows 1.7 to 4, quality 75 at most 1.5, quality 10 from 3 up
+LEAST_BLOCKS_255 = (
+    2.0  # JPEG of quality 30 shows 1.7 to 4, quality 75 at most 1.5, quality 10 from 3 up
+)
 
 
 class Denoise(Task):
@@ -32,9 +36,15 @@ class Denoise(Task):
         description="share of samples damaged as by a camera or scanner instead: blur, shot and correlated noise or "
         "grain, JPEG",
     )
-    correlated_share: float = Field(0.0, ge=0, le=1, description="share with correlated Gaussian noise")
-    jpeg_share: float = Field(0.0, ge=0, le=1, description="share with JPEG damage alone, quality 10-90")
-    poisson_share: float = Field(0.0, ge=0, le=1, description="share with shot noise alone, 30-1000 photons at white")
+    correlated_share: float = Field(
+        0.0, ge=0, le=1, description="share with correlated Gaussian noise"
+    )
+    jpeg_share: float = Field(
+        0.0, ge=0, le=1, description="share with JPEG damage alone, quality 10-90"
+    )
+    poisson_share: float = Field(
+        0.0, ge=0, le=1, description="share with shot noise alone, 30-1000 photons at white"
+    )
     grey_share: float = Field(0.0, ge=0, le=1, description="share of photos made grey first")
 
     tiles: ClassVar[bool] = True
@@ -48,13 +58,17 @@ class Denoise(Task):
 
     @model_validator(mode="after")
     def _shares_leave_something(self) -> Denoise:
-        """A sample is damaged in one way, so the shares are parts of one whole; what they leave is Gaussian noise."""
+        """A sample is damaged in one way, so the shares are parts of one whole; what they leave is
+        Gaussian noise.
+        """
         named = ("camera_share", "correlated_share", "jpeg_share", "poisson_share")
         shares = {name: getattr(self, name) for name in named if getattr(self, name)}
         total = sum(shares.values())
         if total > 1 + 1e-9:  # 0.7 + 0.2 + 0.1 need not be 1 exactly
             parts = " + ".join(f"{name} {share:g}" for name, share in shares.items())
-            raise ValueError(f"{parts} make {total:g}: together they may be at most 1, lower one of them")
+            raise ValueError(
+                f"{parts} make {total:g}: together they may be at most 1, lower one of them"
+            )
         return self
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
@@ -74,7 +88,9 @@ class Denoise(Task):
         if (draw := draw - self.jpeg_share) < 0:
             return degrade.jpeg(clean, int(rng.integers(10, 91)))
         if draw - self.poisson_share < 0:
-            return degrade.poisson_noise(clean, float(np.exp(rng.uniform(np.log(30), np.log(1000)))), rng)
+            return degrade.poisson_noise(
+                clean, float(np.exp(rng.uniform(np.log(30), np.log(1000)))), rng
+            )
         return degrade.gaussian_noise(clean, sigma, rng)
 
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -1,4 +1,6 @@
-"""The one way from a photo to its result: prepare, network, decode, finish. Validation and pipeline share it."""
+"""The one way from a photo to its result: prepare, network, decode, finish. Validation and pipeline
+share it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import torch
 from torch import Tensor
 
 from img2img.models.blocks import pad_to_multiple
+from img2img.pixels.color import resize
 from img2img.pixels.color_space import SRGB, ColorDescription
-from img2img.pixels.colour import resize
 from img2img.pixels.hints import Hints
 from img2img.tasks.base import Task
 
@@ -32,7 +34,9 @@ def predict_rgb(
     padded = pad_to_multiple(condition, multiple_of)
     prediction = network(padded).float() * strength
     padded_mask = None if mask is None else pad_to_multiple(mask, multiple_of)
-    return task.decode(padded, prediction, padded_mask)[..., : height * task.scale, : width * task.scale]
+    return task.decode(padded, prediction, padded_mask)[
+        ..., : height * task.scale, : width * task.scale
+    ]
 
 
 def forward(
@@ -47,11 +51,12 @@ def forward(
     hints: Hints | None = None,
     color: ColorDescription = SRGB,
 ) -> Tensor:
-    """The finished RGB (B,3,H·scale,W·scale) of a photo (B,3,H,W), the network working at `working_size`.
+    """The finished RGB (B,3,H·scale,W·scale) of a photo (B,3,H,W), the network working at
+    `working_size`.
 
-    With `grey`, what the network made has its colour taken out before the task makes its guarantee exact.
-    `hints` are a person's colours in sRGB, for a task that takes them. `color` says what the photo's numbers mean:
-    networks see sRGB, the result is in the photo's own numbers again.
+    With `grey`, what the network made has its color taken out before the task makes its guarantee
+    exact. `hints` are a person's colors in sRGB, for a task that takes them. `color` says what the
+    photo's numbers mean: networks see sRGB, the result is in the photo's own numbers again.
     """
     size = working_size or (photo.shape[-2], photo.shape[-1])
     small_mask = None if mask is None else (resize(mask, size) > 0.01).to(photo.dtype)
@@ -64,11 +69,15 @@ def forward(
         rgb = task.follow(rgb, hints)
     if task.finishes_in_srgb:
         return _carried_back(photo, task.finish(seen, rgb, mask), color, holdable=True)
-    own = _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)  # no matter what lay in a hole
+    own = (
+        _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)
+    )  # no matter what lay in a hole
     return task.finish(photo, own, mask)
 
 
-def in_own_numbers(change: Callable[[Tensor], Tensor], photo: Tensor, color: ColorDescription) -> Tensor:
+def in_own_numbers(
+    change: Callable[[Tensor], Tensor], photo: Tensor, color: ColorDescription
+) -> Tensor:
     """A change of sRGB pictures made to a photo (1,3,H,W) whose numbers mean `color`."""
     return _carried_back(photo, change(_in_srgb(photo, color)), color)
 
@@ -83,10 +92,14 @@ def _in_srgb(photo: Tensor, color: ColorDescription, *, fitted: bool = False) ->
 def _from_srgb(rgb: Tensor, color: ColorDescription) -> Tensor:
     if color.transform is None:
         return rgb
-    return torch.from_numpy(color.from_srgb(rgb.contiguous().cpu().numpy(), channels_first=True)).to(rgb.device)
+    return torch.from_numpy(
+        color.from_srgb(rgb.contiguous().cpu().numpy(), channels_first=True)
+    ).to(rgb.device)
 
 
-def _carried_back(photo: Tensor, rgb: Tensor, color: ColorDescription, *, holdable: bool = False) -> Tensor:
+def _carried_back(
+    photo: Tensor, rgb: Tensor, color: ColorDescription, *, holdable: bool = False
+) -> Tensor:
     if color.transform is None:
         return rgb
     own, srgb = (x.contiguous().cpu().numpy() for x in (photo, rgb))

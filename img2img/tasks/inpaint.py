@@ -1,4 +1,6 @@
-"""Masked inpainting: the network corrects a classical fill inside the hole; known pixels come back bit for bit."""
+"""Masked inpainting: the network corrects a classical fill inside the hole; known pixels come back
+bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, Sample, as_picture, as_tensor
 from img2img.losses.reconstruction import masked_mean
 from img2img.pixels import masks
-from img2img.pixels.colour import resize
+from img2img.pixels.color import resize
 from img2img.pixels.fill import mirrored_detail, smooth_fill
 from img2img.pixels.masks import thickness_px
 from img2img.pixels.xmp import DigitalSourceType
@@ -27,14 +29,17 @@ Hole = Annotated[float, Field(ge=0, le=0.9)]  # strokes alone hardly cover the l
 Side = Annotated[float, Field(gt=0, le=1)]
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
-# Of the mirrored detail that the fill starts with: all of it looks best, none of it has the least error.
+# Of the mirrored detail that the fill starts with: all of it looks best, none of it has the least
+# error.
 _DETAIL = 0.7
 
 
 class Inpaint(Task):
-    """Photo and mask in, photo with the masked part made up out. The network sees the filled photo and the mask.
+    """Photo and mask in, photo with the masked part made up out. The network sees the filled photo
+    and the mask.
 
-    With the fill "mirrored" it also sees the detail mirrored into the hole, and says where there is too much of it.
+    With the fill "mirrored" it also sees the detail mirrored into the hole, and says where there is
+    too much of it.
     """
 
     kind: Literal["inpaint"] = "inpaint"
@@ -43,14 +48,26 @@ class Inpaint(Task):
         description="what lies in the hole before the network works (mirrored: a smooth surface and the detail beyond "
         "the hole's edge; mean: the picture's mean pixel)",
     )
-    free_form_share: float = Field(0.7, ge=0, le=1, description="share of free-form masks while training")
-    outpaint_share: float = Field(0.1, ge=0, le=1, description="share of missing borders; the rest are boxes")
-    hole_share: Annotated[tuple[Hole, Hole], Ordered] = Field((0.05, 0.4), description="missing part, free-form masks")
-    strokes_px: int | None = Field(
-        None, ge=16, description="free-form masks are cut from ones of this size: small crops then meet strokes as wide"
+    free_form_share: float = Field(
+        0.7, ge=0, le=1, description="share of free-form masks while training"
     )
-    box_share: Annotated[tuple[Side, Side], Ordered] = Field((0.25, 0.5), description="a box's sides, of the picture's")
-    working_px: int = Field(768, ge=64, description="a hole and its surroundings are shrunk to this for the network")
+    outpaint_share: float = Field(
+        0.1, ge=0, le=1, description="share of missing borders; the rest are boxes"
+    )
+    hole_share: Annotated[tuple[Hole, Hole], Ordered] = Field(
+        (0.05, 0.4), description="missing part, free-form masks"
+    )
+    strokes_px: int | None = Field(
+        None,
+        ge=16,
+        description="free-form masks are cut from ones of this size: small crops then meet strokes as wide",
+    )
+    box_share: Annotated[tuple[Side, Side], Ordered] = Field(
+        (0.25, 0.5), description="a box's sides, of the picture's"
+    )
+    working_px: int = Field(
+        768, ge=64, description="a hole and its surroundings are shrunk to this for the network"
+    )
 
     needs_mask: ClassVar[bool] = True
     plan_order: ClassVar[int] = 10
@@ -72,8 +89,10 @@ class Inpaint(Task):
         target, mask = as_tensor(sample.photo), as_tensor(hole.astype(np.float32))
         rows, columns = np.nonzero(hole)
         pick = int(rng.integers(len(rows)))
-        centre = torch.tensor([[int(rows[pick]), int(columns[pick])]])
-        return Batch(condition=self.prepare(target, mask), target=target, mask=mask, local_centre=centre)
+        center = torch.tensor([[int(rows[pick]), int(columns[pick])]])
+        return Batch(
+            condition=self.prepare(target, mask), target=target, mask=mask, local_center=center
+        )
 
     def draw_mask(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """A training mask, boolean (H,W), never empty."""
@@ -81,7 +100,9 @@ class Inpaint(Task):
         if draw < self.free_form_share:
             side = max(self.strokes_px or 0, *size)
             whole = size if self.strokes_px is None else (side, side)
-            return masks.window(masks.free_form((whole[0], whole[1]), rng, self.hole_share), (size[0], size[1]), rng)
+            return masks.window(
+                masks.free_form((whole[0], whole[1]), rng, self.hole_share), (size[0], size[1]), rng
+            )
         if draw < self.free_form_share + self.outpaint_share:
             return masks.outpaint((size[0], size[1]), rng)
         return masks.box((size[0], size[1]), rng, self.box_share)
@@ -99,22 +120,32 @@ class Inpaint(Task):
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
         assert mask is not None, "inpaint needs a mask"
-        return torch.where(mask > 0.5, resize(rgb, (photo.shape[-2], photo.shape[-1])).clamp(0, 1), photo)
+        return torch.where(
+            mask > 0.5, resize(rgb, (photo.shape[-2], photo.shape[-1])).clamp(0, 1), photo
+        )
 
     def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
         assert mask is not None, "inpaint needs a mask"
-        return [_view(box, size, mask, self.working_px) for box in hole_boxes(mask, self.working_px)]
+        return [
+            _view(box, size, mask, self.working_px) for box in hole_boxes(mask, self.working_px)
+        ]
 
     def applies(self, photo: PhotoStatistics) -> str | None:
         return "a part of it is to be filled" if photo.has_mask else None
 
-    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+    def metrics(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
+    ) -> Mapping[str, float]:
         hole_l1 = masked_mean((rgb.float() - target.float()).abs(), mask, "hole")
-        return {"psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)), "hole_l1": float(hole_l1)}
+        return {
+            "psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)),
+            "hole_l1": float(hole_l1),
+        }
 
 
 def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
-    """(3,H,W) with the hole filled classically; OpenCV works on 8 bits, so known pixels are put back as they were.
+    """(3,H,W) with the hole filled classically; OpenCV works on 8 bits, so known pixels are put
+    back as they were.
 
     With "mirrored" (6,H,W): the detail that the hole was given follows.
     """
@@ -132,14 +163,22 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
         rgb8 = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().contiguous().numpy()
         made = as_tensor(classical_fill(rgb8, missing, fill))[0].to(photo)
     else:  # colors outside sRGB: OpenCV fills 16 bits too, a channel at a time
-        rgb16 = ((photo.clamp(low, high) - low) * (65535 / (high - low))).round().cpu().numpy().astype(np.uint16)
+        rgb16 = (
+            ((photo.clamp(low, high) - low) * (65535 / (high - low)))
+            .round()
+            .cpu()
+            .numpy()
+            .astype(np.uint16)
+        )
         planes = np.stack([classical_fill(plane, missing, fill) for plane in rgb16])
         made = torch.from_numpy(planes.astype(np.float32)).to(photo) * ((high - low) / 65535) + low
     return torch.where(hole, made, photo)
 
 
 def _range(photo: Tensor, hole: Tensor) -> tuple[float, float]:
-    """What the fill may reach: [0,1], and as far beyond as the known pixels go, as colors outside sRGB do."""
+    """What the fill may reach: [0,1], and as far beyond as the known pixels go, as colors outside
+    sRGB do.
+    """
     known = photo[:, ~hole]
     return min(0.0, float(known.min())), max(1.0, float(known.max()))
 
@@ -147,7 +186,9 @@ def _range(photo: Tensor, hole: Tensor) -> tuple[float, float]:
 def _mirrored(photo: Tensor, hole: Tensor) -> Tensor:
     """(6,H,W): smooth fill with a part of the mirrored detail, and the whole of that detail."""
     if not hole.any() or hole.all():
-        return torch.cat([torch.where(hole, torch.full_like(photo, 0.5), photo), torch.zeros_like(photo)])
+        return torch.cat(
+            [torch.where(hole, torch.full_like(photo, 0.5), photo), torch.zeros_like(photo)]
+        )
     missing = hole.cpu().numpy()
     smooth = smooth_fill(as_picture(photo), missing)
     detail = mirrored_detail(smooth, missing)
@@ -155,8 +196,12 @@ def _mirrored(photo: Tensor, hole: Tensor) -> Tensor:
     return torch.cat([torch.where(hole, made[:3].clamp(*_range(photo, hole)), photo), made[3:]])
 
 
-def classical_fill(picture: np.ndarray, hole: np.ndarray, fill: Literal["telea", "navier_stokes"]) -> np.ndarray:
-    """OpenCV's inpainting of uint8 (H,W,3) or uint16 (H,W), radius 3: Telea 2004 or Bertalmio et al. 2001."""
+def classical_fill(
+    picture: np.ndarray, hole: np.ndarray, fill: Literal["telea", "navier_stokes"]
+) -> np.ndarray:
+    """OpenCV's inpainting of uint8 (H,W,3) or uint16 (H,W), radius 3: Telea 2004 or Bertalmio et
+    al. 2001.
+    """
     method = cv2.INPAINT_TELEA if fill == "telea" else cv2.INPAINT_NS
     return cv2.inpaint(np.ascontiguousarray(picture), hole.astype(np.uint8), 3, method)
 
@@ -164,7 +209,8 @@ def classical_fill(picture: np.ndarray, hole: np.ndarray, fill: Literal["telea",
 def hole_boxes(mask: np.ndarray, working_px: int) -> list[Box]:
     """Boxes that cover every hole.
 
-    Holes close together share one; a wide net of thin holes (scratches) is cut into squares that need no shrinking.
+    Holes close together share one; a wide net of thin holes (scratches) is cut into squares that
+    need no shrinking.
     """
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     parts = [(int(y), int(x), int(y + h), int(x + w)) for x, y, w, h, _ in stats[1:count]]
@@ -172,26 +218,44 @@ def hole_boxes(mask: np.ndarray, working_px: int) -> list[Box]:
     for box in _merge(sorted(parts), working_px // 2):
         inside = mask[box[0] : box[2], box[1] : box[3]]
         wide = max(inside.shape) > working_px
-        boxes += _squares(box, mask, working_px // 2) if wide and thickness_px(inside) < working_px / 6 else [box]
+        boxes += (
+            _squares(box, mask, working_px // 2)
+            if wide and thickness_px(inside) < working_px / 6
+            else [box]
+        )
     return boxes
 
 
 def _squares(box: Box, mask: np.ndarray, side_px: int) -> list[Box]:
     """The box cut into squares, those without a hole left out."""
-    corners = [(y, x) for y in range(box[0], box[2], side_px) for x in range(box[1], box[3], side_px)]
+    corners = [
+        (y, x) for y in range(box[0], box[2], side_px) for x in range(box[1], box[3], side_px)
+    ]
     cells = [(y, x, min(y + side_px, box[2]), min(x + side_px, box[3])) for y, x in corners]
     return [cell for cell in cells if mask[cell[0] : cell[2], cell[1] : cell[3]].any()]
 
 
 def _merge(boxes: list[Box], most_px: int) -> list[Box]:
-    """Join boxes that overlap, and neighbours as long as the joint box stays under `most_px` a side."""
+    """Join boxes that overlap, and neighbours as long as the joint box stays under `most_px` a
+    side.
+    """
     merged: list[Box] = []
     for box in boxes:
         while True:
             for index, other in enumerate(merged):
-                joint = (min(box[0], other[0]), min(box[1], other[1]), max(box[2], other[2]), max(box[3], other[3]))
+                joint = (
+                    min(box[0], other[0]),
+                    min(box[1], other[1]),
+                    max(box[2], other[2]),
+                    max(box[3], other[3]),
+                )
                 small = max(joint[2] - joint[0], joint[3] - joint[1]) <= most_px
-                overlap = box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+                overlap = (
+                    box[0] < other[2]
+                    and other[0] < box[2]
+                    and box[1] < other[3]
+                    and other[1] < box[3]
+                )
                 if small or overlap:
                     box = joint
                     del merged[index]
@@ -203,7 +267,9 @@ def _merge(boxes: list[Box], most_px: int) -> list[Box]:
 
 
 def _view(box: Box, size: tuple[int, int], mask: np.ndarray, working_px: int) -> View:
-    """The box with surroundings as wide as the hole is (at least 64 px), shrunk to at most `working_px`."""
+    """The box with surroundings as wide as the hole is (at least 64 px), shrunk to at most
+    `working_px`.
+    """
     top, left, bottom, right = box
     margin = max(64, max(bottom - top, right - left) // 2)
     top, left = max(0, top - margin), max(0, left - margin)

@@ -1,4 +1,6 @@
-"""What tasks that make something of noise have in common: how a condition is drawn and put together."""
+"""What tasks that make something of noise have in common: how a condition is drawn and put
+together.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from img2img.tasks.base import Task
 
 
 class FromNoise(Task):
-    """The condition is (B, latent + labels + codes, 1, 1): normal noise, the label one-hot, InfoGAN's codes."""
+    """The condition is (B, latent + labels + codes, 1, 1): normal noise, the label one-hot,
+    InfoGAN's codes.
+    """
 
     latent: int = Field(64, ge=1, description="normal numbers a picture is made of")
     labels: int = Field(0, ge=0, description="classes to ask for; 0: none")
@@ -44,7 +48,9 @@ class FromNoise(Task):
     def condition_channels(self) -> int:
         return self.latent + self.labels + sum(self.code_sizes)
 
-    def condition(self, noise: Tensor, label: Tensor | None = None, code: Tensor | None = None) -> Tensor:
+    def condition(
+        self, noise: Tensor, label: Tensor | None = None, code: Tensor | None = None
+    ) -> Tensor:
         """(B,latent), labels (B,) and codes (B,K) as the network takes them, (B,C,1,1)."""
         parts = [noise]
         if self.labels:
@@ -60,7 +66,9 @@ class FromNoise(Task):
         return torch.from_numpy(rng.standard_normal((1, self.latent), dtype=np.float32))
 
     def draw_code(self, rng: np.random.Generator) -> Tensor | None:
-        """(1,K): a value of the categorical code one-hot, and the continuous ones; None where there are none."""
+        """(1,K): a value of the categorical code one-hot, and the continuous ones; None where there
+        are none.
+        """
         if not sum(self.code_sizes):
             return None
         code = np.zeros((1, sum(self.code_sizes)), np.float32)
@@ -74,4 +82,6 @@ class FromNoise(Task):
         return grid_sheet(made, columns)
 
     def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
-        raise UserError("this model makes pictures from noise, not from photos: use img2img generate --model …")
+        raise UserError(
+            "this model makes pictures from noise, not from photos: use img2img generate --model …"
+        )

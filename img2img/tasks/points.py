@@ -1,4 +1,6 @@
-"""Points in the plane from noise: the lectures' ring of Gaussians, on which one sees what a GAN does."""
+"""Points in the plane from noise: the lectures' ring of Gaussians, on which one sees what a GAN
+does.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, Sample
 from img2img.pixels.sheets import points_sheet
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import Judge, MainMetric, Reads, Row
+from img2img.tasks.base import MainMetric, Reads, Row, ScoreFunction
 from img2img.tasks.noise import FromNoise
 
 MODE_SHARE = 0.025  # of all samples, within NEAR_SIGMAS: then a mode counts as covered
@@ -22,14 +24,16 @@ NEAR_SIGMAS = 4.0
 
 
 class Points(FromNoise):
-    """Noise in, a point (B,2,1,1) out; real ones are drawn from Gaussians with their means on a circle."""
+    """Noise in, a point (B,2,1,1) out; real ones are drawn from Gaussians with their means on a
+    circle.
+    """
 
     kind: Literal["points"] = "points"
     latent: int = Field(2, ge=1)
     modes: int = Field(8, ge=1, description="Gaussians on the circle, the first at angle 0")
     radius: float = Field(2.0, ge=0)
     sigma: float = Field(0.1, gt=0, description="of each Gaussian, in the plane's units")
-    centre: tuple[float, float] = Field((0.0, 0.0), description="of the circle")
+    center: tuple[float, float] = Field((0.0, 0.0), description="of the circle")
 
     reads_what: ClassVar[Reads] = "none"
     source_type: ClassVar[DigitalSourceType | None] = None  # a drawing of points is a diagram
@@ -38,7 +42,9 @@ class Points(FromNoise):
     @model_validator(mode="after")
     def _labels_are_modes(self) -> Points:
         if self.labels not in (0, self.modes):
-            raise ValueError(f"labels {self.labels}: a point's label is its Gaussian; write 0, or modes: {self.modes}")
+            raise ValueError(
+                f"labels {self.labels}: a point's label is its Gaussian; write 0, or modes: {self.modes}"
+            )
         return self
 
     @property
@@ -51,8 +57,8 @@ class Points(FromNoise):
 
     @property
     def means(self) -> np.ndarray:
-        """The modes' centres, (modes,2)."""
-        return _circle(self.modes, self.radius, self.centre)
+        """The modes' centers, (modes,2)."""
+        return _circle(self.modes, self.radius, self.center)
 
     def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
         mode = int(rng.integers(self.modes))
@@ -60,7 +66,9 @@ class Points(FromNoise):
         noise, code = self.draw_noise(rng), self.draw_code(rng)
         target = torch.tensor(point, dtype=torch.float32)[None, :, None, None]
         label = torch.tensor([mode]) if self.labels else None
-        return Batch(condition=self.condition(noise, label, code), target=target, label=label, code=code)
+        return Batch(
+            condition=self.condition(noise, label, code), target=target, label=label, code=code
+        )
 
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
         """Networks work in units of the radius."""
@@ -73,26 +81,28 @@ class Points(FromNoise):
     def main_metric(self) -> MainMetric:
         return MainMetric("modes_covered")
 
-    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+    def metrics(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
+    ) -> Mapping[str, float]:
         """How many modes hold their share of the samples, and the share of samples near any mode."""
         near = self._distances(rgb) <= NEAR_SIGMAS * self.sigma
         covered = (near.mean(0) >= MODE_SHARE).sum()
         return {"modes_covered": float(covered), "share_near_modes": float(near.any(1).mean())}
 
-    def sheet(self, rows: Sequence[Row], judge: Judge | None = None) -> np.ndarray:
+    def sheet(self, rows: Sequence[Row], judge: ScoreFunction | None = None) -> np.ndarray:
         batch, _, made = rows[0]
         surface = None if judge is None else _surface(judge, self.reach)
         shown = [x[:600].float().flatten(1).cpu().numpy() for x in (made, batch.target)]
         return points_sheet(shown[0], shown[1], self.reach, surface)
 
     def overview(self, made: Tensor, columns: int | None = None) -> np.ndarray:
-        """The points, and the modes' centres."""
+        """The points, and the modes' centers."""
         return points_sheet(made.float().flatten(1).cpu().numpy(), self.means, self.reach)
 
     @property
     def reach(self) -> float:
         """Half the side of the square that is shown, from the origin."""
-        return float(np.abs(np.array(self.centre)).max() + self.radius + max(0.5, 5 * self.sigma))
+        return float(np.abs(np.array(self.center)).max() + self.radius + max(0.5, 5 * self.sigma))
 
     def _distances(self, points: Tensor) -> np.ndarray:
         """(N,modes) from points (N,2,1,1)."""
@@ -101,12 +111,12 @@ class Points(FromNoise):
 
 
 @cache  # asked for with every sample
-def _circle(count: int, radius: float, centre: tuple[float, float]) -> np.ndarray:
+def _circle(count: int, radius: float, center: tuple[float, float]) -> np.ndarray:
     angles = 2 * np.pi * np.arange(count) / count
-    return np.array(centre) + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+    return np.array(center) + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
-def _surface(judge: Judge, reach: float, side: int = 80) -> np.ndarray:
+def _surface(judge: ScoreFunction, reach: float, side: int = 80) -> np.ndarray:
     """The discriminator's scores over the plane, top row first."""
     line = torch.linspace(-reach, reach, side)
     y, x = torch.meshgrid(line.flip(0), line, indexing="ij")

@@ -1,4 +1,6 @@
-"""The same picture again, through a bottleneck: autoencoders, their denoising and their variational relatives."""
+"""The same picture again, through a bottleneck: autoencoders, their denoising and their variational
+relatives.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,27 @@ from img2img.tasks.generate import Generate
 
 
 class Reconstruct(Task):
-    """Picture in, the same picture out. The network sees (B, channels + labels, S, S): the label as one-hot planes.
+    """Picture in, the same picture out. The network sees (B, channels + labels, S, S): the label as
+    one-hot planes.
 
-    With noise on the input, and the clean picture as target, it is the denoising autoencoder of Vincent et al. 2008.
+    With noise on the input, and the clean picture as target, it is the denoising autoencoder of
+    Vincent et al. 2008.
     """
 
     kind: Literal["reconstruct"] = "reconstruct"
-    size_px: int = Field(32, ge=8, le=256, description="side of the pictures; the same as data.crop_px")
+    size_px: int = Field(
+        32, ge=8, le=256, description="side of the pictures; the same as data.crop_px"
+    )
     channels: Literal[1, 3] = Field(3, description="1: grey pictures")
     latent: int = Field(32, ge=1, description="numbers a picture is squeezed into")
-    labels: int = Field(0, ge=0, description="classes that encoder and decoder are told of (conditional VAE); 0: none")
-    noise_sigma_255: float = Field(0.0, ge=0, description="Gaussian noise on the input, 0-255 scale")
+    labels: int = Field(
+        0,
+        ge=0,
+        description="classes that encoder and decoder are told of (conditional VAE); 0: none",
+    )
+    noise_sigma_255: float = Field(
+        0.0, ge=0, description="Gaussian noise on the input, 0-255 scale"
+    )
 
     set_based: ClassVar[bool] = True
     plan_order: ClassVar[int] = 80
@@ -59,7 +71,9 @@ class Reconstruct(Task):
 
     @property
     def from_prior(self) -> Generate:
-        return Generate(size_px=self.size_px, channels=self.channels, latent=self.latent, labels=self.labels)
+        return Generate(
+            size_px=self.size_px, channels=self.channels, latent=self.latent, labels=self.labels
+        )
 
     @property
     def working_px(self) -> int:
@@ -72,12 +86,20 @@ class Reconstruct(Task):
         if self.channels == 1:
             clean = np.repeat(clean.mean(2, keepdims=True), 3, 2)
         label = torch.tensor([sample.label]) if self.labels else None
-        seen = degrade.gaussian_noise(clean, self.noise_sigma_255, rng) if self.noise_sigma_255 else clean
-        return Batch(condition=self._seen(as_tensor(seen), label), target=as_tensor(clean), label=label)
+        seen = (
+            degrade.gaussian_noise(clean, self.noise_sigma_255, rng)
+            if self.noise_sigma_255
+            else clean
+        )
+        return Batch(
+            condition=self._seen(as_tensor(seen), label), target=as_tensor(clean), label=label
+        )
 
     def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.labels:
-            raise UserError("this model must be told a picture's class, and a photo has none: use img2img generate")
+            raise UserError(
+                "this model must be told a picture's class, and a photo has none: use img2img generate"
+            )
         return self._seen(photo, None)
 
     def shown(self, condition: Tensor) -> Tensor | None:
@@ -98,7 +120,9 @@ class Reconstruct(Task):
         """The whole, shrunk (or stretched) to the one size the network knows."""
         return [View(0, 0, *size, (self.size_px, self.size_px))]
 
-    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
+    def metrics(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
+    ) -> Mapping[str, float]:
         """Mean over pictures of each one's PSNR."""
         error = (rgb.float().clamp(0, 1) - target.float()).square().flatten(1).mean(1)
         return {"psnr_db": float(-10 * error.clamp_min(1e-12).log10().mean())}

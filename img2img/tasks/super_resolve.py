@@ -1,4 +1,6 @@
-"""Super-resolution: the network adds what bicubic enlargement lacks; back-projection ties the result to its input."""
+"""Super-resolution: the network adds what bicubic enlargement lacks; back-projection ties the
+result to its input.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, as_tensor
-from img2img.pixels.colour import downscale, upscale, y_channel
+from img2img.pixels.color import downscale, upscale, y_channel
 from img2img.tasks.base import MainMetric, PhotoStatistics, Task
 
 SMALL_PX = 640  # a photo whose longer side is not above this asks to be enlarged
@@ -23,7 +25,9 @@ class SuperResolve(Task):
 
     kind: Literal["super-resolve"] = "super-resolve"
     factor: Literal[2, 3, 4] = Field(2, description="enlargement")
-    back_projections: int = Field(5, ge=0, le=20, description="rounds that make the reduced result equal its input")
+    back_projections: int = Field(
+        5, ge=0, le=20, description="rounds that make the reduced result equal its input"
+    )
 
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 40
@@ -38,14 +42,18 @@ class SuperResolve(Task):
         assert sample.photo is not None
         height, width = (n - n % self.factor for n in sample.photo.shape[:2])
         target = as_tensor(sample.photo[:height, :width])
-        small = (downscale(target, self.factor).clamp(0, 1) * 255).round() / 255  # as a file would hold it
+        small = (
+            downscale(target, self.factor).clamp(0, 1) * 255
+        ).round() / 255  # as a file would hold it
         return Batch(condition=small, target=target)
 
     def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
         return upscale(condition, self.factor) + prediction
 
     def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Iterative back-projection (Irani & Peleg 1991): reduced again, the result agrees with its input."""
+        """Iterative back-projection (Irani & Peleg 1991): reduced again, the result agrees with its
+        input.
+        """
         for step_size in _step_sizes(self.back_projections):
             rgb = rgb + step_size * upscale(photo - downscale(rgb, self.factor), self.factor)
         return rgb.clamp(0, 1)
@@ -59,14 +67,22 @@ class SuperResolve(Task):
     def main_metric(self) -> MainMetric:
         return MainMetric("psnr_y_db")
 
-    def metrics(self, rgb: Tensor, target: Tensor, mask: Tensor | None = None) -> Mapping[str, float]:
-        return {"psnr_y_db": float(psnr(y_channel(rgb.float().clamp(0, 1)), y_channel(target.float()), 1.0))}
+    def metrics(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
+    ) -> Mapping[str, float]:
+        return {
+            "psnr_y_db": float(
+                psnr(y_channel(rgb.float().clamp(0, 1)), y_channel(target.float()), 1.0)
+            )
+        }
 
 
 def _step_sizes(rounds: int) -> list[float]:
-    """Chebyshev's: they shrink whatever a network got wrong 90-fold in five rounds, steps of 1 only 4-fold.
+    """Chebyshev's: they shrink whatever a network got wrong 90-fold in five rounds, steps of 1 only
+    4-fold.
 
-    "Enlarge, then reduce" has real eigenvalues between 0.23 and 1, whatever the factor; the lowest need long steps.
+    "Enlarge, then reduce" has real eigenvalues between 0.23 and 1, whatever the factor; the lowest
+    need long steps.
     """
     low, high = 0.23, 1.0
     nodes = [math.cos(math.pi * (2 * k + 1) / (2 * rounds)) for k in range(rounds)]

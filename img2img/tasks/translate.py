@@ -1,4 +1,6 @@
-"""Picture-to-picture translation: from pairs (pix2pix, Isola et al. 2017) or without (CycleGAN, Zhu et al. 2017)."""
+"""Picture-to-picture translation: from pairs (pix2pix, Isola et al. 2017) or without (CycleGAN, Zhu
+et al. 2017).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, as_tensor
-from img2img.pixels.colour import resize
+from img2img.pixels.color import resize
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import MainMetric, Reads, Task, View, working_view
 
@@ -24,14 +26,22 @@ class Translate(Task):
 
     kind: Literal["translate"] = "translate"
     source: Literal["pairs", "edges", "grey", "sepia", "blur", "downscale", "unpaired"] = Field(
-        "pairs", description="pairs from files, conditions made from single photos, or two sides without pairs"
+        "pairs",
+        description="pairs from files, conditions made from single photos, or two sides without pairs",
     )
     side_a: Literal["files", "edges", "grey", "sepia", "blur", "downscale"] = Field(
-        "files", description="unpaired: trainA and trainB as they are, or A made from photos that B never shows"
+        "files",
+        description="unpaired: trainA and trainB as they are, or A made from photos that B never shows",
     )
-    direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="for pairs: which side is the condition")
-    edge_sigma_px: float = Field(2.0, gt=0, description="blur before Canny: larger gives fewer, longer lines")
-    working_px: int = Field(1024, ge=64, description="larger photos are shrunk to this for the network")
+    direction: Literal["AtoB", "BtoA"] = Field(
+        "AtoB", description="for pairs: which side is the condition"
+    )
+    edge_sigma_px: float = Field(
+        2.0, gt=0, description="blur before Canny: larger gives fewer, longer lines"
+    )
+    working_px: int = Field(
+        1024, ge=64, description="larger photos are shrunk to this for the network"
+    )
 
     keeps_grey: ClassVar[bool] = False
     zeros_are: ClassVar[str] = "mid-grey"
@@ -51,7 +61,9 @@ class Translate(Task):
 
     @property
     def background(self) -> str:
-        """Drawings and label maps lie on paper; a condition that is itself a photo continues what is visible."""
+        """Drawings and label maps lie on paper; a condition that is itself a photo continues what
+        is visible.
+        """
         return "white" if self.made in ("pairs", "edges") else super().background
 
     @property
@@ -60,7 +72,9 @@ class Translate(Task):
 
     @property
     def main_metric(self) -> MainMetric:
-        """Unpaired, B → A where that is known; elsewhere only cycles can be measured, and they prove little."""
+        """Unpaired, B → A where that is known; elsewhere only cycles can be measured, and they
+        prove little.
+        """
         names = {"two halves": "BtoA_psnr_db", "two sides": "cycle_A_psnr_db"}
         return MainMetric(names.get(self.reads, "psnr_db"))
 
@@ -77,7 +91,9 @@ class Translate(Task):
         return Batch(condition=self.prepare(condition), target=target)
 
     def from_photo(self, photo: Tensor) -> Tensor:
-        """The condition as a picture (B,3,H,W): black lines on white, grey, sepia, blurred, or shrunk to a quarter."""
+        """The condition as a picture (B,3,H,W): black lines on white, grey, sepia, blurred, or
+        shrunk to a quarter.
+        """
         photo = photo.clamp(0, 1)
         if self.made == "edges":
             return (1 - _edges(photo, self.edge_sigma_px)).expand(-1, 3, -1, -1)

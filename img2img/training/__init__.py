@@ -9,11 +9,16 @@ from img2img.recipe import Recipe
 
 
 def train(
-    recipe: Recipe | str | Path, out: str | Path | None = None, *, resume: bool = False, device: str = "auto"
+    recipe: Recipe | str | Path,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Train a recipe into a run folder (default `runs/<name>`) and return the summary.
 
-    Raises UserError for what the caller can mend, Interrupted after Ctrl-C, TrainingError when losses become NaN.
+    Raises UserError for what the caller can mend, Interrupted after Ctrl-C, TrainingError when
+    losses become NaN.
     """
     from img2img.training.trainer import Trainer
 

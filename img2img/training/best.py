@@ -16,7 +16,9 @@ log = logging.getLogger("img2img")
 
 
 class Best:
-    """The best model of a run. What it reached is in its own header, and nowhere else: a resumed run reads it there."""
+    """The best model of a run. What it reached is in its own header, and nowhere else: a resumed
+    run reads it there.
+    """
 
     def __init__(self, path: Path, metric: MainMetric) -> None:
         self.path, self.metric = path, metric
@@ -28,10 +30,14 @@ class Best:
                 log.warning("%s: another takes its place", error)
 
     def is_reached_by(self, validation: Mapping[str, float]) -> bool:
-        """Whether these numbers are at least as good by the task's main metric; a draw goes to who learned longer."""
+        """Whether these numbers are at least as good by the task's main metric; a draw goes to who
+        learned longer.
+        """
         value = validation.get(self.metric.name)
         if value is None:
-            raise UserError(f"train.keep_best: the task's main_metric is '{self.metric.name}', which is not measured")
+            raise UserError(
+                f"train.keep_best: the task's main_metric is '{self.metric.name}', which is not measured"
+            )
         if not math.isfinite(value):
             return False
         best = self.card.metrics.get("validation", {}).get(self.metric.name) if self.card else None

@@ -1,4 +1,6 @@
-"""Checkpoints: whole or not at all, checksummed, the last two kept. Safetensors and JSON only: nothing is unpickled."""
+"""Checkpoints: whole or not at all, checksummed, the last two kept. Safetensors and JSON only:
+nothing is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -31,25 +33,35 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write weights first, then the facts with their checksum: a checkpoint without facts does not exist.
+    """Write weights first, then the facts with their checksum: a checkpoint without facts does not
+    exist.
 
-    Only then older ones go, and those of later steps: a run that has come back before them found them damaged.
+    Only then older ones go, and those of later steps: a run that has come back before them found
+    them damaged.
     """
     path = folder / f"step_{checkpoint.facts['step']:08d}.safetensors"
-    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
+    }
     with atomic_path(path) as temporary:
         write_tensors(temporary, tensors)
         checksum = _sha256(temporary)
     write_text(path.with_suffix(".json"), json.dumps({**checkpoint.facts, "sha256": checksum}))
     kept = [p.stem for p in sorted(folder.glob("step_*.json")) if p.stem <= path.stem][-KEPT:]
     for old in folder.iterdir():  # also what a kill has left behind half-written
-        if old.is_file() and old.name.lstrip(".").startswith("step_") and old.name.split(".")[0] not in kept:
+        if (
+            old.is_file()
+            and old.name.lstrip(".").startswith("step_")
+            and old.name.split(".")[0] not in kept
+        ):
             old.unlink(missing_ok=True)
     return path
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; damaged ones are named and passed over. None when there is none."""
+    """The newest checkpoint that is whole; damaged ones are named and passed over. None when there
+    is none.
+    """
     checkpoint, damage = whole_checkpoint(folder)
     for line in damage:
         log.warning("checkpoint %s: trying the one before", line)
@@ -57,7 +69,9 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def whole_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, None when there is none, and what is wrong with each that is newer."""
+    """The newest checkpoint that is whole, None when there is none, and what is wrong with each
+    that is newer.
+    """
     damage: list[str] = []
     for name in sorted({path.stem for path in folder.glob("step_*")}, reverse=True):
         try:
@@ -83,16 +97,30 @@ def _read(path: Path) -> Checkpoint:
 def optimizer_tensors(optimizer: Optimizer, prefix: str) -> dict[str, Tensor]:
     """The optimizer's state as named tensors, by position of the parameter."""
     state = optimizer.state_dict()["state"]
-    return {f"{prefix}{index}.{key}": value for index, entry in state.items() for key, value in entry.items()}
+    return {
+        f"{prefix}{index}.{key}": value
+        for index, entry in state.items()
+        for key, value in entry.items()
+    }
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Put back what `optimizer_tensors` gave, in the memory layout of each parameter: fused kernels rely on it."""
-    parameters = [(p, bool(group.get("fused"))) for group in optimizer.param_groups for p in group["params"]]
+    """Put back what `optimizer_tensors` gave, in the memory layout of each parameter: fused kernels
+    rely on it.
+    """
+    parameters = [
+        (p, bool(group.get("fused"))) for group in optimizer.param_groups for p in group["params"]
+    ]
     for index, (parameter, fused) in enumerate(parameters):
-        entry = {name.rsplit(".", 1)[1]: v for name, v in tensors.items() if name.startswith(f"{prefix}{index}.")}
+        entry = {
+            name.rsplit(".", 1)[1]: v
+            for name, v in tensors.items()
+            if name.startswith(f"{prefix}{index}.")
+        }
         if entry:
-            optimizer.state[parameter] = {key: _like(value, parameter, fused) for key, value in entry.items()}
+            optimizer.state[parameter] = {
+                key: _like(value, parameter, fused) for key, value in entry.items()
+            }
 
 
 def _like(value: Tensor, parameter: Tensor, fused: bool) -> Tensor:

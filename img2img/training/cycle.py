@@ -16,8 +16,8 @@ from img2img.pixels.sheets import rows_sheet
 from img2img.tasks.base import Row
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.forward import predict_rgb
-from img2img.training.critic import Critic, Shown
-from img2img.training.game import Answer, Game, Heard, Parts
+from img2img.training.discriminator import DiscriminatorTrainer, Shown
+from img2img.training.step import Answer, GradientNormProbe, Parts, TrainingStep
 
 Sides = dict[str, Tensor]  # "A" and "B": RGB (B,3,H,W) in [0,1]
 INTO: dict[str, Direction] = {"A": "BtoA", "B": "AtoB"}  # the way that ends at a side
@@ -25,14 +25,14 @@ OTHER = {"A": "B", "B": "A"}
 WATCHED = ("d_loss", "d_accuracy")  # logged for each critic, besides the mean of both
 
 
-class CycleStep(Game[Sides]):
+class CycleStep(TrainingStep[Sides]):
     """Two generators G: A → B and F: B → A, each against a critic of the side it makes.
 
-    L = L_GAN(G, D_B) + L_GAN(F, D_A) + λ·(|F(G(a)) - a| + |G(F(b)) - b|) + λ_id·(|F(a) - a| + |G(b) - b|),
-    equation 3 and section 5.2. The λ are the weights of the recipe's losses.
+    L = L_GAN(G, D_B) + L_GAN(F, D_A) + λ·(|F(G(a)) - a| + |G(F(b)) - b|) + λ_id·(|F(a) - a| + |G(b)
+    - b|), equation 3 and section 5.2. The λ are the weights of the recipe's losses.
     """
 
-    def _critics(self) -> dict[str, Critic]:
+    def _critics(self) -> dict[str, DiscriminatorTrainer]:
         return {"critic_B": self._new_critic(), "critic_A": self._new_critic()}
 
     def _make(self, batch: Batch) -> Sides:
@@ -43,26 +43,37 @@ class CycleStep(Game[Sides]):
     def _critics_learn(self, batches: Sequence[Batch], made: Sequence[Sides]) -> dict[str, float]:
         values: dict[str, float] = {}
         for side in INTO:
-            turns = [(Shown(_sides(b)[side]), Shown(m[side])) for b, m in zip(batches, made, strict=True)]
+            turns = [
+                (Shown(_sides(b)[side]), Shown(m[side])) for b, m in zip(batches, made, strict=True)
+            ]
             own = self.critics[f"critic_{side}"].learn(turns)
             values |= {f"{name}_{side}": own[name] for name in WATCHED}
-            values |= {name: values.get(name, 0.0) + value / len(INTO) for name, value in own.items()}
+            values |= {
+                name: values.get(name, 0.0) + value / len(INTO) for name, value in own.items()
+            }
         return values
 
-    def _losses(self, batch: Batch, made: Sides, heard: Heard | None) -> Parts:
+    def _losses(self, batch: Batch, made: Sides, heard: GradientNormProbe | None) -> Parts:
         real, parts = _sides(batch), self._again(_sides(batch), made)
         if heard and self.recipe.adversarial:
             adversarial = [
-                self.critics[f"critic_{side}"].g_loss(Shown(real[side]), Shown(heard.fork(made[side]))) for side in real
+                self.critics[f"critic_{side}"].g_loss(
+                    Shown(real[side]), Shown(heard.fork(made[side]))
+                )
+                for side in real
             ]
             parts["adversarial"] = (self.recipe.adversarial.weight, torch.stack(adversarial).sum())
         return parts
 
     def _again(self, real: Sides, made: Sides) -> Parts:
         """Both sides after a full cycle, and after the generator that ends where they already are."""
-        losses = [loss for loss in self.recipe.losses if isinstance(loss, PictureLoss)]  # others are refused
+        losses = [
+            loss for loss in self.recipe.losses if isinstance(loss, PictureLoss)
+        ]  # others are refused
         asked, parts = {loss.of for loss in losses}, Parts()
-        back = {side: self._into(side, made[OTHER[side]]) for side in real} if "cycle" in asked else {}
+        back = (
+            {side: self._into(side, made[OTHER[side]]) for side in real} if "cycle" in asked else {}
+        )
         same = {side: self._into(side, real[side]) for side in real} if "identity" in asked else {}
         with self.accelerator.autocast():
             for index, loss in enumerate(losses):
@@ -82,17 +93,24 @@ class CycleStep(Game[Sides]):
     # --- validation
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
-        """PSNR of A → B → A and of B → A → B; of B → A too where the task knows what that should be.
+        """PSNR of A → B → A and of B → A → B; of B → A too where the task knows what that should
+        be.
 
         Cycles alone prove nothing: two generators that do nothing close them perfectly.
         """
         real, made, back = self._there_and_back(batch, strength)
         truth = self.task.other_side(real["B"])
-        known = {} if truth is None else {"BtoA_psnr_db": _psnr(made["A"] if strength else real["B"], truth)}
+        known = (
+            {}
+            if truth is None
+            else {"BtoA_psnr_db": _psnr(made["A"] if strength else real["B"], truth)}
+        )
         return known | {f"cycle_{side}_psnr_db": _psnr(back[side], real[side]) for side in real}
 
     def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
-        """Answers to B → A, where that is known; only mid-grey's cycles count, for the input copied closes them all."""
+        """Answers to B → A, where that is known; only mid-grey's cycles count, for the input copied
+        closes them all.
+        """
         real = _sides(batch)
         truth = self.task.other_side(real["B"])
         found = {
@@ -115,7 +133,11 @@ class CycleStep(Game[Sides]):
         """Both sides, what the averaged weights make of them, and the way back from there."""
         real = _sides(batch)
         made = {side: self._average_into(side, real[OTHER[side]], strength) for side in real}
-        return real, made, {side: self._average_into(side, made[OTHER[side]], strength) for side in real}
+        return (
+            real,
+            made,
+            {side: self._average_into(side, made[OTHER[side]], strength) for side in real},
+        )
 
     def _average_into(self, side: str, picture: Tensor, strength: float) -> Tensor:
         def network(x: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""A run's folder: who may write in it, and what of a run it holds. Nothing whole is overwritten by less."""
+"""A run's folder: who may write in it, and what of a run it holds. Nothing whole is overwritten by
+less.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +24,34 @@ BUSY = (errno.EAGAIN, errno.EACCES)  # of a lock that another process holds
 
 
 class FolderLock:
-    """The folder's one writer. The operating system holds the lock for this process, and drops it however that ends.
+    """The folder's one writer. The operating system holds the lock for this process, and drops it
+    however that ends.
 
-    Raises UserError when another process writes there, or nobody can. Where there are no such locks (Windows, some
-    network file systems) the run goes on without.
+    Raises UserError when another process writes there, or nobody can. Where there are no such locks
+    (Windows, some network file systems) the run goes on without.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / LOCK
-        self.made = [p for p in (folder, *folder.parents) if not p.exists()]  # to be taken away if nothing comes of it
+        self.made = [
+            p for p in (folder, *folder.parents) if not p.exists()
+        ]  # to be taken away if nothing comes of it
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.handle: int | None = self._taken() if sys.platform != "win32" else None
         except OSError as error:
             self._take_away()
-            raise UserError(f"--out: cannot write in '{folder}': {error.strerror or error}") from error
+            raise UserError(
+                f"--out: cannot write in '{folder}': {error.strerror or error}"
+            ) from error
         _held.add(self)
 
     def release(self) -> None:
         """Let others write; empty folders that were made for the run are taken away."""
         if self.handle is not None:
             with suppress(OSError):
-                self.path.unlink()  # still locked: who waits for this file sees that it is gone, and takes the next
+                # still locked: who waits for this file sees that it is gone, and takes the next
+                self.path.unlink()
             os.close(self.handle)
             self.handle = None
         self._take_away()
@@ -67,12 +75,18 @@ class FolderLock:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in BUSY:
-                    holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+                    holder = (
+                        os.read(handle, 200).decode(errors="replace").strip() or "another process"
+                    )
                     os.close(handle)
                     raise UserError(
                         f"--out: {holder} is writing in '{self.folder}': wait, stop it, or choose another folder"
                     ) from error
-                log.warning("--out: '%s' has no locks (%s): see that nothing else writes there", self.folder, error)
+                log.warning(
+                    "--out: '%s' has no locks (%s): see that nothing else writes there",
+                    self.folder,
+                    error,
+                )
             if _is_at(handle, self.path):
                 os.ftruncate(handle, 0)
                 os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -108,14 +122,20 @@ def holds_run(folder: Path) -> bool:
     """Whether something would be lost if a run started here from nothing."""
     log_file = folder / "log.jsonl"
     logged = log_file.is_file() and log_file.stat().st_size > 0
-    return logged or any(folder.glob("*.safetensors")) or any((folder / "checkpoints").glob("step_*"))
+    return (
+        logged or any(folder.glob("*.safetensors")) or any((folder / "checkpoints").glob("step_*"))
+    )
 
 
 def checkpoint_to_go_on_from(folder: Path, *, resume: bool) -> Checkpoint | None:
-    """The newest whole checkpoint; None where a run is to start. Raises UserError where that would destroy another."""
+    """The newest whole checkpoint; None where a run is to start. Raises UserError where that would
+    destroy another.
+    """
     if not resume:
         if holds_run(folder):
-            raise UserError(f"--out: '{folder}' already holds a run: add --resume to go on, or choose another folder")
+            raise UserError(
+                f"--out: '{folder}' already holds a run: add --resume to go on, or choose another folder"
+            )
         return None
     checkpoint, damage = whole_checkpoint(folder / "checkpoints")
     if checkpoint is None and holds_run(folder):

@@ -6,7 +6,11 @@ from typing import Any
 
 from img2img.training.autoencode import AutoencoderStep
 from img2img.training.cycle import CycleStep
-from img2img.training.game import Game
-from img2img.training.steps import PairedStep
+from img2img.training.paired import PairedStep
+from img2img.training.step import TrainingStep
 
-STEPS: dict[str, type[Game[Any]]] = {"paired": PairedStep, "cycle": CycleStep, "autoencoder": AutoencoderStep}
+STEPS: dict[str, type[TrainingStep[Any]]] = {
+    "paired": PairedStep,
+    "cycle": CycleStep,
+    "autoencoder": AutoencoderStep,
+}

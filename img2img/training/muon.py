@@ -11,20 +11,30 @@ from torch.optim import Adam
 
 MOMENTUM = 0.95
 ITERATIONS = 5
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial that drives singular values towards 1
+COEFFICIENTS = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # of the quintic polynomial that drives singular values towards 1
 MATCHES_ADAM = 0.2  # the root mean square of Adam's updates in practice
-WEIGHT_DECAY = 0.1  # updates never grow small by themselves: without it weights grow until a run breaks up
+WEIGHT_DECAY = (
+    0.1  # updates never grow small by themselves: without it weights grow until a run breaks up
+)
 
 
 class Muon(Adam):
-    """Muon (Jordan et al. 2024) for the weights of hidden layers, Adam for biases and the first and last layer.
+    """Muon (Jordan et al. 2024) for the weights of hidden layers, Adam for biases and the first and
+    last layer.
 
-    An update's root mean square is Adam's, so both share one learning rate, and weights decay (Liu et al. 2025,
-    "Muon is Scalable for LLM Training", eq. 4). A convolution's weight counts as a matrix of (first size, all others).
-    Only the gradient's direction counts, so clipping its norm does not tame a rate that is too high.
+    An update's root mean square is Adam's, so both share one learning rate, and weights decay (Liu
+    et al. 2025, "Muon is Scalable for LLM Training", eq. 4). A convolution's weight counts as a
+    matrix of (first size, all others). Only the gradient's direction counts, so clipping its norm
+    does not tame a rate that is too high.
     """
 
-    def __init__(self, network: nn.Module, lr: float, betas: tuple[float, float], fused: bool) -> None:
+    def __init__(
+        self, network: nn.Module, lr: float, betas: tuple[float, float], fused: bool
+    ) -> None:
         super().__init__(network.parameters(), lr=lr, betas=betas, fused=fused)
         self.hidden = [p for p in network.parameters() if p.ndim >= 2][1:-1]
 
@@ -48,7 +58,9 @@ class Muon(Adam):
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """UVᵀ of a matrix UΣVᵀ (R,C), nearly: singular values come out between 0.7 and 1.2 (Newton-Schulz iterations)."""
+    """UVᵀ of a matrix UΣVᵀ (R,C), nearly: singular values come out between 0.7 and 1.2
+    (Newton-Schulz iterations).
+    """
     a, b, c = COEFFICIENTS
     x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / x.norm().clamp(min=1e-7)

@@ -1,9 +1,11 @@
-"""Several processes that train one model: what they exchange, so that after every step all hold the same bits.
+"""Several processes that train one model: what they exchange, so that after every step all hold the
+same bits.
 
-Each computes gradients on its own samples; one flat all_reduce before the optimizer makes them those of the whole batch
-(as stylegan3's training loop does). No wrapper and no hooks: a network may be passed through as often as a step likes.
-Whatever happens here happens in all processes alike, in the same order; a process that fails alone leaves, and the
-others raise ProcessLost. With one process nothing is exchanged.
+Each computes gradients on its own samples; one flat all_reduce before the optimizer makes them
+those of the whole batch (as stylegan3's training loop does). No wrapper and no hooks: a network may
+be passed through as often as a step likes. Whatever happens here happens in all processes alike, in
+the same order; a process that fails alone leaves, and the others raise ProcessLost. With one
+process nothing is exchanged.
 """
 
 from __future__ import annotations
@@ -35,12 +37,16 @@ class ProcessLost(TrainingError):
 
 
 def check_processes(device: torch.device) -> None:
-    """Raise UserError where the launcher started more processes than this machine can train one model in."""
+    """Raise UserError where the launcher started more processes than this machine can train one
+    model in.
+    """
     started, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if started == 1:
         return
     if device.type == "mps":
-        raise UserError(f"--device: {started} processes were started, and Apple's GPU takes one: use --device cpu")
+        raise UserError(
+            f"--device: {started} processes were started, and Apple's GPU takes one: use --device cpu"
+        )
     if device.type == "cuda" and here > torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise UserError(
@@ -48,22 +54,30 @@ def check_processes(device: torch.device) -> None:
         )
 
 
-def reduce_gradients(parameters: Iterable[nn.Parameter], loss: float, accelerator: Accelerator) -> float:
-    """Every gradient becomes its mean over the processes, in place, by one all_reduce; returns the loss's mean.
+def reduce_gradients(
+    parameters: Iterable[nn.Parameter], loss: float, accelerator: Accelerator
+) -> float:
+    """Every gradient becomes its mean over the processes, in place, by one all_reduce; returns the
+    loss's mean.
 
-    A parameter without a gradient in some processes counts as 0 there; without one in all of them it stays without.
+    A parameter without a gradient in some processes counts as 0 there; without one in all of them
+    it stays without.
     """
     if accelerator.num_processes == 1:
         return loss
     learning = [p for p in parameters if p.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
-    told = torch.tensor([float(p.grad is not None) for p in learning] + [loss], device=accelerator.device)
+    told = torch.tensor(
+        [float(p.grad is not None) for p in learning] + [loss], device=accelerator.device
+    )
     flat = torch.cat([*(g.flatten() for g in gradients), told])
     with _connected():
         dist.all_reduce(flat)
     flat /= accelerator.num_processes
     *means, told = flat.split([*(g.numel() for g in gradients), len(told)])
-    for parameter, gradient, mean, share in zip(learning, gradients, means, told.tolist(), strict=False):
+    for parameter, gradient, mean, share in zip(
+        learning, gradients, means, told.tolist(), strict=False
+    ):
         if share:
             parameter.grad = gradient.copy_(mean.view(gradient.shape))
     return float(told[-1])
@@ -71,14 +85,19 @@ def reduce_gradients(parameters: Iterable[nn.Parameter], loss: float, accelerato
 
 @torch.no_grad()
 def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> None:
-    """Running statistics become their mean over the processes, other buffers (spectral norm's vectors) the first's."""
+    """Running statistics become their mean over the processes, other buffers (spectral norm's
+    vectors) the first's.
+    """
     if accelerator.num_processes == 1:
         return
     modules = [module for network in networks for module in network.modules()]
-    found = [(b, _gathers(m)) for m in modules for b in m.buffers(recurse=False) if b.is_floating_point()]
+    found = [
+        (b, _gathers(m)) for m in modules for b in m.buffers(recurse=False) if b.is_floating_point()
+    ]
     if not found:
         return
-    # A sum with zeros is exact: what is the same everywhere stays so, and does not wander off by rounding.
+    # A sum with zeros is exact: what is the same everywhere stays so, and does not wander off by
+    # rounding.
     mine = torch.clone if accelerator.is_main_process else torch.zeros_like
     parts = [b / accelerator.num_processes if averaged else mine(b) for b, averaged in found]
     flat = torch.cat([part.float().flatten() for part in parts])
@@ -98,7 +117,11 @@ def of_the_first(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[s
     named = decided([(n, v.shape, v.dtype) for n, v in tensors.items()], accelerator)
     shared = {}
     for name, shape, dtype in named:
-        given = tensors[name].detach() if accelerator.is_main_process else torch.empty(shape, dtype=dtype)
+        given = (
+            tensors[name].detach()
+            if accelerator.is_main_process
+            else torch.empty(shape, dtype=dtype)
+        )
         value = given.to(accelerator.device).contiguous()
         with _connected():
             dist.broadcast(value, 0)
@@ -116,7 +139,9 @@ def decided(value: Decided, accelerator: Accelerator) -> Decided:
 
 
 def first_decides(decide: Callable[[], Decided], accelerator: Accelerator) -> Decided:
-    """What `decide` returns in the first process, which alone asks it; a UserError there is one in all."""
+    """What `decide` returns in the first process, which alone asks it; a UserError there is one in
+    all.
+    """
     found: tuple[Any, str | None] = (None, None)
     if accelerator.is_main_process:
         try:
@@ -147,7 +172,9 @@ def wait_for_all(accelerator: Accelerator) -> None:
 
 @atexit.register
 def leave() -> None:
-    """End the connections to the others, which hear of it at once. One run after another shares them: not before."""
+    """End the connections to the others, which hear of it at once. One run after another shares
+    them: not before.
+    """
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -157,4 +184,6 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of gloo and NCCL: a peer's connection is closed
-        raise ProcessLost("another process of this run has ended, its own message says why") from error
+        raise ProcessLost(
+            "another process of this run has ended, its own message says why"
+        ) from error

@@ -1,4 +1,6 @@
-"""A pool of past fakes, so that D does not forget what G used to make (Shrivastava et al. 2017; CycleGAN uses 50)."""
+"""A pool of past fakes, so that D does not forget what G used to make (Shrivastava et al. 2017;
+CycleGAN uses 50).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from img2img.training.critic import Shown
+    from img2img.training.discriminator import Shown
 
 
 class ReplayPool:
-    """At most `size` samples with all that was shown beside them; the pictures are kept as uint8 unless `exact`."""
+    """At most `size` samples with all that was shown beside them; the pictures are kept as uint8
+    unless `exact`.
+    """
 
     def __init__(self, size: int, *, exact: bool = False) -> None:
         self.size, self.exact = size, exact
@@ -23,15 +27,21 @@ class ReplayPool:
         return len(self.kept["picture"]) if self.kept else 0
 
     def exchange(self, fake: Shown) -> Shown:
-        """The samples to learn from: each is itself while the pool fills, then with p = ½ a past one.
+        """The samples to learn from: each is itself while the pool fills, then with p = ½ a past
+        one.
 
         Draws from torch's generator, which the trainer seeds before each step.
         """
         given = {name: value.clone() for name, value in fake.tensors().items()}
         for place in range(len(fake.picture)):
-            new = {name: self._packed(name, value[place : place + 1]) for name, value in fake.tensors().items()}
+            new = {
+                name: self._packed(name, value[place : place + 1])
+                for name, value in fake.tensors().items()
+            }
             if len(self) < self.size:
-                self.kept = {n: torch.cat([self.kept[n], v]) if self.kept else v for n, v in new.items()}
+                self.kept = {
+                    n: torch.cat([self.kept[n], v]) if self.kept else v for n, v in new.items()
+                }
             elif torch.rand(()) < 0.5:
                 old = int(torch.randint(self.size, ()))
                 for name, value in new.items():
@@ -41,7 +51,9 @@ class ReplayPool:
 
     def _packed(self, name: str, value: Tensor) -> Tensor:
         value = value.detach().cpu()
-        if self.exact or name != "picture":  # what is beside it may reach beyond [0,1], and is real for both sides
+        if (
+            self.exact or name != "picture"
+        ):  # what is beside it may reach beyond [0,1], and is real for both sides
             return value.contiguous().clone()
         return (value.clamp(0, 1) * 255).round().byte().contiguous()
 

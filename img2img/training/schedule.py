@@ -1,4 +1,6 @@
-"""Learning rates as pure functions of the step: nothing to save, nothing to get out of step on resume."""
+"""Learning rates as pure functions of the step: nothing to save, nothing to get out of step on
+resume.
+"""
 
 from __future__ import annotations
 

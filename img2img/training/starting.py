@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from img2img.errors import UserError
 from img2img.recipe import Recipe
 
-PICTURE = 3  # channels of a picture in colour; further ones (a mask, hints) stand behind
+PICTURE = 3  # channels of a picture in color; further ones (a mask, hints) stand behind
 
 
 @dataclass
@@ -38,11 +38,17 @@ class Fit:
 
 
 def fit(theirs: Mapping[str, Tensor], was: Recipe, network: nn.Module, recipe: Recipe) -> Fit:
-    """A model's weights for a recipe's network: those of the same name and shape, and of the layers that see the
-    condition and make the picture, changed to this task's channels."""
+    """A model's weights for a recipe's network: those of the same name and shape, and of the layers
+    that see the condition and make the picture, changed to this task's channels."""
     own = network.state_dict()
-    found = Fit(dict(own), whole=sum(value.numel() for value in own.values()), unused=len(theirs.keys() - own.keys()))
-    transposed = {f"{name}.weight" for name, m in network.named_modules() if isinstance(m, nn.ConvTranspose2d)}
+    found = Fit(
+        dict(own),
+        whole=sum(value.numel() for value in own.values()),
+        unused=len(theirs.keys() - own.keys()),
+    )
+    transposed = {
+        f"{name}.weight" for name, m in network.named_modules() if isinstance(m, nn.ConvTranspose2d)
+    }
     for name, value in own.items():
         given = theirs.get(name)
         if given is not None and given.shape != value.shape:
@@ -58,18 +64,32 @@ def fit(theirs: Mapping[str, Tensor], was: Recipe, network: nn.Module, recipe: R
 def _adapted(
     given: Tensor, wanted: Tensor, was: Recipe, recipe: Recipe, transposed: bool, said: list[str]
 ) -> Tensor | None:
-    """The weights or biases of the first or last layer with other channels; None for any other layer."""
+    """The weights or biases of the first or last layer with other channels; None for any other
+    layer.
+    """
     old, new = was.task, recipe.task
-    if given.dim() != wanted.dim() or any(task.from_noise or task.bottleneck for task in (old, new)):
+    if given.dim() != wanted.dim() or any(
+        task.from_noise or task.bottleneck for task in (old, new)
+    ):
         return None
     into, out = (0, 1) if transposed else (1, 0)
     into, out = (into, out) if given.dim() > 1 else (-1, 0)
     differing = [d for d in range(given.dim()) if given.shape[d] != wanted.shape[d]]
     if differing == [into]:
-        made = _seen(given.movedim(into, 0), wanted.shape[into], old.condition_channels, new.condition_channels)
+        made = _seen(
+            given.movedim(into, 0),
+            wanted.shape[into],
+            old.condition_channels,
+            new.condition_channels,
+        )
         told = f"input layer adapted from {old.condition_channels} to {new.condition_channels} channels"
     elif differing == [out]:
-        made = _made(given.movedim(out, 0), wanted.shape[out], old.prediction_channels, new.prediction_channels)
+        made = _made(
+            given.movedim(out, 0),
+            wanted.shape[out],
+            old.prediction_channels,
+            new.prediction_channels,
+        )
         told = f"output layer adapted from {old.prediction_channels} to {new.prediction_channels} channels"
     else:
         return None
@@ -80,10 +100,11 @@ def _adapted(
 
 
 def _seen(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
-    """(inputs, …) for another number of channels, each of which may be several inputs (pixels folded into channels).
+    """(inputs, …) for another number of channels, each of which may be several inputs (pixels
+    folded into channels).
 
-    What a grey picture makes stays the same: one channel's weights are shared out to three, or three's summed up.
-    Channels beside the picture start without effect.
+    What a grey picture makes stays the same: one channel's weights are shared out to three, or
+    three's summed up. Channels beside the picture start without effect.
     """
     if weight.shape[0] * now != size * before:
         if weight.shape[0] - before != size - now:
@@ -102,7 +123,9 @@ def _seen(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
 
 
 def _made(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
-    """(outputs, …) for grey in the place of colour, or the reverse: the mean, or the same three times."""
+    """(outputs, …) for grey in the place of color, or the reverse: the mean, or the same three
+    times.
+    """
     if {before, now} != {1, PICTURE} or weight.shape[0] * now != size * before:
         return None
     folded = weight.unflatten(0, (before, -1))
@@ -119,10 +142,14 @@ def difference(was: Recipe, recipe: Recipe) -> str:
         return f"it translates {'both ways' if was.task.unpaired else 'one way'}, and the recipe does not"
     if was.task.scale != recipe.task.scale:
         return f"it makes pictures ×{was.task.scale}, and the task ×{recipe.task.scale}"
-    fields = [name for name in theirs if theirs[name] != ours.get(name) and _matters(recipe, name, was)]
+    fields = [
+        name for name in theirs if theirs[name] != ours.get(name) and _matters(recipe, name, was)
+    ]
     if not fields:
         return "its task has other inputs and outputs"
-    listed = ", ".join(f"generator.{name} is {theirs[name]} there and {ours.get(name)} here" for name in fields)
+    listed = ", ".join(
+        f"generator.{name} is {theirs[name]} there and {ours.get(name)} here" for name in fields
+    )
     same = " ".join(f"generator.{name}={_written(theirs[name])}" for name in fields)
     return f"{listed}: write {same}"
 
@@ -172,8 +199,15 @@ def freeze(network: nn.Module, names: Sequence[str]) -> Frozen:
     parts = [network.get_submodule(name) for name in names]
     for part in parts:
         part.requires_grad_(False)
-    own_statistics = any(getattr(module, "at_test", "running") == "picture" for module in network.modules())
-    layers = {layer: None for part in parts for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)}
+    own_statistics = any(
+        getattr(module, "at_test", "running") == "picture" for module in network.modules()
+    )
+    layers = {
+        layer: None
+        for part in parts
+        for layer in part.modules()
+        if isinstance(layer, nn.BatchNorm2d)
+    }
     held = {parameter: None for part in parts for parameter in part.parameters()}
     count, whole = (sum(p.numel() for p in found) for found in (held, network.parameters()))
     return Frozen(parts, list(layers) if own_statistics else [], count, whole)

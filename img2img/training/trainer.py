@@ -1,4 +1,6 @@
-"""The run: data in order, step, log, validation, checkpoint, model file; exact resume from any interruption."""
+"""The run: data in order, step, log, validation, checkpoint, model file; exact resume from any
+interruption.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,11 @@ from img2img.data.dataset import Photos, load_photos, resolve_folder
 from img2img.data.identity import data_change
 from img2img.data.sample import Batch, sample_rng
 from img2img.devices import pick_device, precision_for
+from img2img.diagnostics.doctor import Diagnosis
+from img2img.diagnostics.report import write_report
+from img2img.diagnostics.runlog import Averages, Bar, Board, Clock, RunLog
+from img2img.diagnostics.treatment import Treatment, row_of, told_before
+from img2img.diagnostics.vitals import noise_signs, ranges, vital_signs
 from img2img.errors import UserError
 from img2img.files import check_writable, write_text
 from img2img.modelfile import Card, read_header, read_weights, save_model
@@ -37,11 +44,9 @@ from img2img.tasks.baseline import best_numbers, mean_target
 from img2img.tasks.forward import forward, predict_rgb
 from img2img.training.best import Best
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
-from img2img.training.doctor import Diagnosis
 from img2img.training.folder import FolderLock, checkpoint_to_go_on_from, holds_run
-from img2img.training.game import Answer, Game
 from img2img.training.methods import STEPS
-from img2img.training.player import TrainingError, Trouble
+from img2img.training.optimized import StoppedByDoctor, TrainingError
 from img2img.training.processes import (
     ProcessLost,
     anywhere,
@@ -51,11 +56,8 @@ from img2img.training.processes import (
     of_the_first,
     wait_for_all,
 )
-from img2img.training.report import write_report
-from img2img.training.runlog import Averages, Bar, Board, Clock, RunLog
 from img2img.training.starting import fit, load_error
-from img2img.training.treatment import Treatment, row_of, told_before
-from img2img.training.vitals import noise_signs, ranges, vital_signs
+from img2img.training.step import Answer, TrainingStep
 from img2img.zoo import model_path
 
 log = logging.getLogger("img2img")
@@ -66,15 +68,19 @@ MEAN_OF = 64  # training targets whose mean is a trivial answer, where none of t
 
 
 class Baseline(NamedTuple):
-    """The best of the trivial answers to frozen batches: for each metric its number, and which answer has it."""
+    """The best of the trivial answers to frozen batches: for each metric its number, and which
+    answer has it.
+    """
 
     numbers: dict[str, float]
     named: dict[str, str]
     pictures: list[torch.Tensor]  # a batch each, of the answer that is best by the first metric
 
 
-class Judged(NamedTuple):
-    """Frozen batches with their baseline and what was made of them, and the means of the task's metrics."""
+class ValidationResult(NamedTuple):
+    """Frozen batches with their baseline and what was made of them, and the means of the task's
+    metrics.
+    """
 
     rows: list[Row]
     metrics: dict[str, float]
@@ -92,7 +98,9 @@ class Interrupted(Exception):
 class Trainer:
     """One run of a recipe in one folder."""
 
-    def __init__(self, recipe: Recipe, out: Path, *, resume: bool = False, device: str = "auto") -> None:
+    def __init__(
+        self, recipe: Recipe, out: Path, *, resume: bool = False, device: str = "auto"
+    ) -> None:
         self.recipe, self.out, self.clock = recipe, out, Clock()
         check_writable(out, "--out")
         self.accelerator = _accelerator(recipe, device, out)
@@ -116,17 +124,26 @@ class Trainer:
         self.step = _players(self.recipe, self.accelerator)
         averages = None
         self.began: dict[str, Any] = {}
-        self.model_steps = _steps_of(self.out / "model.safetensors")  # above `done` where newer checkpoints are lost
+        self.model_steps = _steps_of(
+            self.out / "model.safetensors"
+        )  # above `done` where newer checkpoints are lost
         if facts is None:
             self._begin()
         else:
-            self.done, self.clock.before, averages = int(facts["step"]), float(facts["seconds"]), facts["averages"]
+            self.done, self.clock.before, averages = (
+                int(facts["step"]),
+                float(facts["seconds"]),
+                facts["averages"],
+            )
             self._compare_data(facts)
         self._same_start(tensors)
         self.best = self._best_so_far()
-        self._prepare_folder()  # only now: a mistake in the recipe, the data or train.init leaves nothing behind
+        # only now: a mistake in the recipe, the data or train.init leaves nothing behind
+        self._prepare_folder()
         self.averages = Averages(averages)
-        self.log = RunLog(self.out / "log.jsonl", self.done if resume else None) if self.main else None
+        self.log = (
+            RunLog(self.out / "log.jsonl", self.done if resume else None) if self.main else None
+        )
         if resume:
             self._say(resumed_from_step=self.done, step=self.done)
             if self.main:
@@ -139,7 +156,9 @@ class Trainer:
         self.stop_wanted = False
 
     def run(self) -> dict[str, Any]:
-        """Train to `train.steps`; returns the summary that also closes log.jsonl. Raises Interrupted, TrainingError."""
+        """Train to `train.steps`; returns the summary that also closes log.jsonl. Raises
+        Interrupted, TrainingError.
+        """
         train = self.recipe.train
         bar = Bar(train.steps, self.done, self.main)
         handlers = self._watch_signals()
@@ -153,21 +172,31 @@ class Trainer:
             summary = self._finish()
             wait_for_all(self.accelerator)
             return summary
-        except (Interrupted, Trouble, ProcessLost):
+        except (Interrupted, StoppedByDoctor, ProcessLost):
             raise
         except TrainingError as error:
-            self._tell(self.treatment.news([*self._rows(), {"step": self.done, "error": str(error)}]))
+            self._tell(
+                self.treatment.news([*self._rows(), {"step": self.done, "error": str(error)}])
+            )
             self._say(step=self.done, error=str(error))
             self._report()
             saved = latest_checkpoint(self.out / "checkpoints") is not None
-            kept = f"the last good checkpoint in {self.out}/checkpoints is kept" if saved else "nothing was saved yet"
+            kept = (
+                f"the last good checkpoint in {self.out}/checkpoints is kept"
+                if saved
+                else "nothing was saved yet"
+            )
             rates = "train.lr (or adversarial.lr)" if self.recipe.adversarial else "train.lr"
             remedy = f"lower {rates}, or set train.clip_norm=1, and --resume"
-            wait_for_all(self.accelerator)  # a launcher ends all when one ends, and the first is still writing
+            wait_for_all(
+                self.accelerator
+            )  # a launcher ends all when one ends, and the first is still writing
             raise TrainingError(f"step {self.done + 1}: {error}; {kept}; {remedy}") from error
         except BaseException as error:
             leave()  # whatever it is, it has befallen this process alone
-            cause = error.__cause__ if isinstance(error, UserError) else error  # a sample sheet's writer wraps it
+            cause = (
+                error.__cause__ if isinstance(error, UserError) else error
+            )  # a sample sheet's writer wraps it
             if isinstance(cause, OSError):
                 raise self._disk_trouble(cause) from error
             raise
@@ -192,7 +221,11 @@ class Trainer:
         with suppress(OSError):
             self._say(step=self.done, error=what)
         saved = latest_checkpoint(self.out / "checkpoints")
-        kept = f"the checkpoint of step {saved.facts['step']} is kept" if saved else "nothing was saved yet"
+        kept = (
+            f"the checkpoint of step {saved.facts['step']} is kept"
+            if saved
+            else "nothing was saved yet"
+        )
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space there" if full else "see to that file or disk"
         self._let_go()
@@ -218,7 +251,10 @@ class Trainer:
         last = self.done == train.steps
         if self.done % train.log_every == 0 or last:
             means, peaks = self.averages.take()
-            counted = {"images": self.done * self._images_per_step(), "seconds": round(self.clock.seconds, 2)}
+            counted = {
+                "images": self.done * self._images_per_step(),
+                "seconds": round(self.clock.seconds, 2),
+            }
             self._say(step=self.done, **counted, **means, **self.step.rates, peaks=peaks)
             self.board.numbers({**means, **self.step.rates}, step=self.done)
         if self.done % train.validate_every == 0 and not last:
@@ -231,23 +267,34 @@ class Trainer:
             self._save()
 
     def _consult(self) -> None:
-        """Tell what the doctor finds in the log so far, and do about it what `train.on_trouble` says."""
+        """Tell what the doctor finds in the log so far, and do about it what `train.on_trouble`
+        says.
+        """
         found = self.treatment.news(self._rows())
         self._tell(found)
         if self.treatment.wants_stop(found):
             self._save_and_show()
             worst = found[0].line if found else "stopped by the main process"
-            raise Trouble(f"step {self.done}: {worst}; train.on_trouble=stop, everything is saved: --resume goes on")
-        remedy = self.treatment.adapt(self._rows(), self.step)
+            raise StoppedByDoctor(
+                f"step {self.done}: {worst}; train.on_trouble=stop, everything is saved: --resume goes on"
+            )
+        self.step.remedies, remedy = self.treatment.adapted(self._rows(), self.step.remedies)
         if remedy and self.main:
             log.warning("step %d: %s: %s", self.done, remedy["diagnosis"], remedy["remedy"])
             self._say(**remedy)
-            self.board.numbers({"doctor": f"{remedy['diagnosis']}: {remedy['remedy']}"}, step=self.done)
+            self.board.numbers(
+                {"doctor": f"{remedy['diagnosis']}: {remedy['remedy']}"}, step=self.done
+            )
 
     def _tell(self, found: list[Diagnosis]) -> None:
         for diagnosis in found:
             before = told_before(diagnosis, self._rows())
-            log.warning("step %d: %s%s", diagnosis.step, diagnosis.line, f" (it was {before})" if before else "")
+            log.warning(
+                "step %d: %s%s",
+                diagnosis.step,
+                diagnosis.line,
+                f" (it was {before})" if before else "",
+            )
             self._say(**row_of(diagnosis))
             self.board.numbers({"doctor": diagnosis.line}, step=self.done)
 
@@ -263,7 +310,10 @@ class Trainer:
         self._tell(self.treatment.news(self._rows()))
         self._save(overlap=True, metrics=validation)
         if self.main and self.recipe.task.from_noise:
-            write_animation(self.out / "samples" / "animation.gif", sorted((self.out / "samples").glob("step_*.png")))
+            write_animation(
+                self.out / "samples" / "animation.gif",
+                sorted((self.out / "samples").glob("step_*.png")),
+            )
         summary = {
             "summary": True,
             "step": self.done,
@@ -288,7 +338,9 @@ class Trainer:
         return {name: reason for each in found for name, reason in sorted(each.items())}
 
     def _batches(self) -> Iterator[list[Batch]]:
-        """The batches of every step to come, by sample number: no sampler state, so nothing to resume."""
+        """The batches of every step to come, by sample number: no sampler state, so nothing to
+        resume.
+        """
         accumulate = self.recipe.train.accumulate
         numbers = (
             list(self._sample_numbers(step, micro))
@@ -314,12 +366,18 @@ class Trainer:
                     gathered = []
         except UserError as error:  # all photos are gone: what was learned from them is kept
             self._save()
-            reason = str(error).strip().splitlines()[-1].removeprefix("img2img.errors.UserError: ")  # from a loader
-            raise UserError(f"step {self.done + 1}: {reason}; everything is saved: --resume goes on") from error
+            reason = (
+                str(error).strip().splitlines()[-1].removeprefix("img2img.errors.UserError: ")
+            )  # from a loader
+            raise UserError(
+                f"step {self.done + 1}: {reason}; everything is saved: --resume goes on"
+            ) from error
 
     def _sample_numbers(self, step: int, micro: int) -> range:
         size, world = self.recipe.train.batch_size, self.accelerator.num_processes
-        first = ((step * self.recipe.train.accumulate + micro) * world + self.accelerator.process_index) * size
+        first = (
+            (step * self.recipe.train.accumulate + micro) * world + self.accelerator.process_index
+        ) * size
         return range(first, first + size)
 
     def _images_per_step(self) -> int:
@@ -327,7 +385,8 @@ class Trainer:
         return train.batch_size * train.accumulate * self.accelerator.num_processes
 
     def _validate(self, **mark: bool) -> dict[str, dict[str, Any]]:
-        """Metrics of the averaged weights and of the best trivial answers on frozen crops, vital signs, a sheet.
+        """Metrics of the averaged weights and of the best trivial answers on frozen crops, vital
+        signs, a sheet.
 
         `mark` goes into the log's row.
         """
@@ -341,27 +400,39 @@ class Trainer:
         write_sheet(self.out / "samples" / f"step_{self.done:08d}.png", sheet)
         self.board.picture(sheet, self.done)
         numbers = {"validation": validated.metrics, "baseline": validated.baseline.numbers}
-        seen = {"training": trained.metrics, "training_baseline": trained.baseline.numbers} if trained.rows else {}
+        seen = (
+            {"training": trained.metrics, "training_baseline": trained.baseline.numbers}
+            if trained.rows
+            else {}
+        )
         groups = {**numbers, **seen, "vitals": self._vitals(validated.rows)}
         named = {"baseline_is": validated.baseline.named}
         self._say(step=self.done, **mark, **groups, **named)
-        tagged = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+        tagged = {
+            f"{group}/{name}": value
+            for group, values in groups.items()
+            for name, value in values.items()
+        }
         self.board.numbers(tagged, step=self.done)
         if self.best and not mark and self.best.is_reached_by(validated.metrics):
             self.best.card = self._card(overlap=True, metrics={**numbers, **named})
             save_model(self.best.path, self.step.ema, self.recipe, self.best.card)
         return {**numbers, **named}
 
-    def _judged(self, batches: list[Batch], named: str) -> Judged:
-        """What the averaged weights make of frozen batches; their baseline never changes, so it is computed once."""
+    def _judged(self, batches: list[Batch], named: str) -> ValidationResult:
+        """What the averaged weights make of frozen batches; their baseline never changes, so it is
+        computed once.
+        """
         batches = [batch.to(self.accelerator.device) for batch in batches]
         with torch.inference_mode(), self.accelerator.autocast():
             if named not in self.baselines:
                 self.baselines[named] = self._baseline(batches)
             made = [self._measured(batch) for batch in batches]
         plain = self.baselines[named]
-        rows = [(batch, rgb, m.rgb) for batch, rgb, m in zip(batches, plain.pictures, made, strict=True)]
-        return Judged(rows, _means([m.metrics for m in made]), plain)
+        rows = [
+            (batch, rgb, m.rgb) for batch, rgb, m in zip(batches, plain.pictures, made, strict=True)
+        ]
+        return ValidationResult(rows, _means([m.metrics for m in made]), plain)
 
     def _measured(self, batch: Batch) -> Answer:
         rgb = self._predict(batch)
@@ -373,7 +444,9 @@ class Trainer:
         seen = self.photos.trained or [self.photos.train[number] for number in range(MEAN_OF)]
         mean = mean_target(batch.target for batch in seen)
         given = [self.step.trivial(batch, mean) for batch in batches]
-        numbers, named = best_numbers({name: _means([g[name].metrics for g in given]) for name in given[0]})
+        numbers, named = best_numbers(
+            {name: _means([g[name].metrics for g in given]) for name in given[0]}
+        )
         shown = next(iter(named.values()), next(iter(given[0])))
         return Baseline(numbers, named, [g[shown].rgb for g in given])
 
@@ -389,10 +462,14 @@ class Trainer:
 
     def _predict(self, batch: Batch) -> torch.Tensor:
         multiple_of = self.recipe.generator.multiple_of
-        return predict_rgb(self.recipe.task, self.step.ema, multiple_of, batch.condition, mask=batch.mask)
+        return predict_rgb(
+            self.recipe.task, self.step.ema, multiple_of, batch.condition, mask=batch.mask
+        )
 
     def _save_and_show(self) -> None:
-        """A run is stopped: it is saved first, then there is something to see of it, however early that is."""
+        """A run is stopped: it is saved first, then there is something to see of it, however early
+        that is.
+        """
         self._save()
         with suppress(KeyboardInterrupt):  # a second Ctrl-C: what counts is saved
             if not any(row.get("validation") for row in self._rows()):
@@ -414,7 +491,12 @@ class Trainer:
         }
         save_checkpoint(self.out / "checkpoints", Checkpoint(self.step.state(), facts))
         if self.done >= self.model_steps or overlap:  # never a better one by one that learned less
-            save_model(self.out / "model.safetensors", self.step.ema, self.recipe, self._card(overlap, metrics))
+            save_model(
+                self.out / "model.safetensors",
+                self.step.ema,
+                self.recipe,
+                self._card(overlap, metrics),
+            )
 
     def _card(self, overlap: bool, metrics: dict[str, Any] | None) -> Card:
         data = self.recipe.data
@@ -433,7 +515,9 @@ class Trainer:
         )
 
     def _tile_overlap(self) -> int:
-        """Measured on a large training photo, damaged as the task does it; when tiling, the condition is the photo."""
+        """Measured on a large training photo, damaged as the task does it; when tiling, the
+        condition is the photo.
+        """
         task, generator = self.recipe.task, self.recipe.generator
         if not task.tiles:
             return Card().tile_overlap_px
@@ -441,7 +525,9 @@ class Trainer:
         if not samples:  # gone since the last step: no reason to lose what was learned from them
             return Card().tile_overlap_px
         largest = max(samples, key=lambda s: 0 if s.photo is None else min(s.photo.shape[:2]))
-        condition = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0)).condition[..., :384, :384]
+        condition = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0)).condition[
+            ..., :384, :384
+        ]
         ema = self.step.ema
         return measured_overlap(
             lambda x: forward(task, ema, generator.multiple_of, x),
@@ -451,7 +537,9 @@ class Trainer:
         )
 
     def _begin(self) -> None:
-        """Start from `train.init`, or as the generator's own config says. Raises UserError when weights do not fit."""
+        """Start from `train.init`, or as the generator's own config says. Raises UserError when
+        weights do not fit.
+        """
         name = self.recipe.train.init
         if name is None:
             return self.step.start_from(None)
@@ -467,17 +555,26 @@ class Trainer:
         self.began["init"] = f"'{name}': {found.said()}"
 
     def _tell_beginning(self) -> None:
-        """What the run started from, and what of it stays as it is: on the terminal, and in the log of a new run."""
+        """What the run started from, and what of it stays as it is: on the terminal, and in the log
+        of a new run.
+        """
         if self.recipe.train.freeze:
-            self.began |= {"frozen": self.step.frozen.said(), "frozen_parameters": self.step.frozen.count}
+            self.began |= {
+                "frozen": self.step.frozen.said(),
+                "frozen_parameters": self.step.frozen.count,
+            }
         for what in ("init", "frozen"):
             if what in self.began and self.main:
                 log.warning("train.%s: %s", what.replace("frozen", "freeze"), self.began[what])
         if self.began and self.done == 0:
             self._say(step=0, **self.began)
 
-    def _start_or_resume(self, resume: bool) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:
-        """The facts of the checkpoint to go on from, None for a fresh start; its tensors, in the first process."""
+    def _start_or_resume(
+        self, resume: bool
+    ) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:
+        """The facts of the checkpoint to go on from, None for a fresh start; its tensors, in the
+        first process.
+        """
         tensors: dict[str, torch.Tensor] = {}
 
         def looked_up() -> dict[str, Any] | None:
@@ -502,14 +599,20 @@ class Trainer:
             return
         self.step.load_state(of_the_first(self.step.state(), self.accelerator))
         if tensors and any(critic.pool for critic in self.step.critics.values()):
-            log.warning("the replay pool of the first process is taken up by all: not the run it would have been")
+            log.warning(
+                "the replay pool of the first process is taken up by all: not the run it would have been"
+            )
 
     def _best_so_far(self) -> Best | None:
         if not self.recipe.train.keep_best:
             return None
         if not self.photos.validation:
-            raise UserError("train.keep_best: nothing is held out to find the best on: raise data.validation_share")
-        return Best(self.out / "best.safetensors", self.recipe.task.main_metric) if self.main else None
+            raise UserError(
+                "train.keep_best: nothing is held out to find the best on: raise data.validation_share"
+            )
+        return (
+            Best(self.out / "best.safetensors", self.recipe.task.main_metric) if self.main else None
+        )
 
     def _prepare_folder(self) -> None:
         if self.main:
@@ -527,17 +630,29 @@ class Trainer:
         photos.train.check()
         if self.main and self.recipe.task.reads != "none":
             log.warning("data: %s", photos.told)
-        if self.recipe.task.reads != "none" and samples_dir() in map(resolve_folder, self.recipe.data.path):
-            log.warning("%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count)
+        if self.recipe.task.reads != "none" and samples_dir() in map(
+            resolve_folder, self.recipe.data.path
+        ):
+            log.warning(
+                "%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count
+            )
         return photos
 
     def _compare_data(self, saved: dict[str, Any]) -> None:
-        """Tell when the photos are not those that the run was started with; what was left out stays told."""
+        """Tell when the photos are not those that the run was started with; what was left out stays
+        told.
+        """
         change = data_change(saved["data"], self.photos.identity) if "data" in saved else None
         if change:
-            log.warning("--resume: the data has changed: %s; the run goes on with what is there", change)
-        here = {Path(name).parts[-2:] for name in self.photos.left_out}  # wherever the photos lay before
-        earlier = {n: why for n, why in saved.get("left_out", {}).items() if Path(n).parts[-2:] not in here}
+            log.warning(
+                "--resume: the data has changed: %s; the run goes on with what is there", change
+            )
+        here = {
+            Path(name).parts[-2:] for name in self.photos.left_out
+        }  # wherever the photos lay before
+        earlier = {
+            n: why for n, why in saved.get("left_out", {}).items() if Path(n).parts[-2:] not in here
+        }
         self.photos.left_out = earlier | self.photos.left_out
 
     def _say(self, **values: Any) -> None:
@@ -545,39 +660,53 @@ class Trainer:
             self.log.write(**values)
 
     def _watch_signals(self) -> dict[int, Any]:
-        """Ctrl-C and SIGTERM end the run after the step at hand; the second Ctrl-C is the terminal's own.
+        """Ctrl-C and SIGTERM end the run after the step at hand; the second Ctrl-C is the
+        terminal's own.
 
-        In several processes it is not: their launcher passes on the signal that the terminal has sent already. Returns
-        the handlers as they were.
+        In several processes it is not: their launcher passes on the signal that the terminal has
+        sent already. Returns the handlers as they were.
         """
 
         def ask(number: int, frame: Any) -> None:
             self.stop_wanted = True
             if self.accelerator.num_processes > 1:
                 return
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.signal(
+                number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            )
 
         try:
-            return {number: signal.signal(number, ask) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
+            return {
+                number: signal.signal(number, ask) or signal.SIG_DFL
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
         except ValueError:  # not the main thread: there the caller sets stop_wanted
             return {}
 
 
-def _players(recipe: Recipe, accelerator: Accelerator) -> Game[Any]:
+def _players(recipe: Recipe, accelerator: Accelerator) -> TrainingStep[Any]:
     """Networks with their optimizers. Raises UserError where they are too large for the memory."""
     try:
         return STEPS[recipe.train.method](recipe, accelerator)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(w in str(error) for w in ("memory", "overflow")):
+        if isinstance(error, RuntimeError) and not any(
+            w in str(error) for w in ("memory", "overflow")
+        ):
             raise
         larger = "generator or discriminator" if recipe.discriminator else "generator"
-        raise UserError(f"{larger}: the network does not fit into the memory: make it narrower") from error
+        raise UserError(
+            f"{larger}: the network does not fit into the memory: make it narrower"
+        ) from error
 
 
 def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
-    AcceleratorState._reset_state(reset_partial_state=True)  # a process may train one recipe after another
+    AcceleratorState._reset_state(
+        reset_partial_state=True
+    )  # a process may train one recipe after another
     chosen = pick_device(device)
-    on_cpu = chosen.type == "cpu"  # so found by `auto` too: without the word, Accelerate joins no processes on a CPU
+    on_cpu = (
+        chosen.type == "cpu"
+    )  # so found by `auto` too: without the word, Accelerate joins no processes on a CPU
     check_processes(chosen)
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)  # a single process of Accelerate's runs on the current one
@@ -590,13 +719,21 @@ def _accelerator(recipe: Recipe, device: str, out: Path) -> Accelerator:
     )
 
 
-# What may differ when a run is taken up again: where the same photos lie, how often is reported and saved, and what
-# mends a run that met NaN.
+# What may differ when a run is taken up again: where the same photos lie, how often is reported and
+# saved, and what mends a run that met NaN.
 _MENDING = {"train": ("lr", "clip_norm", "precision"), "adversarial": ("lr",)}
 _FREE = {
     "data": ("path", "terms", "cache_mb", "workers"),
     "train": (
-        *("steps", "init", "init_partial", "log_every", "validate_every", "checkpoint_every", "checkpoint_minutes"),
+        *(
+            "steps",
+            "init",
+            "init_partial",
+            "log_every",
+            "validate_every",
+            "checkpoint_every",
+            "checkpoint_minutes",
+        ),
         *("on_trouble", "keep_best"),
         *_MENDING["train"],
     ),
@@ -615,14 +752,17 @@ def _read_today(facts: dict[str, Any], wanted: Recipe) -> dict[str, Any]:
     try:
         float(facts["step"]), float(facts["seconds"]), Averages(facts["averages"])
         saved: dict[str, Any] = facts["recipe"]
-        # Only the task that is asked for anyway may be code that is imported: a checkpoint runs none of its own.
+        # Only the task that is asked for anyway may be code that is imported: a checkpoint runs
+        # none of its own.
         return Recipe.parse(saved, trusted=saved["task"]["kind"] == wanted.task.kind).fields()
     except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
         raise UserError(_OTHER_VERSION) from error
 
 
 def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise UserError when a resumed run would not be the run that was stopped; warn when its schedule moves."""
+    """Raise UserError when a resumed run would not be the run that was stopped; warn when its
+    schedule moves.
+    """
     for part in wanted:
         old, new = (_fixed(part, recipe[part]) for recipe in (saved, wanted))
         if json.dumps(old) != json.dumps(new) and part != "name":
@@ -634,10 +774,18 @@ def _check_same_run(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     if before["steps"] != now["steps"]:
         log.warning("train.steps was %d: the learning rate follows the new length", before["steps"])
     for part, names in _MENDING.items():
-        before, now = (recipe[part] or {} for recipe in (saved, wanted))  # `adversarial: null` has nothing to mend
+        before, now = (
+            recipe[part] or {} for recipe in (saved, wanted)
+        )  # `adversarial: null` has nothing to mend
         for name in names:
             if before.get(name) != now.get(name):
-                log.warning("%s.%s was %s, and is %s from here on", part, name, before.get(name), now.get(name))
+                log.warning(
+                    "%s.%s was %s, and is %s from here on",
+                    part,
+                    name,
+                    before.get(name),
+                    now.get(name),
+                )
 
 
 def _differences(place: str, old: Any, new: Any) -> str:
@@ -645,7 +793,9 @@ def _differences(place: str, old: Any, new: Any) -> str:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return f"{place} was {old}, and is {new}"
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return "; ".join(_differences(f"{place}.{name}", old.get(name), new.get(name)) for name in names)
+    return "; ".join(
+        _differences(f"{place}.{name}", old.get(name), new.get(name)) for name in names
+    )
 
 
 def _fixed(part: str, value: Any) -> Any:

@@ -20,7 +20,8 @@ def shipped_models() -> dict[str, Path]:
 def model_path(name: str | Path) -> Path:
     """The file behind a zoo name, a model file or a run folder. Raises UserError for anything else.
 
-    A zoo name means the shipped model wherever one stands: a folder of that name is called `./NAME` (or a Path).
+    A zoo name means the shipped model wherever one stands: a folder of that name is called `./NAME`
+    (or a Path).
     """
     shipped = shipped_models()
     if isinstance(name, str) and name in shipped:
@@ -37,7 +38,9 @@ def model_path(name: str | Path) -> Path:
 
 
 class Measurements(NamedTuple):
-    """What was measured of a shipped model: tables in Markdown, and a picture of the first photos of a benchmark."""
+    """What was measured of a shipped model: tables in Markdown, and a picture of the first photos
+    of a benchmark.
+    """
 
     text: str
     pictures: Path
@@ -59,9 +62,11 @@ def lessons(path: Path) -> str:
 
 
 def default_model(task_kind: str, scale: int | None = None, *, found_photo: bool = False) -> str:
-    """The shipped model for a task (and scale), the shortest name first. Raises UserError when there is none.
+    """The shipped model for a task (and scale), the shortest name first. Raises UserError when
+    there is none.
 
-    `found_photo`: a model made for the damage of photos as they are found comes first; otherwise last.
+    `found_photo`: a model made for the damage of photos as they are found comes first; otherwise
+    last.
     """
     fitting = [
         (purpose.for_found_photos != found_photo, len(name), name)
@@ -72,11 +77,15 @@ def default_model(task_kind: str, scale: int | None = None, *, found_photo: bool
         return min(fitting)[-1]
     wanted = f"{task_kind} ×{scale}" if scale else task_kind
     known = ", ".join(_purposes()) or "none"
-    raise UserError(f"no model for {wanted} is shipped: name one of your own with --model; shipped: {known}")
+    raise UserError(
+        f"no model for {wanted} is shipped: name one of your own with --model; shipped: {known}"
+    )
 
 
 def default_models(task_kind: str) -> list[str]:
-    """The default model of a task for each shipped scale, small ones first. Raises UserError if there is none."""
+    """The default model of a task for each shipped scale, small ones first. Raises UserError if
+    there is none.
+    """
     scales = sorted({task.scale for task in _purposes().values() if task.kind == task_kind})
     return [default_model(task_kind, scale) for scale in scales] or [default_model(task_kind)]
 

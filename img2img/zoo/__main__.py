@@ -1,4 +1,6 @@
-"""Ship a run: `python -m img2img.zoo RUN NAME [--notes TEXT]` writes its weights, in half precision, into the zoo."""
+"""Ship a run: `python -m img2img.zoo RUN NAME [--notes TEXT]` writes its weights, in half
+precision, into the zoo.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +22,29 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--notes", default="", help="limits seen and lessons learned, for the card")
     parser.add_argument("--data", default="", help="what it was trained on, in words")
-    parser.add_argument("--terms", default="", help="the photos' terms, where the run's data.terms did not say them")
+    parser.add_argument(
+        "--terms", default="", help="the photos' terms, where the run's data.terms did not say them"
+    )
     parser.add_argument("--metrics", type=Path, help="JSON file written by img2img eval")
     options = parser.parse_args()
     header, generator = load_generator(model_path(options.run))
     terms = options.terms or header.card.data_terms
-    more = {key: value for key, value in (("notes", options.notes), ("data", options.data)) if value}
+    more = {
+        key: value for key, value in (("notes", options.notes), ("data", options.data)) if value
+    }
     if options.metrics:
         more["metrics"] = {**header.card.metrics, "eval": json.loads(options.metrics.read_text())}
     target = zoo_dir() / f"{options.name}.safetensors"
     if not header.card.metrics:
-        parser.error(f"{options.run} was never finished: its model has no metrics and no measured tile overlap")
-    names = tuple(Path(path).name for path in header.recipe.data.path)  # this machine's folders mean nothing elsewhere
+        parser.error(
+            f"{options.run} was never finished: its model has no metrics and no measured tile overlap"
+        )
+    names = tuple(
+        Path(path).name for path in header.recipe.data.path
+    )  # this machine's folders mean nothing elsewhere
     train = header.recipe.train
-    # An earlier block of this run is no start of its own; what the file that ships so far began with still is.
+    # An earlier block of this run is no start of its own; what the file that ships so far began
+    # with still is.
     shipped = shipped_models()
     start = train.init if train.init in shipped else None
     if start == options.name:
@@ -47,7 +58,9 @@ def main() -> None:
     more |= {"data": more.get("data", ", ".join(names)), "data_terms": terms}
     save_model(target, generator, recipe, header.card.model_copy(update=more), half=True)
     size = target.stat().st_size
-    print(f"{target.name}: {size / 1e6:.1f} MB" + ("  TOO LARGE to ship" if size > MOST_BYTES else ""))
+    print(
+        f"{target.name}: {size / 1e6:.1f} MB" + ("  TOO LARGE to ship" if size > MOST_BYTES else "")
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ Infer = Callable[..., bytes]
 
 @pytest.fixture(scope="session")
 def launcher(tiny_zoo: Path) -> list[str]:
-    """Python's arguments that run the command line with the small models in the place of the shipped ones."""
+    """Python's arguments that run the command line with the small models in the place of the
+    shipped ones.
+    """
     code = (
         "import sys; from pathlib import Path; import img2img.zoo; "
         f"img2img.zoo.zoo_dir = lambda: Path({str(tiny_zoo)!r}); "
@@ -36,8 +38,16 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model of pictures from noise, of three named classes, in a folder `own`."""
     task = {"kind": "generate", "size_px": 16, "channels": 1, "latent": 8, "labels": 3}
     network = {"kind": "dcgan", "width": 8}
-    fields = {"name": "clothes", "task": task, "generator": network, "discriminator": network, "losses": []}
-    recipe = Recipe.parse(fields | {"adversarial": {"kind": "ns"}, "data": {"crop_px": 16}})
+    fields = {
+        "name": "clothes",
+        "task": task,
+        "generator": network,
+        "discriminator": network,
+        "losses": [],
+    }
+    recipe = Recipe.parse(
+        fields | {"adversarial": {"kind": "non_saturating"}, "data": {"crop_px": 16}}
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         generator = recipe.build_generator()
@@ -48,7 +58,9 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def app(launcher: list[str], maker: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def app(
+    launcher: list[str], maker: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     """A running app that takes at most 4 megapixels and has a model of its owner's."""
     folder = tmp_path_factory.mktemp("app")
     flags = ["--max-megapixels", "4", "--data-root", str(folder), "--models", str(maker.parent)]
@@ -60,9 +72,9 @@ def app(launcher: list[str], maker: Path, tmp_path_factory: pytest.TempPathFacto
 def slow_app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """An app on a machine where a tile takes half a second: long enough to do something meanwhile."""
     slowed = (
-        "import time; from img2img.resources.apps.service import Pieces; called = Pieces.__call__; "
+        "import time; from img2img.resources.apps.service import TileProgress; called = TileProgress.__call__; "
         "slow = lambda pieces: time.sleep(0.5 * ((pieces.totals[0] or 0) > 1)); "
-        "Pieces.__call__ = lambda self, *tile: (slow(self), called(self, *tile))[1]; "
+        "TileProgress.__call__ = lambda self, *tile: (slow(self), called(self, *tile))[1]; "
     )
     folder = tmp_path_factory.mktemp("slow")
     with running_app(folder / "app.log", (), ["-c", slowed + launcher[1]]) as running:
@@ -132,7 +144,10 @@ def page(browser: Any, app: Running) -> Iterator[Any]:
     outside: list[str] = []
     page = context.new_page()
     page.set_default_timeout(60_000)
-    page.on("request", lambda r: None if r.url.startswith((app.url, "data:", "blob:")) else outside.append(r.url))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((app.url, "data:", "blob:")) else outside.append(r.url),
+    )
     page.goto(app.url)
     yield page
     context.close()

@@ -1,4 +1,6 @@
-"""The HTTP API: every named endpoint against the command line, its two examples, and clients that mean harm."""
+"""The HTTP API: every named endpoint against the command line, its two examples, and clients that
+mean harm.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,11 @@ CALLS = {
     "restore_chosen": (OLD, ["denoise,colorize"], ["--task", "denoise,colorize"]),
     "colorize": (OLD, [0.5, "", None], ["--task", "colorize", "--strength", "0.5"]),
     "denoise": (OLD, [0.7, ""], ["--task", "denoise", "--strength", "0.7"]),
-    "enlarge": (inputs_dir() / "small.jpg", [4, 1.0, None], ["--task", "super-resolve", "--scale", "4"]),
+    "enlarge": (
+        inputs_dir() / "small.jpg",
+        [4, 1.0, None],
+        ["--task", "super-resolve", "--scale", "4"],
+    ),
     "erase": (
         MASKED,
         [MASK, 3, 2, "0,0,16,0", 0, ""],
@@ -63,9 +69,19 @@ def test_endpoints_make_the_bytes_the_command_line_makes(
 def test_endpoints_are_named_and_described(app: Running) -> None:
     with urllib.request.urlopen(f"{app.url}gradio_api/info") as answer:
         known = json.load(answer)["named_endpoints"]
-    assert set(known) == {"/restore", "/colorize", "/denoise", "/enlarge", "/erase", "/translate", "/generate"}
+    assert set(known) == {
+        "/restore",
+        "/colorize",
+        "/denoise",
+        "/enlarge",
+        "/erase",
+        "/translate",
+        "/generate",
+    }
     assert all(facts["description"] for facts in known.values())
-    names = {name: [p["parameter_name"] for p in facts["parameters"]] for name, facts in known.items()}
+    names = {
+        name: [p["parameter_name"] for p in facts["parameters"]] for name, facts in known.items()
+    }
     assert names["/denoise"] == ["photo", "strength", "model"]
     assert names["/generate"] == ["label", "seed", "count", "to_seed", "model"]
 
@@ -87,13 +103,19 @@ def test_generate_makes_the_bytes_the_command_line_makes(
 
 
 @pytest.mark.parametrize("example", ["denoise.py", "denoise.sh"])
-def test_examples_work(app: Running, infer: Callable[..., bytes], tmp_path: Path, example: str) -> None:
+def test_examples_work(
+    app: Running, infer: Callable[..., bytes], tmp_path: Path, example: str
+) -> None:
     ran(example, app.url, str(OLD), str(tmp_path / "made.jpg"))
-    assert (tmp_path / "made.jpg").read_bytes() == infer(OLD, tmp_path / "out.jpg", "--task", "denoise")
+    assert (tmp_path / "made.jpg").read_bytes() == infer(
+        OLD, tmp_path / "out.jpg", "--task", "denoise"
+    )
 
 
 @pytest.mark.parametrize("example", ["generate.py", "generate.sh"])
-def test_examples_of_generate_work(app: Running, generate: Callable[..., bytes], tmp_path: Path, example: str) -> None:
+def test_examples_of_generate_work(
+    app: Running, generate: Callable[..., bytes], tmp_path: Path, example: str
+) -> None:
     ran(example, app.url, "own/clothes", str(tmp_path / "grid.png"))
     assert (tmp_path / "grid.png").read_bytes() == generate("--seed", "7", "--n", "16")
 
@@ -104,7 +126,9 @@ def test_two_users_at_once_each_get_their_own(
     paths = []
     for index, photo in enumerate(photos[:4]):
         (tmp_path / str(index)).mkdir()
-        paths.append(tmp_path / str(index) / "photo.png")  # one name for all: only the content tells them apart
+        paths.append(
+            tmp_path / str(index) / "photo.png"
+        )  # one name for all: only the content tells them apart
         Image.fromarray(photo).save(paths[-1])
 
     def one(path: Path) -> bytes:
@@ -112,7 +136,9 @@ def test_two_users_at_once_each_get_their_own(
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = list(pool.map(one, paths))
-    assert results == [infer(path, path.with_name("out.png"), "--task", "denoise") for path in paths]
+    assert results == [
+        infer(path, path.with_name("out.png"), "--task", "denoise") for path in paths
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +149,9 @@ def test_two_users_at_once_each_get_their_own(
         ((1.0, "../../../etc/passwd"), "Models tab"),
     ],
 )
-def test_wrong_values_come_back_as_messages(app: Running, values: tuple[Any, ...], said: str) -> None:
+def test_wrong_values_come_back_as_messages(
+    app: Running, values: tuple[Any, ...], said: str
+) -> None:
     assert said in answered(app.url, "denoise", [uploaded(app.url, OLD), *values])
 
 
@@ -142,12 +170,14 @@ def test_a_way_of_a_one_way_model_is_explained(app: Running) -> None:
         (("", 0, 4, None, "denoise"), "Models tab"),
     ],
 )
-def test_wrong_wishes_come_back_as_messages(app: Running, values: tuple[Any, ...], said: str) -> None:
+def test_wrong_wishes_come_back_as_messages(
+    app: Running, values: tuple[Any, ...], said: str
+) -> None:
     answer = answered(app.url, "generate", list(values))
     assert said in answer and "--" not in answer
 
 
-def test_painted_colours_are_followed_as_on_the_command_line(
+def test_painted_colors_are_followed_as_on_the_command_line(
     app: Running, infer: Callable[..., bytes], tmp_path: Path
 ) -> None:
     painted = np.asarray(Image.open(OLD).convert("RGB")).copy()
@@ -160,9 +190,11 @@ def test_painted_colours_are_followed_as_on_the_command_line(
     assert content != infer(OLD, tmp_path / f"plain{Path(made).suffix}", "--task", "colorize")
 
 
-def test_painted_colours_that_do_not_fit_are_explained(app: Running) -> None:
+def test_painted_colors_that_do_not_fit_are_explained(app: Running) -> None:
     for hints, said in ((MASK, r"they are \d+x\d+, photo is \d+x\d+"), (OLD, "nothing is painted")):
-        answer = answered(app.url, "colorize", [uploaded(app.url, OLD), 1.0, "", uploaded(app.url, hints)])
+        answer = answered(
+            app.url, "colorize", [uploaded(app.url, OLD), 1.0, "", uploaded(app.url, hints)]
+        )
         assert re.search(said, answer) and "--" not in answer
 
 
@@ -172,10 +204,13 @@ def test_mask_of_another_size_is_explained(app: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/passwd", "../../../../etc/passwd", "http://192.0.2.1/x.jpg", "/proc/self/environ"]
+    "path",
+    ["/etc/passwd", "../../../../etc/passwd", "http://192.0.2.1/x.jpg", "/proc/self/environ"],
 )
 def test_only_uploads_are_taken(app: Running, path: str) -> None:
-    answer = answered(app.url, "denoise", [{"path": path, "meta": {"_type": "gradio.FileData"}}, 1.0, ""])
+    answer = answered(
+        app.url, "denoise", [{"path": path, "meta": {"_type": "gradio.FileData"}}, 1.0, ""]
+    )
     assert "event: error" in answer and "root:" not in answer
     assert "not fetched" in answer or "not uploaded here" in answer
     assert ("not fetched" in answer) == path.startswith("http")
@@ -197,15 +232,30 @@ def test_nothing_of_the_server_is_served(app: Running, path: str) -> None:
 
 # --- other hosts, other pages ----------------------------------------------------------------------------------------
 
-ROUTES = ["", "config", "gradio_api/info", "gradio_api/upload", "gradio_api/queue/join", "gradio_api/call/denoise"]
-ROUTES += ["gradio_api/queue/data?session_hash=x", "gradio_api/heartbeat/x", "assets/x.js", "theme.css", "nothing"]
+ROUTES = [
+    "",
+    "config",
+    "gradio_api/info",
+    "gradio_api/upload",
+    "gradio_api/queue/join",
+    "gradio_api/call/denoise",
+]
+ROUTES += [
+    "gradio_api/queue/data?session_hash=x",
+    "gradio_api/heartbeat/x",
+    "assets/x.js",
+    "theme.css",
+    "nothing",
+]
 
 
 def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, str, Any]:
     """Status, body and headers of an answer, whatever it is."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     data = b"{}" if method == "POST" else None
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} | named, method=method)
+    request = urllib.request.Request(
+        url, data, {"Content-Type": "application/json"} | named, method=method
+    )
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read(2000).decode("latin-1"), answer.headers
@@ -218,8 +268,18 @@ def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, str, Any]
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_pages_of_others_are_refused_on_every_route(app: Running, route: str, method: str) -> None:
     port = app.url.rstrip("/").rpartition(":")[2]
-    others = ["http://evil.example", "http://localhost:3000", f"http://localhost.evil.example:{port}", "null"]
-    others += [f"https://127.0.0.1:{port}0", "file://", "http://127.0.0.1", f"http://evil@127.0.0.1:{port}x"]
+    others = [
+        "http://evil.example",
+        "http://localhost:3000",
+        f"http://localhost.evil.example:{port}",
+        "null",
+    ]
+    others += [
+        f"https://127.0.0.1:{port}0",
+        "file://",
+        "http://127.0.0.1",
+        f"http://evil@127.0.0.1:{port}x",
+    ]
     for origin in others:
         preflight = {"Access_Control_Request_Method": "POST"} if method == "OPTIONS" else {}
         status, body, headers = asked(app.url + route, method, Origin=origin, **preflight)
@@ -228,7 +288,8 @@ def test_pages_of_others_are_refused_on_every_route(app: Running, route: str, me
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "evil.example:7860", "127.0.0.1.evil.example"]
+    "host",
+    ["evil.example", "localhost.evil.example", "evil.example:7860", "127.0.0.1.evil.example"],
 )
 def test_other_names_are_refused_and_told_what_to_do(app: Running, host: str) -> None:
     for route in ROUTES:
@@ -238,7 +299,14 @@ def test_other_names_are_refused_and_told_what_to_do(app: Running, host: str) ->
 
 def test_own_names_pages_and_clients_without_one_are_answered(app: Running) -> None:
     port = app.url.rstrip("/").rpartition(":")[2]
-    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "[::1]", "10.1.2.3:80", socket.gethostname(), "a.localhost"):
+    for host in (
+        f"127.0.0.1:{port}",
+        f"localhost:{port}",
+        "[::1]",
+        "10.1.2.3:80",
+        socket.gethostname(),
+        "a.localhost",
+    ):
         assert asked(f"{app.url}config", Host=host)[0] == 200
         assert asked(f"{app.url}config", Host=host, Origin=f"http://{host}")[0] == 200
 
@@ -252,11 +320,21 @@ def test_a_browser_telling_of_another_page_is_refused_but_links_are_followed(app
 
 
 def test_allowed_hosts_and_origins_are_answered(launcher: list[str], tmp_path: Path) -> None:
-    flags = ["--allow-host", "photos.example", "--allow-origin", "https://front.example", "--root-path", "/img2img"]
+    flags = [
+        "--allow-host",
+        "photos.example",
+        "--allow-origin",
+        "https://front.example",
+        "--root-path",
+        "/img2img",
+    ]
     with running_app(tmp_path / "app.log", flags, launcher) as app:
         own = asked(f"{app.url}config", Host="photos.example", Origin="https://photos.example")
         status, _, headers = asked(f"{app.url}config", Origin="https://front.example")
-        assert own[0] == status == 200 and headers["Access-Control-Allow-Origin"] == "https://front.example"
+        assert (
+            own[0] == status == 200
+            and headers["Access-Control-Allow-Origin"] == "https://front.example"
+        )
         assert asked(app.url, Host="front.example")[0] == 200
         preflight = {"Origin": "https://front.example", "Access_Control_Request_Method": "POST"}
         assert asked(f"{app.url}gradio_api/queue/join", "OPTIONS", **preflight)[0] == 200
@@ -277,7 +355,9 @@ def test_allowed_hosts_and_origins_are_answered(launcher: list[str], tmp_path: P
         ("--quota-mb", "0"),
     ],
 )
-def test_flags_that_cannot_be_meant_are_refused(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_that_cannot_be_meant_are_refused(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["app", flag, value]) == 2
     assert flag in capsys.readouterr().err
 
@@ -298,7 +378,9 @@ def test_uploads_have_a_quota(launcher: list[str], tmp_path: Path) -> None:
             chunked(app.url, large)
         taken = sum(
             path.stat().st_size
-            for path in Path(tempfile.gettempdir()).rglob(f"img2img-app-{app.process.pid}-*/*/*.bin")
+            for path in Path(tempfile.gettempdir()).rglob(
+                f"img2img-app-{app.process.pid}-*/*/*.bin"
+            )
         )
         assert taken <= 1_000_000
 
@@ -313,8 +395,12 @@ def chunked(url: str, path: Path) -> None:
 
 def test_a_call_of_fifty_megabytes_is_not_read(app: Running) -> None:
     data = json.dumps({"data": ["x" * 50_000_000, 1, ""]}).encode()
-    request = urllib.request.Request(f"{app.url}gradio_api/call/restore", data, {"Content-Type": "application/json"})
-    with pytest.raises(urllib.error.URLError) as caught:  # answered and closed, perhaps before all was sent
+    request = urllib.request.Request(
+        f"{app.url}gradio_api/call/restore", data, {"Content-Type": "application/json"}
+    )
+    with pytest.raises(
+        urllib.error.URLError
+    ) as caught:  # answered and closed, perhaps before all was sent
         urllib.request.urlopen(request)
     assert getattr(caught.value, "code", 413) == 413
 
@@ -330,7 +416,11 @@ MISTAKES = [
     ("denoise", ["x.png", 1, ""], "photo: upload the file"),
     ("denoise", [5, 1, ""], "photo: upload the file"),
     ("denoise", [[PHOTO], 1, ""], "photo: upload the file"),
-    ("denoise", [{"path": "nowhere.png", "meta": {"_type": "gradio.FileData"}}, 1, ""], "not uploaded here"),
+    (
+        "denoise",
+        [{"path": "nowhere.png", "meta": {"_type": "gradio.FileData"}}, 1, ""],
+        "not uploaded here",
+    ),
     ("denoise", [PHOTO, "much", ""], "strength: give a number, not 'much'"),
     ("denoise", [PHOTO, None, ""], "strength: give a number"),
     ("denoise", [PHOTO, True, ""], "strength: give a number"),
@@ -363,7 +453,9 @@ MISTAKES = [
 def test_mistakes_are_named_in_words(app: Running, name: str, values: list[Any], said: str) -> None:
     photo = uploaded(app.url, SMALL)
     before = app.log.read_text()
-    answer = answered(app.url, name, [photo if v is PHOTO else [photo] if v == [PHOTO] else v for v in values])
+    answer = answered(
+        app.url, name, [photo if v is PHOTO else [photo] if v == [PHOTO] else v for v in values]
+    )
     error = json.loads(answer.partition("event: error\ndata: ")[2].splitlines()[0])["error"]
     assert said in error and len(error) < 500
     assert not re.search(r"--[a-z]|/tmp|img2img-app-|Traceback", error)
@@ -372,7 +464,10 @@ def test_mistakes_are_named_in_words(app: Running, name: str, values: list[Any],
 
 def test_a_wrong_mask_is_named_without_its_place(app: Running, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_bytes(b"no picture")
-    for mask, said in ((SMALL, r"^small\.jpg: mask is \d+x\d+"), (tmp_path / "text.png", r"^text\.png: not an image")):
+    for mask, said in (
+        (SMALL, r"^small\.jpg: mask is \d+x\d+"),
+        (tmp_path / "text.png", r"^text\.png: not an image"),
+    ):
         data = [uploaded(app.url, MASKED), uploaded(app.url, mask), 0, 0, "0,0,0,0", 0, ""]
         answer = answered(app.url, "erase", data)
         error = json.loads(answer.partition("event: error\ndata: ")[2].splitlines()[0])["error"]
@@ -396,10 +491,14 @@ def test_a_wrong_mask_is_named_without_its_place(app: Running, tmp_path: Path) -
         ("nothing", {}),
     ],
 )
-def test_calls_of_what_is_not_there_are_answered_in_words(app: Running, place: str, body: Any) -> None:
+def test_calls_of_what_is_not_there_are_answered_in_words(
+    app: Running, place: str, body: Any
+) -> None:
     before = app.log.read_text()
     request = urllib.request.Request(
-        f"{app.url}gradio_api/{place}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{app.url}gradio_api/{place}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
@@ -415,10 +514,14 @@ def test_calls_of_what_is_not_there_are_answered_in_words(app: Running, place: s
 def slow_call(app: Running, tmp_path: Path) -> str:
     """Start what takes a while; its stream's address."""
     path = tmp_path / "large.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (1900, 2000, 3)).astype(np.uint8)).save(path)
+    Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (1900, 2000, 3)).astype(np.uint8)
+    ).save(path)
     place = f"{app.url}gradio_api/call/denoise"
     data = json.dumps({"data": [uploaded(app.url, path), 1, ""]}).encode()
-    with urllib.request.urlopen(urllib.request.Request(place, data, {"Content-Type": "application/json"})) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(place, data, {"Content-Type": "application/json"})
+    ) as answer:
         return f"{place}/{json.load(answer)['event_id']}"
 
 
@@ -430,7 +533,9 @@ def test_a_client_that_goes_away_ends_its_job(app: Running, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_the_server_in_the_middle_of_a_job_is_clean(launcher: list[str], tmp_path: Path, by: int) -> None:
+def test_stopping_the_server_in_the_middle_of_a_job_is_clean(
+    launcher: list[str], tmp_path: Path, by: int
+) -> None:
     with running_app(tmp_path / "app.log", (), launcher) as app:
         stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=60)
         app.process.send_signal(by)
@@ -461,8 +566,12 @@ def test_hostile_upload_name_stays_in_the_folder(app: Running) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "most_mb"), [("colorize", 3000), ("denoise", 1500), ("erase", 1800)])
-def test_24_megapixels_take_bounded_memory_with_the_shipped_weights(tmp_path: Path, name: str, most_mb: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "most_mb"), [("colorize", 3000), ("denoise", 1500), ("erase", 1800)]
+)
+def test_24_megapixels_take_bounded_memory_with_the_shipped_weights(
+    tmp_path: Path, name: str, most_mb: int
+) -> None:
     photo, hole = photo_of(24, tmp_path / "photo.jpg"), tmp_path / "mask.png"
     mask = np.zeros(read_photo(photo).rgb.shape[:2], np.uint8)
     mask[2000:2200, 2000:2300] = 255
@@ -483,7 +592,11 @@ def ran(example: str, *arguments: str) -> None:
     """Run one of the examples."""
     if example.endswith(".sh") and not shutil.which("curl"):
         pytest.skip("no curl on this machine")
-    command = [sys.executable if example.endswith(".py") else "bash", str(EXAMPLES / example), *arguments]
+    command = [
+        sys.executable if example.endswith(".py") else "bash",
+        str(EXAMPLES / example),
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -1,4 +1,6 @@
-"""Pictures from noise in the app: what is asked of `img2img generate`, what is shown, and what is refused."""
+"""Pictures from noise in the app: what is asked of `img2img generate`, what is shown, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from img2img.resources.apps.workspace import Workspace
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.generate import Wish
+from img2img.inference.generate import GenerateRequest
 
 
 @pytest.fixture
@@ -30,28 +32,37 @@ def service(tmp_path: Path, zoo: Path, maker: Path) -> Iterator[Service]:
 @pytest.mark.parametrize(
     ("wish", "flags"),
     [
-        (Wish(6, 3), ["--n", "6", "--seed", "3"]),
-        (Wish(5, 0, "Bag"), ["--n", "5", "--label", "Bag"]),
-        (Wish(4, interpolate=(2, 9)), ["--n", "4", "--interpolate", "2", "9"]),
+        (GenerateRequest(6, 3), ["--n", "6", "--seed", "3"]),
+        (GenerateRequest(5, 0, "Bag"), ["--n", "5", "--label", "Bag"]),
+        (GenerateRequest(4, interpolate=(2, 9)), ["--n", "4", "--interpolate", "2", "9"]),
     ],
 )
 def test_grids_are_the_bytes_the_command_line_writes(
-    service: Service, generate: Callable[..., bytes], wish: Wish, flags: list[str]
+    service: Service, generate: Callable[..., bytes], wish: GenerateRequest, flags: list[str]
 ) -> None:
     assert make(service, "own/clothes", wish).grid.read_bytes() == generate(*flags)
 
 
 def test_each_picture_has_a_name(service: Service) -> None:
-    assert make(service, "", Wish(4, 2)).names == ("seed 2, Boot", "seed 3, Coat", "seed 4, Bag", "seed 5, Boot")
-    walk = make(service, "", Wish(3, label="1", interpolate=(2, 9)))
+    assert make(service, "", GenerateRequest(4, 2)).names == (
+        "seed 2, Boot",
+        "seed 3, Coat",
+        "seed 4, Bag",
+        "seed 5, Boot",
+    )
+    walk = make(service, "", GenerateRequest(3, label="1", interpolate=(2, 9)))
     assert walk.names[1] == "50% of the way from seed 2 to seed 9, Bag"
 
 
 def test_one_by_one_shows_the_pictures_of_the_grid(service: Service) -> None:
-    made = make(service, "", Wish(4))
+    made = make(service, "", GenerateRequest(4))
     with Image.open(made.grid) as grid, Image.open(made.one(2)) as one:
-        cell = grid.convert("L").crop((18 + 1, 1, 18 + 17, 17))  # the second of three columns, a line around each
-        assert np.array_equal(np.asarray(one.resize((16, 16), Image.Resampling.NEAREST)), np.asarray(cell))
+        cell = grid.convert("L").crop(
+            (18 + 1, 1, 18 + 17, 17)
+        )  # the second of three columns, a line around each
+        assert np.array_equal(
+            np.asarray(one.resize((16, 16), Image.Resampling.NEAREST)), np.asarray(cell)
+        )
     assert made.one(0) == made.one(5) == made.shown
 
 
@@ -62,10 +73,10 @@ def test_points_are_only_shown_together(service: Service, tmp_path: Path) -> Non
 
 def test_too_many_unknown_classes_and_models_are_refused(service: Service) -> None:
     for model, wish, said in (
-        ("", Wish(145), "at most 144"),
-        ("", Wish(4, label="Hat"), "unknown class 'Hat'"),
-        ("denoise", Wish(4), "Models tab"),
-        ("/etc/passwd", Wish(4), "Models tab"),
+        ("", GenerateRequest(145), "at most 144"),
+        ("", GenerateRequest(4, label="Hat"), "unknown class 'Hat'"),
+        ("denoise", GenerateRequest(4), "Models tab"),
+        ("/etc/passwd", GenerateRequest(4), "Models tab"),
     ):
         with pytest.raises(UserError, match=said):
             make(service, model, wish)
@@ -74,8 +85,8 @@ def test_too_many_unknown_classes_and_models_are_refused(service: Service) -> No
 def test_the_limit_of_megapixels_holds_for_grids(service: Service) -> None:
     small = Service(Settings(max_megapixels=0.01), service.workspace, service.models)
     with pytest.raises(UserError, match=r"more than the 0\.01 allowed here: make fewer"):
-        make(small, "own/clothes", Wish(40))
-    assert len(make(small, "own/clothes", Wish(39)).names) == 39
+        make(small, "own/clothes", GenerateRequest(40))
+    assert len(make(small, "own/clothes", GenerateRequest(39)).names) == 39
 
 
 def test_stop_ends_it_after_a_batch(service: Service) -> None:
@@ -86,25 +97,25 @@ def test_stop_ends_it_after_a_batch(service: Service) -> None:
         service.stop("me")
 
     with pytest.raises(Stopped):
-        make(service, "", Wish(140), "me", report)
+        make(service, "", GenerateRequest(140), "me", report)
     assert heard == [(64, 140)]
-    assert len(make(service, "", Wish(1)).names) == 1, "the model is as good as before"
+    assert len(make(service, "", GenerateRequest(1)).names) == 1, "the model is as good as before"
 
 
 def test_without_a_model_it_says_what_to_do(workspace_without: Service) -> None:
     assert workspace_without.models.of_task(GENERATE) == []
     assert class_names(header_of(workspace_without, "", None)) == []
     with pytest.raises(UserError, match="load one on the Models tab, or train one"):
-        make(workspace_without, "", Wish(1))
+        make(workspace_without, "", GenerateRequest(1))
 
 
 def test_own_model_is_its_users_alone(service: Service, maker: Path) -> None:
     upload = service.workspace.new_folder() / "mine.safetensors"
     shutil.copyfile(maker, upload)
     name = service.models.add(upload, "me")
-    assert make(service, name, Wish(1), "me").model == "mine"
+    assert make(service, name, GenerateRequest(1), "me").model == "mine"
     with pytest.raises(UserError, match="Models tab"):
-        make(service, name, Wish(1), "you")
+        make(service, name, GenerateRequest(1), "you")
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""The page in a real headless Chromium: upload, result, slider, download, brush, hostile files, two users, a phone."""
+"""The page in a real headless Chromium: upload, result, slider, download, brush, hostile files, two
+users, a phone.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from PIL import Image
 from img2img.resources import inputs_dir
 
 Infer = Callable[..., bytes]
-OLD, NOISY, SMALL, SKETCH = (inputs_dir() / name for name in ("old_photo.jpg", "noisy.png", "small.jpg", "sketch.png"))
+OLD, NOISY, SMALL, SKETCH = (
+    inputs_dir() / name for name in ("old_photo.jpg", "noisy.png", "small.jpg", "sketch.png")
+)
 OBJECT, MASK = inputs_dir() / "object.jpg", inputs_dir() / "object_mask.png"
 TABS = {
     "Restore": ("restore", OLD, []),
@@ -35,7 +39,9 @@ ALL = [*TABS, "Erase", "Generate", "Train", "Models"]
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_upload_run_download_is_what_the_command_line_makes(page: Any, infer: Infer, tmp_path: Path, tab: str) -> None:
+def test_upload_run_download_is_what_the_command_line_makes(
+    page: Any, infer: Infer, tmp_path: Path, tab: str
+) -> None:
     name, photo, flags = TABS[tab]
     open_tab(page, tab)
     upload(page, name, photo)
@@ -50,7 +56,9 @@ def test_slider_moves_between_before_and_after(page: Any) -> None:
     done(page, "restore")
     images = page.locator("#restore-slider img")
     assert images.count() >= 2
-    handle = page.locator("#restore-slider .handle-wrap, #restore-slider [role='slider'], #restore-slider .outer").first
+    handle = page.locator(
+        "#restore-slider .handle-wrap, #restore-slider [role='slider'], #restore-slider .outer"
+    ).first
     before = handle.bounding_box()
     page.mouse.move(before["x"] + before["width"] / 2, before["y"] + before["height"] / 2)
     page.mouse.down()
@@ -79,7 +87,7 @@ def test_brushed_mask_is_filled_and_undone(page: Any, tmp_path: Path) -> None:
     page.locator("#erase-preview img").wait_for()
 
 
-def test_brushed_colours_are_followed(page: Any, infer: Infer, tmp_path: Path) -> None:
+def test_brushed_colors_are_followed(page: Any, infer: Infer, tmp_path: Path) -> None:
     open_tab(page, "Colorize")
     upload(page, "colorize", OLD)
     page.locator("#colorize-paint > button").click()
@@ -88,8 +96,12 @@ def test_brushed_colours_are_followed(page: Any, infer: Infer, tmp_path: Path) -
     done(page, "colorize")
     file = download(page, "colorize", tmp_path)
     infer(OLD, plain_file := tmp_path / f"plain{file.suffix}", "--task", "colorize")
-    made, plain = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (file, plain_file))
-    bluer = (made[..., 2] - made[..., 0]) - (plain[..., 2] - plain[..., 0])  # the first colour of the palette is sky
+    made, plain = (
+        np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (file, plain_file)
+    )
+    bluer = (made[..., 2] - made[..., 0]) - (
+        plain[..., 2] - plain[..., 0]
+    )  # the first color of the palette is sky
     height, width = bluer.shape
     assert bluer[height * 2 // 5 : height * 3 // 5, width * 2 // 5 : width * 3 // 5].max() > 30
 
@@ -130,16 +142,22 @@ def test_generated_pictures_are_what_the_command_line_makes(
     assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "16")
     page.locator("#generate-more").click()
     page.locator("#generate-status", has_text="From seed 16, Bag to seed 31, Bag").wait_for()
-    assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "16", "--seed", "16")
+    assert download(page, "generate", tmp_path).read_bytes() == generate(
+        "--n", "16", "--seed", "16"
+    )
     page.locator("#generate-label input").click()
     page.get_by_role("option", name="Boot").click()
     page.locator("#generate-seed input").fill("5")
     page.locator("#generate-run").click()
     page.locator("#generate-status", has_text="From seed 5, Boot").wait_for()
-    assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "16", "--seed", "5", "--label", "Boot")
+    assert download(page, "generate", tmp_path).read_bytes() == generate(
+        "--n", "16", "--seed", "5", "--label", "Boot"
+    )
 
 
-def test_a_walk_is_looked_at_step_by_step(page: Any, generate: Callable[..., bytes], tmp_path: Path) -> None:
+def test_a_walk_is_looked_at_step_by_step(
+    page: Any, generate: Callable[..., bytes], tmp_path: Path
+) -> None:
     open_tab(page, "Generate")
     page.get_by_role("tab", name="Walk", exact=True).click()
     page.locator("#generate-from input").fill("3")
@@ -148,13 +166,18 @@ def test_a_walk_is_looked_at_step_by_step(page: Any, generate: Callable[..., byt
     page.locator("#generate-walk-run").click()
     page.locator("#generate-status .good", has_text="Done: 5 made").wait_for()
     page.locator("#generate-status", has_text="From 0% of the way from seed 3 to seed 8").wait_for()
-    assert download(page, "generate", tmp_path).read_bytes() == generate("--n", "5", "--interpolate", "3", "8")
+    assert download(page, "generate", tmp_path).read_bytes() == generate(
+        "--n", "5", "--interpolate", "3", "8"
+    )
     seen = page.locator("#generate-preview img").get_attribute("src")
     page.locator("#generate-one input[type=range]").focus()
     page.keyboard.press("ArrowRight")
-    page.locator("#generate-status", has_text="Picture 1 of 5: 0% of the way from seed 3 to seed 8, Coat").wait_for()
+    page.locator(
+        "#generate-status", has_text="Picture 1 of 5: 0% of the way from seed 3 to seed 8, Coat"
+    ).wait_for()
     page.wait_for_function(
-        "seen => document.querySelector('#generate-preview img').getAttribute('src') !== seen", arg=seen
+        "seen => document.querySelector('#generate-preview img').getAttribute('src') !== seen",
+        arg=seen,
     )
 
 
@@ -163,7 +186,11 @@ def test_a_walk_is_looked_at_step_by_step(page: Any, generate: Callable[..., byt
     [
         ("text.jpg", b"no picture at all\n" * 50, "not an image"),
         ("empty.jpg", b"", "0 bytes"),
-        ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "drawing"),
+        (
+            "drawing.svg",
+            b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+            "drawing",
+        ),
         ("cut.jpg", OLD.read_bytes()[:30_000], "damaged or cut short"),
         ("<img src=x onerror=alert(1)>.jpg", b"no", "not an image"),
     ],
@@ -182,7 +209,9 @@ def test_bad_files_get_a_message_and_the_next_works(
 def test_photo_over_the_limit_gets_a_message(page: Any, tmp_path: Path) -> None:
     Image.new("RGB", (2500, 2000)).save(tmp_path / "large.png")
     page.locator("#restore-photos input[type=file]").set_input_files(tmp_path / "large.png")
-    page.locator("#restore-status .bad", has_text="5.0 megapixels, more than the 4 allowed").wait_for()
+    page.locator(
+        "#restore-status .bad", has_text="5.0 megapixels, more than the 4 allowed"
+    ).wait_for()
 
 
 def test_several_photos_come_as_a_zip(page: Any, tmp_path: Path) -> None:
@@ -204,7 +233,10 @@ def test_stop_ends_long_work_and_the_next_photo_works(slow_page: Any, large: Pat
     assert page.locator("#denoise-run").is_disabled()
     page.locator("#denoise-stop").click()
     page.locator("#denoise-status", has_text="Stopped").wait_for()
-    assert page.locator("#denoise-download").is_disabled() and page.locator("#denoise-stop").is_disabled()
+    assert (
+        page.locator("#denoise-download").is_disabled()
+        and page.locator("#denoise-stop").is_disabled()
+    )
     page.locator("#denoise-example-0").click()
     done(page, "denoise")
     assert page.locator("#denoise-stop").is_disabled() and page.locator("#denoise-run").is_enabled()
@@ -227,7 +259,9 @@ def test_stop_belongs_to_its_tab(slow_page: Any, large: Path) -> None:
     assert page.locator("#denoise-status .good").count() == 1
 
 
-def test_closing_the_page_ends_its_job(browser: Any, slow_app: Running, slow_page: Any, large: Path) -> None:
+def test_closing_the_page_ends_its_job(
+    browser: Any, slow_app: Running, slow_page: Any, large: Path
+) -> None:
     ghost = browser.new_context().new_page()
     ghost.goto(slow_app.url)
     left = large.with_name("left.png")
@@ -238,10 +272,14 @@ def test_closing_the_page_ends_its_job(browser: Any, slow_app: Running, slow_pag
     slow_page.locator("#denoise-example-0").click()
     done(slow_page, "denoise")
     folder = next(Path(tempfile.gettempdir()).glob(f"img2img-app-{slow_app.process.pid}-*"))
-    assert not list(folder.rglob("left.denoise.*")), "nobody waited until the end for one who had left"
+    assert not list(folder.rglob("left.denoise.*")), (
+        "nobody waited until the end for one who had left"
+    )
 
 
-def test_a_photo_cleared_or_changed_in_the_middle_brings_no_result(slow_page: Any, large: Path) -> None:
+def test_a_photo_cleared_or_changed_in_the_middle_brings_no_result(
+    slow_page: Any, large: Path
+) -> None:
     page = slow_page
     for after in ("clear", "another"):
         start(page, "Denoise", large)
@@ -269,7 +307,12 @@ def test_progress_is_one_line_with_the_time_left(slow_page: Any, large: Path) ->
     status.get_by_text(re.compile(r"^Denoise: \d+ of \d+ tiles, about \d+ s left$")).wait_for()
     lines = [line for line in status.inner_text().splitlines() if line.strip()]
     assert len(lines) == 1 and "Done" not in lines[0]
-    assert status.locator(".progress-text:visible, .progress-level:visible, .meta-text:visible").count() == 0
+    assert (
+        status.locator(
+            ".progress-text:visible, .progress-level:visible, .meta-text:visible"
+        ).count()
+        == 0
+    )
     page.locator("#denoise-stop").click()
     page.locator("#denoise-status", has_text="Stopped").wait_for()
 
@@ -282,35 +325,44 @@ def test_what_happens_is_spoken(page: Any) -> None:
     region = page.locator("#restore-status [role=status]").element_handle()
     page.locator("#restore-example-2").click()
     done(page, "restore")
-    assert region.evaluate("e => e.isConnected && e.innerText.includes('Done')"), "the region stays, its text changes"
+    assert region.evaluate("e => e.isConnected && e.innerText.includes('Done')"), (
+        "the region stays, its text changes"
+    )
 
 
 # --- several photos --------------------------------------------------------------------------------------------------
 
 
-def test_each_of_several_photos_gets_the_plan_that_is_shown(page: Any, infer: Infer, tmp_path: Path) -> None:
+def test_each_of_several_photos_gets_the_plan_that_is_shown(
+    page: Any, infer: Infer, tmp_path: Path
+) -> None:
     Image.open(OLD).convert("L").resize((96, 112)).save(grey := tmp_path / "grey.png")
-    Image.open(SMALL).convert("RGB").resize((96, 64)).save(colour := tmp_path / "colour.png")
+    Image.open(SMALL).convert("RGB").resize((96, 64)).save(color := tmp_path / "color.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    page.locator("#restore-photos input[type=file]").set_input_files([colour, grey, tmp_path / "broken.png"])
+    page.locator("#restore-photos input[type=file]").set_input_files(
+        [color, grey, tmp_path / "broken.png"]
+    )
     lines = page.locator("#restore-status .plans li")
     lines.nth(2).wait_for()
     told = lines.all_inner_texts()
-    assert told[0].startswith("colour.png: ") and "color" not in told[0].partition(": ")[2]
+    assert told[0].startswith("color.png: ") and "color" not in told[0].partition(": ")[2]
     assert told[1].startswith("grey.png: ") and "colorize" in told[1]
     assert "broken.png: not an image" in told[2]
     page.locator("#restore-run").click()
     page.locator("#restore-status .good", has_text="2 of 3 photos").wait_for()
     made = unzipped(download(page, "restore", tmp_path))
-    for photo in (colour, grey):
+    for photo in (color, grey):
         expected = infer(photo, tmp_path / "made" / f"{photo.stem}.png")
-        assert next(content for name, content in made.items() if name.startswith(photo.stem)) == expected
+        assert (
+            next(content for name, content in made.items() if name.startswith(photo.stem))
+            == expected
+        )
 
 
 def test_ticks_are_done_as_the_lines_then_say(page: Any, infer: Infer, tmp_path: Path) -> None:
     Image.open(OLD).convert("L").resize((96, 112)).save(grey := tmp_path / "grey.png")
-    Image.open(SMALL).convert("RGB").resize((96, 64)).save(colour := tmp_path / "colour.png")
-    page.locator("#restore-photos input[type=file]").set_input_files([colour, grey])
+    Image.open(SMALL).convert("RGB").resize((96, 64)).save(color := tmp_path / "color.png")
+    page.locator("#restore-photos input[type=file]").set_input_files([color, grey])
     lines = page.locator("#restore-status .plans li")
     lines.nth(1).wait_for()
     for kind in ("Denoise", "Enlarge"):
@@ -318,12 +370,12 @@ def test_ticks_are_done_as_the_lines_then_say(page: Any, infer: Infer, tmp_path:
         if box.is_checked():
             box.uncheck()
     lines.nth(1).get_by_text("colorize, as ticked").wait_for()
-    assert lines.nth(0).inner_text() == "colour.png: left as it is, as ticked"
+    assert lines.nth(0).inner_text() == "color.png: left as it is, as ticked"
     page.locator("#restore-run").click()
     page.locator("#restore-status .good", has_text="2 of 2 photos").wait_for()
     made = unzipped(download(page, "restore", tmp_path))
     assert made == {
-        "colour.png": colour.read_bytes(),
+        "color.png": color.read_bytes(),
         "grey.colorize.png": infer(grey, tmp_path / "expected.png", "--task", "colorize"),
     }
 
@@ -339,9 +391,9 @@ def unzipped(path: Path) -> dict[str, bytes]:
 def test_an_examples_mask_goes_with_its_photo(page: Any, tmp_path: Path) -> None:
     with Image.open(OBJECT) as photo:
         size = photo.size
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)).save(
-        own := tmp_path / "own.png"
-    )
+    Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    ).save(own := tmp_path / "own.png")
     open_tab(page, "Erase")
     page.locator("#erase-example-0").click()
     done(page, "erase")
@@ -365,7 +417,9 @@ def test_an_own_mask_is_for_the_photo_it_was_loaded_for(page: Any, tmp_path: Pat
         photo.rotate(180).save(other := tmp_path / "other.png")
     open_tab(page, "Erase")
     page.get_by_role("button", name="Upload a mask").click()
-    page.locator("#erase-mask input[type=file]").set_input_files(MASK)  # before there is any photo: for the first
+    page.locator("#erase-mask input[type=file]").set_input_files(
+        MASK
+    )  # before there is any photo: for the first
     page.locator("#erase-mask").get_by_text(MASK.name[:8]).first.wait_for()
     upload(page, "erase", OBJECT)
     assert page.locator("#erase-mask").get_by_text(MASK.name[:8]).count()
@@ -399,18 +453,26 @@ def test_undo_brings_back_the_result_before_and_the_strokes(page: Any, tmp_path:
     for number in range(2):
         brush(page, down=40 * number)
         page.locator("#erase-run").click()
-        page.locator("#erase-download", has_text=f"object{'.inpaint' * (number + 1)}.png").wait_for()
+        page.locator(
+            "#erase-download", has_text=f"object{'.inpaint' * (number + 1)}.png"
+        ).wait_for()
         made.append(download(page, "erase", tmp_path).read_bytes())
     page.locator("#erase-undo").click()
-    page.locator("#erase-download:enabled", has_text=re.compile(r"Download object\.inpaint\.png$")).wait_for()
+    page.locator(
+        "#erase-download:enabled", has_text=re.compile(r"Download object\.inpaint\.png$")
+    ).wait_for()
     assert download(page, "erase", tmp_path).read_bytes() == made[0]
     page.locator("#erase-run").click()  # with the strokes as they were
-    page.locator("#erase-download:enabled", has_text="Download object.inpaint.inpaint.png").wait_for()
+    page.locator(
+        "#erase-download:enabled", has_text="Download object.inpaint.inpaint.png"
+    ).wait_for()
     assert download(page, "erase", tmp_path).read_bytes() == made[1]
     for said in (r"Download object\.inpaint\.png$", r"Download full size$"):
         page.locator("#erase-undo").click()
         page.locator("#erase-download", has_text=re.compile(said)).wait_for()
-    assert page.locator("#erase-download").is_disabled() and page.locator("#erase-undo").is_disabled()
+    assert (
+        page.locator("#erase-download").is_disabled() and page.locator("#erase-undo").is_disabled()
+    )
 
 
 def test_no_label_of_an_earlier_result_is_left(page: Any) -> None:
@@ -456,7 +518,9 @@ _ATTACK = """async url => {
 }"""
 
 
-def test_two_windows_get_their_own_results(browser: Any, app: Running, infer: Infer, tmp_path: Path) -> None:
+def test_two_windows_get_their_own_results(
+    browser: Any, app: Running, infer: Infer, tmp_path: Path
+) -> None:
     windows = [browser.new_context(accept_downloads=True).new_page() for _ in range(2)]
     for window, photo in zip(windows, (OLD, NOISY), strict=True):
         window.goto(app.url)
@@ -499,9 +563,15 @@ def test_a_password_is_asked_for_first(launcher: list[str], tmp_path: Path, brow
         page = browser.new_page()
         page.set_default_timeout(60_000)
         page.goto(app.url)
-        for password, answer in (("wrong", page.get_by_text("Incorrect")), ("secret", page.locator("#restore-run"))):
+        for password, answer in (
+            ("wrong", page.get_by_text("Incorrect")),
+            ("secret", page.locator("#restore-run")),
+        ):
             assert page.get_by_role("tab", name="Restore").count() == 0
-            assert page.request.post(f"{app.url}gradio_api/call/denoise", data={"data": []}).status == 401
+            assert (
+                page.request.post(f"{app.url}gradio_api/call/denoise", data={"data": []}).status
+                == 401
+            )
             page.get_by_label("username").fill("anna")
             page.get_by_label("password").fill(password)
             page.get_by_role("button", name="Login").click()
@@ -587,7 +657,9 @@ def clear(page: Any, name: str) -> None:
 
 
 def done(page: Any, name: str, button: str | None = None) -> None:
-    """Wait for a result, or fail with the page's message; `button` is the one that began it, `#NAME-run` by default."""
+    """Wait for a result, or fail with the page's message; `button` is the one that began it,
+    `#NAME-run` by default.
+    """
     status = page.locator(f"#{name}-status")
     status.locator(".good, .bad").first.wait_for(timeout=120_000)
     assert status.locator(".bad").count() == 0, status.inner_text()
@@ -635,7 +707,8 @@ def brush(page: Any, name: str = "erase", down: int = 0) -> None:
     canvas.wait_for()
     canvas.scroll_into_view_if_needed()
     before = looked_at(
-        canvas, lambda shot, last: np.array_equal(shot, last) and (name == "translate" or shot.std() > 5)
+        canvas,
+        lambda shot, last: np.array_equal(shot, last) and (name == "translate" or shot.std() > 5),
     )
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + down
@@ -644,7 +717,9 @@ def brush(page: Any, name: str = "erase", down: int = 0) -> None:
     page.mouse.move(x + 40, y + 10, steps=12)
     page.mouse.up()
     page.mouse.move(box["x"] + 2, box["y"] - 20)  # the brush's own ring is no stroke
-    looked_at(canvas, lambda shot, last: np.array_equal(shot, last) and not np.array_equal(shot, before))
+    looked_at(
+        canvas, lambda shot, last: np.array_equal(shot, last) and not np.array_equal(shot, before)
+    )
 
 
 def looked_at(canvas: Any, until: Callable[[np.ndarray, np.ndarray], bool]) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The app without its page: settings, temporary folder, uploads nobody should trust, models, masks, zips."""
+"""The app without its page: settings, temporary folder, uploads nobody should trust, models, masks,
+zips.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def test_folder_is_private(workspace: Workspace) -> None:
 # --- hostile uploads -------------------------------------------------------------------------------------------------
 
 TEXT = b"this is no picture, whatever its name says\n" * 40
-SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+SVG = (
+    b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+)
 
 
 def bomb() -> bytes:
@@ -139,7 +143,11 @@ def bomb() -> bytes:
         ("drawing.png", SVG, "drawings have no pixels"),
         ("bomb.png", bomb(), "gigantic|megapixels"),
         ("large.png", png(np.zeros((1100, 1000, 3), np.uint8)), "more than the 1 allowed"),
-        ("cut.png", png(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[:900], "damaged|cut short"),
+        (
+            "cut.png",
+            png(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[:900],
+            "damaged|cut short",
+        ),
     ],
 )
 def test_bad_uploads_are_named_and_explained(
@@ -149,13 +157,18 @@ def test_bad_uploads_are_named_and_explained(
     with pytest.raises(UserError, match=said) as caught:
         service.look(path)
     assert name in str(caught.value)
-    assert str(service.workspace.root) not in str(caught.value), "a message tells no path of the server"
+    assert str(service.workspace.root) not in str(caught.value), (
+        "a message tells no path of the server"
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["a;rm -rf ~.png", "<img src=x onerror=alert(1)>.png", "[a-z]*?.png", "-rf.png", "ü ☃.png"]
+    "name",
+    ["a;rm -rf ~.png", "<img src=x onerror=alert(1)>.png", "[a-z]*?.png", "-rf.png", "ü ☃.png"],
 )
-def test_hostile_names_are_only_names(service: Service, upload: Callable[..., Path], name: str) -> None:
+def test_hostile_names_are_only_names(
+    service: Service, upload: Callable[..., Path], name: str
+) -> None:
     outcome = service.run([upload(name)], Request(("denoise",)))
     assert outcome.download.name == f"{name.removesuffix('.png')}.denoise.png"
     assert service.workspace.holds(outcome.download)
@@ -180,7 +193,9 @@ def test_look_says_what_it_sees(service: Service, upload: Callable[..., Path]) -
     assert {step.task for step in seen.proposed.steps} == {"denoise", "colorize", "super-resolve"}
 
 
-def test_several_photos_come_as_a_zip_and_bad_ones_are_reported(service: Service, upload: Callable[..., Path]) -> None:
+def test_several_photos_come_as_a_zip_and_bad_ones_are_reported(
+    service: Service, upload: Callable[..., Path]
+) -> None:
     uploads = [upload(photo=0), upload(photo=1), upload("broken.png", TEXT)]
     outcome = service.run(uploads, Request(("denoise",)))
     with zipfile.ZipFile(outcome.download) as archive:
@@ -214,14 +229,26 @@ def test_too_large_a_result_is_refused_before_any_work(
 @pytest.mark.parametrize(
     ("size", "wanted", "said"),
     [
-        ((1000, 900), Request(("super-resolve",), scale=2), "3.6 megapixels after ×2, more than the 1 allowed"),
-        ((1000, 900), Request(("inpaint",), canvas=Canvas(extend=(0, 0, 200, 0))), "1.1 megapixels when extended"),
+        (
+            (1000, 900),
+            Request(("super-resolve",), scale=2),
+            "3.6 megapixels after ×2, more than the 1 allowed",
+        ),
+        (
+            (1000, 900),
+            Request(("inpaint",), canvas=Canvas(extend=(0, 0, 200, 0))),
+            "1.1 megapixels when extended",
+        ),
         (
             (16, 17),
             Request(("inpaint",), canvas=Canvas(extend=(99999, 0, 99999, 0))),
             "4096 px a side, and 1 megapixels",
         ),
-        ((16, 17), Request(("inpaint",), canvas=Canvas(extend=(10**400, 0, 0, 0))), "4096 px a side"),
+        (
+            (16, 17),
+            Request(("inpaint",), canvas=Canvas(extend=(10**400, 0, 0, 0))),
+            "4096 px a side",
+        ),
         ((600, 600), Request(), "after ×2"),  # an automatic plan enlarges small photos
     ],
 )
@@ -235,19 +262,31 @@ def test_one_limit_for_what_is_taken_and_what_is_made(
     assert not heard, "before any work"
 
 
-def test_each_photo_may_have_a_request_of_its_own(service: Service, upload: Callable[..., Path]) -> None:
+def test_each_photo_may_have_a_request_of_its_own(
+    service: Service, upload: Callable[..., Path]
+) -> None:
     one, other = upload("one.png"), upload("other.png", photo=1)
-    outcome = service.run([one, other], lambda look: Request(("denoise",)) if look.path == one else None)
+    outcome = service.run(
+        [one, other], lambda look: Request(("denoise",)) if look.path == one else None
+    )
     with zipfile.ZipFile(outcome.download) as archive:
         assert archive.namelist() == ["one.denoise.png", "other.png"]
         assert archive.read("other.png") == other.read_bytes()
 
 
-def test_a_job_is_stopped_on_its_own_tab_alone(service: Service, upload: Callable[..., Path]) -> None:
+def test_a_job_is_stopped_on_its_own_tab_alone(
+    service: Service, upload: Callable[..., Path]
+) -> None:
     path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
-    for tab, user, ends in (("denoise", "me", True), ("restore", "me", False), ("denoise", "you", False)):
+    for tab, user, ends in (
+        ("denoise", "me", True),
+        ("restore", "me", False),
+        ("denoise", "you", False),
+    ):
 
-        def report(done: int, total: int | None, doing: str, tab: str = tab, user: str = user) -> None:
+        def report(
+            done: int, total: int | None, doing: str, tab: str = tab, user: str = user
+        ) -> None:
             service.stop(user, tab)
 
         def run(report: Callable[..., None] = report) -> None:
@@ -260,10 +299,18 @@ def test_a_job_is_stopped_on_its_own_tab_alone(service: Service, upload: Callabl
             run()
 
 
-def test_who_leaves_ends_all_his_jobs_and_at_the_end_none_begins(service: Service, upload: Callable[..., Path]) -> None:
+def test_who_leaves_ends_all_his_jobs_and_at_the_end_none_begins(
+    service: Service, upload: Callable[..., Path]
+) -> None:
     path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
     with pytest.raises(Stopped):
-        service.run([path], Request(("denoise",)), user="me", tab="x", on_progress=lambda *_: service.jobs.leave("me"))
+        service.run(
+            [path],
+            Request(("denoise",)),
+            user="me",
+            tab="x",
+            on_progress=lambda *_: service.jobs.leave("me"),
+        )
     assert service.jobs.end(0)
     with pytest.raises(Stopped):
         service.run([path], Request(("denoise",)), user="me")
@@ -290,11 +337,17 @@ def test_what_a_watched_job_gives_or_raises_comes_at_the_end() -> None:
         ([(0, 20, "denoise"), (5, 20, "denoise")], 4.0, "Denoise: 5 of 20 tiles, about 12 s left"),
         ([(0, 20, "denoise"), (5, 20, "denoise")], 0.5, "Denoise: 5 of 20 tiles …"),
         ([(0, None, "colorize")], 9.0, "Colorize …"),
-        ([(0, 4, "photo 1 of 2: x"), (4, 4, "x"), (0, 4, "photo 2 of 2: x")], 300.0, "about 5 min left"),
+        (
+            [(0, 4, "photo 1 of 2: x"), (4, 4, "x"), (0, 4, "photo 2 of 2: x")],
+            300.0,
+            "about 5 min left",
+        ),
         ([], 9.0, "Starting …"),
     ],
 )
-def test_a_line_says_how_far_and_how_long(calls: list[tuple[int, int | None, str]], passed: float, line: str) -> None:
+def test_a_line_says_how_far_and_how_long(
+    calls: list[tuple[int, int | None, str]], passed: float, line: str
+) -> None:
     progress = Progress(photos=2 if len(calls) == 3 else 1, started=100.0)
     for call in calls:
         progress.report(*call)
@@ -303,7 +356,9 @@ def test_a_line_says_how_far_and_how_long(calls: list[tuple[int, int | None, str
 
 def test_room_is_made_of_the_oldest_but_not_of_what_may_be_in_use(workspace: Workspace) -> None:
     workspace.quota_bytes = 1000
-    old, older, new = (workspace.new_folder() / name for name in ("old.png", "older.png", "new.png"))
+    old, older, new = (
+        workspace.new_folder() / name for name in ("old.png", "older.png", "new.png")
+    )
     for path, age in ((old, 2000), (older, 3000), (new, 0)):
         path.write_bytes(bytes(300))
         os.utime(path, (time.time() - age,) * 2)
@@ -327,7 +382,9 @@ def test_messages_name_no_flags_and_no_places(message: str, said: str) -> None:
     assert in_plain_words(message) == said
 
 
-def test_progress_counts_tiles_and_stop_ends_the_work(service: Service, upload: Callable[..., Path]) -> None:
+def test_progress_counts_tiles_and_stop_ends_the_work(
+    service: Service, upload: Callable[..., Path]
+) -> None:
     path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
     heard: list[tuple[int, int | None]] = []
 
@@ -344,7 +401,9 @@ def test_progress_counts_tiles_and_stop_ends_the_work(service: Service, upload: 
 # --- models ----------------------------------------------------------------------------------------------------------
 
 
-def test_only_offered_model_names_are_taken(service: Service, tiny_model: Callable[[str], Path]) -> None:
+def test_only_offered_model_names_are_taken(
+    service: Service, tiny_model: Callable[[str], Path]
+) -> None:
     for name in ("/etc/passwd", "../../zoo/denoise", str(tiny_model("denoise")), "colorize"):
         with pytest.raises(UserError, match="Models tab"):
             service.models.path(name, "denoise", "me")
@@ -412,7 +471,9 @@ def test_layers_that_are_no_layers_are_refused(content: bytes) -> None:
         brushed([content])
 
 
-def test_extended_canvas_keeps_the_slider_aligned(service: Service, upload: Callable[..., Path]) -> None:
+def test_extended_canvas_keeps_the_slider_aligned(
+    service: Service, upload: Callable[..., Path]
+) -> None:
     outcome = service.run([upload()], Request(("inpaint",), canvas=Canvas(extend=(16, 0, 8, 4))))
     for path in outcome.pair:
         with Image.open(path) as picture:
@@ -423,12 +484,18 @@ def test_grain_goes_to_the_model_for_found_photos_on_every_tab(
     service: Service, upload: Callable[..., Path], found_zoo: Path
 ) -> None:
     """Asked for by name, as the Denoise tab does and Restore with a step unticked, or not at all."""
-    clean = cv2.resize(read_photo(samples_dir() / "cat.jpg").rgb, (400, 300)).astype(np.float32) / 255
-    grain = degrade.correlated_noise(np.zeros_like(clean), 10, np.random.default_rng(0), 0.8)[..., :1]
+    clean = (
+        cv2.resize(read_photo(samples_dir() / "cat.jpg").rgb, (400, 300)).astype(np.float32) / 255
+    )
+    grain = degrade.correlated_noise(np.zeros_like(clean), 10, np.random.default_rng(0), 0.8)[
+        ..., :1
+    ]
     path = upload(content=png(np.rint((clean + grain).clip(0, 1) * 255).astype(np.uint8)))
     assert found_zoo.joinpath("denoise_real.safetensors").is_file()
     assert service.look(path).proposed.models == "denoise_real,super_resolve_x2"
     assert any("grainy" in word for word in service.look(path).words)
-    assert [result.model for result in service.run([path], Request(("denoise",))).results] == ["denoise_real"]
+    assert [result.model for result in service.run([path], Request(("denoise",))).results] == [
+        "denoise_real"
+    ]
     both = service.run([path], Request(("denoise", "colorize"))).results
     assert [result.model for result in both] == ["denoise_real,colorize"]

@@ -44,7 +44,9 @@ def test_only_folders_under_the_data_root_are_offered(trainings: Trainings, tmp_
         (("denoise_tiny", "", 5, "../../evil"), "name"),
     ],
 )
-def test_start_refuses_what_is_not_offered(trainings: Trainings, values: tuple[Any, ...], said: str) -> None:
+def test_start_refuses_what_is_not_offered(
+    trainings: Trainings, values: tuple[Any, ...], said: str
+) -> None:
     with pytest.raises(UserError, match=said):
         trainings.start(*values)
     assert trainings.process is None
@@ -74,7 +76,9 @@ def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
     (folder / "samples").mkdir(parents=True)
     (folder / "samples" / "step_00000010.png").write_bytes(b"x")
     lines = [{"step": n, "l1": 1 / n, "images_per_second": 5.0, "grad_norm": 1.0} for n in (5, 10)]
-    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 1')
+    (folder / "log.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 1'
+    )
     (folder / "app.log").write_text("error: the disk is full\n")
     seen = trainings.watch()
     assert seen is not None and seen.message == "Stopped at step 10. the disk is full"
@@ -92,30 +96,43 @@ def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
     ],
 )
 def test_a_training_says_of_how_many_and_how_long(rows: list[tuple[int, float]], said: str) -> None:
-    assert _pace([{"step": n, "seconds": s, "images_per_second": 7.1} for n, s in rows], 1500) == said
+    assert (
+        _pace([{"step": n, "seconds": s, "images_per_second": 7.1} for n, s in rows], 1500) == said
+    )
 
 
 def test_a_stop_is_said_once(trainings: Trainings) -> None:
     folder = trainings.folder = trainings.runs / "one"
     folder.mkdir(parents=True)
     (folder / "log.jsonl").write_text('{"step": 135, "l1": 0.1}\n')
-    (folder / "app.log").write_text("error: stopped at step 135, everything is saved. Go on with: img2img train\n")
+    (folder / "app.log").write_text(
+        "error: stopped at step 135, everything is saved. Go on with: img2img train\n"
+    )
     seen = trainings.watch()
     assert seen is not None and seen.message == "Stopped at step 135, everything is saved."
     used = '<p class="good">“my one” is now under Model on its tab.</p>'
-    assert used in _shown(seen, used)[0], "what was said of its use stays while the training goes on"
+    assert used in _shown(seen, used)[0], (
+        "what was said of its use stays while the training goes on"
+    )
 
 
 def test_doctor_lists_every_finding_with_its_remedy(trainings: Trainings) -> None:
     folder = trainings.folder = trainings.runs / "sick"
     folder.mkdir(parents=True)
     (folder / "app.log").touch()
-    (folder / "recipe.yaml").write_text("train: {steps: 100}\nadversarial: {kind: ns}\n")
+    (folder / "recipe.yaml").write_text(
+        "train: {steps: 100}\nadversarial: {kind: non_saturating}\n"
+    )
     losing = {"images_per_second": 5.0, "d_loss": 1e-4, "d_accuracy": 1.0, "g_grad_norm": 1.0}
-    rows = [losing | {"step": n, "g_signal": 1 / 10**n, "peaks": {"g_grad_norm": 500.0}} for n in range(1, 20)]
+    rows = [
+        losing | {"step": n, "g_signal": 1 / 10**n, "peaks": {"g_grad_norm": 500.0}}
+        for n in range(1, 20)
+    ]
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     seen = trainings.watch()
-    assert seen is not None and {"discriminator winning", "loss spikes"} <= {d.name for d in seen.findings}
+    assert seen is not None and {"discriminator winning", "loss spikes"} <= {
+        d.name for d in seen.findings
+    }
     shown = doctor_says(seen)
     assert shown.count("<li>") == len(seen.findings) >= 2
     assert all(escaped(d.remedy) in shown and d.severity in shown for d in seen.findings)
@@ -143,7 +160,9 @@ def test_start_watch_stop_resume_and_use(page: Any, app: Running) -> None:
     open_tab(page, "Train")
     page.get_by_label("Recipe").click()
     page.get_by_role("option", name="denoise_tiny").click()
-    page.locator("#train-name textarea, #train-name input").first.fill(f"run{np.random.default_rng().integers(1e6)}")
+    page.locator("#train-name textarea, #train-name input").first.fill(
+        f"run{np.random.default_rng().integers(1e6)}"
+    )
     page.locator("#train-steps input").fill("400")
     page.locator("#train-start").click()
     said = page.locator("#train-status")
@@ -159,7 +178,9 @@ def test_start_watch_stop_resume_and_use(page: Any, app: Running) -> None:
     said.get_by_text("is now under Model").wait_for(state="detached")
 
 
-def test_other_machines_get_no_train_tab_and_no_endpoint(launcher: list[str], tmp_path: Path, browser: Any) -> None:
+def test_other_machines_get_no_train_tab_and_no_endpoint(
+    launcher: list[str], tmp_path: Path, browser: Any
+) -> None:
     with running_app(tmp_path / "app.log", ["--host", "0.0.0.0"], launcher) as app:
         page = browser.new_page()
         page.goto(app.url)

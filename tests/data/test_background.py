@@ -1,4 +1,6 @@
-"""What training sees of transparent pictures: of pairs, side by side, with a class, of two sides, and of photos."""
+"""What training sees of transparent pictures: of pairs, side by side, with a class, of two sides,
+and of photos.
+"""
 
 from __future__ import annotations
 
@@ -40,20 +42,26 @@ def batch_of(folder: Path, task: Any, **data: Any) -> Any:
     return load_photos(build_task(task), config, 0).train[0]
 
 
-@pytest.mark.parametrize(("background", "paper"), [(None, 1.0), ("white", 1.0), ("black", 0.0), ("#ff0000", 1 / 3)])
+@pytest.mark.parametrize(
+    ("background", "paper"), [(None, 1.0), ("white", 1.0), ("black", 0.0), ("#ff0000", 1 / 3)]
+)
 def test_drawings_of_pairs_lie_on_white_or_what_the_recipe_says(
     tmp_path: Path, background: str | None, paper: float
 ) -> None:
     for index in range(2):
         save(tmp_path / f"A/{index}.png", strokes())
         save(tmp_path / f"B/{index}.png", np.full((64, 64, 3), 128, np.uint8))
-    batch = batch_of(tmp_path, "translate", **({} if background is None else {"background": background}))
+    batch = batch_of(
+        tmp_path, "translate", **({} if background is None else {"background": background})
+    )
     assert batch.condition[0, :, 0, 0].mean() == pytest.approx(paper)
     assert batch.condition[0, :, 22, 20].mean() == 0
 
 
 @pytest.mark.parametrize("background", ["bleed", "white"])
-def test_pictures_side_by_side_do_not_bleed_into_each_other(tmp_path: Path, background: str) -> None:
+def test_pictures_side_by_side_do_not_bleed_into_each_other(
+    tmp_path: Path, background: str
+) -> None:
     for index in range(2):
         halves = [cut_out(index * 255, 30), cut_out(255 - index * 255, 220)]
         save(tmp_path / f"{index}.png", np.concatenate(halves, 1))
@@ -65,7 +73,9 @@ def test_pictures_side_by_side_do_not_bleed_into_each_other(tmp_path: Path, back
 
 
 @pytest.mark.parametrize("kind", [k for k in task_kinds() if build_task(k).reads == "photo"])
-def test_hidden_colors_have_no_part_in_a_photo_that_is_trained_on(tmp_path: Path, kind: str) -> None:
+def test_hidden_colors_have_no_part_in_a_photo_that_is_trained_on(
+    tmp_path: Path, kind: str
+) -> None:
     batches = []
     for hidden in (0, 255):
         for index in range(2):
@@ -78,14 +88,25 @@ def test_hidden_colors_have_no_part_in_a_photo_that_is_trained_on(tmp_path: Path
 @pytest.mark.parametrize(
     ("task", "names"),
     [
-        ({"kind": "reconstruct", "size_px": 64, "labels": 2}, ["x/1.png", "x/2.png", "y/1.png", "y/2.png"]),
-        ({"kind": "translate", "source": "unpaired"}, ["trainA/1.png", "trainA/2.png", "trainB/1.png", "trainB/2.png"]),
-        ({"kind": "translate", "source": "unpaired", "side_a": "grey"}, ["1.png", "2.png", "3.png", "4.png"]),
+        (
+            {"kind": "reconstruct", "size_px": 64, "labels": 2},
+            ["x/1.png", "x/2.png", "y/1.png", "y/2.png"],
+        ),
+        (
+            {"kind": "translate", "source": "unpaired"},
+            ["trainA/1.png", "trainA/2.png", "trainB/1.png", "trainB/2.png"],
+        ),
+        (
+            {"kind": "translate", "source": "unpaired", "side_a": "grey"},
+            ["1.png", "2.png", "3.png", "4.png"],
+        ),
         ({"kind": "translate", "source": "edges"}, ["1.png", "2.png"]),
     ],
     ids=str,
 )
-def test_classes_sides_and_halves_take_the_same_way(tmp_path: Path, task: dict[str, Any], names: list[str]) -> None:
+def test_classes_sides_and_halves_take_the_same_way(
+    tmp_path: Path, task: dict[str, Any], names: list[str]
+) -> None:
     batches = []
     for hidden in (0, 255):
         for name in names:
@@ -106,7 +127,9 @@ def test_transparent_palettes_and_deep_files_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", ["whit", "#12", "null", "3"])
 def test_a_background_that_is_none_is_refused_before_anything_is_loaded(bad: str) -> None:
-    with pytest.raises(UserError, match=r"data\.background: give auto, bleed, or a color such as white"):
+    with pytest.raises(
+        UserError, match=r"data\.background: give auto, bleed, or a color such as white"
+    ):
         Recipe.load("denoise_tiny", [f"data.background={bad}"])
 
 

@@ -74,7 +74,12 @@ def test_workers_give_the_same_batches_as_none(photo_folder: Path) -> None:
     numbers = [list(range(i, i + 3)) for i in range(0, 12, 3)]
     made = []
     for workers in (0, 2):
-        loader = DataLoader(opened(photo_folder).train, batch_sampler=numbers, collate_fn=collate, num_workers=workers)
+        loader = DataLoader(
+            opened(photo_folder).train,
+            batch_sampler=numbers,
+            collate_fn=collate,
+            num_workers=workers,
+        )
         made.append(list(loader))
     assert len(made[0]) == 4
     assert all(same(a, b) for a, b in zip(*made, strict=True))
@@ -140,7 +145,7 @@ def test_validation_is_the_same_every_time_and_never_trained_on(photo_folder: Pa
     assert len(trained) == 3
     whole = DataConfig(crop_px=32, resize_px=(40, 60))
     middles = [
-        as_tensor(whole.centre([np.asarray(Image.open(path).convert("RGB"))])[0])
+        as_tensor(whole.center([np.asarray(Image.open(path).convert("RGB"))])[0])
         for path in sorted(photo_folder.iterdir())
         if f"{path.parent.name}/{path.name}" not in trained
     ]
@@ -151,19 +156,27 @@ def test_validation_looks_at_no_more_photos_than_asked(photo_folder: Path) -> No
     assert len(opened(photo_folder, validation_share=0.5, validation_max=2).validation) == 2
 
 
-def test_a_broken_validation_photo_is_left_out(photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_validation_photo_is_left_out(
+    photo_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for index in range(6):
         broken_copy(photo_folder, f"photo_{index}.png")
     assert opened(photo_folder, validation_share=0.5).validation == []
     assert "left out of validation" in caplog.text
 
 
-def test_validation_takes_the_next_of_those_held_out_for_one_that_is_broken(photo_folder: Path) -> None:
+def test_validation_takes_the_next_of_those_held_out_for_one_that_is_broken(
+    photo_folder: Path,
+) -> None:
     whole = opened(photo_folder, validation_share=0.5)
-    held = sorted({f"photo_{i}.png" for i in range(6)} - {Path(p).name for p in trained_names(whole)})
+    held = sorted(
+        {f"photo_{i}.png" for i in range(6)} - {Path(p).name for p in trained_names(whole)}
+    )
     broken_copy(photo_folder, held[0])
     two = opened(photo_folder, validation_share=0.5, validation_max=2)
-    assert all(same(a, b) for a, b in zip(two.validation, whole.validation[1:], strict=True)), "with the same damage"
+    assert all(same(a, b) for a, b in zip(two.validation, whole.validation[1:], strict=True)), (
+        "with the same damage"
+    )
     assert list(two.left_out) == [str(photo_folder / held[0])]
 
 
@@ -187,7 +200,9 @@ def test_what_only_decoding_shows_is_left_out_alike_by_every_loader(photo_folder
         photos = opened(photo_folder, validation_share=0)
         assert photos.left_out == {}, "its ends are whole"
         train = photos.train
-        for batch, broken in DataLoader(train, batch_sampler=numbers, collate_fn=train.collate, num_workers=workers):
+        for batch, broken in DataLoader(
+            train, batch_sampler=numbers, collate_fn=train.collate, num_workers=workers
+        ):
             made.append(batch)
             photos.leave_out(broken)
         known.append(photos.left_out)
@@ -196,12 +211,17 @@ def test_what_only_decoding_shows_is_left_out_alike_by_every_loader(photo_folder
     assert "photo_2" not in known[0][str(photo_folder / "photo_2.png")], "the reason, once"
 
 
-def test_many_broken_photos_are_five_lines_and_a_count(photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_broken_photos_are_five_lines_and_a_count(
+    photo_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for index in range(20):
         (photo_folder / f"broken_{index:02d}.jpg").write_bytes(b"")
     photos = opened(photo_folder, validation_share=0)
     assert len(photos.left_out) == 20
-    assert len(caplog.messages) == 6 and caplog.messages[-1] == "left out: 15 more files that cannot be read"
+    assert (
+        len(caplog.messages) == 6
+        and caplog.messages[-1] == "left out: 15 more files that cannot be read"
+    )
     assert "broken_00.jpg: is empty (0 bytes): copy it again" in caplog.text
 
 
@@ -225,7 +245,9 @@ def test_a_pair_with_one_broken_side_is_left_out_by_its_file(
     assert len(made) == 12 and list(again.left_out) == [str(broken)]
 
 
-def test_broken_class_photos_and_side_a_go_the_same_road(tmp_path: Path, photos: list[np.ndarray]) -> None:
+def test_broken_class_photos_and_side_a_go_the_same_road(
+    tmp_path: Path, photos: list[np.ndarray]
+) -> None:
     for name in ("cat", "dog", "A", "B"):
         (tmp_path / ("sides" if name in "AB" else "classes") / name).mkdir(parents=True)
         for index in range(4):
@@ -247,7 +269,10 @@ def test_broken_class_photos_and_side_a_go_the_same_road(tmp_path: Path, photos:
 
 def test_the_identity_of_data_moves_with_them_and_tells_what_changed(photo_folder: Path) -> None:
     before = opened(photo_folder).identity
-    assert (before["count"], before["bytes"]) == (6, sum(p.stat().st_size for p in photo_folder.iterdir()))
+    assert (before["count"], before["bytes"]) == (
+        6,
+        sum(p.stat().st_size for p in photo_folder.iterdir()),
+    )
     moved = photo_folder.parent / "elsewhere" / photo_folder.name
     shutil.copytree(photo_folder, moved)
     assert data_change(before, opened(moved).identity) is None
@@ -259,7 +284,9 @@ def test_the_identity_of_data_moves_with_them_and_tells_what_changed(photo_folde
     assert data_change(before, opened(moved).identity) == "6 files then, 5 now"
 
 
-def test_a_single_photo_is_trained_on_with_a_warning(photo_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_single_photo_is_trained_on_with_a_warning(
+    photo_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for index in range(1, 6):
         (photo_folder / f"photo_{index}.png").unlink()
     assert opened(photo_folder, validation_share=0).validation == []
@@ -283,10 +310,14 @@ def test_pairs_are_cropped_alike(tmp_path: Path, photos: list[np.ndarray]) -> No
     train = opened(tmp_path, "translate").train
     for n in range(6):
         batch = train[n]
-        assert torch.allclose(batch.condition, 1 - batch.target, atol=2.5 / 255), "the negative of the same crop"
+        assert torch.allclose(batch.condition, 1 - batch.target, atol=2.5 / 255), (
+            "the negative of the same crop"
+        )
 
 
-def test_the_sample_folder_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_folder_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert resolve_folder("data/samples") == samples_dir()
     assert resolve_folder("photos") == tmp_path / "photos"
@@ -306,7 +337,9 @@ def test_arrays_and_tensors_are_the_same_pixels(photos: list[np.ndarray]) -> Non
 
 
 def test_every_part_of_the_run_has_randomness_of_its_own() -> None:
-    streams = [sample_rng(seed, stream, n).random() for seed in (0, 1) for stream in (0, 1) for n in (0, 1)]
+    streams = [
+        sample_rng(seed, stream, n).random() for seed in (0, 1) for stream in (0, 1) for n in (0, 1)
+    ]
     assert len(set(streams)) == 8
 
 
@@ -316,6 +349,10 @@ def test_photos_smaller_than_a_crop_are_told_once(
 ) -> None:
     for number in range(6):
         Image.new("RGB", (60, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    load_photos(build_task("denoise"), DataConfig(path=(str(tmp_path),), crop_px=crop_px, validation_share=0.3), 0)
+    load_photos(
+        build_task("denoise"),
+        DataConfig(path=(str(tmp_path),), crop_px=crop_px, validation_share=0.3),
+        0,
+    )
     assert caplog.text.count("of 4 photos looked at are smaller than data.crop_px (64 px)") == told
     assert ("set data.crop_px=40" in caplog.text) == told

@@ -12,7 +12,15 @@ import pytest
 from PIL import Image
 
 from img2img.data.dataset import DataConfig, load_photos
-from img2img.data.folder import Cache, Source, find_photos, pair_source, photo_source, photos_in, split
+from img2img.data.folder import (
+    Cache,
+    Source,
+    find_photos,
+    pair_source,
+    photo_source,
+    photos_in,
+    split,
+)
 from img2img.errors import UserError
 from img2img.tasks import build_task
 
@@ -29,7 +37,9 @@ def level(value: int, height: int = 32, width: int = 32) -> np.ndarray:
     return np.full((height, width, 3), value, np.uint8)
 
 
-def test_photos_are_found_whatever_their_case_and_depth_and_hidden_ones_are_not(tmp_path: Path) -> None:
+def test_photos_are_found_whatever_their_case_and_depth_and_hidden_ones_are_not(
+    tmp_path: Path,
+) -> None:
     wanted = ["A.JPG", "b.jpeg", "c.PnG", "d.webp", "e.tif", "sub/f.bmp", "sub/deeper/g.png"]
     for name in [*wanted, ".hidden.png", ".cache/h.png", "sub/._i.jpg"]:
         save(tmp_path / name, level(9))
@@ -48,10 +58,15 @@ def test_a_hidden_folder_may_itself_be_the_one_asked_for(tmp_path: Path) -> None
     [
         (lambda p: None, "data.path: '{}' does not exist: give a folder of photos"),
         (lambda p: p.write_text("x"), "data.path: '{}' is a file, not a folder"),
-        (lambda p: p.mkdir(), "data.path: no photo in '{}': put JPEG, PNG, TIFF or WebP files there"),
+        (
+            lambda p: p.mkdir(),
+            "data.path: no photo in '{}': put JPEG, PNG, TIFF or WebP files there",
+        ),
     ],
 )
-def test_a_folder_without_photos_is_named(tmp_path: Path, make: Callable[[Path], object], message: str) -> None:
+def test_a_folder_without_photos_is_named(
+    tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
     folder = tmp_path / "mine"
     make(folder)
     with pytest.raises(UserError) as refused:
@@ -91,7 +106,9 @@ def test_pairs_in_a_and_b_are_matched_by_name(tmp_path: Path) -> None:
 def test_a_file_without_partner_is_named(tmp_path: Path, extra: str, missing_in: str) -> None:
     for name in ("A/one.png", "B/one.png", extra):
         save(tmp_path / name, level(1))
-    with pytest.raises(UserError, match=f"1 files in '.*' have no partner, first 'three': missing in {missing_in}/"):
+    with pytest.raises(
+        UserError, match=f"1 files in '.*' have no partner, first 'three': missing in {missing_in}/"
+    ):
         pair_source([tmp_path], CACHE)
 
 
@@ -150,7 +167,9 @@ def test_a_single_photo_is_trained_on(tmp_path: Path) -> None:
     assert split(photo_source([tmp_path], CACHE), 0.5) == ([0], [])
 
 
-def test_the_split_moves_with_the_folder_and_does_not_depend_on_the_order(forty: Path, tmp_path: Path) -> None:
+def test_the_split_moves_with_the_folder_and_does_not_depend_on_the_order(
+    forty: Path, tmp_path: Path
+) -> None:
     before = names(photo_source([forty], CACHE), 0.2)
     moved = tmp_path / "elsewhere" / "set"
     shutil.copytree(forty, moved)
@@ -161,7 +180,9 @@ def test_the_split_moves_with_the_folder_and_does_not_depend_on_the_order(forty:
 
 
 @pytest.mark.parametrize("added", [1, 5, 40])
-def test_added_photos_move_others_at_the_boundary_alone_and_in_one_direction(forty: Path, added: int) -> None:
+def test_added_photos_move_others_at_the_boundary_alone_and_in_one_direction(
+    forty: Path, added: int
+) -> None:
     old_train, old_held_out = names(photo_source([forty], CACHE), 0.2)
     for index in range(added):
         save(forty.parent / "more" / f"{index}.png", level(index, 16, 16))
@@ -176,7 +197,13 @@ def test_links_to_folders_are_followed_and_no_folder_is_seen_twice(tmp_path: Pat
     for place in (elsewhere / "deep", photos / "z"):
         place.mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(place / "1.png")
-    for name, target in {"a": elsewhere, "b": photos / "z", "c": photos, "d": tmp_path, "e": tmp_path / "gone"}.items():
+    for name, target in {
+        "a": elsewhere,
+        "b": photos / "z",
+        "c": photos,
+        "d": tmp_path,
+        "e": tmp_path / "gone",
+    }.items():
         (photos / name).symlink_to(target)
     (photos / "z" / "back").symlink_to(elsewhere)
     assert find_photos([photos]) == [photos / "a" / "deep" / "1.png", photos / "z" / "1.png"]

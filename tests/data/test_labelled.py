@@ -1,4 +1,6 @@
-"""Pictures with classes are read as they come: by torchvision's loaders, from packed idx files, from class folders."""
+"""Pictures with classes are read as they come: by torchvision's loaders, from packed idx files,
+from class folders.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,18 @@ def idx(array: np.ndarray) -> bytes:
     return bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
-def write_idx(folder: Path, count: int = 40, packed: bool = True, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Both parts of a data set as MNIST comes; returns the training part. Each picture's corner is its label."""
+def write_idx(
+    folder: Path, count: int = 40, packed: bool = True, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both parts of a data set as MNIST comes; returns the training part. Each picture's corner is
+    its label.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for prefix in ("train", "t10k"):
-        pictures = np.random.default_rng(seed + len(prefix)).integers(0, 256, (count, 28, 28), np.uint8)
+        pictures = np.random.default_rng(seed + len(prefix)).integers(
+            0, 256, (count, 28, 28), np.uint8
+        )
         labels = np.arange(count, dtype=np.uint8) % CLASSES
         pictures[:, 0, 0] = labels
         for what, array in (("images-idx3", pictures), ("labels-idx1", labels)):
@@ -66,7 +74,9 @@ def test_idx_files_are_found_packed_or_not_wherever_they_lie(
         sample = source.read(index, 5)
         assert sample.photo is not None
         assert (sample.number, sample.photo.shape, sample.label) == (5, (28, 28, 3), labels[index])
-        assert all(np.array_equal(sample.photo[..., channel], pictures[index]) for channel in range(3))
+        assert all(
+            np.array_equal(sample.photo[..., channel], pictures[index]) for channel in range(3)
+        )
     test = labelled_source([str(tmp_path)], Cache(0), "test")
     assert not np.array_equal(test.read(1, 0).photo, source.read(1, 0).photo)  # type: ignore[arg-type]  # both there
     assert {source.key(i) for i in range(40)}.isdisjoint(test.key(i) for i in range(40))
@@ -83,11 +93,14 @@ def test_debians_package_is_found_by_name(tmp_path: Path, monkeypatch: pytest.Mo
     pictures, _ = write_idx(tmp_path / "fashion-mnist")
     monkeypatch.setattr(labelled, "DEBIAN", tmp_path)
     monkeypatch.chdir(tmp_path / "fashion-mnist")
-    assert np.array_equal(labelled_source(["fashion-mnist"], Cache(0)).read(3, 0).photo[..., 0], pictures[3])  # type: ignore[index]  # there
+    assert np.array_equal(
+        labelled_source(["fashion-mnist"], Cache(0)).read(3, 0).photo[..., 0], pictures[3]
+    )  # type: ignore[index]  # there
 
 
 @pytest.mark.skipif(
-    not Path("/usr/share/datasets/fashion-mnist").is_dir(), reason="needs Debian's dataset-fashion-mnist"
+    not Path("/usr/share/datasets/fashion-mnist").is_dir(),
+    reason="needs Debian's dataset-fashion-mnist",
 )
 def test_the_real_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -108,14 +121,19 @@ def write_cifar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     for name in names:
         (folder / name).write_bytes(pickle.dumps(batch))
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
-    sums = {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in [*names, "batches.meta"]}
+    sums = {
+        name: hashlib.md5((folder / name).read_bytes()).hexdigest()
+        for name in [*names, "batches.meta"]
+    }
     monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name in names[:5]])
     monkeypatch.setattr(CIFAR10, "test_list", [[names[5], sums[names[5]]]])
     monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": sums["batches.meta"]})
     return pictures
 
 
-def test_cifar_is_read_by_torchvision_which_checks_its_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar_is_read_by_torchvision_which_checks_its_sums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labelled.declare_torchvision_ops()
     folder = tmp_path / "cifar-10-batches-py"
     pictures = write_cifar(folder, monkeypatch)
@@ -139,7 +157,9 @@ def test_missing_files_are_one_line_that_says_where_to_put_them(
         with pytest.raises(UserError, match=f"./{name}.*{name}:FOLDER") as caught:
             labelled_source([path], Cache(0))
         assert "\n" not in str(caught.value)
-        assert ("apt-get install dataset-fashion-mnist" in str(caught.value)) == (name == "fashion-mnist")
+        assert ("apt-get install dataset-fashion-mnist" in str(caught.value)) == (
+            name == "fashion-mnist"
+        )
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "packing"])
@@ -147,12 +167,18 @@ def test_damaged_idx_files_are_named(tmp_path: Path, damage: str) -> None:
     write_idx(tmp_path, packed=damage == "packing")
     path = tmp_path / ("train-images-idx3-ubyte" + (".gz" if damage == "packing" else ""))
     content = path.read_bytes()
-    path.write_bytes({"cut": content[:-1], "other": b"\0\0\x0d\x03" + content[4:], "packing": content[:-20]}[damage])
+    path.write_bytes(
+        {"cut": content[:-1], "other": b"\0\0\x0d\x03" + content[4:], "packing": content[:-20]}[
+            damage
+        ]
+    )
     with pytest.raises(UserError, match=path.name):
         labelled_source([str(tmp_path)], Cache(0))
 
 
-def test_class_folders_are_read_in_the_order_of_torchvision(tmp_path: Path, photos: list[np.ndarray]) -> None:
+def test_class_folders_are_read_in_the_order_of_torchvision(
+    tmp_path: Path, photos: list[np.ndarray]
+) -> None:
     write_classes(tmp_path, photos, ("dog", "ant", "cat"), each=8)
     source = labelled_source([str(tmp_path)], Cache(8))
     assert isinstance(source, ClassFolderSource)
@@ -160,14 +186,18 @@ def test_class_folders_are_read_in_the_order_of_torchvision(tmp_path: Path, phot
     samples = [source.read(index, index) for index in range(len(source))]
     assert sorted(s.label for s in samples if s.label is not None) == [0] * 8 + [1] * 8 + [2] * 8
     assert all(np.array_equal(s.photo, photos[(1, 2, 0)[s.label]]) for s in samples)  # type: ignore[arg-type, index]  # there
-    assert len({source.read(index, 0).label for index in range(8)}) == 3, "any few are of many classes"
+    assert len({source.read(index, 0).label for index in range(8)}) == 3, (
+        "any few are of many classes"
+    )
     assert len({source.key(index) for index in range(24)}) == 24
 
 
 def test_train_and_test_folders_are_parts(tmp_path: Path, photos: list[np.ndarray]) -> None:
     write_classes(tmp_path / "train", photos, each=3)
     write_classes(tmp_path / "val", photos, each=2)
-    assert [len(labelled_source([str(tmp_path)], Cache(0), part)) for part in ("train", "test")] == [6, 4]
+    assert [
+        len(labelled_source([str(tmp_path)], Cache(0), part)) for part in ("train", "test")
+    ] == [6, 4]
     with pytest.raises(UserError, match="no train/ and test/"):
         labelled_source([str(tmp_path / "train")], Cache(0), "test")
 
@@ -187,7 +217,9 @@ def test_what_is_no_folder_of_classes_is_said(tmp_path: Path, photos: list[np.nd
 
 def opened(path: str, labels: int = 10, **fields: Any) -> Any:
     task = build_task({"kind": "generate", "size_px": 28, "channels": 1, "labels": labels})
-    return load_photos(task, DataConfig(path=path, crop_px=28, flip=False, validation_share=0.2, **fields), 0)  # type: ignore[arg-type]  # one
+    return load_photos(
+        task, DataConfig(path=path, crop_px=28, flip=False, validation_share=0.2, **fields), 0
+    )  # type: ignore[arg-type]  # one
 
 
 def test_a_labelled_task_gets_pictures_with_their_labels(tmp_path: Path) -> None:
@@ -195,7 +227,9 @@ def test_a_labelled_task_gets_pictures_with_their_labels(tmp_path: Path) -> None
     photos = opened(str(tmp_path))
     assert (photos.count, photos.class_names) == (40, tuple("0123456789"))
     batch = photos.train.batch(0, 32)
-    assert np.array_equal((batch.target[:, 0, 0, 0] * 255).round().numpy(), batch.label.numpy()), "not cut, not flipped"
+    assert np.array_equal((batch.target[:, 0, 0, 0] * 255).round().numpy(), batch.label.numpy()), (
+        "not cut, not flipped"
+    )
     assert len(photos.validation) == 1 and len(photos.validation[0]) == 8
     train, held_out = split(labelled_source([str(tmp_path)], Cache(0)), 0.2)
     assert sorted(batch.label.tolist()) == sorted(labels[train].tolist())
@@ -209,7 +243,9 @@ def test_small_pictures_are_enlarged_to_the_crop(tmp_path: Path) -> None:
     assert photos.train.batch(0, 3).target.shape == (3, 3, 32, 32)
 
 
-def test_a_task_without_labels_takes_the_same_pictures_as_photos(tmp_path: Path, photos: list[np.ndarray]) -> None:
+def test_a_task_without_labels_takes_the_same_pictures_as_photos(
+    tmp_path: Path, photos: list[np.ndarray]
+) -> None:
     write_idx(tmp_path / "digits")
     unlabelled = opened(str(tmp_path / "digits"), labels=0)
     assert (unlabelled.count, unlabelled.class_names) == (40, ())

@@ -1,4 +1,6 @@
-"""One reading of folders: what is a part, what a side, what could be pairs; what is held out is never trained on."""
+"""One reading of folders: what is a part, what a side, what could be pairs; what is held out is
+never trained on.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ def level(value: int) -> np.ndarray:
 
 
 def fill(
-    folder: Path, place: Callable[[str], str], parts: tuple[str, ...] = ("train", "val", "test"), side: int = 0
+    folder: Path,
+    place: Callable[[str], str],
+    parts: tuple[str, ...] = ("train", "val", "test"),
+    side: int = 0,
 ) -> None:
     for part in parts:
         for number in range(COUNTS[part]):
@@ -49,7 +54,10 @@ def opened(folder: Path, task: Any, **fields: Any) -> Photos:
 
 def greys(photos: Photos) -> tuple[set[int], set[int]]:
     """Of the photos that are trained on, and of those that validate."""
-    train = {round(float(photos.train[n].target.mean()) * 255) for n in range(3 * len(photos.train.items))}
+    train = {
+        round(float(photos.train[n].target.mean()) * 255)
+        for n in range(3 * len(photos.train.items))
+    }
     pictures = [picture for batch in photos.validation for picture in batch.target]
     return train, {round(float(picture.mean()) * 255) for picture in pictures}
 
@@ -84,7 +92,9 @@ def test_pairs_in_every_layout_train_validate_and_leave_the_test_alone(
 
 
 @pytest.mark.parametrize("called", LAYOUTS)
-def test_without_a_val_part_the_test_part_validates_and_is_never_trained_on(tmp_path: Path, called: str) -> None:
+def test_without_a_val_part_the_test_part_validates_and_is_never_trained_on(
+    tmp_path: Path, called: str
+) -> None:
     for side, add in (("A", 0), ("B", 20)):
         place = lambda part, side=side: LAYOUTS[called](part, side)  # noqa: E731 - bound in the loop
         fill(tmp_path, place, ("train", "test"), side=add)
@@ -95,7 +105,9 @@ def test_without_a_val_part_the_test_part_validates_and_is_never_trained_on(tmp_
     assert {int(measured.read(i, 0).photo[0, 0, 0]) for i in range(len(measured))} == of("test", 20)  # type: ignore[index]
 
 
-def test_sixty_pairs_and_twelve_to_validate_on_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_sixty_pairs_and_twelve_to_validate_on_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(60):
         for side in ("A", "B"):
             save(tmp_path / side / f"{number}.png", level(number))
@@ -127,9 +139,13 @@ def test_photos_beside_a_test_folder_are_trained_on_without_it(tmp_path: Path) -
     assert greys(photos) == (of("train"), of("test"))
     for path in tmp_path.glob("*.png"):
         path.unlink()
-    with pytest.raises(UserError, match="holds test/ alone, which are never trained on: add train/"):
+    with pytest.raises(
+        UserError, match="holds test/ alone, which are never trained on: add train/"
+    ):
         opened(tmp_path, "denoise")
-    assert len(opened(tmp_path / "test", "denoise").train.items) == 2, "named itself, it is a folder like any other"
+    assert len(opened(tmp_path / "test", "denoise").train.items) == 2, (
+        "named itself, it is a folder like any other"
+    )
 
 
 def test_photos_of_trains_are_no_part(tmp_path: Path) -> None:
@@ -161,7 +177,9 @@ def test_class_folders_in_parts(tmp_path: Path, beside: bool) -> None:
     )
     batch = photos.validation[0]
     assert batch.label is not None
-    assert [int(x) for x in batch.label] == [int(round(float(p.mean()) * 255) - 110 >= 10) for p in batch.target]
+    assert [int(x) for x in batch.label] == [
+        int(round(float(p.mean()) * 255) - 110 >= 10) for p in batch.target
+    ]
     assert len(labelled_source([str(tmp_path)], Cache(0), "test")) == 6
 
 
@@ -189,10 +207,12 @@ MADE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "negative": lambda photo: 255 - photo,
     "blurred": lambda photo: cv2.GaussianBlur(photo, (0, 0), 5),
     "posterized": lambda photo: (photo // 128 * 128).astype(np.uint8),
-    "noisy": lambda photo: np.clip(photo + np.random.default_rng(0).normal(0, 50, photo.shape), 0, 255).astype(
-        np.uint8
-    ),
-    "upside down": lambda photo: np.ascontiguousarray(photo[::-1]),  # nothing fits, and there is a seam
+    "noisy": lambda photo: np.clip(
+        photo + np.random.default_rng(0).normal(0, 50, photo.shape), 0, 255
+    ).astype(np.uint8),
+    "upside down": lambda photo: np.ascontiguousarray(
+        photo[::-1]
+    ),  # nothing fits, and there is a seam
 }
 
 
@@ -209,10 +229,15 @@ def test_pairs_side_by_side_are_taken_whatever_their_shape(
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (96, 64), (48, 96)])
-def test_ordinary_photos_are_refused_as_pairs(tmp_path: Path, photos: list[np.ndarray], shape: tuple[int, int]) -> None:
+def test_ordinary_photos_are_refused_as_pairs(
+    tmp_path: Path, photos: list[np.ndarray], shape: tuple[int, int]
+) -> None:
     for index, photo in enumerate(photos):
         save(tmp_path / f"{index}.png", photo[: shape[0], : shape[1]])
-    with pytest.raises(UserError, match=r"the 6 files in '.*' are no pairs side by side .*: lay them out as A/ and B/"):
+    with pytest.raises(
+        UserError,
+        match=r"the 6 files in '.*' are no pairs side by side .*: lay them out as A/ and B/",
+    ):
         opened(tmp_path, PAIRS)
 
 
@@ -221,7 +246,9 @@ def test_the_shipped_photos_are_refused_as_pairs() -> None:
         load_photos(build_task(PAIRS), DataConfig(crop_px=32), 0)
 
 
-def test_two_views_on_white_are_taken_though_nothing_fits(tmp_path: Path, photos: list[np.ndarray]) -> None:
+def test_two_views_on_white_are_taken_though_nothing_fits(
+    tmp_path: Path, photos: list[np.ndarray]
+) -> None:
     for index, photo in enumerate(photos):
         both = np.full((128, 256, 3), 255, np.uint8)
         both[16:112, 8 : 8 + 96], both[16:112, 144 : 144 + 96] = photo, photos[index - 1][:, ::-1]
@@ -239,7 +266,10 @@ def test_side_by_side_pairs_keep_to_their_parts(tmp_path: Path, photos: list[np.
         for index, picture in enumerate(halves(lambda photo: 255 - photo, photos[: COUNTS[part]])):
             save(tmp_path / part / f"{index}.png", picture)
     found = opened(tmp_path, PAIRS)
-    assert found.told == "6 pairs: side by side in train/; 2 for validation from val/; 3 in test/ not used"
+    assert (
+        found.told
+        == "6 pairs: side by side in train/; 2 for validation from val/; 3 in test/ not used"
+    )
     assert len(found.train.items) == 6 and len(found.validation) == 2
 
 
@@ -258,14 +288,18 @@ def lonely(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_files_without_partner_are_counted_and_five_named(lonely: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_without_partner_are_counted_and_five_named(
+    lonely: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     said = (
         f"7 files in '{lonely}' have no partner, first 'a0': missing in B/, 'a1': missing in B/, 'a2': missing in B/, "
         "'a3': missing in B/, 'a4': missing in B/, …"
     )
     with pytest.raises(UserError) as refused:
         opened(lonely, PAIRS)
-    assert str(refused.value) == f"data.path: {said}; give pairs one name, or set data.unmatched=skip"
+    assert (
+        str(refused.value) == f"data.path: {said}; give pairs one name, or set data.unmatched=skip"
+    )
     caplog.set_level(logging.WARNING, "img2img")
     assert opened(lonely, PAIRS, unmatched="skip").count == 3
     assert caplog.messages[0] == f"left out: {said}"
@@ -313,7 +347,9 @@ def test_of_several_sets_in_one_folder_each_has_its_parts(tmp_path: Path) -> Non
 def test_a_side_with_parts_says_that_the_other_has_them_too(tmp_path: Path) -> None:
     fill(tmp_path, lambda part: f"A/{part}", ("train", "val"))
     fill(tmp_path, lambda part: f"B/{part}", ("train",), side=1)
-    with pytest.raises(UserError, match=r"2 files in .* have no partner, first 'val_0': missing in B/"):
+    with pytest.raises(
+        UserError, match=r"2 files in .* have no partner, first 'val_0': missing in B/"
+    ):
         opened(tmp_path, PAIRS)
     assert len(opened(tmp_path, PAIRS, unmatched="skip").train.source) == COUNTS["train"]
 

@@ -1,4 +1,6 @@
-"""Two sides without pairs: independent permutations, folders as they come, mistakes named in one line."""
+"""Two sides without pairs: independent permutations, folders as they come, mistakes named in one
+line.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,12 @@ def fill(folder: Path, sizes: dict[str, list[tuple[int, int]]]) -> Path:
     for name, pictures in sizes.items():
         (folder / name).mkdir(parents=True)
         for index, (width, height) in enumerate(pictures):
-            value = (100 if name.endswith("B") else 0) + (50 if name.startswith("test") else 0) + index
-            Image.fromarray(np.full((height, width, 3), value, np.uint8)).save(folder / name / f"{index}.png")
+            value = (
+                (100 if name.endswith("B") else 0) + (50 if name.startswith("test") else 0) + index
+            )
+            Image.fromarray(np.full((height, width, 3), value, np.uint8)).save(
+                folder / name / f"{index}.png"
+            )
     return folder
 
 
@@ -45,7 +51,9 @@ def four(tmp_path: Path) -> Path:
 
 def opened(folder: Path, seed: int = 0, side_a: str = "files", **fields: Any) -> Photos:
     config = DataConfig(path=(str(folder),), crop_px=32, **fields)
-    return load_photos(build_task({"kind": "translate", "source": "unpaired", "side_a": side_a}), config, seed)
+    return load_photos(
+        build_task({"kind": "translate", "source": "unpaired", "side_a": side_a}), config, seed
+    )
 
 
 def drawn(photos: Photos, first: int, count: int) -> list[tuple[int, int]]:
@@ -88,7 +96,10 @@ def test_sides_of_any_size_are_cropped_each_by_itself(tmp_path: Path) -> None:
 
 def test_test_folders_validate_and_nothing_else_does(four: Path) -> None:
     photos = opened(four)
-    greys = [(round(float(b.condition.mean()) * 255), round(float(b.target.mean()) * 255)) for b in photos.validation]
+    greys = [
+        (round(float(b.condition.mean()) * 255), round(float(b.target.mean()) * 255))
+        for b in photos.validation
+    ]
     assert greys == [(50, 150), (50, 151)]
     assert photos.count == 11
 
@@ -97,8 +108,13 @@ def test_without_test_folders_a_share_of_each_side_is_held_out(tmp_path: Path) -
     fill(tmp_path, {"A": [(40, 40)] * 8, "B": [(40, 40)] * 4})
     photos = opened(tmp_path, validation_share=0.25)
     trained = drawn(photos, 0, 24)
-    held = [(round(float(b.condition.mean()) * 255), round(float(b.target.mean()) * 255)) for b in photos.validation]
-    assert len({a for a, _ in trained}) == 6 and len({b for _, b in trained}) == 3 and len(held) == 1
+    held = [
+        (round(float(b.condition.mean()) * 255), round(float(b.target.mean()) * 255))
+        for b in photos.validation
+    ]
+    assert (
+        len({a for a, _ in trained}) == 6 and len({b for _, b in trained}) == 3 and len(held) == 1
+    )
     assert held[0][0] not in {a for a, _ in trained} and held[0][1] not in {b for _, b in trained}
 
 
@@ -122,7 +138,9 @@ def test_side_a_is_made_of_photos(photo_folder: Path, side_a: str, spread: float
 
 def test_sepia_is_a_tint_of_luminance_with_nothing_cut_off() -> None:
     task = build_task({"kind": "translate", "source": "unpaired", "side_a": "sepia"})
-    white, grey = (task.from_photo(torch.full((1, 3, 2, 2), value))[0, :, 0, 0] for value in (1.0, 0.5))
+    white, grey = (
+        task.from_photo(torch.full((1, 3, 2, 2), value))[0, :, 0, 0] for value in (1.0, 0.5)
+    )
     torch.testing.assert_close(white, torch.tensor([1.351, 1.203, 0.937]) / 1.351)
     torch.testing.assert_close(grey, white / 2)
     assert task.other_side(torch.ones(1, 3, 2, 2)) is not None
@@ -139,7 +157,10 @@ def test_a_broken_picture_of_side_a_is_left_out_and_costs_side_b_nothing(four: P
     [
         (["trainB", "testB"], "has trainA/ and no trainB/: two sides are translated"),
         (["trainA"], "has trainB/ and no trainA/: two sides are translated"),
-        (["trainA", "trainB"], r"has no trainA/ and trainB/ \(or A/ and B/\); task\.side_a makes A from photos"),
+        (
+            ["trainA", "trainB"],
+            r"has no trainA/ and trainB/ \(or A/ and B/\); task\.side_a makes A from photos",
+        ),
         (["testB"], "testB' does not exist: give a folder of photos"),
     ],
 )
@@ -168,4 +189,6 @@ def test_several_folders_are_joined(tmp_path: Path) -> None:
 
 def test_a_side_without_held_out_pictures_leaves_nothing_to_validate_on(tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.png" for n in range(3)]
-    assert UnpairedSource(Side(paths[:1], []), Side(paths[1:2], paths[2:]), Cache(0), 0).split() == ([0], [])
+    assert UnpairedSource(
+        Side(paths[:1], []), Side(paths[1:2], paths[2:]), Cache(0), 0
+    ).split() == ([0], [])

@@ -1,4 +1,6 @@
-"""Small photos and models whose networks predict nothing: their results are the task's trivial baseline, exactly."""
+"""Small photos and models whose networks predict nothing: their results are the task's trivial
+baseline, exactly.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,11 @@ def silent_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
     """Save a model for a task whose network always predicts zero."""
 
     def save(
-        task: dict, generator: dict = RESTORER, name: str = "silent", folder: Path | None = None, **fields
+        task: dict,
+        generator: dict = RESTORER,
+        name: str = "silent",
+        folder: Path | None = None,
+        **fields,
     ) -> Path:
         fields = {"data": {"crop_px": 64}, **fields}
         recipe = Recipe.parse({"name": name, "task": task, "generator": generator, **fields})

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def picture(seed: int, height: int = 72, width: int = 88) -> np.ndarray:
-    """Colour gradients, an edge and some texture, (H,W,3) uint8."""
+    """Color gradients, an edge and some texture, (H,W,3) uint8."""
     y, x = np.mgrid[:height, :width] / max(height, width)
     turns = np.random.default_rng(seed).uniform(2, 9, (2, 3))
     waves = 0.5 + 0.4 * np.sin(x[..., None] * turns[0] + y[..., None] * turns[1])

@@ -11,7 +11,14 @@ from img2img.evaluation.metrics import psnr_db
 from img2img.pixels import degrade
 from img2img.tasks import build_task, task_kinds
 from img2img.tasks.base import COPIED, Task
-from img2img.tasks.baseline import MEAN, MEAN_COLOR, NEAREST, best_numbers, mean_target, trivial_answers
+from img2img.tasks.baseline import (
+    MEAN,
+    MEAN_COLOR,
+    NEAREST,
+    best_numbers,
+    mean_target,
+    trivial_answers,
+)
 
 
 @pytest.fixture
@@ -25,7 +32,9 @@ def holed() -> Case:
 def test_pillows_bicubic_is_ours():
     small = as_tensor(picture(0))
     case = Case("p", "×2", small, torch.zeros(1, 3, 144, 176))
-    channels = [Image.fromarray(c).resize((176, 144), Image.Resampling.BICUBIC) for c in small[0].numpy()]
+    channels = [
+        Image.fromarray(c).resize((176, 144), Image.Resampling.BICUBIC) for c in small[0].numpy()
+    ]
     made = baselines.trivial(build_task({"kind": "super-resolve"}), case)
     assert set(made) == {"bicubic enlargement", NEAREST}
     assert (made["bicubic enlargement"] - torch.from_numpy(np.stack(channels))).abs().max() < 1e-5
@@ -35,9 +44,14 @@ def test_pillows_bicubic_is_ours():
 @pytest.mark.parametrize("sigma", [15, 25, 50])
 def test_non_local_means_takes_noise_away_and_keeps_the_order_of_channels(sigma):
     truth = as_tensor(picture(0))
-    noisy = degrade.gaussian_noise(picture(0).astype(np.float32) / 255, sigma, np.random.default_rng(0))
+    noisy = degrade.gaussian_noise(
+        picture(0).astype(np.float32) / 255, sigma, np.random.default_rng(0)
+    )
     case = Case("p", "", as_tensor(noisy), truth, sigma_255=sigma)
-    assert psnr_db(as_8_bit(baselines.non_local_means(case)), truth) > psnr_db(as_8_bit(case.given), truth) + 3
+    assert (
+        psnr_db(as_8_bit(baselines.non_local_means(case)), truth)
+        > psnr_db(as_8_bit(case.given), truth) + 3
+    )
 
 
 @pytest.mark.parametrize("fill", [baselines.telea, baselines.navier_stokes, baselines.biharmonic])
@@ -63,7 +77,9 @@ def test_the_input_copied_is_an_answer_wherever_the_shapes_allow():
     assert torch.equal(translate[COPIED], given) and (translate["mid-grey"] == 0.5).all()
     assert torch.allclose(translate[MEAN_COLOR][1, :, 3, 5], mean.mean((0, 2, 3)))
     assert torch.equal(translate[MEAN][1], mean[0])
-    assert list(trivial_answers(build_task("denoise"), given)) == [COPIED], "zeros are the input copied"
+    assert list(trivial_answers(build_task("denoise"), given)) == [COPIED], (
+        "zeros are the input copied"
+    )
     sketch = trivial_answers(build_task({"kind": "translate", "source": "edges"}), given[:, :1])
     assert torch.equal(sketch[COPIED], given[:, :1].expand(-1, 3, -1, -1))
 
@@ -71,16 +87,26 @@ def test_the_input_copied_is_an_answer_wherever_the_shapes_allow():
 def test_what_is_known_is_kept_by_every_answer():
     task, photo, mask = build_task("inpaint"), torch.rand(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
     mask[..., 8:20, 8:20] = 1
-    made = trivial_answers(task, task.prepare(photo, mask), mask, photo.mean((-2, -1), keepdim=True))
+    made = trivial_answers(
+        task, task.prepare(photo, mask), mask, photo.mean((-2, -1), keepdim=True)
+    )
     assert set(made) == {"the classical fill", MEAN_COLOR}
-    assert all(torch.allclose(rgb * (1 - mask), photo * (1 - mask), atol=1e-6) for rgb in made.values())
+    assert all(
+        torch.allclose(rgb * (1 - mask), photo * (1 - mask), atol=1e-6) for rgb in made.values()
+    )
     assert made[MEAN_COLOR][0, :, 12, 12].tolist() == pytest.approx(photo.mean((0, 2, 3)).tolist())
 
 
 def test_a_clean_picture_is_no_answer_of_an_autoencoder_and_a_noisy_one_is():
-    clean, noisy = ({"kind": "reconstruct", "size_px": 16, "noise_sigma_255": sigma} for sigma in (0, 30))
+    clean, noisy = (
+        {"kind": "reconstruct", "size_px": 16, "noise_sigma_255": sigma} for sigma in (0, 30)
+    )
     given, mean = torch.rand(3, 3, 16, 16), torch.rand(1, 3, 16, 16)
-    assert list(trivial_answers(build_task(clean), given, mean=mean)) == ["mid-grey", MEAN_COLOR, MEAN]
+    assert list(trivial_answers(build_task(clean), given, mean=mean)) == [
+        "mid-grey",
+        MEAN_COLOR,
+        MEAN,
+    ]
     assert COPIED in trivial_answers(build_task(noisy), given, mean=mean)
 
 
@@ -99,7 +125,10 @@ class Silhouette(Task):
 
 def test_a_plugins_task_has_its_answers_without_saying_so():
     made = trivial_answers(Silhouette(), torch.rand(1, 4, 8, 8), mean=torch.rand(1, 3, 8, 8))
-    assert list(made) == ["predicting nothing", MEAN_COLOR, MEAN] and made["predicting nothing"].abs().max() == 0
+    assert (
+        list(made) == ["predicting nothing", MEAN_COLOR, MEAN]
+        and made["predicting nothing"].abs().max() == 0
+    )
 
 
 @pytest.mark.parametrize("kind", task_kinds())
@@ -111,7 +140,10 @@ def test_every_task_has_answers_in_the_shape_of_its_targets(kind):
     pair = task.make_pair(Sample(0, photo, photo[:, ::-1].copy(), 0), np.random.default_rng(0))
     mean = mean_target([pair.target, pair.target])
     made = trivial_answers(task, pair.condition, pair.mask, mean)
-    assert all(rgb.shape == pair.target.shape and rgb.isfinite().all() for rgb in made.values()) and len(made) >= 2
+    assert (
+        all(rgb.shape == pair.target.shape and rgb.isfinite().all() for rgb in made.values())
+        and len(made) >= 2
+    )
     assert next(iter(made)) == task.zeros_are
 
 

@@ -1,4 +1,6 @@
-"""Samples are measured against real pictures: a generator of real ones scores as they do, one of noise does not."""
+"""Samples are measured against real pictures: a generator of real ones scores as they do, one of
+noise does not.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from img2img.errors import UserError
 from img2img.evaluation import evaluate
 from img2img.evaluation.classifier import seen_by, train_classifier
 from img2img.evaluation.generated import REAL
-from img2img.inference.generate import Wish, generate
+from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import load
 from img2img.zoo import model_path
 
@@ -61,7 +63,9 @@ def test_the_classifier_learns_and_is_the_same_again() -> None:
     assert torch.equal(seen_by(again, x).features, seen.features)
 
 
-def test_random_pictures_score_badly_beside_real_ones(data: Path, model: Callable[..., Path], tmp_path: Path) -> None:
+def test_random_pictures_score_badly_beside_real_ones(
+    data: Path, model: Callable[..., Path], tmp_path: Path
+) -> None:
     report = evaluate("generate", str(data), model("random"), tmp_path / "out", limit=30)
     rows = {(row.setting, row.method): row.values for row in report.rows}
     assert [row.setting for row in report.rows[-2:]] == ["all", "all"]
@@ -71,7 +75,9 @@ def test_random_pictures_score_badly_beside_real_ones(data: Path, model: Callabl
     assert real["diversity"] == pytest.approx(1, abs=0.2)
     assert abs(real["KID"] or 0) < 0.3 < (ours["KID"] or 0)
     assert (ours["asked class %"] or 0) < 60 and (ours["diversity"] or 0) < 0.8
-    assert report.notes[0].startswith("the classifier, trained in ") and "100.0 %" in report.notes[0]
+    assert (
+        report.notes[0].startswith("the classifier, trained in ") and "100.0 %" in report.notes[0]
+    )
     assert "of 4 classes are seen" in report.notes[1]
     assert len(report.photos) == 120
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
@@ -88,7 +94,9 @@ def test_a_generator_of_real_pictures_scores_as_they_do(
 ) -> None:
     def perfect(_: object, conditions: torch.Tensor) -> torch.Tensor:
         drawn, _labels = pictures(len(conditions), 5)
-        order = np.argsort(np.arange(len(drawn)) % CLASSES, kind="stable")  # as they are asked for, class by class
+        order = np.argsort(
+            np.arange(len(drawn)) % CLASSES, kind="stable"
+        )  # as they are asked for, class by class
         return torch.from_numpy(drawn[order]).float()[:, None] / 255
 
     monkeypatch.setattr("img2img.evaluation.generated.made", perfect)
@@ -116,7 +124,7 @@ def test_the_shipped_model_is_small_and_knows_its_classes() -> None:
     shipped = load("fashion_mnist", device="cpu")
     assert model_path("fashion_mnist").stat().st_size <= 5e6
     assert len(shipped.card.class_names) == shipped.task.classes == 10
-    made, columns = generate(shipped, Wish(count=40))
+    made, columns = generate(shipped, GenerateRequest(count=40))
     assert (made.shape, columns) == ((40, 3, 28, 28), 10)
     classes = made.view(4, 10, -1)
     within, between = (
@@ -127,12 +135,18 @@ def test_the_shipped_model_is_small_and_knows_its_classes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (DEBIAN / "fashion-mnist").is_dir(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.skipif(
+    not (DEBIAN / "fashion-mnist").is_dir(), reason="needs Debian's dataset-fashion-mnist"
+)
 def test_the_shipped_model_makes_what_is_asked_for() -> None:
     report = evaluate("generate", "fashion-mnist", "fashion_mnist")
     ours = {row.setting: row.values for row in report.rows if row.method == "fashion_mnist"}
     assert len(ours) == 11
     assert (ours["all"]["asked class %"] or 0) >= 90
-    assert all((values["diversity"] or 0) >= 0.8 for values in ours.values()), "each class is as varied as real ones"
+    assert all((values["diversity"] or 0) >= 0.8 for values in ours.values()), (
+        "each class is as varied as real ones"
+    )
     assert (ours["all"]["KID"] or 1) < 0.02
-    assert min(values["asked class %"] or 0 for values in ours.values()) > 50, "all classes are there"
+    assert min(values["asked class %"] or 0 for values in ours.values()) > 50, (
+        "all classes are there"
+    )

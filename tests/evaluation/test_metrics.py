@@ -56,12 +56,12 @@ def test_ciede2000_of_black_and_white_is_100():
     assert metrics.ciede2000(half, white) == pytest.approx(50, abs=0.01)
 
 
-def test_colourfulness_of_flat_red_and_of_red_beside_green():
-    assert metrics.colourfulness(flat(0.3, 0.3, 0.3)) == pytest.approx(0, abs=1e-4)
-    assert metrics.colourfulness(flat(1.0, 0.0, 0.0)) == pytest.approx(0.3 * math.hypot(255, 127.5))
+def test_colorfulness_of_flat_red_and_of_red_beside_green():
+    assert metrics.colorfulness(flat(0.3, 0.3, 0.3)) == pytest.approx(0, abs=1e-4)
+    assert metrics.colorfulness(flat(1.0, 0.0, 0.0)) == pytest.approx(0.3 * math.hypot(255, 127.5))
     both = flat(1.0, 0.0, 0.0)
     both[..., :8] = flat(0.0, 1.0, 0.0)[..., :8]
-    assert metrics.colourfulness(both) == pytest.approx(255 + 0.3 * 127.5)
+    assert metrics.colorfulness(both) == pytest.approx(255 + 0.3 * 127.5)
 
 
 def test_kid_of_two_features_each():
@@ -78,7 +78,9 @@ def test_kid_is_zero_on_average_for_one_distribution_and_grows_with_the_distance
     assert metrics.kid(sets[0] + 1, sets[1]) > 1
 
 
-@pytest.mark.skipif(metrics.missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed")
+@pytest.mark.skipif(
+    metrics.missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed"
+)
 def test_kid_features_have_mean_cosines_as_products():
     picture = torch.rand(1, 3, 48, 40, generator=torch.Generator().manual_seed(0))
     features = metrics.kid_features(picture)
@@ -87,7 +89,9 @@ def test_kid_features_have_mean_cosines_as_products():
     assert 0 < float(features @ features.T) / 1152 <= 1
 
 
-@pytest.mark.skipif(metrics.missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed")
+@pytest.mark.skipif(
+    metrics.missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed"
+)
 def test_perceptual_takes_several_pictures_at_one_truth_and_bounds_large_ones(monkeypatch):
     pictures = torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     pair = metrics.perceptual("stlpips_alex", pictures, pictures[:1])

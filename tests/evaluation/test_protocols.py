@@ -7,7 +7,7 @@ from img2img.data.sample import Sample
 from img2img.errors import UserError
 from img2img.evaluation.protocols import PROTOCOLS, protocol_for
 from img2img.pixels.augment import Augment
-from img2img.pixels.colour import to_lab
+from img2img.pixels.color import to_lab
 from img2img.tasks import build_task
 
 
@@ -36,7 +36,9 @@ def test_models_of_found_photos_meet_the_same_camera_each_time():
     real = {"kind": "denoise", "camera_share": 0.7}
     (case,) = cases(real)
     assert case.setting == "camera"
-    assert case.sigma_255 == pytest.approx(255 * float((case.given - case.truth).square().mean() ** 0.5))
+    assert case.sigma_255 == pytest.approx(
+        255 * float((case.given - case.truth).square().mean() ** 0.5)
+    )
     assert 2 < case.sigma_255 < 60
     assert torch.equal(cases(real)[0].given, case.given)
     assert not torch.equal(cases(real, Sample(4, picture(0)))[0].given, case.given)
@@ -71,10 +73,12 @@ def test_inpaint_masks_are_frozen_in_their_range_and_what_they_hide_is_given_to_
     assert not torch.equal(made[0].mask, cases("inpaint", Sample(0, photo))[0].mask)
 
 
-def test_inpaint_crops_the_centre():
+def test_inpaint_crops_the_center():
     photo = picture(0, 260, 300)
     truth = cases("inpaint", Sample(0, photo))[0].truth
-    assert np.array_equal(truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), photo[2:258, 22:278])
+    assert np.array_equal(
+        truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), photo[2:258, 22:278]
+    )
 
 
 def test_colorize_gives_the_grey_of_the_same_luminance():
@@ -89,7 +93,9 @@ def test_colorize_gives_the_grey_of_the_same_luminance():
 def test_translate_makes_the_condition_from_the_recipes_middle_crop(source):
     (case,) = cases({"kind": "translate", "source": source})
     assert case.given.shape == case.truth.shape == (1, 3, 48, 48)
-    assert np.array_equal(case.truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), picture(0)[12:60, 20:68])
+    assert np.array_equal(
+        case.truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), picture(0)[12:60, 20:68]
+    )
 
 
 def test_translate_takes_pairs_in_their_direction():

@@ -42,34 +42,51 @@ def test_denoise_that_takes_nothing_away_scores_as_the_noisy_photo(photos, silen
 def test_super_resolution_that_adds_nothing_scores_as_bicubic(photos, silent_model, scale):
     model = silent_model({"kind": "super-resolve", "factor": scale, "back_projections": 0})
     report = evaluate("super-resolve", photos, model)
-    assert numbers(values(report, "silent")) == pytest.approx(numbers(values(report, "bicubic")), abs=2e-3)
+    assert numbers(values(report, "silent")) == pytest.approx(
+        numbers(values(report, "bicubic")), abs=2e-3
+    )
     assert {r.setting for r in report.rows} == {f"×{scale}"}
 
 
 @pytest.mark.usefixtures("no_networks")
 def test_inpainting_that_corrects_nothing_scores_as_telea(photos, silent_model):
-    report = evaluate("inpaint", photos, silent_model({"kind": "inpaint"}, {"kind": "gated", "width": 8}), limit=1)
-    assert numbers(values(report, "silent"))[:3] == pytest.approx(numbers(values(report, "Telea"))[:3])
+    report = evaluate(
+        "inpaint", photos, silent_model({"kind": "inpaint"}, {"kind": "gated", "width": 8}), limit=1
+    )
+    assert numbers(values(report, "silent"))[:3] == pytest.approx(
+        numbers(values(report, "Telea"))[:3]
+    )
     assert {r.method for r in report.rows} == {"silent", "Telea", "Navier–Stokes", "biharmonic"}
 
 
 @pytest.mark.usefixtures("no_networks")
-def test_colorization_without_colour_scores_as_grey_and_missing_networks_are_said_so(photos, silent_model):
-    model = silent_model({"kind": "colorize"}, {"kind": "colour_unet", "width": 16, "pretrained": False})
+def test_colorization_without_color_scores_as_grey_and_missing_networks_are_said_so(
+    photos, silent_model
+):
+    model = silent_model(
+        {"kind": "colorize"}, {"kind": "color_unet", "width": 16, "pretrained": False}
+    )
     report = evaluate("colorize", photos, model)
     ours, grey = values(report, "silent")[0], values(report, "grey")[0]
     assert ours["PSNR dB"] == pytest.approx(grey["PSNR dB"], abs=0.01)
-    assert ours["colour ratio"] == pytest.approx(0, abs=0.02)
+    assert ours["color ratio"] == pytest.approx(0, abs=0.02)
     assert ours["ST-LPIPS AlexNet"] is None
     assert "ST-LPIPS AlexNet is not available: pip install it" in report.to_markdown()
 
 
-@pytest.mark.skipif(metrics.missing("stlpips_vgg") is not None, reason="wheel stlpips-pytorch is not installed")
+@pytest.mark.skipif(
+    metrics.missing("stlpips_vgg") is not None, reason="wheel stlpips-pytorch is not installed"
+)
 def test_translation_is_judged_by_networks_and_beside_another_model(photos, silent_model):
-    task, network = {"kind": "translate", "source": "edges"}, {"kind": "unet", "width": 4, "levels": 5}
+    task, network = (
+        {"kind": "translate", "source": "edges"},
+        {"kind": "unet", "width": 4, "levels": 5},
+    )
     losses = [{"kind": "l1"}, {"kind": "perceptual", "network": "stlpips_vgg"}]
     model = silent_model(task, network, name="gan", losses=losses)
-    report = evaluate("translate", photos, model, baseline=silent_model(task, network, name="l1_only"))
+    report = evaluate(
+        "translate", photos, model, baseline=silent_model(task, network, name="l1_only")
+    )
     assert [r.method for r in report.rows] == ["the condition itself", "l1_only", "gan"]
     assert values(report, "gan") == values(report, "l1_only")  # both make flat grey
     assert set(values(report, "gan")[0]) >= {"KID", "ST-LPIPS AlexNet", "ST-LPIPS VGG"}
@@ -87,7 +104,11 @@ def test_files_say_the_same_as_the_report(photos, silent_model, tmp_path):
     assert [r["values"] for r in kept["rows"]] == [r.values for r in report.rows]
     lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "photos.csv").read_text())))
     assert len(lines) == 3 * 3 * 3
-    noisy = [float(line["PSNR dB"]) for line in lines if (line["setting"], line["method"]) == ("σ 15", "noisy")]
+    noisy = [
+        float(line["PSNR dB"])
+        for line in lines
+        if (line["setting"], line["method"]) == ("σ 15", "noisy")
+    ]
     assert np.mean(noisy) == pytest.approx(values(report, "noisy", "σ 15")[0]["PSNR dB"], abs=1e-3)
     worst = decode_rgb8(tmp_path / "out" / "worst.png")
     assert worst.shape[0] > 9 * 72  # three cases of each noise level
@@ -95,8 +116,14 @@ def test_files_say_the_same_as_the_report(photos, silent_model, tmp_path):
 
 
 def test_worst_cases_are_ordered_and_show_input_rival_ours_truth(photos, silent_model):
-    report = evaluate("super-resolve", photos, silent_model({"kind": "super-resolve", "back_projections": 0}))
-    shown = [float(re.search(r"silent: ([\d.]+)", panel)[1]) for line in report.worst for panel, _ in line.panels[2:3]]
+    report = evaluate(
+        "super-resolve", photos, silent_model({"kind": "super-resolve", "back_projections": 0})
+    )
+    shown = [
+        float(re.search(r"silent: ([\d.]+)", panel)[1])
+        for line in report.worst
+        for panel, _ in line.panels[2:3]
+    ]
     assert shown == sorted(shown)
     captions = [caption.split(":")[0] for caption, _ in report.worst[0].panels]
     assert captions == ["input", "bicubic", "silent", "truth"]
@@ -114,7 +141,9 @@ def test_tables_for_markdown_and_terminal(photos, silent_model, capsys):
     assert "non-local means" in capsys.readouterr().out
 
 
-def test_bad_and_small_photos_are_reported_and_change_nothing_for_the_others(photos, silent_model, tmp_path):
+def test_bad_and_small_photos_are_reported_and_change_nothing_for_the_others(
+    photos, silent_model, tmp_path
+):
     model = silent_model({"kind": "denoise"})
     write_photo(tmp_path / "a.png", Photo(picture(0)))
     (tmp_path / "b.jpg").write_bytes(b"no photo")
@@ -147,7 +176,9 @@ def test_what_a_user_can_mend(photos, silent_model, tmp_path):
         evaluate("denoise", photos, model, out=tmp_path / "file")
 
 
-def test_default_models_are_one_per_scale_the_shortest_name_first(photos, silent_model, tmp_path, monkeypatch):
+def test_default_models_are_one_per_scale_the_shortest_name_first(
+    photos, silent_model, tmp_path, monkeypatch
+):
     for name, factor in (("sr_x2", 2), ("sr_x4", 4), ("sr_x4_gan", 4)):
         silent_model({"kind": "super-resolve", "factor": factor}, name=name, folder=tmp_path)
     monkeypatch.setattr(zoo, "zoo_dir", lambda: tmp_path)
@@ -171,7 +202,11 @@ def test_default_models_are_one_per_scale_the_shortest_name_first(photos, silent
 def test_published_figures_stand_beside_the_whole_benchmark_alone(tmp_path):
     folder = tmp_path / "Set5"
     rows = published_rows("super-resolve", folder, 5, {"×2"})
-    assert [r.method for r in rows] == ["bicubic (published)", "SRCNN (published)", "VDSR (published)"]
+    assert [r.method for r in rows] == [
+        "bicubic (published)",
+        "SRCNN (published)",
+        "VDSR (published)",
+    ]
     assert rows[0].values == {"Y-PSNR dB": 33.66}
     assert published_rows("super-resolve", folder, 4, {"×2"}) == []
     assert published_rows("denoise", folder, 5, {"σ 15"}) == []
@@ -194,15 +229,22 @@ def test_every_method_is_given_the_same_pixels(photos):
 
 
 def test_the_best_trivial_answer_stands_in_the_table_even_if_nobody_named_it(photos, silent_model):
-    """A sketch is farther from its photo than mid-grey here; enlarged without interpolation, nothing beats bicubic."""
+    """A sketch is farther from its photo than mid-grey here; enlarged without interpolation,
+    nothing beats bicubic.
+    """
     task = {"kind": "translate", "source": "edges"}
     protocol = protocol_for(build_task(task), Augment(crop_px=64))
     grey = ("ours", lambda case: torch.full_like(case.truth, 0.1))
     found = run.measure(protocol, photos, {}, grey, simple=protocol.trivial)
     values_of = {row.method: row.values[protocol.ranked_by.name] for row in found.rows}
-    assert "the condition itself" in values_of and values_of.get("mid-grey", 9) < values_of["the condition itself"]
+    assert (
+        "the condition itself" in values_of
+        and values_of.get("mid-grey", 9) < values_of["the condition itself"]
+    )
     again = ("ours", lambda case: torch.full_like(case.truth, 0.5))
-    assert {row.method for row in run.measure(protocol, photos, {}, again, simple=protocol.trivial).rows} == {
+    assert {
+        row.method for row in run.measure(protocol, photos, {}, again, simple=protocol.trivial).rows
+    } == {
         "the condition itself",
         "ours",
     }, "a row is not shown twice"

@@ -27,7 +27,11 @@ def bench(photos: Path, tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: tiny_zoo)
     cards = tmp_path / "cards"
     monkeypatch.setattr("img2img.zoo.cards_dir", lambda: cards)
-    monkeypatch.setattr(showcase, "BENCHES", (showcase.Bench("denoise", "cbsd68"), showcase.Bench("absent", "cbsd68")))
+    monkeypatch.setattr(
+        showcase,
+        "BENCHES",
+        (showcase.Bench("denoise", "cbsd68"), showcase.Bench("absent", "cbsd68")),
+    )
     return tmp_path
 
 
@@ -35,8 +39,12 @@ def test_a_card_holds_the_numbers_and_the_first_photos(bench: Path) -> None:
     reports = showcase.measured(bench, bench / "work", 5, ())
     assert list(reports) == ["denoise"], "what is not shipped is not measured"
     lines = reports["denoise"][0].first
-    assert [Path(line.title.split()[0]).name for line in lines] == [f"{n}.png" for n in range(FIRST)]
-    assert all("sigma 25" in line.title.replace("σ", "sigma") for line in lines), "the middle setting"
+    assert [Path(line.title.split()[0]).name for line in lines] == [
+        f"{n}.png" for n in range(FIRST)
+    ]
+    assert all("sigma 25" in line.title.replace("σ", "sigma") for line in lines), (
+        "the middle setting"
+    )
     showcase.write_cards(reports, bench / "cards")
     with Image.open(bench / "cards" / "denoise.jpg") as picture:
         assert picture.width <= showcase.CARD_PX
@@ -48,7 +56,9 @@ def test_a_card_holds_the_numbers_and_the_first_photos(bench: Path) -> None:
     assert known.text in told and str(known.pictures) in told
 
 
-def test_models_of_ones_own_and_unmeasured_ones_have_no_card(bench: Path, tiny_model: Callable[[str], Path]) -> None:
+def test_models_of_ones_own_and_unmeasured_ones_have_no_card(
+    bench: Path, tiny_model: Callable[[str], Path]
+) -> None:
     assert zoo.measurements(tiny_model("denoise")) is None, "nothing is written yet"
     showcase.write_cards(showcase.measured(bench, bench / "work", 1, ["denoise"]), bench / "cards")
     own = bench / "denoise.safetensors"
@@ -71,4 +81,6 @@ def test_notes_of_the_file_and_lessons_beside_it_are_both_told(
 @pytest.mark.parametrize("name", shipped_models())
 def test_every_shipped_model_tells_what_its_runs_taught(name: str) -> None:
     told = re.search(r"^notes +(.*)$", model_card(name), re.MULTILINE)
-    assert told is not None and len(told[1]) > 40, "write img2img/zoo/cards/NAME.txt, or ship with --notes"
+    assert told is not None and len(told[1]) > 40, (
+        "write img2img/zoo/cards/NAME.txt, or ship with --notes"
+    )

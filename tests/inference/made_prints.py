@@ -24,7 +24,13 @@ TONES = {  # color at black, at some grey, at white
     "duotone": [(0, (20, 10, 60)), (128, (140, 110, 120)), (255, (255, 235, 190))],
     "green": [(0, (5, 20, 10)), (128, (90, 140, 100)), (255, (235, 250, 235))],
 }
-RED, BLUE, GREEN, YELLOW, PINK = (200, 30, 30), (30, 90, 200), (40, 150, 60), (235, 205, 40), (240, 150, 170)
+RED, BLUE, GREEN, YELLOW, PINK = (
+    (200, 30, 30),
+    (30, 90, 200),
+    (40, 150, 60),
+    (235, 205, 40),
+    (240, 150, 170),
+)
 
 
 def rounded(x: np.ndarray) -> np.ndarray:
@@ -53,7 +59,9 @@ def jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
 
 
 def aged(rgb: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A sepia print on yellowed paper: fading from one side, three brown stains, grain, a paper margin."""
+    """A sepia print on yellowed paper: fading from one side, three brown stains, grain, a paper
+    margin.
+    """
     rng = np.random.default_rng(seed)
     print_ = toned(rgb, "sepia").astype(float)
     height, width = print_.shape[:2]
@@ -61,7 +69,11 @@ def aged(rgb: np.ndarray, seed: int = 0) -> np.ndarray:
     faded = 0.35 * (x / width)[..., None]
     print_ = print_ * (1 - faded) + faded * np.array([225, 205, 165])
     for _ in range(3):
-        top, left, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.12, 0.25) * min(height, width)
+        top, left, radius = (
+            rng.uniform(0, height),
+            rng.uniform(0, width),
+            rng.uniform(0.12, 0.25) * min(height, width),
+        )
         stain = 0.35 * np.exp(-((y - top) ** 2 + (x - left) ** 2) / (2 * radius**2))[..., None]
         print_ = print_ * (1 - stain * np.array([0.15, 0.35, 0.6]))
     return framed(noisy(rounded(print_), 3, seed), 0.05, (238, 226, 190))
@@ -72,7 +84,9 @@ def framed(rgb: np.ndarray, share: float, color: tuple[int, int, int]) -> np.nda
     return cv2.copyMakeBorder(rgb, width, width, width, width, cv2.BORDER_CONSTANT, value=color)
 
 
-def with_disc(rgb: np.ndarray, share: float, color: tuple[int, int, int], blur_px: float = 0) -> np.ndarray:
+def with_disc(
+    rgb: np.ndarray, share: float, color: tuple[int, int, int], blur_px: float = 0
+) -> np.ndarray:
     made, (height, width) = rgb.copy(), rgb.shape[:2]
     radius = round((share * height * width / np.pi) ** 0.5)
     cv2.circle(made, (width // 2, height // 2), radius, color, -1, cv2.LINE_AA)
@@ -98,7 +112,12 @@ def hand_tinted(rgb: np.ndarray) -> np.ndarray:
     made, (height, width) = toned(rgb, "sepia").astype(float), rgb.shape[:2]
     y, x = np.mgrid[:height, :width]
     for left in (0.4, 0.6):
-        cover = 0.5 * np.exp(-(((y / height - 0.45) ** 2 + (x / width - left) ** 2) / (2 * 0.03**2)))[..., None]
+        cover = (
+            0.5
+            * np.exp(-(((y / height - 0.45) ** 2 + (x / width - left) ** 2) / (2 * 0.03**2)))[
+                ..., None
+            ]
+        )
         made = made * (1 - cover) + cover * np.array([225, 110, 120])
     return rounded(made)
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.batch import Batch, Request, Result, Saving, parse_tasks
+from img2img.inference.batch import FileBatch, Request, Result, Saving, parse_tasks
 from img2img.inference.canvas import Canvas
 from img2img.inference.inputs import find_jobs
 from img2img.pixels.images import read_photo
@@ -22,7 +22,7 @@ DENOISE = Request(tasks=("denoise",))
 
 
 def save(path: Path, size: tuple[int, int] = (24, 20), **options: Any) -> Path:
-    """A small noisy colour photo."""
+    """A small noisy color photo."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(path, **options)
@@ -30,7 +30,7 @@ def save(path: Path, size: tuple[int, int] = (24, 20), **options: Any) -> Path:
 
 
 def run(*inputs: Path | str, request: Request = DENOISE, **options: Any) -> list[Result]:
-    return list(Batch([str(i) for i in inputs], request, **options).run())
+    return list(FileBatch([str(i) for i in inputs], request, **options).run())
 
 
 def names(folder: Path) -> list[str]:
@@ -106,7 +106,9 @@ def test_photos_that_would_share_a_name_keep_their_old_suffix(tmp_path: Path) ->
     ]
 
 
-def test_two_photos_of_one_name_from_different_folders_are_not_written_over_each_other(tmp_path: Path) -> None:
+def test_two_photos_of_one_name_from_different_folders_are_not_written_over_each_other(
+    tmp_path: Path,
+) -> None:
     first, second = save(tmp_path / "x" / "a.png"), save(tmp_path / "y" / "a.png")
     done = run(first, second, output=str(tmp_path / "out"), overwrite=True)
     assert done[0].error is None
@@ -116,13 +118,19 @@ def test_two_photos_of_one_name_from_different_folders_are_not_written_over_each
 # --- inputs ----------------------------------------------------------------------------------------------------------
 
 
-def test_folders_keep_their_sub_folders_and_take_every_suffix_but_hidden_files(tmp_path: Path) -> None:
+def test_folders_keep_their_sub_folders_and_take_every_suffix_but_hidden_files(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "in"
     for name in ("a.png", "sub/b.JPG", "sub/deep/c.webp", ".hidden.png", ".git/d.png"):
         save(folder / name)
     (folder / "notes.txt").write_text("no photo")
     assert len(run(folder, output=str(tmp_path / "out"))) == 3
-    assert names(tmp_path / "out") == ["a.denoise.png", "sub/b.denoise.jpg", "sub/deep/c.denoise.png"]
+    assert names(tmp_path / "out") == [
+        "a.denoise.png",
+        "sub/b.denoise.jpg",
+        "sub/deep/c.denoise.png",
+    ]
 
 
 def test_patterns_keep_the_folders_below_their_fixed_part(tmp_path: Path) -> None:
@@ -187,9 +195,9 @@ def test_photos_that_are_links_are_judged_by_where_the_links_lie(tmp_path: Path)
 
 def test_inputs_that_stand_for_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no photo in"):
-        Batch([str(tmp_path)])
+        FileBatch([str(tmp_path)])
     with pytest.raises(UserError, match="no photo in"):
-        Batch([str(tmp_path / "*.png")])
+        FileBatch([str(tmp_path / "*.png")])
     [missing] = run(tmp_path / "a.png")
     assert missing.error is not None
     assert missing.error.endswith("no such file")
@@ -206,20 +214,22 @@ def test_one_photo_goes_to_a_file_or_an_existing_folder(tmp_path: Path) -> None:
     assert run(photo, output=f"{tmp_path}/new/")[0].output == tmp_path / "new" / "a.denoise.png"
     for bad in ("b.foo", "b"):
         with pytest.raises(UserError, match=r"use \.png, \.jpg"):
-            Batch([str(photo)], DENOISE, str(tmp_path / bad))
+            FileBatch([str(photo)], DENOISE, str(tmp_path / bad))
 
 
 def test_several_photos_do_not_go_to_one_file(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     with pytest.raises(UserError, match="name a folder"):
-        Batch([str(tmp_path)], DENOISE, str(tmp_path / "b.png"))
+        FileBatch([str(tmp_path)], DENOISE, str(tmp_path / "b.png"))
 
 
 def test_nothing_is_overwritten_unasked_and_the_photo_itself_never(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png")
     assert run(photo)[0].error is None
     kept = (tmp_path / "a.denoise.png").read_bytes()
-    assert "--overwrite" in str(run(photo, request=Request(tasks=("denoise",), model=None))[0].error)
+    assert "--overwrite" in str(
+        run(photo, request=Request(tasks=("denoise",), model=None))[0].error
+    )
     assert (tmp_path / "a.denoise.png").read_bytes() == kept
     assert run(photo, overwrite=True)[0].error is None
     os.link(photo, tmp_path / "link.png")
@@ -280,7 +290,16 @@ def test_a_result_says_what_was_done(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", (40, 30))
     [done] = run(photo, request=Request(tasks=("super-resolve",)))
     fields = done.fields()
-    assert list(fields) == ["input", "output", "task", "model", "size_in", "size_out", "seconds", "reason"]
+    assert list(fields) == [
+        "input",
+        "output",
+        "task",
+        "model",
+        "size_in",
+        "size_out",
+        "seconds",
+        "reason",
+    ]
     assert fields["input"] == str(photo)
     assert (fields["size_in"], fields["size_out"]) == ((40, 30), (80, 60))
     assert (fields["task"], fields["model"], fields["reason"]) == (
@@ -304,11 +323,17 @@ def test_masks_from_a_folder_are_matched_by_name(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.pad(np.full((6, 6), 255, np.uint8), ((4, 10), (4, 14)))).save(path)
     done = run(
-        tmp_path / "in", request=Request(tasks=("inpaint",)), mask=str(tmp_path / "masks"), output=str(tmp_path / "out")
+        tmp_path / "in",
+        request=Request(tasks=("inpaint",)),
+        mask=str(tmp_path / "masks"),
+        output=str(tmp_path / "out"),
     )
     assert [d.error is None for d in done] == [True, False, True]
     assert "no mask named c.*" in str(done[1].error)
-    with Image.open(tmp_path / "in" / "a.png") as before, Image.open(tmp_path / "out" / "a.inpaint.png") as after:
+    with (
+        Image.open(tmp_path / "in" / "a.png") as before,
+        Image.open(tmp_path / "out" / "a.inpaint.png") as after,
+    ):
         changed = (np.asarray(before) != np.asarray(after)).any(2)
     assert changed[4:10, 4:10].any()
     changed[4:10, 4:10] = False
@@ -325,7 +350,9 @@ def test_in_a_folder_only_photos_whose_mask_marks_nothing_or_all_fail(tmp_path: 
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(mask).save(path)
     request = Request(tasks=("inpaint",))
-    done = run(tmp_path / "in", request=request, mask=str(tmp_path / "masks"), output=str(tmp_path / "out"))
+    done = run(
+        tmp_path / "in", request=request, mask=str(tmp_path / "masks"), output=str(tmp_path / "out")
+    )
     errors = {result.input.stem: result.error for result in done}
     assert "empty.png: the mask marks nothing" in str(errors["empty"])
     assert "full.png: the mask marks everything" in str(errors["full"])
@@ -333,14 +360,18 @@ def test_in_a_folder_only_photos_whose_mask_marks_nothing_or_all_fail(tmp_path: 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.inpaint.png"]
 
 
-def test_a_mask_on_the_sideways_pixels_of_a_phone_photo_is_told_of_the_rotation(tmp_path: Path) -> None:
+def test_a_mask_on_the_sideways_pixels_of_a_phone_photo_is_told_of_the_rotation(
+    tmp_path: Path,
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (48, 32), (90, 120, 60)).save(tmp_path / "phone.jpg", exif=exif)
     mask = Image.new("L", (48, 32))
     mask.paste(255, (4, 4, 12, 12))
     mask.save(tmp_path / "mask.png")
-    (result,) = run(tmp_path / "phone.jpg", request=Request(tasks=("inpaint",)), mask=str(tmp_path / "mask.png"))
+    (result,) = run(
+        tmp_path / "phone.jpg", request=Request(tasks=("inpaint",)), mask=str(tmp_path / "mask.png")
+    )
     assert "mask is 48x32, photo is 32x48: turned by 90° it would fit" in str(result.error)
     assert "EXIF rotation" in str(result.error)
 
@@ -348,9 +379,11 @@ def test_a_mask_on_the_sideways_pixels_of_a_phone_photo_is_told_of_the_rotation(
 def test_a_mask_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"--mask: .*no such file"):
-        Batch([str(photo)], mask=str(tmp_path / "none.png"))
+        FileBatch([str(photo)], mask=str(tmp_path / "none.png"))
     mask = save(tmp_path / "m.png", (20, 20))
-    assert "mask is 20x20, photo is 24x20" in str(run(photo, request=Request(), mask=str(mask))[0].error)
+    assert "mask is 20x20, photo is 24x20" in str(
+        run(photo, request=Request(), mask=str(mask))[0].error
+    )
 
 
 # --- hints -----------------------------------------------------------------------------------------------------------
@@ -373,17 +406,27 @@ def test_hints_are_followed_and_matched_by_name_in_a_folder(tmp_path: Path) -> N
     for name in ("a.png", "b.png"):
         save(tmp_path / "in" / name)
     hints = painted(tmp_path / "hints" / "a.png", tmp_path / "in" / "a.png")
-    one = run(tmp_path / "in" / "a.png", request=COLORIZE, hints=str(hints), output=str(tmp_path / "one.png"))
+    one = run(
+        tmp_path / "in" / "a.png",
+        request=COLORIZE,
+        hints=str(hints),
+        output=str(tmp_path / "one.png"),
+    )
     assert one[0].error is None
-    done = run(tmp_path / "in", request=COLORIZE, hints=str(hints.parent), output=str(tmp_path / "out"))
+    done = run(
+        tmp_path / "in", request=COLORIZE, hints=str(hints.parent), output=str(tmp_path / "out")
+    )
     assert done[0].error is None and "no hints named b.*" in str(done[1].error)
-    with Image.open(tmp_path / "one.png") as alone, Image.open(tmp_path / "out" / "a.colorize.png") as among:
+    with (
+        Image.open(tmp_path / "one.png") as alone,
+        Image.open(tmp_path / "out" / "a.colorize.png") as among,
+    ):
         np.testing.assert_array_equal(alone, among)
         red = np.asarray(alone).astype(int)[8:10, 9:13]
     assert (red[..., 0] > red[..., 1]).all()
 
 
-def test_in_a_chain_the_step_that_colours_takes_the_hints(tmp_path: Path) -> None:
+def test_in_a_chain_the_step_that_colors_takes_the_hints(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png")
     hints = painted(tmp_path / "h" / "a.png", photo)
     chain = Request(tasks=("denoise", "colorize", "super-resolve"))
@@ -395,17 +438,25 @@ def test_hints_that_cannot_be_followed(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png")
     hints = str(painted(tmp_path / "h" / "a.png", photo))
     with pytest.raises(UserError, match=r"--hints: .*no such file"):
-        Batch([str(photo)], hints=str(tmp_path / "none.png"))
-    with pytest.raises(UserError, match="denoise colours nothing: leave the hints out, or ask for --task colorize"):
-        Batch([str(photo)], Request(tasks=("denoise",)), hints=hints)
+        FileBatch([str(photo)], hints=str(tmp_path / "none.png"))
+    with pytest.raises(
+        UserError, match="denoise colors nothing: leave the hints out, or ask for --task colorize"
+    ):
+        FileBatch([str(photo)], Request(tasks=("denoise",)), hints=hints)
     with pytest.raises(UserError, match="--extend changes the photo's size"):
-        Batch([str(photo)], Request(tasks=("colorize",), canvas=Canvas(extend=(4, 0, 0, 0))), hints=hints)
-    coloured = tmp_path / "coloured.png"
+        FileBatch(
+            [str(photo)],
+            Request(tasks=("colorize",), canvas=Canvas(extend=(4, 0, 0, 0))),
+            hints=hints,
+        )
+    colored = tmp_path / "colored.png"
     row = np.array([[[200, 40, 40], [40, 40, 200]]], np.uint8).repeat(12, 1)
-    Image.fromarray(row.repeat(20, 0)).save(coloured)
-    assert "colours nothing" in str(run(coloured, request=Request(), hints=hints)[0].error)
+    Image.fromarray(row.repeat(20, 0)).save(colored)
+    assert "colors nothing" in str(run(colored, request=Request(), hints=hints)[0].error)
     other = str(save(tmp_path / "small.png", (20, 20)))
-    assert "they are 20x20, photo is 24x20" in str(run(photo, request=COLORIZE, hints=other)[0].error)
+    assert "they are 20x20, photo is 24x20" in str(
+        run(photo, request=COLORIZE, hints=other)[0].error
+    )
     assert "nothing is painted" in str(run(photo, request=COLORIZE, hints=str(photo))[0].error)
 
 
@@ -434,14 +485,15 @@ def test_what_would_fail_on_every_photo_is_refused_before_the_first(tmp_path: Pa
         (Request(tasks=("denoise",), scale=2), "--scale"),
     ):
         with pytest.raises(UserError, match=message):
-            Batch([photo], request)
+            FileBatch([photo], request)
 
 
 # --- formats, names and places ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("suffix", "kind"), [("jpg", "JPEG"), ("png", "PNG"), ("tif", "TIFF"), ("webp", "WEBP"), ("avif", "AVIF")]
+    ("suffix", "kind"),
+    [("jpg", "JPEG"), ("png", "PNG"), ("tif", "TIFF"), ("webp", "WEBP"), ("avif", "AVIF")],
 )
 def test_a_format_that_is_asked_for_is_written_even_where_nothing_needs_doing(
     tmp_path: Path, suffix: str, kind: str, photos: list[np.ndarray]
@@ -478,7 +530,9 @@ def test_quality_says_how_much_a_lossy_format_may_lose(tmp_path: Path) -> None:
         ({"quality": 80, "format": "png"}, "keeps every pixel"),
     ],
 )
-def test_formats_and_qualities_that_cannot_be_are_refused(saving: dict[str, Any], words: str) -> None:
+def test_formats_and_qualities_that_cannot_be_are_refused(
+    saving: dict[str, Any], words: str
+) -> None:
     with pytest.raises(UserError, match=words):
         Saving(**saving)
 
@@ -499,13 +553,19 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None
     photo, broken = save(tmp_path / "in" / "a.png"), tmp_path / "in" / "b.png"
     broken.write_bytes(b"not a photo")
     request = Request(tasks=("super-resolve",), scale=4)
-    planned = list(Batch([str(tmp_path / "in")], request, str(tmp_path / "out")).plans())
+    planned = list(FileBatch([str(tmp_path / "in")], request, str(tmp_path / "out")).plans())
     assert not (tmp_path / "out").exists()
     assert planned[0].output == tmp_path / "out" / "a.super-resolve.png"
     assert (planned[0].size_in, planned[0].size_out) == ((24, 20), (96, 80))
     assert planned[0].reason == "enlarge ×4, as asked"
     assert planned[0].fields()["steps"] == [
-        {"task": "super-resolve", "model": "super_resolve_x4", "verb": "enlarge ×4", "reason": "", "detail": None}
+        {
+            "task": "super-resolve",
+            "model": "super_resolve_x4",
+            "verb": "enlarge ×4",
+            "reason": "",
+            "detail": None,
+        }
     ]
     assert "b.png" in str(planned[1].error)
     done = run(photo, request=request, output=str(tmp_path / "out") + "/")[0]
@@ -515,14 +575,17 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "most"), [("a.jpg", (16, 16400), 65500), ("a.webp", (16, 4100), 16383), ("a.ico", (65, 20), 256)]
+    ("name", "size", "most"),
+    [("a.jpg", (16, 16400), 65500), ("a.webp", (16, 4100), 16383), ("a.ico", (65, 20), 256)],
 )
 def test_what_no_format_can_hold_is_refused_before_the_work(
     tmp_path: Path, name: str, size: tuple[int, int], most: int
 ) -> None:
     photo = save(tmp_path / "in.png", size)
     worked: list[int] = []
-    batch = Batch([str(photo)], Request(tasks=("super-resolve",), scale=4), str(tmp_path / name))
+    batch = FileBatch(
+        [str(photo)], Request(tasks=("super-resolve",), scale=4), str(tmp_path / name)
+    )
     [done] = batch.run(on_tile=lambda step, tiles: worked.append(tiles))
     assert f"holds at most {most} px" in str(done.error)
     assert not worked
@@ -537,14 +600,16 @@ def test_names_too_long_for_a_result_are_cut_and_stay_apart(tmp_path: Path, lett
         assert [result.input for result in done] == [first, second]
         outputs = {result.output for result in done}
         assert len(outputs) == 2, attempt
-        assert all(o is not None and o.exists() and len(os.fsencode(o.name)) <= 255 for o in outputs)
+        assert all(
+            o is not None and o.exists() and len(os.fsencode(o.name)) <= 255 for o in outputs
+        )
 
 
 def test_an_output_that_cannot_be_is_told_before_the_work(tmp_path: Path) -> None:
     photo, file = save(tmp_path / "a.png"), tmp_path / "file"
     file.write_text("in the way")
     worked: list[int] = []
-    batch = Batch([str(photo)], DENOISE, f"{file}/below/")
+    batch = FileBatch([str(photo)], DENOISE, f"{file}/below/")
     [done] = batch.run(on_tile=lambda step, tiles: worked.append(tiles))
     assert "cannot be made" in str(done.error)
     assert not worked

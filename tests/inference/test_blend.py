@@ -24,7 +24,10 @@ FAITHFUL: dict[str, Any] = {
     "generator": {"kind": "restorer", "widths": [8], "blocks": [1], "unshuffle": 1},
     "data": {"crop_px": 64},
 }
-PLAYED = {"discriminator": {"kind": "patchgan", "width": 8}, "adversarial": {"kind": "ns"}}
+PLAYED = {
+    "discriminator": {"kind": "patchgan", "width": 8},
+    "adversarial": {"kind": "non_saturating"},
+}
 
 
 def saved(folder: Path, name: str, seed: int, overlap_px: int = 24, **fields: Any) -> Path:
@@ -44,7 +47,14 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     faithful = saved(tmp_path, "sr", 1)
     crisp = saved(tmp_path, "sr_gan", 2, overlap_px=40, train={"init": "sr"}, **PLAYED)
     saved(tmp_path, "tuned", 3, train={"init": "sr"})  # no discriminator: not a crisper one
-    saved(tmp_path, "wider", 4, train={"init": "sr"}, generator={**FAITHFUL["generator"], "widths": [12]}, **PLAYED)
+    saved(
+        tmp_path,
+        "wider",
+        4,
+        train={"init": "sr"},
+        generator={**FAITHFUL["generator"], "widths": [12]},
+        **PLAYED,
+    )
     return faithful, crisp
 
 
@@ -69,7 +79,10 @@ def test_weights_lie_between_the_halves(pair: tuple[Path, Path], name: str) -> N
 @pytest.mark.usefixtures("pair")
 def test_a_request_reaches_the_mixture_and_nothing_else_changes(rng: np.random.Generator) -> None:
     photo = Photo(rng.integers(0, 256, (20, 24, 3)).astype(np.uint8))
-    made = {d: Request(("super-resolve",), scale=4, detail=d).apply(photo)[1].rgb for d in (None, 0.0, 0.5, 1.0)}
+    made = {
+        d: Request(("super-resolve",), scale=4, detail=d).apply(photo)[1].rgb
+        for d in (None, 0.0, 0.5, 1.0)
+    }
     assert (made[None] == made[0.0]).all(), "faithful unless asked"
     assert (made[1.0] == load("sr_gan").run(photo).rgb).all()
     assert (made[0.5] != made[0.0]).any() and (made[0.5] != made[1.0]).any()

@@ -41,7 +41,9 @@ def test_known_pixels_beyond_the_ring_come_back_bit_for_bit(dtype: type, feather
     assert before.alpha is not None
     assert after.alpha is not None
     np.testing.assert_array_equal(after.alpha[~filled], before.alpha[~filled])
-    assert (after.alpha[grow(mask, 2)] == np.iinfo(dtype).max).all(), "what was filled is to be seen"
+    assert (after.alpha[grow(mask, 2)] == np.iinfo(dtype).max).all(), (
+        "what was filled is to be seen"
+    )
 
 
 def test_feathering_across_transparency_never_shows_what_was_hidden() -> None:
@@ -69,7 +71,10 @@ def test_feathering_floats_shows_nothing_of_what_was_hidden_not_even_by_rounding
 
 
 def test_feathering_fades_from_fill_to_photo() -> None:
-    before, filled = Photo(np.zeros((21, 21, 3), np.uint8)), Photo(np.full((21, 21, 3), 200, np.uint8))
+    before, filled = (
+        Photo(np.zeros((21, 21, 3), np.uint8)),
+        Photo(np.full((21, 21, 3), 200, np.uint8)),
+    )
     mask = np.zeros((21, 21), bool)
     mask[:, :8] = True
     row = feathered(before, filled, mask, 4).rgb[10, :, 0]

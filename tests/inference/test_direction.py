@@ -1,4 +1,6 @@
-"""Models that go both ways: the way asked for, by flag and from Python; refusals before any photo is opened."""
+"""Models that go both ways: the way asked for, by flag and from Python; refusals before any photo
+is opened.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from img2img.recipe import Recipe
 
 @pytest.fixture(scope="module")
 def two_way(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of sepia and colour."""
+    """An untrained model of sepia and color."""
     fields = Recipe.load("cyclegan_tiny").fields()
     fields["generator"] = {"kind": "resnet", "width": 4, "blocks": 1}
     recipe = Recipe.parse(fields)
@@ -62,18 +64,42 @@ def test_any_size_comes_back_at_its_size(two_way: Path) -> None:
 
 def test_the_command_goes_the_way_it_is_told(two_way: Path, photo: Path, tmp_path: Path) -> None:
     made = {}
-    for name, flags in {"none": [], "AtoB": ["--direction", "AtoB"], "BtoA": ["--direction", "BtoA"]}.items():
+    for name, flags in {
+        "none": [],
+        "AtoB": ["--direction", "AtoB"],
+        "BtoA": ["--direction", "BtoA"],
+    }.items():
         output = tmp_path / f"{name}.png"
-        assert main(["infer", "--input", str(photo), "--model", str(two_way), "--output", str(output), *flags]) == 0
+        assert (
+            main(
+                [
+                    "infer",
+                    "--input",
+                    str(photo),
+                    "--model",
+                    str(two_way),
+                    "--output",
+                    str(output),
+                    *flags,
+                ]
+            )
+            == 0
+        )
         made[name] = np.asarray(Image.open(output))
-    assert np.array_equal(made["none"], made["AtoB"]) and not np.array_equal(made["AtoB"], made["BtoA"])
+    assert np.array_equal(made["none"], made["AtoB"]) and not np.array_equal(
+        made["AtoB"], made["BtoA"]
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "flags", "message"),
     [
         ("one way", ["--direction", "AtoB"], "goes one way only: leave --direction out"),
-        (None, ["--direction", "AtoB"], "--direction: name the model that goes both ways with --model"),
+        (
+            None,
+            ["--direction", "AtoB"],
+            "--direction: name the model that goes both ways with --model",
+        ),
         ("two way", ["--direction", "atob"], "--direction: 'atob' is none of AtoB, BtoA"),
         ("two way", ["--direction", "BtoA", "--from-photo"], "--from-photo makes side A's picture"),
     ],
@@ -106,8 +132,12 @@ def test_python_is_refused_the_same(tiny_model: Callable[[str], Path]) -> None:
 
 
 def test_from_photo_makes_side_a(two_way: Path) -> None:
-    """A colour photo, made sepia first, goes the same way as the sepia picture itself."""
+    """A color photo, made sepia first, goes the same way as the sepia picture itself."""
     model = load(two_way, device="cpu", precision="fp32")
     photo = np.random.default_rng(0).random((24, 32, 3), np.float32)
-    sepia = model.task.from_photo(torch.from_numpy(photo.transpose(2, 0, 1))[None])[0].permute(1, 2, 0).numpy()
+    sepia = (
+        model.task.from_photo(torch.from_numpy(photo.transpose(2, 0, 1))[None])[0]
+        .permute(1, 2, 0)
+        .numpy()
+    )
     np.testing.assert_allclose(model(photo, from_photo=True), model(sepia), atol=1e-5)

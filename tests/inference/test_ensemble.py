@@ -24,14 +24,16 @@ from img2img.resources import samples_dir
 ENSEMBLE = Options(self_ensemble=True)
 
 
-def colours(height: int, width: int) -> np.ndarray:
+def colors(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def test_a_ramp_added_to_every_view_becomes_its_mean_over_the_views() -> None:
     ramp = torch.tensor([[0.0, 1.0], [2.0, 7.0]])
     made = ensembled(lambda x: x + ramp, torch.zeros(1, 1, 2, 2))
-    assert torch.equal(made, torch.full((1, 1, 2, 2), 10 / 4))  # each corner meets each number twice
+    assert torch.equal(
+        made, torch.full((1, 1, 2, 2), 10 / 4)
+    )  # each corner meets each number twice
 
 
 def test_a_picture_that_is_not_square_comes_back_upright_and_larger() -> None:
@@ -42,7 +44,10 @@ def test_a_picture_that_is_not_square_comes_back_upright_and_larger() -> None:
 
 @pytest.mark.parametrize(("name", "size"), [("denoise", (37, 50)), ("super_resolve_x2", (19, 30))])
 def test_a_turned_photo_gives_the_turned_result(name: str, size: tuple[int, int]) -> None:
-    model, photo = img2img.load(name, device="cpu", precision="fp32"), colours(*size).astype(np.float32) / 255
+    model, photo = (
+        img2img.load(name, device="cpu", precision="fp32"),
+        colors(*size).astype(np.float32) / 255,
+    )
     upright = model(photo, self_ensemble=True)
     for turned in (np.rot90, np.fliplr):
         again = model(np.ascontiguousarray(turned(photo)), self_ensemble=True)
@@ -51,9 +56,11 @@ def test_a_turned_photo_gives_the_turned_result(name: str, size: tuple[int, int]
 
 
 def test_a_chain_takes_it_where_it_can() -> None:
-    """The colouring model never saw turned photos: it works as ever."""
-    grey = from_array(np.repeat(colours(40, 48)[..., :1], 3, 2))
-    plain, mean = (Request(("denoise", "colorize"), options=options) for options in (Options(), ENSEMBLE))
+    """The coloring model never saw turned photos: it works as ever."""
+    grey = from_array(np.repeat(colors(40, 48)[..., :1], 3, 2))
+    plain, mean = (
+        Request(("denoise", "colorize"), options=options) for options in (Options(), ENSEMBLE)
+    )
     mean.check()
     plan, made = mean.apply(grey)
     assert not plan.skipped and not np.array_equal(made.rgb, plain.apply(grey)[1].rgb)
@@ -62,28 +69,55 @@ def test_a_chain_takes_it_where_it_can() -> None:
 
 
 def test_what_cannot_take_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for request in (Request(("colorize",), options=ENSEMBLE), Request(model="inpaint", options=ENSEMBLE)):
-        with pytest.raises(UserError, match="--self-ensemble: no step's model was trained on turned photos"):
+    for request in (
+        Request(("colorize",), options=ENSEMBLE),
+        Request(model="inpaint", options=ENSEMBLE),
+    ):
+        with pytest.raises(
+            UserError, match="--self-ensemble: no step's model was trained on turned photos"
+        ):
             request.check()
     with Image.open(samples_dir() / "astronaut.jpg") as image:
-        grey = from_array(np.asarray(image.convert("L").resize((1000, 1000), Image.Resampling.LANCZOS)))
+        grey = from_array(
+            np.asarray(image.convert("L").resize((1000, 1000), Image.Resampling.LANCZOS))
+        )
     found = Request(options=ENSEMBLE).plan(grey, None)
     assert found.models == "colorize" and "--self-ensemble left out" in found.sentence
-    with pytest.raises(UserError, match="--self-ensemble: 'colorize' was not trained on turned photos"):
+    with pytest.raises(
+        UserError, match="--self-ensemble: 'colorize' was not trained on turned photos"
+    ):
         evaluate("colorize", tmp_path, "colorize", self_ensemble=True)
     assert main(["infer", "--input", str(tmp_path), "--task", "colorize", "--self-ensemble"]) == 2
     assert "--self-ensemble" in capsys.readouterr().err
 
 
-def test_evaluation_gives_it_a_row_of_its_own(photo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["eval", "--task", "super-resolve", "--model", "super_resolve_x2", "--data", str(photo_folder)]
+def test_evaluation_gives_it_a_row_of_its_own(
+    photo_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "eval",
+        "--task",
+        "super-resolve",
+        "--model",
+        "super_resolve_x2",
+        "--data",
+        str(photo_folder),
+    ]
     assert main([*command, "--limit", "2", "--self-ensemble", "--json", "--device", "cpu"]) == 0
-    rows = {row["method"]: row["values"] for row in json.loads(capsys.readouterr().out)["rows"] if row.get("values")}
+    rows = {
+        row["method"]: row["values"]
+        for row in json.loads(capsys.readouterr().out)["rows"]
+        if row.get("values")
+    }
     alone, mean = rows["super_resolve_x2"], rows["super_resolve_x2, self-ensemble"]
-    assert alone["Y-PSNR dB"] != mean["Y-PSNR dB"] and abs(alone["Y-PSNR dB"] - mean["Y-PSNR dB"]) < 1
+    assert (
+        alone["Y-PSNR dB"] != mean["Y-PSNR dB"] and abs(alone["Y-PSNR dB"] - mean["Y-PSNR dB"]) < 1
+    )
 
 
 def test_it_is_no_baseline_of_its_own_model(photo_folder: Path, tmp_path: Path) -> None:
-    report = evaluate("super-resolve", photo_folder, "super_resolve_x2", limit=1, device="cpu", self_ensemble=True)
+    report = evaluate(
+        "super-resolve", photo_folder, "super_resolve_x2", limit=1, device="cpu", self_ensemble=True
+    )
     captions = [caption for line in report.first for caption, _ in line.panels]
     assert len(captions) == 4 and not any("self-ensemble" in caption for caption in captions)

@@ -1,4 +1,6 @@
-"""Noise is told from texture: in frames, in grey, correlated or white; and clean photos are left alone."""
+"""Noise is told from texture: in frames, in grey, correlated or white; and clean photos are left
+alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from img2img.resources import inputs_dir, samples_dir
 from img2img.tasks.denoise import Denoise
 
 SAMPLES = sorted(samples_dir().glob("*.jpg"))
-SMOOTH = [samples_dir() / f"{name}.jpg" for name in ("cat", "rocket", "petra", "chameleon", "lemurs")]
+SMOOTH = [
+    samples_dir() / f"{name}.jpg" for name in ("cat", "rocket", "petra", "chameleon", "lemurs")
+]
 SIDE = 0.4  # a frame's, of the picture's
 NOTHING = Noise()
 
@@ -37,11 +41,15 @@ def noisy(rgb: np.ndarray, sigma_255: float, *, grey: bool = False) -> np.ndarra
 
 def grainy(rgb: np.ndarray, sigma_255: float, blur_px: float) -> np.ndarray:
     """Film grain: correlated, and the same in all channels."""
-    noise = degrade.correlated_noise(np.zeros_like(rgb), sigma_255, np.random.default_rng(0), blur_px)
+    noise = degrade.correlated_noise(
+        np.zeros_like(rgb), sigma_255, np.random.default_rng(0), blur_px
+    )
     return bytes_of(rgb + noise[..., :1])
 
 
-def framed(rgb: np.ndarray, color: tuple[int, int, int], sides: tuple[int, int, int, int]) -> np.ndarray:
+def framed(
+    rgb: np.ndarray, color: tuple[int, int, int], sides: tuple[int, int, int, int]
+) -> np.ndarray:
     """The picture (H,W,3) with margins of a color, top, bottom, left and right, in pixels."""
     top, bottom, left, right = sides
     made = np.full((rgb.shape[0] + top + bottom, rgb.shape[1] + left + right, 3), color, rgb.dtype)
@@ -69,14 +77,29 @@ def test_grey_photos_and_weak_noise(path: Path) -> None:
     grey = rgb.mean(2, keepdims=True).repeat(3, 2)
     assert heard_noise(noisy(grey, 15, grey=True)).sigma_255 == pytest.approx(15, rel=0.2)
     assert heard_noise(noisy(rgb, 5)).sigma_255 == pytest.approx(5, rel=0.2)
-    assert heard_noise(noisy(rgb * 0.15, 10)).sigma_255 == pytest.approx(10, rel=0.3)  # night: half of it is clipped
+    assert heard_noise(noisy(rgb * 0.15, 10)).sigma_255 == pytest.approx(
+        10, rel=0.3
+    )  # night: half of it is clipped
 
 
-@pytest.mark.parametrize("sides", [(60, 60, 0, 0), (0, 0, 200, 200), (90, 90, 120, 120), (6, 6, 6, 6), (0, 150, 0, 0)])
 @pytest.mark.parametrize(
-    "color", [(0, 0, 0), (16, 16, 16), (30, 26, 24), (255, 255, 255), (250, 246, 235), (128, 128, 128), (40, 90, 200)]
+    "sides", [(60, 60, 0, 0), (0, 0, 200, 200), (90, 90, 120, 120), (6, 6, 6, 6), (0, 150, 0, 0)]
 )
-def test_noise_is_heard_inside_any_flat_frame(color: tuple[int, int, int], sides: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize(
+    "color",
+    [
+        (0, 0, 0),
+        (16, 16, 16),
+        (30, 26, 24),
+        (255, 255, 255),
+        (250, 246, 235),
+        (128, 128, 128),
+        (40, 90, 200),
+    ],
+)
+def test_noise_is_heard_inside_any_flat_frame(
+    color: tuple[int, int, int], sides: tuple[int, int, int, int]
+) -> None:
     picture = noisy(floats_of(SMOOTH[0]), 20)
     assert heard_noise(framed(picture, color, sides)).sigma_255 == pytest.approx(20, rel=0.15)
 
@@ -84,7 +107,9 @@ def test_noise_is_heard_inside_any_flat_frame(color: tuple[int, int, int], sides
 @pytest.mark.parametrize("own", [0.7, 2.0, 4.0])
 def test_bars_with_noise_of_their_own_do_not_hide_the_picture(own: float) -> None:
     picture = noisy(floats_of(SMOOTH[0]), 20)
-    bars = noisy(framed(np.zeros_like(picture), (16, 16, 16), (80, 80, 60, 60)) / np.float32(255), own)
+    bars = noisy(
+        framed(np.zeros_like(picture), (16, 16, 16), (80, 80, 60, 60)) / np.float32(255), own
+    )
     bars[80:-80, 60:-60] = picture
     assert heard_noise(bars).sigma_255 == pytest.approx(20, rel=0.15)
 
@@ -166,7 +191,9 @@ def cloth(pitch_px: int) -> np.ndarray:
 def test_patterns_are_not_noise() -> None:
     page = np.full((400, 400, 3), 255, np.uint8)
     for row in range(20, 380, 12):
-        cv2.putText(page, "The quick brown fox jumps over the lazy dog", (8, row), 0, 0.45, (0, 0, 0))
+        cv2.putText(
+            page, "The quick brown fox jumps over the lazy dog", (8, row), 0, 0.45, (0, 0, 0)
+        )
     patterns = [
         page / np.float32(255),
         *(halftone(floats_of(SMOOTH[0]), pitch) for pitch in (4, 6)),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from img2img.errors import UserError
 from img2img.inference.pipeline import Model, Options, load
-from img2img.pixels.colour import downscale, luminance
+from img2img.pixels.color import downscale, luminance
 from img2img.pixels.images import Photo, quantise, to_float
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX
@@ -30,11 +30,13 @@ def models(tiny_zoo: Path) -> dict[str, Model]:
 
 @cache
 def picture(size: tuple[int, int], dtype: type = np.uint8) -> np.ndarray:
-    """Smooth colours with some noise on them."""
+    """Smooth colors with some noise on them."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[: size[0], : size[1]] / max(size)
     smooth = np.stack([x, y, 0.5 + 0.4 * np.sin(7 * x + 5 * y)], -1)
-    return quantise((smooth * 0.8 + 0.1 + rng.normal(0, 0.02, smooth.shape)).astype(np.float32), dtype)
+    return quantise(
+        (smooth * 0.8 + 0.1 + rng.normal(0, 0.02, smooth.shape)).astype(np.float32), dtype
+    )
 
 
 def mask_for(model: Model, size: tuple[int, int]) -> np.ndarray | None:
@@ -53,7 +55,9 @@ def test_size_depth_alpha_and_metadata_are_the_inputs(
 ) -> None:
     model = models[name]
     rgb = picture(size, dtype)
-    photo = Photo(rgb, rgb[..., 0].copy(), format="TIFF", exif=b"Exif\0\0x", icc=b"profile", dpi=(300, 300))
+    photo = Photo(
+        rgb, rgb[..., 0].copy(), format="TIFF", exif=b"Exif\0\0x", icc=b"profile", dpi=(300, 300)
+    )
     mask = mask_for(model, size)
     made = model.run(photo, mask)
     scale = model.task.scale
@@ -67,7 +71,12 @@ def test_size_depth_alpha_and_metadata_are_the_inputs(
         kept = np.ones(made.alpha.shape, bool) if mask is None else ~mask
         assert scale > 1 or (made.alpha == photo.alpha)[kept].all()
         assert (made.alpha[~kept] == np.iinfo(dtype).max).all(), "what was filled is to be seen"
-    assert (made.exif, made.icc, made.dpi, made.format) == (photo.exif, photo.icc, photo.dpi, photo.format)
+    assert (made.exif, made.icc, made.dpi, made.format) == (
+        photo.exif,
+        photo.icc,
+        photo.dpi,
+        photo.format,
+    )
     assert (made.rgb[:: model.task.scale, :: model.task.scale] != rgb).any()
 
 
@@ -97,7 +106,10 @@ def test_far_apart_holes_of_a_large_photo_leave_the_rest_alone(models: dict[str,
 def test_colorizing_keeps_luminance(models: dict[str, Model], size: tuple[int, int]) -> None:
     photo = Photo(picture(size))
     made = models["colorize"].run(photo)
-    before, after = (luminance(torch.from_numpy(to_float(p.rgb)).permute(2, 0, 1)[None]) * 100 for p in (photo, made))
+    before, after = (
+        luminance(torch.from_numpy(to_float(p.rgb)).permute(2, 0, 1)[None]) * 100
+        for p in (photo, made)
+    )
     assert (after - before).abs().max() <= 0.5
 
 
@@ -110,56 +122,80 @@ def painted_red(size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(45, 61), (600, 400)])
 @pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_painted_colours_appear_and_luminance_is_kept(
+def test_painted_colors_appear_and_luminance_is_kept(
     models: dict[str, Model], size: tuple[int, int], strength: float
 ) -> None:
     photo = np.full((*size, 3), 120, np.uint8)
     hints = painted_red(size)
     made = models["colorize"](photo, hints=hints, strength=strength)
     plain = models["colorize"](photo, strength=strength)
-    before, after = (luminance(torch.from_numpy(to_float(p)).permute(2, 0, 1)[None]) * 100 for p in (photo, made))
+    before, after = (
+        luminance(torch.from_numpy(to_float(p)).permute(2, 0, 1)[None]) * 100 for p in (photo, made)
+    )
     assert (after - before).abs().max() <= 0.5
     inside = made[hints[..., 3] > 0].astype(int)
     assert (inside[:, 0] - inside[:, 1]).min() > 60, "red where it was painted"
     assert (made != plain).any()
 
 
-def test_painted_colours_of_a_photo_are_those_of_a_layer(models: dict[str, Model]) -> None:
+def test_painted_colors_of_a_photo_are_those_of_a_layer(models: dict[str, Model]) -> None:
     photo, layer = np.full((45, 61, 3), 120, np.uint8), painted_red((45, 61))
     on_photo = np.where(layer[..., 3:] > 0, layer[..., :3], photo)
-    made = [models["colorize"](photo, hints=h) for h in (layer, on_photo, Image.fromarray(on_photo))]
+    made = [
+        models["colorize"](photo, hints=h) for h in (layer, on_photo, Image.fromarray(on_photo))
+    ]
     np.testing.assert_array_equal(made[0], made[1])
     np.testing.assert_array_equal(made[0], made[2])
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "colorize"])
-def test_painted_colours_are_refused_where_nothing_is_coloured(models: dict[str, Model], name: str) -> None:
-    with pytest.raises(UserError, match="colours nothing: leave the hints out"):
-        models[name](picture((64, 64)), mask_for(models[name], (64, 64)), hints=painted_red((64, 64)))
+def test_painted_colors_are_refused_where_nothing_is_colored(
+    models: dict[str, Model], name: str
+) -> None:
+    with pytest.raises(UserError, match="colors nothing: leave the hints out"):
+        models[name](
+            picture((64, 64)), mask_for(models[name], (64, 64)), hints=painted_red((64, 64))
+        )
 
 
 @pytest.mark.parametrize("name", ["super_resolve_x2", "super_resolve_x4"])
-def test_an_enlarged_photo_scaled_down_agrees_with_its_input(models: dict[str, Model], name: str) -> None:
+def test_an_enlarged_photo_scaled_down_agrees_with_its_input(
+    models: dict[str, Model], name: str
+) -> None:
     model, photo = models[name], Photo(picture((40, 52)))
-    scale, gentle = model.task.scale, Options(strength=0.02)  # random weights at full strength clip everywhere
+    scale, gentle = (
+        model.task.scale,
+        Options(strength=0.02),
+    )  # random weights at full strength clip everywhere
     made = model.run(photo, options=gentle).rgb
     clipped = ((made == 0) | (made == 255)).any(2).reshape(40, scale, 52, scale).any((1, 3))
     assert clipped.mean() < 0.1
     away = ~grow(clipped, 4)
     assert off_by(made, photo.rgb, scale)[away].max() <= 2
     careless = model.task.model_copy(update={"back_projections": 0})
-    model = Model(name, model.recipe.model_copy(update={"task": careless}), model.card, model.generator, CPU, "fp32")
+    model = Model(
+        name,
+        model.recipe.model_copy(update={"task": careless}),
+        model.card,
+        model.generator,
+        CPU,
+        "fp32",
+    )
     assert off_by(model.run(photo, options=gentle).rgb, photo.rgb, scale)[away].max() > 4
 
 
 def off_by(large: np.ndarray, small: np.ndarray, scale: int) -> np.ndarray:
     """How far `large` scaled down is from `small`, in 1/255, by pixel."""
-    back = downscale(torch.from_numpy(to_float(large)).permute(2, 0, 1)[None], scale)[0].permute(1, 2, 0)
+    back = downscale(torch.from_numpy(to_float(large)).permute(2, 0, 1)[None], scale)[0].permute(
+        1, 2, 0
+    )
     return np.abs(back.numpy() - to_float(small)).max(2) * 255
 
 
 @pytest.mark.parametrize("name", ["denoise", "super_resolve_x2"])
-def test_tiles_equal_the_whole(models: dict[str, Model], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_equal_the_whole(
+    models: dict[str, Model], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, photo = models[name], Photo(picture((150, TILE_PX + 90)))
     tiles: list[int] = []
     model.on_tile = tiles.append
@@ -172,11 +208,15 @@ def test_tiles_equal_the_whole(models: dict[str, Model], name: str, monkeypatch:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_tensors_beyond_the_range_are_neither_rejected_nor_clamped_first(models: dict[str, Model], name: str) -> None:
+def test_tensors_beyond_the_range_are_neither_rejected_nor_clamped_first(
+    models: dict[str, Model], name: str
+) -> None:
     model = models[name]
     x = torch.from_numpy(picture((32, 48), np.float32)).permute(2, 0, 1)[None] * 3 - 1
     mask = mask_for(model, (32, 48))
-    holes = None if mask is None else torch.from_numpy(mask).float()[None, None].expand(2, -1, -1, -1)
+    holes = (
+        None if mask is None else torch.from_numpy(mask).float()[None, None].expand(2, -1, -1, -1)
+    )
     made = model.predict_tensor(torch.cat([x, x.clamp(0, 1)]), holes)
     assert made.shape == (2, 3, 32 * model.task.scale, 48 * model.task.scale)
     if name != "colorize":  # its luminance is that of Lab, which ends at black and white
@@ -187,7 +227,9 @@ def test_predict_tensor_is_what_run_does(models: dict[str, Model]) -> None:
     for model in models.values():
         rgb, mask = picture((33, 45)), mask_for(model, (33, 45))
         x = torch.from_numpy(to_float(rgb)).permute(2, 0, 1)[None]
-        made = model.predict_tensor(x, None if mask is None else torch.from_numpy(mask)[None, None].float())
+        made = model.predict_tensor(
+            x, None if mask is None else torch.from_numpy(mask)[None, None].float()
+        )
         expected = model.run(Photo(rgb), mask, dtype=np.float32).rgb
         np.testing.assert_array_equal(made[0].permute(1, 2, 0).numpy(), expected)
 
@@ -212,13 +254,20 @@ def test_masks_are_white_for_fill_in_any_form(models: dict[str, Model], kind: st
     rgb, mask = picture((40, 40)), mask_for(models["inpaint"], (40, 40))
     assert mask is not None
     grey = mask.astype(np.uint8) * 128
-    forms = {"pil": Image.fromarray(grey), "bool": mask, "uint8": grey, "rgb": grey[..., None].repeat(3, 2)}
+    forms = {
+        "pil": Image.fromarray(grey),
+        "bool": mask,
+        "uint8": grey,
+        "rgb": grey[..., None].repeat(3, 2),
+    }
     made = models["inpaint"](rgb, forms[kind])
     np.testing.assert_array_equal((made != rgb).any(2) & ~mask, np.zeros((40, 40), bool))
     np.testing.assert_array_equal(made, models["inpaint"](rgb, mask))
 
 
-def test_what_a_network_made_as_a_whole_is_said_to_be_so_whatever_is_done_to_it(models: dict[str, Model]) -> None:
+def test_what_a_network_made_as_a_whole_is_said_to_be_so_whatever_is_done_to_it(
+    models: dict[str, Model],
+) -> None:
     whole = Photo(picture((40, 40)), xmp=with_source_type(None, "trainedAlgorithmicMedia"))
     assert models["colorize"].run(whole).xmp == whole.xmp
     plain = models["colorize"].run(Photo(whole.rgb))
@@ -234,7 +283,11 @@ def test_a_mask_can_be_turned_round_and_must_mark_something(models: dict[str, Mo
         model(rgb, mask_invert=True)
     with pytest.raises(UserError, match="fills nothing: leave the mask out"):
         models["denoise"](rgb, mask)
-    for nothing in (np.zeros((40, 40), bool), np.full((40, 40), 255, np.uint8), Image.new("L", (40, 40))):
+    for nothing in (
+        np.zeros((40, 40), bool),
+        np.full((40, 40), 255, np.uint8),
+        Image.new("L", (40, 40)),
+    ):
         with pytest.raises(UserError, match=r"the mask marks (nothing|everything)"):
             model(rgb, nothing)
 
@@ -250,8 +303,13 @@ def test_grey_stays_grey_where_the_task_says_so(models: dict[str, Model]) -> Non
 def test_strength_runs_from_the_baseline_to_the_network(models: dict[str, Model]) -> None:
     model, photo = models["denoise"], Photo(picture((32, 32)))
     np.testing.assert_array_equal(model.run(photo, options=Options(strength=0)).rgb, photo.rgb)
-    half, full = (model.run(photo, options=Options(strength=s), dtype=np.float32).rgb for s in (0.5, 1.0))
-    change, most = np.abs(half - to_float(photo.rgb)).mean(), np.abs(full - to_float(photo.rgb)).mean()
+    half, full = (
+        model.run(photo, options=Options(strength=s), dtype=np.float32).rgb for s in (0.5, 1.0)
+    )
+    change, most = (
+        np.abs(half - to_float(photo.rgb)).mean(),
+        np.abs(full - to_float(photo.rgb)).mean(),
+    )
     assert change == pytest.approx(most / 2, rel=0.1)
     with pytest.raises(UserError, match=r"--strength: 1\.5"):
         Options(strength=1.5)

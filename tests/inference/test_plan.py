@@ -46,14 +46,19 @@ def test_each_task_says_for_itself_whether_it_applies(clean: Photo) -> None:
     made = plan(old_photo())
     assert made.tasks == "denoise,colorize,super-resolve"
     assert made.models == "denoise,colorize,super_resolve_x2"
-    assert made.sentence.startswith("denoise, colorize, then enlarge ×2, because it is noisy (σ about 1")
-    assert "it has no colour and it is small (320×240)" in made.sentence
+    assert made.sentence.startswith(
+        "denoise, colorize, then enlarge ×2, because it is noisy (σ about 1"
+    )
+    assert "it has no color and it is small (320×240)" in made.sentence
     mask = np.zeros(clean.rgb.shape[:2], bool)
     assert plan(clean, mask).tasks == "inpaint"
 
 
 def damaged(kind: str, size: tuple[int, int] = (400, 300)) -> Photo:
-    rgb = cv2.resize(read_photo(CLEAN).rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    rgb = (
+        cv2.resize(read_photo(CLEAN).rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        / 255
+    )
     rng = np.random.default_rng(0)
     grain = degrade.correlated_noise(np.zeros_like(rgb), 10, rng, 0.8)[..., :1]
     made = {
@@ -72,12 +77,19 @@ def damaged(kind: str, size: tuple[int, int] = (400, 300)) -> Photo:
     [
         ("grain", "denoise_real,super_resolve_x2", "denoise_real", "it is grainy (σ about"),
         ("camera", "denoise_real,super_resolve_x2", "denoise_real", "it is grainy (σ about"),
-        ("blocks", "denoise_real,super_resolve_x2", "denoise_real", "the blocks of strong JPEG compression show"),
+        (
+            "blocks",
+            "denoise_real,super_resolve_x2",
+            "denoise_real",
+            "the blocks of strong JPEG compression show",
+        ),
         ("white", "denoise_real,super_resolve_x2", "denoise", "it is noisy (σ about"),
         ("clean", "super_resolve_x2", "denoise", "it is small"),
     ],
 )
-def test_grain_and_blocks_go_to_the_model_for_them(kind: str, models: str, named: str, said: str) -> None:
+def test_grain_and_blocks_go_to_the_model_for_them(
+    kind: str, models: str, named: str, said: str
+) -> None:
     """Before enlarging, and also where denoising is asked for by name, alone or with others."""
     photo = damaged(kind)
     made = plan(photo)
@@ -122,13 +134,19 @@ def test_a_color_of_its_own_keeps_a_photo_as_it_is_and_the_sentence_says_so(clea
 def test_line_art_is_not_colorized_and_the_sentence_says_how_to_ask() -> None:
     made = plan(read_photo(inputs_dir() / "sketch.png"))
     assert "colorize" not in made.tasks
-    assert "but has few tones, as text, line art and drawings have; --task colorize does it" in made.sentence
-    assert plan(read_photo(inputs_dir() / "sketch.png"), tasks=["colorize"]).sentence == "colorize, as asked"
+    assert (
+        "but has few tones, as text, line art and drawings have; --task colorize does it"
+        in made.sentence
+    )
+    assert (
+        plan(read_photo(inputs_dir() / "sketch.png"), tasks=["colorize"]).sentence
+        == "colorize, as asked"
+    )
 
 
 @pytest.mark.usefixtures("zoo")
 @pytest.mark.parametrize("path", sorted(samples_dir().glob("*.jpg")), ids=lambda p: p.stem)
-def test_clean_colour_photos_need_nothing_and_are_told_what_may_be_asked(path: Path) -> None:
+def test_clean_color_photos_need_nothing_and_are_told_what_may_be_asked(path: Path) -> None:
     made = plan(enlarged(path))
     assert made.steps == ()
     assert "nothing needs doing" in made.sentence
@@ -162,7 +180,10 @@ def test_a_detail_is_checked_and_named_only_where_something_is_done(clean: Photo
 @pytest.mark.usefixtures("zoo")
 def test_scale_chooses_the_model_and_asks_for_enlargement(clean: Photo) -> None:
     assert plan(clean, tasks=["super-resolve"]).models == "super_resolve_x2"
-    assert plan(clean, tasks=["denoise", "super-resolve"], scale=4).models == "denoise,super_resolve_x4"
+    assert (
+        plan(clean, tasks=["denoise", "super-resolve"], scale=4).models
+        == "denoise,super_resolve_x4"
+    )
     asked = plan(clean, scale=4)
     assert asked.models == "super_resolve_x4"
     assert asked.sentence == "enlarge ×4, because ×4 was asked for"
@@ -221,7 +242,11 @@ def test_a_mask_follows_an_enlargement() -> None:
 @pytest.mark.usefixtures("zoo")
 def test_progress_is_reported_per_step_and_may_cancel() -> None:
     photo, seen = old_photo((600, 20)), []
-    run_plan(plan(photo, tasks=["denoise", "colorize"]), photo, on_tile=lambda step, tiles: seen.append((step, tiles)))
+    run_plan(
+        plan(photo, tasks=["denoise", "colorize"]),
+        photo,
+        on_tile=lambda step, tiles: seen.append((step, tiles)),
+    )
     assert seen == [(0, 1), (0, 2), (1, 1)]
 
     def stop(step: int, tiles: int) -> None:
@@ -229,7 +254,9 @@ def test_progress_is_reported_per_step_and_may_cancel() -> None:
 
     with pytest.raises(InterruptedError):
         run_plan(plan(photo, tasks=["denoise"]), photo, on_tile=stop)
-    run_plan(plan(photo, tasks=["denoise"]), photo)  # the callback is gone: the cached model is shared by all
+    run_plan(
+        plan(photo, tasks=["denoise"]), photo
+    )  # the callback is gone: the cached model is shared by all
 
 
 @pytest.mark.usefixtures("zoo")
@@ -244,7 +271,9 @@ def test_tiles_are_counted_beforehand_where_that_can_be() -> None:
 
 
 @pytest.mark.usefixtures("zoo")
-def test_models_are_loaded_once_and_again_when_their_file_changes(tmp_path: Path, tiny_zoo: Path) -> None:
+def test_models_are_loaded_once_and_again_when_their_file_changes(
+    tmp_path: Path, tiny_zoo: Path
+) -> None:
     photo = old_photo((40, 30))
     path = tmp_path / "own.safetensors"
     path.write_bytes((tiny_zoo / "denoise.safetensors").read_bytes())

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from img2img.inference.plan import Plan, Step
+from img2img.inference.plan import Plan, PlanStep
 from img2img.inference.progress import TileLine
 
 pytestmark = pytest.mark.usefixtures("zoo")
 PHOTO, SIZE = Path("scans/a[1].png"), (900, 20)
-CHAIN = Plan(tuple(Step(name, name, name) for name in ("denoise", "colorize")))
+CHAIN = Plan(tuple(PlanStep(name, name, name) for name in ("denoise", "colorize")))
 
 
 class Terminal(io.StringIO):
@@ -42,7 +42,9 @@ def shown(line: TileLine, stream: Terminal, words: str) -> bool:
     return found
 
 
-def test_each_step_has_its_tiles_and_those_that_cannot_be_known_no_total(terminal: Terminal) -> None:
+def test_each_step_has_its_tiles_and_those_that_cannot_be_known_no_total(
+    terminal: Terminal,
+) -> None:
     with TileLine(stream=terminal) as line:
         line.begin(PHOTO, CHAIN, SIZE)
         assert shown(line, terminal, "0/2 tiles")
@@ -62,7 +64,9 @@ def test_a_photo_that_is_only_copied_has_no_line(terminal: Terminal) -> None:
     assert terminal.getvalue() == ""
 
 
-def test_a_line_that_ends_before_its_moment_is_never_seen(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_ends_before_its_moment_is_never_seen(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("img2img.inference.progress.MOMENT_S", 30)
     with TileLine(stream=terminal) as line:
         line.begin(PHOTO, CHAIN, SIZE)

@@ -1,4 +1,4 @@
-"""What the plan sees of colours, size and what is masked; noise and blocks have tests of their own."""
+"""What the plan sees of colors, size and what is masked; noise and blocks have tests of their own."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_tiny_pictures_are_no_problem(size: tuple[int, int]) -> None:
     assert seen.noise_sigma_255 == pytest.approx(0, abs=0.01)
 
 
-def test_two_colours_told_apart_by_lightness_are_not_a_tint() -> None:
+def test_two_colors_told_apart_by_lightness_are_not_a_tint() -> None:
     rgb = np.full((200, 200, 3), (200, 0, 0), np.uint8)
     rgb[:, 100:] = (0, 0, 200)
     assert see_color(rgb).tints == 2

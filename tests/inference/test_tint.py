@@ -1,4 +1,6 @@
-"""Colors of a photo's own are found however small or dark they are; tints, stains and paper are not taken for them."""
+"""Colors of a photo's own are found however small or dark they are; tints, stains and paper are not
+taken for them.
+"""
 
 from __future__ import annotations
 

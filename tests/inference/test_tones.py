@@ -21,7 +21,9 @@ def page(height: int = 700, width: int = 500, scale: float = 0.5) -> np.ndarray:
     made = np.full((height, width, 3), 250, np.uint8)
     for y in range(int(60 * scale), height - int(40 * scale), int(44 * scale)):
         text = "the quick brown fox jumps over a lazy dog"
-        cv2.putText(made, text, (20, y), cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 1, cv2.LINE_AA)
+        cv2.putText(
+            made, text, (20, y), cv2.FONT_HERSHEY_SIMPLEX, scale, (20, 20, 20), 1, cv2.LINE_AA
+        )
     return made
 
 
@@ -90,7 +92,9 @@ def test_what_is_no_photo_is_not_taken_for_one(picture: np.ndarray) -> None:
         lambda rgb: rounded(grey(rgb) * 0.1),
         lambda rgb: rounded(160 + 0.35 * grey(rgb).astype(float)),
         lambda rgb: jpeg(grey(rgb), 20),
-        lambda rgb: cv2.copyMakeBorder(grey(rgb), 50, 50, 50, 50, cv2.BORDER_CONSTANT, value=(255, 255, 255)),
+        lambda rgb: cv2.copyMakeBorder(
+            grey(rgb), 50, 50, 50, 50, cv2.BORDER_CONSTANT, value=(255, 255, 255)
+        ),
     ],
     ids=["grey", "noisy", "dark", "bright", "jpeg", "on white"],
 )

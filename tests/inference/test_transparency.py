@@ -1,4 +1,6 @@
-"""What lies under transparency changes nothing that is visible: for every task, in every form a picture comes."""
+"""What lies under transparency changes nothing that is visible: for every task, in every form a
+picture comes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from img2img.inference.batch import Batch, Request
+from img2img.inference.batch import FileBatch, Request
 from img2img.inference.pipeline import Model, Options, load
 from img2img.inference.statistics import statistics
 from img2img.modelfile import Card
@@ -33,7 +35,11 @@ def models(tiny_zoo: Path) -> dict[str, Model]:
 def smooth(size: tuple[int, int] = SIZE, dtype: Any = np.uint8) -> np.ndarray:
     y, x = np.mgrid[: size[0], : size[1]] / max(size)
     values = np.stack([0.2 + 0.6 * x, 0.2 + 0.6 * y, 0.5 + 0.3 * np.sin(5 * x + 3 * y)], -1)
-    return values.astype(dtype) if dtype == np.float32 else (values * np.iinfo(dtype).max).astype(dtype)
+    return (
+        values.astype(dtype)
+        if dtype == np.float32
+        else (values * np.iinfo(dtype).max).astype(dtype)
+    )
 
 
 def disc(size: tuple[int, int] = SIZE, dtype: Any = np.uint8, share: float = 0.6) -> np.ndarray:
@@ -41,20 +47,26 @@ def disc(size: tuple[int, int] = SIZE, dtype: Any = np.uint8, share: float = 0.6
     y, x = np.mgrid[: size[0], : size[1]]
     away = np.hypot(y - size[0] / 2 + 0.5, x - size[1] / 2 + 0.5)
     cover = np.clip((share * min(size) / 2 - away) / 2 + 0.5, 0, 1)
-    return cover.astype(dtype) if dtype == np.float32 else (cover * np.iinfo(dtype).max).astype(dtype)
+    return (
+        cover.astype(dtype) if dtype == np.float32 else (cover * np.iinfo(dtype).max).astype(dtype)
+    )
 
 
 def hidden_differently(rgb: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
     top = 1 if rgb.dtype == np.float32 else np.iinfo(rgb.dtype).max
     noise = (np.random.default_rng(0).random(rgb.shape) * top).astype(rgb.dtype)
-    return [np.where(alpha[..., None] > 0, rgb, other).astype(rgb.dtype) for other in (0, top, noise)]
+    return [
+        np.where(alpha[..., None] > 0, rgb, other).astype(rgb.dtype) for other in (0, top, noise)
+    ]
 
 
 def hole_for(model: Model, size: tuple[int, int]) -> np.ndarray | None:
     if not model.task.needs_mask:
         return None
     hole = np.zeros(size, bool)
-    hole[size[0] // 3 : size[0] // 2, size[1] // 8 : size[1] // 2] = True  # across the cut-out's edge
+    hole[size[0] // 3 : size[0] // 2, size[1] // 8 : size[1] // 2] = (
+        True  # across the cut-out's edge
+    )
     return hole
 
 
@@ -66,7 +78,9 @@ def test_what_is_hidden_changes_nothing_that_is_visible(
 ) -> None:
     model, alpha = models[name], disc(dtype=dtype)
     variants = hidden_differently(smooth(dtype=dtype), alpha)
-    made = [model.run(Photo(rgb, alpha), hole_for(model, SIZE), Options(**options)) for rgb in variants]
+    made = [
+        model.run(Photo(rgb, alpha), hole_for(model, SIZE), Options(**options)) for rgb in variants
+    ]
     for other in made[1:]:
         visible = np.ones(made[0].rgb.shape[:2], bool) if other.alpha is None else other.alpha > 0
         np.testing.assert_array_equal(other.rgb[visible], made[0].rgb[visible])
@@ -81,7 +95,9 @@ def test_several_tiles_and_the_self_ensemble_hide_it_too(models: dict[str, Model
             for rgb in hidden_differently(smooth((40, 560)), alpha)
         ]
         assert made[0].alpha is not None
-        assert all((m.rgb == made[0].rgb).all() and (m.alpha == made[0].alpha).all() for m in made[1:])
+        assert all(
+            (m.rgb == made[0].rgb).all() and (m.alpha == made[0].alpha).all() for m in made[1:]
+        )
         assert (made[0].alpha[:, :200] == 0).all()
 
 
@@ -92,14 +108,18 @@ def test_arrays_and_pillow_images_take_the_same_way(models: dict[str, Model]) ->
         hole = hole_for(model, SIZE)
         arrays = [model(x, hole) for x in rgba]
         images = [np.asarray(model(Image.fromarray(x), hole)) for x in rgba]
-        visible = arrays[0][..., -1] > 0 if model.task.background == "bleed" else np.ones(SIZE, bool)
+        visible = (
+            arrays[0][..., -1] > 0 if model.task.background == "bleed" else np.ones(SIZE, bool)
+        )
         assert all((x[visible] == arrays[0][visible]).all() for x in (*arrays, *images))
 
 
 def _palette(path: Path, rgb: np.ndarray, alpha: np.ndarray) -> None:
     """Index 0 is clear, and its color is that of the corner."""
     image = Image.fromarray(np.where(alpha > 0, rgb[..., 0] // 2 + 1, 0).astype(np.uint8), "P")
-    image.putpalette([int(rgb[0, 0, 0])] * 3 + [c for level in range(255) for c in (level, 255 - level, 40)])
+    image.putpalette(
+        [int(rgb[0, 0, 0])] * 3 + [c for level in range(255) for c in (level, 255 - level, 40)]
+    )
     image.save(path, transparency=0)
 
 
@@ -109,7 +129,10 @@ def _grey(path: Path, rgb: np.ndarray, alpha: np.ndarray) -> None:
 
 def _deep(path: Path, rgb: np.ndarray, alpha: np.ndarray) -> None:
     tifffile.imwrite(
-        path, np.dstack([rgb, alpha]).astype(np.uint16) * 257, photometric="rgb", extrasamples=["unassalpha"]
+        path,
+        np.dstack([rgb, alpha]).astype(np.uint16) * 257,
+        photometric="rgb",
+        extrasamples=["unassalpha"],
     )
 
 
@@ -159,9 +182,13 @@ def test_every_kind_of_file_takes_the_same_way(
 # --- no rim, by the models that ship
 
 
-@pytest.mark.parametrize(("name", "most"), [("denoise", 2), ("super_resolve_x2", 2), ("super_resolve_x4", 2)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("denoise", 2), ("super_resolve_x2", 2), ("super_resolve_x4", 2)]
+)
 @pytest.mark.parametrize("soft", [False, True])
-def test_opaque_pixels_at_the_edge_are_those_of_the_whole_photo(name: str, most: int, soft: bool) -> None:
+def test_opaque_pixels_at_the_edge_are_those_of_the_whole_photo(
+    name: str, most: int, soft: bool
+) -> None:
     model, alpha = load(model_path(name), precision="fp32"), disc((96, 96))
     rgb = np.ascontiguousarray(smooth((192, 192))[48:144, 48:144])
     alpha = alpha if soft else np.where(alpha > 127, 255, 0).astype(np.uint8)
@@ -179,7 +206,9 @@ def test_opaque_pixels_at_the_edge_are_those_of_the_whole_photo(name: str, most:
 
 @pytest.mark.parametrize("name", ["super_resolve_x2", "super_resolve_x4"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_alpha_is_enlarged_by_the_same_model(models: dict[str, Model], name: str, dtype: Any) -> None:
+def test_alpha_is_enlarged_by_the_same_model(
+    models: dict[str, Model], name: str, dtype: Any
+) -> None:
     model, alpha = models[name], disc(dtype=dtype)
     top, scale = (1 if dtype == np.float32 else np.iinfo(dtype).max), model.task.scale
     made = model.run(Photo(smooth(dtype=dtype), alpha)).alpha
@@ -190,14 +219,18 @@ def test_alpha_is_enlarged_by_the_same_model(models: dict[str, Model], name: str
     assert near.mean() < 1, "where it is flat, a network that adds something is not asked"
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     away = np.hypot(y - SIZE[0] / 2 + 0.5, x - SIZE[1] / 2 + 0.5)
-    inside, outside, edge = (r.repeat(scale, 0).repeat(scale, 1) for r in (away < 14, away > 24, np.abs(away - 19) < 2))
+    inside, outside, edge = (
+        r.repeat(scale, 0).repeat(scale, 1) for r in (away < 14, away > 24, np.abs(away - 19) < 2)
+    )
     assert (made[inside] == top).all()
     assert (made[outside] == 0).all()
     assert near[edge].all()
     assert 0 <= made.min() <= made.max() <= top
 
 
-def test_progress_counts_the_pictures_tiles_and_enlarging_an_alpha_can_be_stopped(models: dict[str, Model]) -> None:
+def test_progress_counts_the_pictures_tiles_and_enlarging_an_alpha_can_be_stopped(
+    models: dict[str, Model],
+) -> None:
     model, told = models["super_resolve_x2"], []
     model.on_tile = told.append
     model.run(Photo(smooth(), disc()))
@@ -212,7 +245,9 @@ def test_progress_counts_the_pictures_tiles_and_enlarging_an_alpha_can_be_stoppe
     model.on_tile = None
 
 
-def test_a_filled_hole_is_opaque_and_known_pixels_come_back_hidden_ones_too(models: dict[str, Model]) -> None:
+def test_a_filled_hole_is_opaque_and_known_pixels_come_back_hidden_ones_too(
+    models: dict[str, Model],
+) -> None:
     model, alpha = models["inpaint"], disc()
     hole = hole_for(model, SIZE)
     assert hole is not None
@@ -237,8 +272,14 @@ def lines(size: tuple[int, int] = (96, 80)) -> np.ndarray:
 
 def test_black_lines_on_transparent_are_black_lines_on_white(models: dict[str, Model]) -> None:
     cover = lines()
-    drawn = [Photo(np.full((96, 80, 3), 255 * (cover[..., None] == 0) * v, np.uint8), cover) for v in (0, 1)]
-    made = [models["edges2clothes"].run(photo) for photo in (*drawn, Photo(255 - cover[..., None].repeat(3, 2)))]
+    drawn = [
+        Photo(np.full((96, 80, 3), 255 * (cover[..., None] == 0) * v, np.uint8), cover)
+        for v in (0, 1)
+    ]
+    made = [
+        models["edges2clothes"].run(photo)
+        for photo in (*drawn, Photo(255 - cover[..., None].repeat(3, 2)))
+    ]
     assert all(m.alpha is None for m in made)
     assert all((m.rgb == made[2].rgb).all() for m in made)
 
@@ -276,7 +317,9 @@ def test_transparent_pixels_do_not_count_in_statistics() -> None:
     for hidden in (colors, noisy, np.zeros_like(grey)):
         known = statistics(Photo(np.where(alpha[..., None] > 0, grey, hidden), alpha))
         assert (known.tints, known.noise_sigma_255 < 3) == (0, True)
-    assert statistics(Photo(np.where(alpha[..., None] > 0, noisy, grey), alpha)).noise_sigma_255 > 15
+    assert (
+        statistics(Photo(np.where(alpha[..., None] > 0, noisy, grey), alpha)).noise_sigma_255 > 15
+    )
     assert not statistics(Photo(grey, alpha)).has_mask, "nothing is to be filled"
     statistics(Photo(grey, np.zeros((200, 200), np.uint8)))  # nothing to be seen at all
 
@@ -300,9 +343,11 @@ def test_files_differing_under_transparency_are_treated_alike(tmp_path: Path) ->
         path = tmp_path / str(number) / "cut_out.png"
         path.parent.mkdir()
         Image.fromarray(np.dstack([rgb, alpha])).save(path)
-        (result,) = Batch([str(path)], Request()).run()
+        (result,) = FileBatch([str(path)], Request()).run()
         assert result.output is not None
         photo = read_photo(result.output)
         made.append((result.reason, np.dstack([to_float(photo.rgb), to_float(photo.alpha)])))  # type: ignore[arg-type]  # kept
     visible = made[0][1][..., 3] > 0
-    assert all(reason == made[0][0] and (x[visible] == made[0][1][visible]).all() for reason, x in made)
+    assert all(
+        reason == made[0][0] and (x[visible] == made[0][1][visible]).all() for reason, x in made
+    )

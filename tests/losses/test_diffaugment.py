@@ -7,23 +7,31 @@ import torch
 
 from img2img.losses.diffaugment import Augmentation, diffaugment
 
-KINDS: list[Augmentation] = ["colour", "translation", "cutout"]
+KINDS: list[Augmentation] = ["color", "translation", "cutout"]
 
 
-def test_colour_changes_nothing_on_average_and_nothing_but_colours() -> None:
+def test_color_changes_nothing_on_average_and_nothing_but_colors() -> None:
     picture = torch.rand(1, 5, 4, 4)
-    drawn = diffaugment(picture.expand(4000, -1, -1, -1), ("colour",))
-    assert torch.equal(drawn[:, 3:], picture[:, 3:].expand(4000, -1, -1, -1)), "what D sees beside keeps its values"
+    drawn = diffaugment(picture.expand(4000, -1, -1, -1), ("color",))
+    assert torch.equal(drawn[:, 3:], picture[:, 3:].expand(4000, -1, -1, -1)), (
+        "what D sees beside keeps its values"
+    )
     assert torch.allclose(drawn[:, :3].mean(0), picture[0, :3], atol=0.02)
     assert drawn[:, :3].std(0).min() > 0.1
 
 
-def test_colour_has_the_published_ranges() -> None:
-    grey = diffaugment(torch.full((2000, 3, 2, 2), 0.5), ("colour",))
-    assert grey.min().item() == pytest.approx(0.25, abs=0.01) and grey.max().item() == pytest.approx(0.75, abs=0.01)
-    drawn = diffaugment(torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1).expand(4000, 3, 2, 2), ("colour",))
+def test_color_has_the_published_ranges() -> None:
+    grey = diffaugment(torch.full((2000, 3, 2, 2), 0.5), ("color",))
+    assert grey.min().item() == pytest.approx(
+        0.25, abs=0.01
+    ) and grey.max().item() == pytest.approx(0.75, abs=0.01)
+    drawn = diffaugment(
+        torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1).expand(4000, 3, 2, 2), ("color",)
+    )
     saturation = (drawn[:, 2] - drawn[:, 0])[:, 0, 0] / 0.4
-    assert 0 <= saturation.min() < 0.1 and 2.5 < saturation.max() <= 3, "up to twice, times 1½ the contrast"
+    assert 0 <= saturation.min() < 0.1 and 2.5 < saturation.max() <= 3, (
+        "up to twice, times 1½ the contrast"
+    )
 
 
 def shifted(picture: torch.Tensor, down: int, right: int) -> torch.Tensor:

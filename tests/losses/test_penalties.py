@@ -28,7 +28,9 @@ def test_a_linear_judge_is_penalised_by_how_far_its_slope_is_from_one() -> None:
 def test_a_quadratic_judge_is_penalised_sample_by_sample() -> None:
     norms = PICTURES.flatten(1).norm(dim=1)
     assert torch.allclose(gradients(quadratic, PICTURES), PICTURES.flatten(1))
-    assert unit_norm_penalty(quadratic, PICTURES).item() == pytest.approx((norms - 1).square().mean().item())
+    assert unit_norm_penalty(quadratic, PICTURES).item() == pytest.approx(
+        (norms - 1).square().mean().item()
+    )
     assert r1_penalty(quadratic, PICTURES).item() == pytest.approx(norms.square().mean().item() / 2)
 
 

@@ -1,4 +1,6 @@
-"""ST-LPIPS against values of the package's own class, recorded with stlpips_pytorch 0.0.2, variant "shift_tolerant"."""
+"""ST-LPIPS against values of the package's own class, recorded with stlpips_pytorch 0.0.2, variant
+"shift_tolerant".
+"""
 
 import math
 
@@ -9,11 +11,13 @@ from img2img.errors import UserError
 from img2img.losses import perceptual
 from img2img.losses.perceptual import missing, perceptual_distance
 
-needs_weights = pytest.mark.skipif(missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed")
+needs_weights = pytest.mark.skipif(
+    missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed"
+)
 
 
 def fixed_pictures(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two smooth colour patterns made of sines alone, so that any machine makes the same."""
+    """Two smooth color patterns made of sines alone, so that any machine makes the same."""
     y = torch.arange(height).view(1, 1, height, 1) / height
     x = torch.arange(width).view(1, 1, 1, width) / width
     c = torch.arange(3).view(1, 3, 1, 1)

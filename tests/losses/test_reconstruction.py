@@ -1,4 +1,4 @@
-"""Pixel, colourfulness and masked losses against values worked out by hand."""
+"""Pixel, colorfulness and masked losses against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from img2img.losses import reconstruction
-from img2img.losses.reconstruction import ColourfulnessLoss, Loss, PerceptualLoss, PixelLoss, Region, masked_mean
+from img2img.losses.reconstruction import (
+    ColorfulnessLoss,
+    Loss,
+    PerceptualLoss,
+    PixelLoss,
+    Region,
+    masked_mean,
+)
 
 
 def picture(*values: float) -> Tensor:
@@ -79,14 +86,19 @@ def spread(red_green: float, yellow_blue: float) -> float:
     return sqrt(red_green**2 + yellow_blue**2)
 
 
-def test_colourfulness_is_the_missing_share_of_chroma() -> None:
-    red, dull = (torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 4, 4) for c in ([1.0, 0.0, 0.0], [0.6, 0.4, 0.4]))
+def test_colorfulness_is_the_missing_share_of_chroma() -> None:
+    red, dull = (
+        torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+        for c in ([1.0, 0.0, 0.0], [0.6, 0.4, 0.4])
+    )
     expected = 1 - spread(0.2, 0.1) / (spread(1.0, 0.5) + 0.01)
-    assert ColourfulnessLoss(kind="colourfulness")(dull, red, None).item() == pytest.approx(expected, abs=1e-4)
+    assert ColorfulnessLoss(kind="colorfulness")(dull, red, None).item() == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
-def test_colourfulness_asks_for_more_colour_and_never_for_less() -> None:
-    loss = ColourfulnessLoss(kind="colourfulness")
+def test_colorfulness_asks_for_more_color_and_never_for_less() -> None:
+    loss = ColorfulnessLoss(kind="colorfulness")
     vivid, grey = torch.rand(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5)
     assert loss(vivid, 0.5 + 0.5 * (vivid - 0.5), None).item() == 0
     faded = (0.5 + 0.2 * (vivid - 0.5)).requires_grad_()
@@ -116,7 +128,9 @@ def test_perceptual_loss_looks_at_the_crop_round_the_hole(monkeypatch: pytest.Mo
     assert torch.equal(seen[0][1], rgb[1, :, :32, :32])
     anywhere = [crop[0, 0, 0, 0].item() for crop in seen[1:]]
     assert all(crop.shape[-2:] == (32, 32) for crop in seen[1:])
-    assert len(set(anywhere)) > 4, "without a hole the crop is drawn anew each time: the middle alone would be trained"
+    assert len(set(anywhere)) > 4, (
+        "without a hole the crop is drawn anew each time: the middle alone would be trained"
+    )
 
 
 @pytest.mark.parametrize(

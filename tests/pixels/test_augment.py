@@ -1,4 +1,6 @@
-"""Crops, flips and jitter: alike for all pictures of a sample, and a pure function of the generator."""
+"""Crops, flips and jitter: alike for all pictures of a sample, and a pure function of the
+generator.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ from img2img.pixels.augment import Augment, resized
 EVERYTHING = {"crop_px": 32, "resize_px": (40, 60), "rotate": True, "crop_tries": 3}
 SETTINGS = pytest.mark.parametrize(
     "fields",
-    [{"crop_px": 32, "flip": False}, {"crop_px": 32}, EVERYTHING, {**EVERYTHING, "colour_jitter": 0.3}],
+    [
+        {"crop_px": 32, "flip": False},
+        {"crop_px": 32},
+        EVERYTHING,
+        {**EVERYTHING, "color_jitter": 0.3},
+    ],
     ids=["crop", "flip", "everything", "jitter"],
 )
 
@@ -24,7 +31,9 @@ def positions(height: int = 70, width: int = 90) -> np.ndarray:
     return np.stack([rows, columns, np.full_like(rows, 7)], 2).astype(np.uint8)
 
 
-def augmented(fields: dict[str, Any], pictures: list[np.ndarray], seed: int = 0) -> list[np.ndarray]:
+def augmented(
+    fields: dict[str, Any], pictures: list[np.ndarray], seed: int = 0
+) -> list[np.ndarray]:
     return Augment(**fields)(pictures, np.random.default_rng(seed))
 
 
@@ -64,22 +73,30 @@ def test_flip_mirrors_half_of_the_crops_left_to_right() -> None:
 
 
 def test_rotate_gives_all_eight_symmetries() -> None:
-    made = {augmented({"crop_px": 32, "rotate": True}, [positions(32, 32)], seed)[0].tobytes() for seed in range(120)}
+    made = {
+        augmented({"crop_px": 32, "rotate": True}, [positions(32, 32)], seed)[0].tobytes()
+        for seed in range(120)
+    }
     assert len(made) == 8
 
 
 def test_resize_px_draws_the_shorter_side() -> None:
     config = Augment(crop_px=32, resize_px=(40, 44))
-    sides = {min(config.sized([positions()], np.random.default_rng(seed))[0].shape[:2]) for seed in range(60)}
+    sides = {
+        min(config.sized([positions()], np.random.default_rng(seed))[0].shape[:2])
+        for seed in range(60)
+    }
     assert sides == {40, 41, 42, 43, 44}
 
 
 @pytest.mark.parametrize("size", [(16, 16), (20, 300), (33, 31)])
 @pytest.mark.parametrize("resize_px", [None, (24, 24), (48, 64)])
-def test_photos_smaller_than_the_crop_are_enlarged(size: tuple[int, int], resize_px: tuple[int, int] | None) -> None:
+def test_photos_smaller_than_the_crop_are_enlarged(
+    size: tuple[int, int], resize_px: tuple[int, int] | None
+) -> None:
     config = Augment(crop_px=48, resize_px=resize_px)
     assert config([positions(*size)], np.random.default_rng(0))[0].shape == (48, 48, 3)
-    assert config.centre([positions(*size)])[0].shape == (48, 48, 3)
+    assert config.center([positions(*size)])[0].shape == (48, 48, 3)
 
 
 def test_the_most_detailed_of_several_crops_is_kept(rng: np.random.Generator) -> None:
@@ -87,7 +104,12 @@ def test_the_most_detailed_of_several_crops_is_kept(rng: np.random.Generator) ->
     picture[:64, :64] = rng.integers(0, 255, (64, 64, 3))
     share = [
         np.mean(
-            [c.std() > 10 for c in (augmented({"crop_px": 32, "crop_tries": n}, [picture], s)[0] for s in range(40))]
+            [
+                c.std() > 10
+                for c in (
+                    augmented({"crop_px": 32, "crop_tries": n}, [picture], s)[0] for s in range(40)
+                )
+            ]
         )
         for n in (1, 8)
     ]
@@ -95,16 +117,17 @@ def test_the_most_detailed_of_several_crops_is_kept(rng: np.random.Generator) ->
 
 
 def test_the_middle_crop_leaves_nothing_to_chance() -> None:
-    config = Augment(crop_px=32, flip=True, rotate=True, colour_jitter=0.5)
-    first, second = config.centre([positions(), positions()])
+    config = Augment(crop_px=32, flip=True, rotate=True, color_jitter=0.5)
+    first, second = config.center([positions(), positions()])
     assert np.array_equal(first, positions()[19:51, 29:61])
     assert np.array_equal(first, second)
 
 
-def test_jitter_changes_colours_within_its_bounds() -> None:
+def test_jitter_changes_colors_within_its_bounds() -> None:
     grey = np.full((32, 32, 3), 100, np.uint8)
     levels = [
-        augmented({"crop_px": 32, "colour_jitter": 0.2, "flip": False}, [grey], seed)[0].mean() for seed in range(40)
+        augmented({"crop_px": 32, "color_jitter": 0.2, "flip": False}, [grey], seed)[0].mean()
+        for seed in range(40)
     ]
     assert min(levels) >= 78
     assert max(levels) <= 122
@@ -118,7 +141,8 @@ def test_reducing_averages_and_no_side_vanishes() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"resize_px": [300, 200]}, {"resize_px": [0, 10]}, {"crop_px": 8}, {"colour_jitter": 0.9}]
+    "fields",
+    [{"resize_px": [300, 200]}, {"resize_px": [0, 10]}, {"crop_px": 8}, {"color_jitter": 0.9}],
 )
 def test_impossible_settings_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -60,7 +60,8 @@ def with_chunks(path: Path, *chunks: tuple[bytes, bytes]) -> Path:
     """The PNG with chunks put behind its header."""
     content = path.read_bytes()
     parts = [
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
     ]
     path.write_bytes(content[:33] + b"".join(parts) + content[33:])
     return path
@@ -86,8 +87,13 @@ def seen(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_of_a_space_are_seen_as_what_they_mean_and_go_back(cube: np.ndarray, name: str, sampled: bool) -> None:
-    color, own = described(rgb_profile(name, sampled=sampled)), numbers_of(name, cube).astype(np.float32)
+def test_numbers_of_a_space_are_seen_as_what_they_mean_and_go_back(
+    cube: np.ndarray, name: str, sampled: bool
+) -> None:
+    color, own = (
+        described(rgb_profile(name, sampled=sampled)),
+        numbers_of(name, cube).astype(np.float32),
+    )
     shown = color.to_srgb(own)
     assert np.abs(shown - cube).max() < 2.5e-3, "colorants have five digits"
     assert np.abs(color.from_srgb(shown) - own).max() < 5e-3, "at 0 a gamma of 2.2 is steep"
@@ -108,7 +114,10 @@ def test_greys_stay_exactly_grey_and_white_white(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["prophoto", "p3", "adobe", "rec2020"])
 def test_colors_outside_srgb_survive_the_way_there_and_back(name: str) -> None:
-    color, own = described(rgb_profile(name)), np.random.default_rng(0).random((1000, 3)).astype(np.float32)
+    color, own = (
+        described(rgb_profile(name)),
+        np.random.default_rng(0).random((1000, 3)).astype(np.float32),
+    )
     shown = color.to_srgb(own)
     assert shown.min() < -0.1
     assert np.abs(color.from_srgb(shown) - own).max() < 5e-4
@@ -152,7 +161,10 @@ def test_random_damage_to_a_profile_never_raises() -> None:
 def test_training_data_hints_and_statistics_hear_the_profile_of_any_container(
     tmp_path: Path, cube: np.ndarray, suffix: str
 ) -> None:
-    own = quantise(numbers_of("prophoto", cube).astype(np.float32), np.uint16 if suffix[:2] == "16" else np.uint8)
+    own = quantise(
+        numbers_of("prophoto", cube).astype(np.float32),
+        np.uint16 if suffix[:2] == "16" else np.uint8,
+    )
     own = own.repeat(8, 0).repeat(8, 1)
     path = tmp_path / f"a.{suffix}"
     write_photo(path, Photo(own, icc=rgb_profile("prophoto")), quality=100)
@@ -170,7 +182,9 @@ def test_training_data_hints_and_statistics_hear_the_profile_of_any_container(
 
 @pytest.mark.parametrize("profile", [grey_profile(2.2), grey_profile(1.0), dot_gain_profile()])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
-def test_a_grey_profile_is_kept_with_grey_and_its_curve_with_color(tmp_path: Path, profile: bytes, suffix: str) -> None:
+def test_a_grey_profile_is_kept_with_grey_and_its_curve_with_color(
+    tmp_path: Path, profile: bytes, suffix: str
+) -> None:
     grey = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
     path, colored = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
     write_photo(path, Photo(np.dstack([grey] * 3), icc=profile, is_grey=True), quality=100)
@@ -195,14 +209,18 @@ def test_a_grey_png_gets_a_grey_profile_for_an_rgb_one(tmp_path: Path) -> None:
 # --- PNG chunks, AVIF, EXIF -------------------------------------------------------------------------------------------
 
 
-def png(path: Path, pixels: np.ndarray, *chunks: tuple[bytes, bytes], icc: bytes | None = None) -> Path:
+def png(
+    path: Path, pixels: np.ndarray, *chunks: tuple[bytes, bytes], icc: bytes | None = None
+) -> Path:
     write_photo(path, Photo(pixels, icc=icc))
     return with_chunks(path, *chunks)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("target", ["b.png", "b.tif", "b.webp", "b.jpg", "b.avif"])
-def test_a_gamma_of_1_looks_the_same_in_whatever_is_written(tmp_path: Path, target: str, dtype: type) -> None:
+def test_a_gamma_of_1_looks_the_same_in_whatever_is_written(
+    tmp_path: Path, target: str, dtype: type
+) -> None:
     """Linear light 0.419 (107 of 255) is seen as 173: lost, it would be 107."""
     pixels = np.full((16, 16, 3), round(107 / 255 * np.iinfo(dtype).max), dtype)
     path = png(tmp_path / "a.png", pixels, (b"gAMA", gamma(1.0)))
@@ -214,7 +232,9 @@ def test_a_gamma_of_1_looks_the_same_in_whatever_is_written(tmp_path: Path, targ
         np.testing.assert_array_equal(read_photo(tmp_path / target).rgb, pixels)
 
 
-def test_where_a_format_says_nothing_of_colors_they_become_srgb_and_it_is_said(tmp_path: Path) -> None:
+def test_where_a_format_says_nothing_of_colors_they_become_srgb_and_it_is_said(
+    tmp_path: Path,
+) -> None:
     path = png(tmp_path / "a.png", np.full((16, 16, 3), 107, np.uint8), (b"gAMA", gamma(1.0)))
     photo = read_photo(path)
     write_photo(tmp_path / "b.bmp", photo)
@@ -237,11 +257,19 @@ def test_where_a_format_says_nothing_of_colors_they_become_srgb_and_it_is_said(t
         ([(b"cICP", bytes((9, 200, 0, 1))), (b"gAMA", gamma(1.0))], None, "linear"),
         ([(b"cHRM", P3_PLACES)], None, "p3"),
         ([(b"gAMA", b"\0\0\0\0"), (b"cHRM", bytes(32))], None, "srgb"),
-        ([(b"cHRM", struct.pack(">8I", 1, 6000, 15000, 6000, 15000, 60000, 64000, 2**31))], None, "srgb"),
+        (
+            [(b"cHRM", struct.pack(">8I", 1, 6000, 15000, 6000, 15000, 60000, 64000, 2**31))],
+            None,
+            "srgb",
+        ),
     ],
 )
 def test_of_what_a_png_says_the_first_that_counts_is_heard(
-    tmp_path: Path, cube: np.ndarray, chunks: list[tuple[bytes, bytes]], icc: bytes | None, meaning: str
+    tmp_path: Path,
+    cube: np.ndarray,
+    chunks: list[tuple[bytes, bytes]],
+    icc: bytes | None,
+    meaning: str,
 ) -> None:
     if meaning == "gamma 2.2":
         own, wanted = cube, light("p3", cube)
@@ -260,7 +288,9 @@ def test_of_what_a_png_says_the_first_that_counts_is_heard(
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
-def test_pq_and_hlg_are_worked_on_as_they_are_and_said(tmp_path: Path, transfer: int, name: str) -> None:
+def test_pq_and_hlg_are_worked_on_as_they_are_and_said(
+    tmp_path: Path, transfer: int, name: str
+) -> None:
     pixels = np.random.default_rng(0).integers(0, 65536, (12, 9, 3), np.uint16)
     light_levels = (b"cLLI", struct.pack(">II", 10_000_000, 2_000_000))
     path = png(tmp_path / "a.png", pixels, (b"cICP", bytes((9, transfer, 0, 1))), light_levels)
@@ -273,7 +303,9 @@ def test_pq_and_hlg_are_worked_on_as_they_are_and_said(tmp_path: Path, transfer:
     write_photo(tmp_path / "c.tif", photo)
     again = read_photo(tmp_path / "c.tif")
     np.testing.assert_array_equal(again.rgb, pixels)
-    assert any(f"its numbers are {name}" in note for note in again.notes), "a profile with a cicp tag"
+    assert any(f"its numbers are {name}" in note for note in again.notes), (
+        "a profile with a cicp tag"
+    )
     assert "is lost" in lost_in(tmp_path / "d.bmp", photo)[0]
 
 
@@ -350,23 +382,38 @@ def exif_of(space: int | None, rule: str | None) -> bytes:
 )
 @pytest.mark.parametrize("source", ["a.jpg", "a.tif", "a.webp", "a.png"])
 def test_exif_says_adobe_rgb_where_nothing_else_speaks(
-    tmp_path: Path, source: str, space: int | None, rule: str | None, icc: bytes | None, is_adobe: bool
+    tmp_path: Path,
+    source: str,
+    space: int | None,
+    rule: str | None,
+    icc: bytes | None,
+    is_adobe: bool,
 ) -> None:
     image = Image.new("RGB", (16, 16), (0, 160, 0))
     if source == "a.tif":  # Pillow loses the interoperability tags
-        codecs.encode(np.array(image), "TIFF", tmp_path / source, codecs.Metadata(exif_of(space, rule), icc), {})
+        codecs.encode(
+            np.array(image),
+            "TIFF",
+            tmp_path / source,
+            codecs.Metadata(exif_of(space, rule), icc),
+            {},
+        )
     else:
         image.save(tmp_path / source, exif=exif_of(space, rule), icc_profile=icc)
     assert (seen(tmp_path / source)[8, 8, 0] < -0.2) == is_adobe
     for target in ("b.jpg", "b.png", "b.tif"):
         write_photo(tmp_path / target, read_photo(tmp_path / source))
         assert np.abs(seen(tmp_path / target)[8, 8] - seen(tmp_path / source)[8, 8]).max() < 0.02
-        assert (read_photo(tmp_path / target).icc is None) == (icc is None and not is_adobe), "said to all programs"
+        assert (read_photo(tmp_path / target).icc is None) == (icc is None and not is_adobe), (
+            "said to all programs"
+        )
 
 
 def test_cmyk_is_srgb_by_then_whatever_exif_says(tmp_path: Path) -> None:
     image = Image.new("CMYK", (16, 16), (255, 255, 255, 0))
-    image.save(tmp_path / "a.jpg", icc_profile=black_only_profile(), exif=exif_of(2, None), quality=100)
+    image.save(
+        tmp_path / "a.jpg", icc_profile=black_only_profile(), exif=exif_of(2, None), quality=100
+    )
     photo = read_photo(tmp_path / "a.jpg")
     assert as_srgb(photo) is photo
     assert photo.rgb.min() > 250
@@ -384,11 +431,13 @@ def test_pillow_images_bring_and_take_their_description(tmp_path: Path) -> None:
         back = to_pil(from_pil(opened))
         back.save(tmp_path / "b.png")
         assert seen(tmp_path / "b.png").mean() * 255 == pytest.approx(173, abs=0.6)
-    cicp = png(tmp_path / "c.png", np.full((8, 8, 3), 107, np.uint8), (b"cICP", bytes((1, 8, 0, 1))))
+    cicp = png(
+        tmp_path / "c.png", np.full((8, 8, 3), 107, np.uint8), (b"cICP", bytes((1, 8, 0, 1)))
+    )
     with Image.open(cicp) as opened:
-        assert from_pil(opened).color.to_srgb(np.full((1, 3), 107 / 255, np.float32))[0, 0] == pytest.approx(
-            0.68, abs=0.01
-        )
+        assert from_pil(opened).color.to_srgb(np.full((1, 3), 107 / 255, np.float32))[
+            0, 0
+        ] == pytest.approx(0.68, abs=0.01)
 
 
 def test_deep_readers_do_not_apply_a_description_of_their_own(tmp_path: Path) -> None:
@@ -396,6 +445,8 @@ def test_deep_readers_do_not_apply_a_description_of_their_own(tmp_path: Path) ->
     path = png(tmp_path / "a.png", pixels, (b"gAMA", gamma(1.0)), icc=rgb_profile("prophoto"))
     np.testing.assert_array_equal(read_photo(path).rgb, pixels)
     np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1], pixels)
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", iccprofile=rgb_profile("prophoto"))
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, photometric="rgb", iccprofile=rgb_profile("prophoto")
+    )
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").rgb, pixels)
     assert read_photo(tmp_path / "a.tif").icc == rgb_profile("prophoto")

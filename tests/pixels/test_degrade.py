@@ -19,7 +19,9 @@ def generator(seed: int = 0) -> np.random.Generator:
 
 @pytest.mark.parametrize("sigma", [5.0, 25.0, 50.0])
 @pytest.mark.parametrize("noise", [degrade.gaussian_noise, degrade.correlated_noise])
-def test_noise_has_the_stated_strength_and_no_bias(noise: Callable[..., np.ndarray], sigma: float) -> None:
+def test_noise_has_the_stated_strength_and_no_bias(
+    noise: Callable[..., np.ndarray], sigma: float
+) -> None:
     added = (noise(GREY, sigma, generator()) - GREY) * 255
     assert added.std() == pytest.approx(sigma, rel=0.02)
     assert abs(added.mean()) < sigma * 0.03
@@ -38,7 +40,9 @@ def test_correlated_noise_resembles_its_neighbours(blur_px: float, neighbour: fl
     noise = degrade.correlated_noise(GREY, 25, generator(), blur_px) - GREY
     # Gaussian smoothing of width s correlates pixels at distance 1 by exp(-1/4s²)
     assert np.exp(-1 / (4 * blur_px**2)) == pytest.approx(neighbour, abs=0.02)
-    assert np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1] == pytest.approx(neighbour, abs=0.06)
+    assert np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1] == pytest.approx(
+        neighbour, abs=0.06
+    )
 
 
 @pytest.mark.parametrize(("level", "photons"), [(0.5, 100), (0.1, 100), (0.5, 1000)])
@@ -78,7 +82,9 @@ def test_blur_spreads_a_point_and_keeps_its_light() -> None:
 def test_camera_damage_grows_with_strength(photos: list[np.ndarray]) -> None:
     photo = photos[0].astype(np.float32) / 255
     weak, full, strong = (
-        np.mean([np.abs(degrade.camera(photo, generator(seed), s) - photo).mean() for seed in range(12)])
+        np.mean(
+            [np.abs(degrade.camera(photo, generator(seed), s) - photo).mean() for seed in range(12)]
+        )
         for s in (0.1, 1, 2)
     )
     assert 0 < weak < full < strong

@@ -1,4 +1,6 @@
-"""Whatever a mask looks like, what a person marked is filled, and what cannot be meant is refused in words."""
+"""Whatever a mask looks like, what a person marked is filled, and what cannot be meant is refused
+in words.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,10 @@ def test_what_is_marked_is_to_be_filled(tmp_path: Path, name: str) -> None:
     "mask",
     [
         HOLE,
-        *(numbers(dtype, 0, 1) for dtype in (np.uint8, np.int64, np.uint16, np.float32, np.float64)),
+        *(
+            numbers(dtype, 0, 1)
+            for dtype in (np.uint8, np.int64, np.uint16, np.float32, np.float64)
+        ),
         *(numbers(dtype, 0, 255) for dtype in (np.uint8, np.int32, np.float32)),
         numbers(np.uint16, 700, 65000),
         numbers(np.float32, 0.3, 0.7),
@@ -106,7 +111,9 @@ def test_arrays_and_tensors_are_read_alike(mask: Any) -> None:
     np.testing.assert_array_equal(as_mask(mask, SIZE), HOLE)
 
 
-@pytest.mark.parametrize("bad", [np.full((40, 60), np.nan), np.zeros((40, 60), "U1"), np.zeros((40, 60, 7))])
+@pytest.mark.parametrize(
+    "bad", [np.full((40, 60), np.nan), np.zeros((40, 60), "U1"), np.zeros((40, 60, 7))]
+)
 def test_arrays_that_are_no_mask_are_refused(bad: np.ndarray) -> None:
     with pytest.raises(UserError, match="mask"):
         as_mask(bad, SIZE)
@@ -125,19 +132,25 @@ def test_alpha_goes_before_colors_and_an_even_alpha_says_nothing(tmp_path: Path)
 def test_a_palette_of_greys_is_read_by_its_greys() -> None:
     image = palette((255, 255, 255), (0, 0, 0))
     np.testing.assert_array_equal(as_mask(image, SIZE), ~HOLE)
-    np.testing.assert_array_equal(as_mask(palette((255, 255, 254), (0, 90, 0)), SIZE), HOLE, "a color: by its index")
+    np.testing.assert_array_equal(
+        as_mask(palette((255, 255, 254), (0, 90, 0)), SIZE), HOLE, "a color: by its index"
+    )
 
 
 def test_a_palette_with_a_color_counts_by_its_index_though_only_greys_are_used() -> None:
     image = palette((0, 0, 0), (128, 128, 128), (50, 50, 50), (128, 0, 0))
     image.putpixel((13, 9), 2)
     np.testing.assert_array_equal(as_mask(image, SIZE), HOLE)
-    colored = drawn("P", 2, 1)  # no index 0: there is nothing to tell ground from mark but the greys
+    colored = drawn(
+        "P", 2, 1
+    )  # no index 0: there is nothing to tell ground from mark but the greys
     colored.putpalette([9, 90, 9, 250, 250, 250, 3, 3, 3])
     np.testing.assert_array_equal(as_mask(colored, SIZE), HOLE)
 
 
-def test_a_mask_that_is_transparent_throughout_marks_nothing_whatever_it_hides(tmp_path: Path) -> None:
+def test_a_mask_that_is_transparent_throughout_marks_nothing_whatever_it_hides(
+    tmp_path: Path,
+) -> None:
     hidden = drawn("RGBA", (0, 0, 0, 0), (255, 255, 255, 0))
     hidden.save(tmp_path / "mask.png")
     with pytest.raises(UserError, match=r"marks nothing \(read as transparency"):
@@ -150,7 +163,9 @@ def test_two_values_go_before_white() -> None:
     dim = numbers(np.uint8, 0, 100)
     np.testing.assert_array_equal(as_mask(dim, SIZE), HOLE)
     dim[0, 0] = 3
-    with pytest.raises(UserError, match=r"marks nothing \(read as grey: white \(above 127\) = fill, and its values"):
+    with pytest.raises(
+        UserError, match=r"marks nothing \(read as grey: white \(above 127\) = fill, and its values"
+    ):
         as_mask(dim, SIZE)
 
 
@@ -172,7 +187,9 @@ def smooth_disc(lift: float = 0.0, blur_px: float = 1.0) -> tuple[np.ndarray, np
     return np.clip(inside / blur_px + 0.5, 0, 1) * (1 - lift) + lift, inside
 
 
-@pytest.mark.parametrize("kind", ["grey", "deep", "alpha", "red on black", "blue on white", "float"])
+@pytest.mark.parametrize(
+    "kind", ["grey", "deep", "alpha", "red on black", "blue on white", "float"]
+)
 @pytest.mark.parametrize("blur_px", [1.0, 6.0])
 def test_soft_edges_belong_to_the_hole(kind: str, blur_px: float) -> None:
     cover, _ = smooth_disc(blur_px=blur_px)
@@ -201,15 +218,21 @@ def test_a_bright_ground_is_not_the_edge_of_what_stands_on_it() -> None:
 
 
 @pytest.mark.parametrize("quality", [30, 75, 95])
-@pytest.mark.parametrize("colors", [((0, 0, 0), (255, 255, 255)), ((255, 255, 255), BLUE), ((0, 0, 0), RED)])
-def test_jpeg_masks_mark_what_was_drawn(tmp_path: Path, quality: int, colors: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize(
+    "colors", [((0, 0, 0), (255, 255, 255)), ((255, 255, 255), BLUE), ((0, 0, 0), RED)]
+)
+def test_jpeg_masks_mark_what_was_drawn(
+    tmp_path: Path, quality: int, colors: tuple[Any, Any]
+) -> None:
     image = Image.new("RGB", (160, 120), colors[0])
     ImageDraw.Draw(image).ellipse((40, 30, 110, 90), fill=colors[1])
     truth = (np.asarray(image) == colors[1]).all(2)
     image.save(tmp_path / "a.jpg", quality=quality)
     hole = read_mask(tmp_path / "a.jpg", (160, 120), must_mark=True)
     assert hole[truth].mean() > 0.995
-    assert not hole[~grow(truth, 16)].any(), "an echo of the edge at most, within a block of the codec"
+    assert not hole[~grow(truth, 16)].any(), (
+        "an echo of the edge at most, within a block of the codec"
+    )
 
 
 # --- what cannot be meant
@@ -218,10 +241,16 @@ def test_jpeg_masks_mark_what_was_drawn(tmp_path: Path, quality: int, colors: tu
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        (drawn("L", 0, 0), "marks nothing (read as grey: white (above 127) = fill, and its values are 0 to 0 of 255)"),
+        (
+            drawn("L", 0, 0),
+            "marks nothing (read as grey: white (above 127) = fill, and its values are 0 to 0 of 255)",
+        ),
         (drawn("L", 255, 255), "marks everything, which leaves nothing to fill from (read as grey"),
         (drawn("RGBA", (255, 0, 0, 0), (255, 0, 0, 0)), "marks nothing"),
-        (drawn("RGB", BLUE, BLUE), "marks nothing (read as colors: what is not the background rgb(0,0,255) = fill)"),
+        (
+            drawn("RGB", BLUE, BLUE),
+            "marks nothing (read as colors: what is not the background rgb(0,0,255) = fill)",
+        ),
         (palette((0, 0, 0), RED, (0, 0, 0)).point(lambda _: 2), "marks nothing"),
         (drawn("1", 1, 1), "marks everything"),
     ],
@@ -231,7 +260,10 @@ def test_empty_and_full_masks_are_refused_with_what_was_read_and_what_is_expecte
     tmp_path: Path, image: Image.Image, said: str
 ) -> None:
     image.save(tmp_path / "a.png")
-    for read in (lambda: read_mask(tmp_path / "a.png", SIZE, must_mark=True), lambda: as_mask(image, SIZE)):
+    for read in (
+        lambda: read_mask(tmp_path / "a.png", SIZE, must_mark=True),
+        lambda: as_mask(image, SIZE),
+    ):
         with pytest.raises(UserError) as refused:
             read()
         assert said in str(refused.value)

@@ -22,7 +22,7 @@ SIZE = (64, 48)
 
 
 @pytest.fixture
-def colours(photos: list[np.ndarray]) -> np.ndarray:
+def colors(photos: list[np.ndarray]) -> np.ndarray:
     return np.ascontiguousarray(photos[0][: SIZE[1], : SIZE[0]])
 
 
@@ -33,7 +33,9 @@ def without_readers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def save_dng(path: Path, mosaic: np.ndarray, thumbnail: np.ndarray) -> Path:
-    """A DNG as cameras write it: a thumbnail first, the RGGB sensor's samples (H,W) uint16 in a directory below."""
+    """A DNG as cameras write it: a thumbnail first, the RGGB sensor's samples (H,W) uint16 in a
+    directory below.
+    """
     identity = [1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1]
     common = [
         (50706, "B", 4, (1, 4, 0, 0), True),
@@ -65,10 +67,12 @@ def raw(tmp_path: Path) -> Path:
     return save_dng(tmp_path / "red.dng", mosaic, green)
 
 
-def test_a_photo_is_known_by_its_content_whatever_it_is_called(tmp_path: Path, colours: np.ndarray) -> None:
+def test_a_photo_is_known_by_its_content_whatever_it_is_called(
+    tmp_path: Path, colors: np.ndarray
+) -> None:
     for kind in ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"):
-        Image.fromarray(colours).save(tmp_path / f"{kind}.JPG_large", kind)
-        Image.fromarray(colours).save(tmp_path / kind.lower(), kind)
+        Image.fromarray(colors).save(tmp_path / f"{kind}.JPG_large", kind)
+        Image.fromarray(colors).save(tmp_path / kind.lower(), kind)
     (tmp_path / "notes.txt").write_text("BM is how a bitmap begins, and P6 a pixmap")
     (tmp_path / "poem").write_text("P6 is not a picture")
     photos, others = photos_and_others(tmp_path)
@@ -85,11 +89,11 @@ def test_a_damaged_raw_file_is_told_in_plain_words(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_here_is_counted_by_its_kind(
-    tmp_path: Path, colours: np.ndarray, raw: Path, without_readers: None
+    tmp_path: Path, colors: np.ndarray, raw: Path, without_readers: None
 ) -> None:
     shutil.copyfile(HEIC, tmp_path / "a.HEIC")
     shutil.copyfile(HEIC, tmp_path / "b.heic")
-    (tmp_path / "c.jxl").write_bytes(pyjpegxl.encode_from_numpy(colours))
+    (tmp_path / "c.jxl").write_bytes(pyjpegxl.encode_from_numpy(colors))
     (tmp_path / "d.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (tmp_path / "e.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42")
     (tmp_path / "notes.txt").write_text("nothing to see")
@@ -111,7 +115,9 @@ def test_a_file_without_its_reader_is_refused_with_what_to_install(
         decode_rgb8(path)
 
 
-def test_the_thumbnail_of_a_raw_file_never_passes_for_the_photo(raw: Path, without_readers: None) -> None:
+def test_the_thumbnail_of_a_raw_file_never_passes_for_the_photo(
+    raw: Path, without_readers: None
+) -> None:
     for name in ("renamed.tif", "renamed.jpg", "renamed"):
         renamed = Path(shutil.copyfile(raw, raw.with_name(name)))
         with pytest.raises(UserError, match="camera raw"):
@@ -142,8 +148,12 @@ def test_heic_comes_with_its_size_and_exif() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_jpeg_xl_keeps_depth_and_channels(tmp_path: Path, colours: np.ndarray, dtype: type, channels: int) -> None:
-    samples = np.dstack([colours, colours[..., :1]]).astype(dtype) * dtype(1 if dtype == np.uint8 else 257)
+def test_jpeg_xl_keeps_depth_and_channels(
+    tmp_path: Path, colors: np.ndarray, dtype: type, channels: int
+) -> None:
+    samples = np.dstack([colors, colors[..., :1]]).astype(dtype) * dtype(
+        1 if dtype == np.uint8 else 257
+    )
     samples = np.ascontiguousarray(samples[..., :channels])
     path = tmp_path / "a.jxl"
     path.write_bytes(pyjpegxl.encode_from_numpy(samples, lossless=True))
@@ -154,8 +164,14 @@ def test_jpeg_xl_keeps_depth_and_channels(tmp_path: Path, colours: np.ndarray, d
     assert (photo.alpha is not None) == (channels == 4)
 
 
-def test_damaged_files_of_these_kinds_are_one_line(tmp_path: Path, colours: np.ndarray, raw: Path) -> None:
-    whole = {"a.heic": HEIC.read_bytes(), "a.jxl": pyjpegxl.encode_from_numpy(colours), "a.dng": raw.read_bytes()}
+def test_damaged_files_of_these_kinds_are_one_line(
+    tmp_path: Path, colors: np.ndarray, raw: Path
+) -> None:
+    whole = {
+        "a.heic": HEIC.read_bytes(),
+        "a.jxl": pyjpegxl.encode_from_numpy(colors),
+        "a.dng": raw.read_bytes(),
+    }
     for name, content in whole.items():
         path = tmp_path / name
         path.write_bytes(content[: len(content) // 2])

@@ -1,4 +1,6 @@
-"""Classical fills: the membrane solves Laplace's equation, mirrored detail comes from beyond the nearest edge."""
+"""Classical fills: the membrane solves Laplace's equation, mirrored detail comes from beyond the
+nearest edge.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def test_a_plane_is_continued_into_the_hole(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 61), (96, 128)])
-def test_the_fill_stays_between_its_surroundings_darkest_and_lightest(size: tuple[int, int]) -> None:
+def test_the_fill_stays_between_its_surroundings_darkest_and_lightest(
+    size: tuple[int, int],
+) -> None:
     for seed in range(5):
         rng = np.random.default_rng(seed)
         photo, hole = rng.random((*size, 3), np.float32), masks.free_form(size, rng, (0.1, 0.6))
@@ -49,5 +53,7 @@ def test_detail_is_mirrored_at_the_nearest_edge() -> None:
     hole[:, 10:30] = True
     detail = mirrored_detail(photo, hole)
     assert (detail[~hole] == 0).all()
-    assert detail[20, 10:20, 0].argmax() == 1  # pixel 11 mirrors pixel 7 at pixel 9, the last known one
+    assert (
+        detail[20, 10:20, 0].argmax() == 1
+    )  # pixel 11 mirrors pixel 7 at pixel 9, the last known one
     assert abs(detail[20, 22:30]).max() < 1e-3  # the right half mirrors what lies on the right

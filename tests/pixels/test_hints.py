@@ -1,4 +1,6 @@
-"""Painted colours: what counts as painted, what is left of it at another size, and how far it spreads."""
+"""Painted colors: what counts as painted, what is left of it at another size, and how far it
+spreads.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def test_the_opaque_part_of_a_transparent_picture_is_painted(dtype: type) -> Non
 
 def test_what_differs_from_the_photo_is_painted_and_traces_of_jpeg_are_not(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    photo = from_array(np.repeat(rng.integers(60, 200, (10, 15, 1), np.uint8), 3, 2).repeat(8, 0).repeat(8, 1))
+    photo = from_array(
+        np.repeat(rng.integers(60, 200, (10, 15, 1), np.uint8), 3, 2).repeat(8, 0).repeat(8, 1)
+    )
     painted = photo.rgb.copy()
     painted[16:32, 24:48] = (200, 30, 40)
     Image.fromarray(painted).save(tmp_path / "painted.jpg", quality=95)
@@ -60,26 +64,26 @@ def test_another_size_and_an_unpainted_photo_are_refused(tmp_path: Path) -> None
         read_hints(tmp_path / "none.png", photo)
 
 
-def test_at_another_size_colours_are_means_of_what_is_marked() -> None:
+def test_at_another_size_colors_are_means_of_what_is_marked() -> None:
     rgb, marked = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)
     marked[:2, :4] = True
     rgb[0, :4], rgb[1, :4] = (255, 0, 0), (0, 0, 255)
     rgb[2:, :] = (0, 255, 0)  # not marked, so of no say
-    colours, where = Hints(rgb, marked).at((2, 2))
+    colors, where = Hints(rgb, marked).at((2, 2))
     assert where.tolist() == [[True, False], [False, False]]
-    np.testing.assert_allclose(colours[0, 0], [0.5, 0, 0.5], atol=1e-6)
-    assert not colours[~where].any()
+    np.testing.assert_allclose(colors[0, 0], [0.5, 0, 0.5], atol=1e-6)
+    assert not colors[~where].any()
 
 
 def test_a_single_dot_on_a_large_photo_is_not_lost() -> None:
     rgb, marked = np.full((1000, 1500, 3), 128, np.uint8), np.zeros((1000, 1500), bool)
     marked[500, 700], rgb[500, 700] = True, (250, 10, 20)
-    colours, where = Hints(rgb, marked).at((100, 150))
+    colors, where = Hints(rgb, marked).at((100, 150))
     assert np.argwhere(where).tolist() == [[50, 70]]
-    np.testing.assert_allclose(colours[50, 70], np.array([250, 10, 20]) / 255, atol=1e-3)
+    np.testing.assert_allclose(colors[50, 70], np.array([250, 10, 20]) / 255, atol=1e-3)
 
 
-def test_colour_fills_a_thing_and_stops_at_its_edge() -> None:
+def test_color_fills_a_thing_and_stops_at_its_edge() -> None:
     luminance = np.full((40, 40), 0.3, np.float32)
     luminance[:, 20:] = 0.7
     change, marked = np.zeros((40, 40, 2), np.float32), np.zeros((40, 40), bool)
@@ -92,7 +96,9 @@ def test_colour_fills_a_thing_and_stops_at_its_edge() -> None:
 
 
 def test_between_two_hints_it_changes_evenly() -> None:
-    """On a row of one tone the solution is the straight line between the two, but for the small pull to 0."""
+    """On a row of one tone the solution is the straight line between the two, but for the small
+    pull to 0.
+    """
     change, marked = np.zeros((1, 9, 1), np.float32), np.zeros((1, 9), bool)
     change[0, 0], change[0, 8], marked[0, [0, 8]] = 80, 160, True
     carried = spread(change, marked, np.full((1, 9), 0.5, np.float32))[0, :, 0]

@@ -1,4 +1,6 @@
-"""The one door for pixels: files in and out at their own depth, upright, with what they carry; and plain errors."""
+"""The one door for pixels: files in and out at their own depth, upright, with what they carry; and
+plain errors.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,22 @@ from img2img.pixels.images import (
     write_photo,
 )
 
-ORIENTATION, MAKE, DATE, EXIF_IFD, GPS_IFD, MAKER_NOTE = 0x0112, 0x010F, 0x9003, 0x8769, 0x8825, 0x927C
+ORIENTATION, MAKE, DATE, EXIF_IFD, GPS_IFD, MAKER_NOTE = (
+    0x0112,
+    0x010F,
+    0x9003,
+    0x8769,
+    0x8825,
+    0x927C,
+)
 
 
-def noise(dtype: type, channels: int = 3, size: tuple[int, int] = (23, 17), seed: int = 0) -> np.ndarray:
-    """(H,W,channels), or (H,W) for one channel, using the full range of `dtype`; (width, height) is odd on purpose."""
+def noise(
+    dtype: type, channels: int = 3, size: tuple[int, int] = (23, 17), seed: int = 0
+) -> np.ndarray:
+    """(H,W,channels), or (H,W) for one channel, using the full range of `dtype`; (width, height) is
+    odd on purpose.
+    """
     shape = (size[1], size[0], channels) if channels > 1 else (size[1], size[0])
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
@@ -51,7 +64,12 @@ def noise(dtype: type, channels: int = 3, size: tuple[int, int] = (23, 17), seed
 def camera_exif(orientation: int = 1) -> Image.Exif:
     exif = Image.Exif()
     exif[ORIENTATION], exif[MAKE] = orientation, "ACME"
-    exif[EXIF_IFD] = {DATE: "2024:02:03 04:05:06", MAKER_NOTE: b"secret sauce " * 3, 0xA002: 999, 0xA003: 888}
+    exif[EXIF_IFD] = {
+        DATE: "2024:02:03 04:05:06",
+        MAKER_NOTE: b"secret sauce " * 3,
+        0xA002: 999,
+        0xA003: 888,
+    }
     exif[GPS_IFD] = {1: "N", 2: (46.0, 57.0, 1.5)}
     return exif
 
@@ -64,7 +82,9 @@ def with_thumbnail(exif: Image.Exif, thumbnail: bytes) -> bytes:
     block += b"\0" * (len(block) % 2)
     struct.pack_into(order + "I", block, 10 + 12 * count, len(block))
     picture_at = len(block) + 2 + 24 + 4
-    block += struct.pack(order + "HHHIIHHIII", 2, 0x201, 4, 1, picture_at, 0x202, 4, 1, len(thumbnail), 0)
+    block += struct.pack(
+        order + "HHHIIHHIII", 2, 0x201, 4, 1, picture_at, 0x202, 4, 1, len(thumbnail), 0
+    )
     return b"Exif\0\0" + bytes(block) + thumbnail
 
 
@@ -77,7 +97,9 @@ def with_thumbnail(exif: Image.Exif, thumbnail: bytes) -> bytes:
     [(suffix, np.uint8) for suffix in (".png", ".tif", ".webp", ".tga", ".jp2")]
     + [(".png", np.uint16), (".tiff", np.uint16)],
 )
-def test_lossless_formats_return_every_bit(tmp_path: Path, suffix: str, dtype: type, alpha: bool) -> None:
+def test_lossless_formats_return_every_bit(
+    tmp_path: Path, suffix: str, dtype: type, alpha: bool
+) -> None:
     rgb, cover = noise(dtype), noise(dtype, 1, seed=1) if alpha else None
     path = tmp_path / f"photo{suffix}"
     write_photo(path, Photo(rgb, cover), quality=100)
@@ -93,9 +115,14 @@ def test_lossless_formats_return_every_bit(tmp_path: Path, suffix: str, dtype: t
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_what_we_write_other_programs_read(tmp_path: Path, suffix: str, dtype: type) -> None:
     rgba = noise(dtype, 4, (300, 2000))  # tall enough for several TIFF strips
-    write_photo(tmp_path / f"p{suffix}", Photo(rgba[..., :3], rgba[..., 3], exif=camera_exif().tobytes(), icc=SRGB))
+    write_photo(
+        tmp_path / f"p{suffix}",
+        Photo(rgba[..., :3], rgba[..., 3], exif=camera_exif().tobytes(), icc=SRGB),
+    )
     path = str(tmp_path / f"p{suffix}")
-    seen: Any = tifffile.imread(path) if suffix == ".tif" else cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    seen: Any = (
+        tifffile.imread(path) if suffix == ".tif" else cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    )
     np.testing.assert_array_equal(seen if suffix == ".tif" else seen[..., [2, 1, 0, 3]], rgba)
     with Image.open(tmp_path / f"p{suffix}") as image:
         image.load()
@@ -142,31 +169,43 @@ def test_floats_are_written_with_8_bits_unless_16_are_asked_for(tmp_path: Path) 
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [(f"a.{suffix}", np.uint8) for suffix in ("png", "tif", "jpg", "jp2", "bmp", "ppm", "tga", "webp")]
+    [
+        (f"a.{suffix}", np.uint8)
+        for suffix in ("png", "tif", "jpg", "jp2", "bmp", "ppm", "tga", "webp")
+    ]
     + [(f"a.{suffix}", np.uint16) for suffix in ("png", "tif", "jp2", "ppm")]
     + [("a.tif", np.float32)],
 )
-def test_what_was_grey_is_written_grey_at_its_depth(tmp_path: Path, name: str, dtype: type, alpha: bool) -> None:
+def test_what_was_grey_is_written_grey_at_its_depth(
+    tmp_path: Path, name: str, dtype: type, alpha: bool
+) -> None:
     grey = np.random.default_rng(0).random((17, 23)).astype(np.float32)
     grey = grey if dtype == np.float32 else quantise(grey, dtype)
     rgb, cover = np.dstack([grey] * 3), quantise(grey[::-1].copy(), dtype) if alpha else None
     write_photo(tmp_path / name, Photo(rgb, cover, format="TIFF", is_grey=True), quality=100)
     photo = read_photo(tmp_path / name)
-    flattened, has_alpha = alpha and name[2:] in ("jpg", "bmp", "ppm"), name[2:] in ("png", "tif", "jp2", "tga", "webp")
+    flattened, has_alpha = (
+        alpha and name[2:] in ("jpg", "bmp", "ppm"),
+        name[2:] in ("png", "tif", "jp2", "tga", "webp"),
+    )
     assert photo.is_grey == (name != "a.webp")
     assert (photo.alpha is not None) == (alpha and has_alpha)
     if name != "a.jpg" and not flattened and not (alpha and dtype == np.uint16 and name == "a.jp2"):
         np.testing.assert_array_equal(photo.rgb, rgb)
         assert not alpha or np.array_equal(np.asarray(photo.alpha), np.asarray(cover))
     write_photo(tmp_path / f"rgb.{name[2:]}", Photo(rgb, cover))
-    assert not read_photo(tmp_path / f"rgb.{name[2:]}").is_grey, "RGB stays RGB, equal channels or not"
+    assert not read_photo(tmp_path / f"rgb.{name[2:]}").is_grey, (
+        "RGB stays RGB, equal channels or not"
+    )
 
 
 def test_a_grey_16_bit_tiff_stays_as_small_as_it_was(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", noise(np.uint16, 1, (300, 200)), photometric="minisblack")
     photo = read_photo(tmp_path / "a.tif")
     write_photo(tmp_path / "b.tif", photo)
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), noise(np.uint16, 1, (300, 200)))
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "b.tif"), noise(np.uint16, 1, (300, 200))
+    )
     assert os.path.getsize(tmp_path / "b.tif") < 1.1 * os.path.getsize(tmp_path / "a.tif")
 
 
@@ -178,14 +217,22 @@ def test_a_photo_that_is_grey_no_more_is_written_in_color(tmp_path: Path) -> Non
 @pytest.mark.parametrize("stored", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_floating_point_tiffs_are_read_and_stay_so(tmp_path: Path, stored: type, channels: int, order: Any) -> None:
+def test_floating_point_tiffs_are_read_and_stay_so(
+    tmp_path: Path, stored: type, channels: int, order: Any
+) -> None:
     values = (np.random.default_rng(0).random((9, 14, channels)) * 1.2).astype(stored)
     values = values[..., 0] if channels == 1 else values
     extras = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
     kind = "minisblack" if channels == 1 else "rgb"
     tag = [(ORIENTATION, "H", 1, 6, True)]
     tifffile.imwrite(
-        tmp_path / "a.tif", values, photometric=kind, byteorder=order, iccprofile=SRGB, extratags=tag, **extras
+        tmp_path / "a.tif",
+        values,
+        photometric=kind,
+        byteorder=order,
+        iccprofile=SRGB,
+        extratags=tag,
+        **extras,
     )
     photo = read_photo(tmp_path / "a.tif")
     assert (photo.rgb.dtype, photo.size, photo.icc) == (np.float32, (9, 14), SRGB)
@@ -227,7 +274,8 @@ def test_what_a_format_cannot_hold_is_said(tmp_path: Path) -> None:
     alpha = np.full((17, 23), 65535, np.uint16)
     photo = Photo(noise(np.uint16), alpha, exif=exif.tobytes(), xmp=b"<x/>")
     said = {
-        suffix: " ".join(lost_in(tmp_path / f"a.{suffix}", photo)) for suffix in ("png", "tif", "jpg", "webp", "bmp")
+        suffix: " ".join(lost_in(tmp_path / f"a.{suffix}", photo))
+        for suffix in ("png", "tif", "jpg", "webp", "bmp")
     }
     assert said["png"] == said["tif"] == ""
     assert "laid on white" in said["jpg"] and "16 bits a channel were rounded to 8" in said["jpg"]
@@ -267,23 +315,33 @@ def test_a_dark_16_bit_file_is_still_16_bit(tmp_path: Path, suffix: str, channel
     photo = read_photo(tmp_path / f"dark{suffix}")
     assert photo.rgb.dtype == np.uint16
     assert photo.is_grey == (channels == 1)
-    np.testing.assert_array_equal(photo.rgb, np.dstack([samples] * 3) if channels == 1 else samples[..., :3])
+    np.testing.assert_array_equal(
+        photo.rgb, np.dstack([samples] * 3) if channels == 1 else samples[..., :3]
+    )
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("layout", ["rgb", "rgba", "grey", "planes"])
-def test_16_bit_tiff_layouts(tmp_path: Path, order: Any, compression: str | None, layout: str) -> None:
+def test_16_bit_tiff_layouts(
+    tmp_path: Path, order: Any, compression: str | None, layout: str
+) -> None:
     rgba = noise(np.uint16, 4)
     grey = rgba[..., 0]
     layouts: dict[str, tuple[np.ndarray, dict[str, Any], np.ndarray]] = {
         "rgb": (rgba[..., :3], {"photometric": "rgb"}, rgba[..., :3]),
         "rgba": (rgba, {"photometric": "rgb", "extrasamples": ["unassalpha"]}, rgba),
         "grey": (grey, {"photometric": "minisblack"}, np.dstack([grey] * 3)),
-        "planes": (np.moveaxis(rgba[..., :3], 2, 0), {"photometric": "rgb", "planarconfig": "separate"}, rgba[..., :3]),
+        "planes": (
+            np.moveaxis(rgba[..., :3], 2, 0),
+            {"photometric": "rgb", "planarconfig": "separate"},
+            rgba[..., :3],
+        ),
     }
     stored, options, expected = layouts[layout]
-    tifffile.imwrite(tmp_path / "a.tif", stored, byteorder=order, compression=compression, **options)
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, byteorder=order, compression=compression, **options
+    )
     np.testing.assert_array_equal(to_array(read_photo(tmp_path / "a.tif")), expected)
 
 
@@ -310,14 +368,18 @@ def test_premultiplied_alpha_is_divided_out_at_16_bits(tmp_path: Path) -> None:
     assert np.all(photo.alpha == 32768)
 
 
-def test_floating_point_tiff_is_read_when_one_is_white_and_explained_when_not(tmp_path: Path) -> None:
+def test_floating_point_tiff_is_read_when_one_is_white_and_explained_when_not(
+    tmp_path: Path,
+) -> None:
     values = np.linspace(0, 1.5, 64, dtype=np.float32).reshape(8, 8)
     tifffile.imwrite(tmp_path / "a.tif", values)
     photo = read_photo(tmp_path / "a.tif")
     assert photo.rgb.dtype == np.float32
     np.testing.assert_array_equal(photo.rgb[..., 1], values)
     tifffile.imwrite(tmp_path / "b.tif", values * 100)
-    with pytest.raises(UserError, match=r"b\.tif: holds floating-point values up to 150: scale them"):
+    with pytest.raises(
+        UserError, match=r"b\.tif: holds floating-point values up to 150: scale them"
+    ):
         read_photo(tmp_path / "b.tif")
     tifffile.imwrite(tmp_path / "c.tif", values.astype(np.uint32))
     with pytest.raises(UserError, match=r"c\.tif: holds uint32 samples"):
@@ -328,15 +390,15 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def handmade_png16(samples: np.ndarray, colour_type: int, extra: bytes = b"") -> bytes:
-    head = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, colour_type, 0, 0, 0)
+def handmade_png16(samples: np.ndarray, color_type: int, extra: bytes = b"") -> bytes:
+    head = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, color_type, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         [chunk(b"IHDR", head), extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
     )
 
 
-def test_16_bit_png_grey_with_alpha_and_colour_key(tmp_path: Path) -> None:
+def test_16_bit_png_grey_with_alpha_and_color_key(tmp_path: Path) -> None:
     both = noise(np.uint16, 2)
     (tmp_path / "la.png").write_bytes(handmade_png16(both, 4))
     photo = read_photo(tmp_path / "la.png")
@@ -344,8 +406,12 @@ def test_16_bit_png_grey_with_alpha_and_colour_key(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photo.alpha, both[..., 1])
 
     grey, rgb = noise(np.uint16, 1), noise(np.uint16)
-    (tmp_path / "g.png").write_bytes(handmade_png16(grey, 0, chunk(b"tRNS", struct.pack(">H", grey[2, 3]))))
-    (tmp_path / "c.png").write_bytes(handmade_png16(rgb, 2, chunk(b"tRNS", struct.pack(">HHH", *rgb[2, 3].tolist()))))
+    (tmp_path / "g.png").write_bytes(
+        handmade_png16(grey, 0, chunk(b"tRNS", struct.pack(">H", grey[2, 3])))
+    )
+    (tmp_path / "c.png").write_bytes(
+        handmade_png16(rgb, 2, chunk(b"tRNS", struct.pack(">HHH", *rgb[2, 3].tolist())))
+    )
     for name, clear in (("g.png", grey == grey[2, 3]), ("c.png", (rgb == rgb[2, 3]).all(axis=2))):
         photo = read_photo(tmp_path / name)
         assert photo.alpha is not None
@@ -366,10 +432,16 @@ def test_depth_conversions_invert_each_other() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "avif", "tif", "deflate.tif", "16.png", "16.tif", "lzw.tif"])
+@pytest.mark.parametrize(
+    "kind", ["jpg", "png", "webp", "avif", "tif", "deflate.tif", "16.png", "16.tif", "lzw.tif"]
+)
 def test_pixels_come_upright_and_say_so(tmp_path: Path, kind: str, orientation: int) -> None:
     stored = np.zeros((24, 40, 3), np.uint16)
-    stored[:12, :20], stored[:12, 20:], stored[12:, :20] = (65535, 0, 0), (0, 65535, 0), (0, 0, 65535)
+    stored[:12, :20], stored[:12, 20:], stored[12:, :20] = (
+        (65535, 0, 0),
+        (0, 65535, 0),
+        (0, 0, 65535),
+    )
     path = tmp_path / f"a.{kind}"
     save_turned(path, kind, stored, orientation)
     expected = np.asarray(turned_by_pillow((stored >> 8).astype(np.uint8), orientation), np.int32)
@@ -446,9 +518,17 @@ def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("source", ["a.jpg", "a.png", "a.webp", "a.tif"])
 @pytest.mark.parametrize("target", ["b.jpg", "b.png", "b.webp", "b.tif", "b.avif"])
-def test_metadata_travels_between_all_formats(tmp_path: Path, source: str, target: str, dtype: type) -> None:
+def test_metadata_travels_between_all_formats(
+    tmp_path: Path, source: str, target: str, dtype: type
+) -> None:
     image = Image.new("RGB", (40, 24))
-    image.save(tmp_path / source, exif=camera_exif(6).tobytes(), icc_profile=SRGB, dpi=(300, 150), xmp=b"<x:xmpmeta/>")
+    image.save(
+        tmp_path / source,
+        exif=camera_exif(6).tobytes(),
+        icc_profile=SRGB,
+        dpi=(300, 150),
+        xmp=b"<x:xmpmeta/>",
+    )
     photo = read_photo(tmp_path / source)
     write_photo(tmp_path / target, photo.with_pixels(noise(dtype, 3, (48, 80))))
     again = read_photo(tmp_path / target)
@@ -469,7 +549,9 @@ def test_metadata_travels_between_all_formats(tmp_path: Path, source: str, targe
 
 
 @pytest.mark.parametrize("followed", [False, True])
-def test_the_stale_thumbnail_is_gone_and_the_maker_note_has_not_moved(tmp_path: Path, followed: bool) -> None:
+def test_the_stale_thumbnail_is_gone_and_the_maker_note_has_not_moved(
+    tmp_path: Path, followed: bool
+) -> None:
     thumbnail = BytesIO()
     Image.new("RGB", (16, 16), "red").save(thumbnail, "JPEG")
     block = with_thumbnail(camera_exif(3), thumbnail.getvalue())
@@ -485,7 +567,12 @@ def test_the_stale_thumbnail_is_gone_and_the_maker_note_has_not_moved(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "block", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\x7f", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(40)]
+    "block",
+    [
+        b"Exif\0\0garbage",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(40),
+    ],
 )
 def test_damaged_exif_is_ignored_with_a_note(tmp_path: Path, block: bytes) -> None:
     for name in ("a.jpg", "a.png", "a.webp"):
@@ -506,7 +593,9 @@ def test_random_damage_to_metadata_never_escapes_as_another_exception(tmp_path: 
     rng = np.random.default_rng(5)
     exif = camera_exif(6).tobytes()
     for suffix in (".jpg", ".png", ".tif", ".webp"):
-        Image.new("RGB", (16, 16)).save(tmp_path / f"a{suffix}", exif=exif, icc_profile=SRGB, dpi=(72, 72))
+        Image.new("RGB", (16, 16)).save(
+            tmp_path / f"a{suffix}", exif=exif, icc_profile=SRGB, dpi=(72, 72)
+        )
         good = (tmp_path / f"a{suffix}").read_bytes()
         for _ in range(60):
             bad = bytearray(good)
@@ -530,7 +619,9 @@ def complaint_about(path: Path, target: Path) -> str | None:
 
 
 def test_exif_that_pillow_can_read_but_not_write_still_leaves_a_file(tmp_path: Path) -> None:
-    """A "rational" resolution stored as text: kept where the block travels as it is, left out where it is rebuilt."""
+    """A "rational" resolution stored as text: kept where the block travels as it is, left out where
+    it is rebuilt.
+    """
     block = b"Exif\0\0II*\0" + struct.pack("<IHHHI4sI", 8, 1, 0x011A, 2, 4, b"abc\0", 0)
     for name in ("a.jpg", "a.png", "a.webp", "a.avif", "a.tif"):
         write_photo(tmp_path / name, Photo(noise(np.uint8), exif=block))
@@ -541,17 +632,19 @@ def test_exif_that_pillow_can_read_but_not_write_still_leaves_a_file(tmp_path: P
 def test_metadata_too_long_for_a_jpeg_is_left_out(tmp_path: Path) -> None:
     exif = camera_exif()
     exif[EXIF_IFD] = {MAKER_NOTE: bytes(70_000)}
-    write_photo(tmp_path / "a.jpg", Photo(noise(np.uint8), exif=exif.tobytes(), xmp=b"<x/>" + b" " * 70_000))
+    write_photo(
+        tmp_path / "a.jpg", Photo(noise(np.uint8), exif=exif.tobytes(), xmp=b"<x/>" + b" " * 70_000)
+    )
     photo = read_photo(tmp_path / "a.jpg")
     assert photo.exif is None
     assert photo.xmp is None
 
 
-# --- modes and colour ------------------------------------------------------------------------------------------------
+# --- modes and color ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "rgb", "alpha", "grey"),
+    ("mode", "color", "rgb", "alpha", "grey"),
     [
         ("1", 1, (255, 255, 255), None, True),
         ("L", 90, (90, 90, 90), None, True),
@@ -568,8 +661,10 @@ def test_metadata_too_long_for_a_jpeg_is_left_out(tmp_path: Path) -> None:
         ("LAB", (255, 128, 128), (255, 255, 255), None, False),
     ],
 )
-def test_every_pillow_mode_becomes_rgb(mode: str, colour: Any, rgb: tuple, alpha: int | None, grey: bool) -> None:
-    photo = from_pil(Image.new(mode, (5, 4), colour))
+def test_every_pillow_mode_becomes_rgb(
+    mode: str, color: Any, rgb: tuple, alpha: int | None, grey: bool
+) -> None:
+    photo = from_pil(Image.new(mode, (5, 4), color))
     assert photo.rgb.shape == (4, 5, 3)
     assert photo.rgb.dtype == np.uint8
     np.testing.assert_allclose(photo.rgb[1, 1].astype(int), rgb, atol=1)
@@ -643,7 +738,9 @@ def test_a_cmyk_profile_is_applied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_grey_profile_is_kept_and_applied_where_srgb_is_needed(tmp_path: Path, dtype: type) -> None:
+def test_a_grey_profile_is_kept_and_applied_where_srgb_is_needed(
+    tmp_path: Path, dtype: type
+) -> None:
     """Grey 0.5 in linear light is 0.735 in sRGB; the numbers stay the file's own."""
     top = np.iinfo(dtype).max
     half: np.ndarray = np.full((4, 4), round(top / 2), dtype)
@@ -669,9 +766,11 @@ def test_a_profile_that_does_not_fit_is_ignored_with_a_note(tmp_path: Path, prof
     assert "profile" in photo.notes[0]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.png", "PNG"), ("a.tif", "TIFF")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.png", "PNG"), ("a.tif", "TIFF")]
+)
 def test_only_the_first_frame_is_used_and_said(tmp_path: Path, name: str, kind: str) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
     options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
     photo = read_photo(tmp_path / name)
@@ -714,7 +813,9 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
-@pytest.mark.parametrize("case", ["missing", "folder", "empty", "text", "svg", "svg by content", "eps"])
+@pytest.mark.parametrize(
+    "case", ["missing", "folder", "empty", "text", "svg", "svg by content", "eps"]
+)
 def test_unreadable_files_are_one_line_naming_file_and_fix(tmp_path: Path, case: str) -> None:
     path, words = bad_files(tmp_path)[case]
     for read in (read_photo, decode_rgb8, lambda p: read_mask(p, (4, 4))):
@@ -725,15 +826,30 @@ def test_unreadable_files_are_one_line_naming_file_and_fix(tmp_path: Path, case:
 
 
 def lzw_with_directory_first(samples: np.ndarray) -> bytes:
-    """OpenCV's LZW file with its tail of tags moved before the pixels, so that cutting the end cuts pixels only."""
+    """OpenCV's LZW file with its tail of tags moved before the pixels, so that cutting the end cuts
+    pixels only.
+    """
     coded = cv2.imencode(".tif", samples[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes()
     with tifffile.TiffFile(BytesIO(coded)) as file:
         page = file.pages.first
-        strips = [coded[at : at + count] for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        strips = [
+            coded[at : at + count]
+            for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
         rows = page.rowsperstrip
     directory = TiffImagePlugin.ImageFileDirectory_v2()
-    directory[256], directory[257], directory[258] = samples.shape[1], samples.shape[0], (16, 16, 16)
-    directory[259], directory[262], directory[277], directory[278], directory[317] = 5, 2, 3, rows, 2
+    directory[256], directory[257], directory[258] = (
+        samples.shape[1],
+        samples.shape[0],
+        (16, 16, 16),
+    )
+    directory[259], directory[262], directory[277], directory[278], directory[317] = (
+        5,
+        2,
+        3,
+        rows,
+        2,
+    )
     directory[273] = tuple(sum(map(len, strips[:i])) for i in range(len(strips)))
     directory[279] = tuple(map(len, strips))
     buffer = BytesIO()
@@ -743,7 +859,20 @@ def lzw_with_directory_first(samples: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("kept", [0.35, 0.9])
 @pytest.mark.parametrize(
-    "name", ["a.jpg", "a.png", "16.png", "a.webp", "a.gif", "a.bmp", "a.avif", "a.tif", "16.tif", "lzw.tif", "a.jp2"]
+    "name",
+    [
+        "a.jpg",
+        "a.png",
+        "16.png",
+        "a.webp",
+        "a.gif",
+        "a.bmp",
+        "a.avif",
+        "a.tif",
+        "16.tif",
+        "lzw.tif",
+        "a.jp2",
+    ],
 )
 def test_truncated_files_are_errors_even_if_the_program_allows_them(
     tmp_path: Path, name: str, kept: float, monkeypatch: pytest.MonkeyPatch
@@ -755,7 +884,9 @@ def test_truncated_files_are_errors_even_if_the_program_allows_them(
     elif name == "lzw.tif":
         path.write_bytes(lzw_with_directory_first(noise(np.uint16, 3, (64, 64))))
     else:
-        write_photo(path, Photo(noise(np.uint16 if name.startswith("16") else np.uint8, 3, (64, 64))))
+        write_photo(
+            path, Photo(noise(np.uint16 if name.startswith("16") else np.uint8, 3, (64, 64)))
+        )
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     for read in (read_photo, decode_rgb8):
         with pytest.raises(UserError, match=name):
@@ -782,7 +913,10 @@ def test_threads_can_read_at_the_same_time(tmp_path: Path) -> None:
     write_photo(tmp_path / "a.png", Photo(noise(np.uint8)))
     found: list[tuple[int, int]] = []
     filters = list(warnings.filters)
-    threads = [threading.Thread(target=lambda: found.append(read_photo(tmp_path / "a.png").size)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(read_photo(tmp_path / "a.png").size))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -826,7 +960,9 @@ def test_a_mask_is_measured_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 4)])
 def test_arrays_go_in_and_come_out(dtype: type, shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).random(shape)
-    array: np.ndarray = (values * 200).astype(dtype) if np.dtype(dtype).kind == "u" else values.astype(dtype)
+    array: np.ndarray = (
+        (values * 200).astype(dtype) if np.dtype(dtype).kind == "u" else values.astype(dtype)
+    )
     photo = from_array(array)
     assert photo.is_grey == (array.ndim == 2 or shape[2] == 1)
     back = to_array(photo)
@@ -882,7 +1018,12 @@ def test_grey_pillow_images_come_out_grey(mode: str, value: Any, out: str) -> No
     back = to_pil(photo)
     assert back.mode == out
     assert back.getpixel((1, 1)) == (255 if mode == "1" else value)
-    assert to_pil(photo.with_pixels(noise(photo.rgb.dtype.type) if out in ("L", "I;16") else photo.rgb)).mode != "RGBA"
+    assert (
+        to_pil(
+            photo.with_pixels(noise(photo.rgb.dtype.type) if out in ("L", "I;16") else photo.rgb)
+        ).mode
+        != "RGBA"
+    )
 
 
 @pytest.mark.parametrize("loaded", [False, True])
@@ -914,7 +1055,9 @@ def test_pixels_can_be_written_into(tmp_path: Path) -> None:
 def test_training_pixels_are_the_photo_rounded_to_8_bits(tmp_path: Path) -> None:
     deep = noise(np.uint16, 4)
     write_photo(tmp_path / "a.tif", Photo(deep[..., :3], deep[..., 3]))
-    np.testing.assert_array_equal(decode_rgb8(tmp_path / "a.tif"), quantise(deep[..., :3], np.uint8))
+    np.testing.assert_array_equal(
+        decode_rgb8(tmp_path / "a.tif"), quantise(deep[..., :3], np.uint8)
+    )
     Image.fromarray(noise(np.uint8, 1)).save(tmp_path / "b.jpg")
     pixels = decode_rgb8(tmp_path / "b.jpg")
     assert pixels.shape == (17, 23, 3)
@@ -924,6 +1067,18 @@ def test_training_pixels_are_the_photo_rounded_to_8_bits(tmp_path: Path) -> None
 
 def test_suffixes_are_photos_only() -> None:
     suffixes = photo_suffixes()
-    assert {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".avif", ".mpo", ".jp2"} <= suffixes
+    assert {
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".avif",
+        ".mpo",
+        ".jp2",
+    } <= suffixes
     assert not suffixes & {".pdf", ".eps", ".ps", ".mpg", ".svg", ".h5", ".wmf"}
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in suffixes)

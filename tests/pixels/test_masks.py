@@ -1,4 +1,6 @@
-"""Masks: the asked share is missing, whatever the seed and size; a mask is a pure function of its generator."""
+"""Masks: the asked share is missing, whatever the seed and size; a mask is a pure function of its
+generator.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ KINDS = pytest.mark.parametrize("draw", [masks.free_form, masks.box, masks.outpa
 
 @pytest.mark.parametrize("share", [(0.1, 0.4), (0.05, 0.4), (0.3, 0.32), (0.05, 0.06), (0.5, 0.6)])
 @pytest.mark.parametrize("size", SIZES)
-def test_free_form_covers_the_asked_share(size: tuple[int, int], share: tuple[float, float]) -> None:
+def test_free_form_covers_the_asked_share(
+    size: tuple[int, int], share: tuple[float, float]
+) -> None:
     pixels = size[0] * size[1]
     for seed in range(15 if max(size) > 100 else 60):
         missing = int(masks.free_form(size, np.random.default_rng(seed), share).sum())
@@ -25,18 +29,27 @@ def test_free_form_covers_the_asked_share(size: tuple[int, int], share: tuple[fl
 
 
 def test_free_form_uses_the_whole_range_of_shares() -> None:
-    covered = [masks.free_form((64, 64), np.random.default_rng(seed), (0.1, 0.5)).mean() for seed in range(60)]
+    covered = [
+        masks.free_form((64, 64), np.random.default_rng(seed), (0.1, 0.5)).mean()
+        for seed in range(60)
+    ]
     assert min(covered) < 0.2
     assert max(covered) > 0.4
 
 
 @pytest.mark.parametrize("share", [(0.0, 0.0), (0.0, 0.001)])
 def test_free_form_is_never_empty(share: tuple[float, float]) -> None:
-    assert all(masks.free_form((16, 16), np.random.default_rng(seed), share).sum() == 1 for seed in range(20))
+    assert all(
+        masks.free_form((16, 16), np.random.default_rng(seed), share).sum() == 1
+        for seed in range(20)
+    )
 
 
 def test_free_form_is_made_of_strokes_that_grow_with_the_picture() -> None:
-    thick = [masks.thickness_px(masks.free_form((n, n), np.random.default_rng(1), (0.2, 0.3))) for n in (64, 256)]
+    thick = [
+        masks.thickness_px(masks.free_form((n, n), np.random.default_rng(1), (0.2, 0.3)))
+        for n in (64, 256)
+    ]
     assert thick[1] == pytest.approx(4 * thick[0], rel=0.4)
 
 
@@ -52,12 +65,16 @@ def test_a_box_has_the_asked_sides(size: tuple[int, int]) -> None:
 
 def test_a_box_reaches_every_corner() -> None:
     drawn = [masks.box((16, 16), np.random.default_rng(seed)) for seed in range(300)]
-    assert all(any(mask[corner] for mask in drawn) for corner in [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+    assert all(
+        any(mask[corner] for mask in drawn) for corner in [(0, 0), (0, -1), (-1, 0), (-1, -1)]
+    )
 
 
 @pytest.mark.parametrize("share", [(0.1, 0.3), (0.4, 0.6), (1.0, 1.0)])
 @pytest.mark.parametrize("size", [*SIZES, (3, 5)])
-def test_outpainting_takes_borders_and_leaves_a_known_part(size: tuple[int, int], share: tuple[float, float]) -> None:
+def test_outpainting_takes_borders_and_leaves_a_known_part(
+    size: tuple[int, int], share: tuple[float, float]
+) -> None:
     for seed in range(40):
         mask = masks.outpaint(size, np.random.default_rng(seed), share)
         rows, columns = np.flatnonzero(~mask.all(1)), np.flatnonzero(~mask.all(0))
@@ -115,5 +132,8 @@ def test_a_window_is_a_part_of_the_mask_that_holds_a_missing_pixel(size: tuple[i
 
 def test_a_window_keeps_the_width_of_the_strokes() -> None:
     whole = masks.free_form((256, 256), np.random.default_rng(1), (0.2, 0.3))
-    thick = [masks.thickness_px(masks.window(whole, (128, 128), np.random.default_rng(n))) for n in range(20)]
+    thick = [
+        masks.thickness_px(masks.window(whole, (128, 128), np.random.default_rng(n)))
+        for n in range(20)
+    ]
     assert np.median(thick) > 0.5 * masks.thickness_px(whole)

@@ -1,4 +1,6 @@
-"""Tiles cover the picture once, on the network's grid, and with enough overlap they equal the whole."""
+"""Tiles cover the picture once, on the network's grid, and with enough overlap they equal the
+whole.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,26 @@ SIZES = [(100, 70), (64, 200), (33, 257)]
 
 
 def network(reach_px: int, scale: int = 1, stride: int = 1) -> Callable[[Tensor], Tensor]:
-    """Convolutions that look `reach_px` far in every direction, on a grid of `stride`, and enlarge by `scale`."""
+    """Convolutions that look `reach_px` far in every direction, on a grid of `stride`, and enlarge
+    by `scale`.
+    """
     layers: list[nn.Module] = [nn.PixelUnshuffle(stride)]
     channels = 3 * stride**2
-    layers += [nn.Conv2d(channels, channels, 3, padding=1, padding_mode="zeros") for _ in range(reach_px // stride)]
+    layers += [
+        nn.Conv2d(channels, channels, 3, padding=1, padding_mode="zeros")
+        for _ in range(reach_px // stride)
+    ]
     layers += [nn.PixelShuffle(stride), nn.Upsample(scale_factor=scale)]
     return nn.Sequential(*layers).requires_grad_(False)
 
 
-@pytest.mark.parametrize(("overlap", "align", "tile"), [(8, 1, 48), (8, 8, 48), (5, 4, 40), (16, 2, 33), (64, 8, 64)])
+@pytest.mark.parametrize(
+    ("overlap", "align", "tile"), [(8, 1, 48), (8, 8, 48), (5, 4, 40), (16, 2, 33), (64, 8, 64)]
+)
 @pytest.mark.parametrize("size", SIZES)
-def test_cores_cover_every_pixel_once(size: tuple[int, int], overlap: int, align: int, tile: int) -> None:
+def test_cores_cover_every_pixel_once(
+    size: tuple[int, int], overlap: int, align: int, tile: int
+) -> None:
     count = torch.zeros(size)
     for piece in tiles(size, overlap, align, tile):
         top, bottom, left, right = piece.core
@@ -45,7 +56,9 @@ def test_cores_cover_every_pixel_once(size: tuple[int, int], overlap: int, align
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("scale", "stride"), [(1, 1), (2, 1), (1, 4), (4, 2)])
-def test_tiles_equal_the_whole_when_the_overlap_is_the_reach(size: tuple[int, int], scale: int, stride: int) -> None:
+def test_tiles_equal_the_whole_when_the_overlap_is_the_reach(
+    size: tuple[int, int], scale: int, stride: int
+) -> None:
     x = torch.rand(1, 3, *(n // stride * stride for n in size))
     run = network(8, scale, stride)
     made = tiled(run, x, scale, overlap_px=8, align=stride, tile_px=48)
@@ -94,4 +107,6 @@ def test_a_picture_too_small_to_measure_gives_the_safe_overlap() -> None:
     def whole(x: Tensor) -> Tensor:
         return x + x.mean()  # every pixel sees all
 
-    assert measured_overlap(whole, torch.linspace(0, 1, 64).expand(1, 3, 64, 64), 1) == OVERLAPS_PX[-1]
+    assert (
+        measured_overlap(whole, torch.linspace(0, 1, 64).expand(1, 3, 64, 64), 1) == OVERLAPS_PX[-1]
+    )

@@ -1,4 +1,6 @@
-"""Files that were cut short are known by their ends; nothing that can be read is ever called broken."""
+"""Files that were cut short are known by their ends; nothing that can be read is ever called
+broken.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def saved(folder: Path, kind: str, photo: np.ndarray) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
-def test_a_photo_is_whole_until_it_is_cut(tmp_path: Path, photos: list[np.ndarray], kind: str, share: float) -> None:
+def test_a_photo_is_whole_until_it_is_cut(
+    tmp_path: Path, photos: list[np.ndarray], kind: str, share: float
+) -> None:
     path = saved(tmp_path, kind, photos[0])
     assert looks_whole(path)
     content = path.read_bytes()

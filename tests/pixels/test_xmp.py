@@ -1,4 +1,6 @@
-"""XMP says what is true of the pixels that are written: no gain map, no motion photo, invented pixels called so."""
+"""XMP says what is true of the pixels that are written: no gain map, no motion photo, invented
+pixels called so.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,10 @@ def test_the_source_is_stated_once_and_the_rest_stays() -> None:
     assert source_type(twice) == "compositeWithTrainedAlgorithmicMedia"
     assert twice.count(b"DigitalSourceType") == 1
     assert b'dc:format="image/jpeg"' in twice
-    assert source_type(with_source_type(b"no XML", "trainedAlgorithmicMedia")) == "trainedAlgorithmicMedia"
+    assert (
+        source_type(with_source_type(b"no XML", "trainedAlgorithmicMedia"))
+        == "trainedAlgorithmicMedia"
+    )
     assert source_type(PLAIN.encode()) is None
 
 
@@ -71,7 +76,9 @@ def test_a_camera_s_statement_gives_way() -> None:
     assert b"digitalCapture" not in edited
 
 
-def test_every_format_with_xmp_carries_the_statement(tmp_path: Path, photos: list[np.ndarray]) -> None:
+def test_every_format_with_xmp_carries_the_statement(
+    tmp_path: Path, photos: list[np.ndarray]
+) -> None:
     from dataclasses import replace
 
     stated = replace(from_array(photos[0]), xmp=with_source_type(None, "trainedAlgorithmicMedia"))
@@ -80,11 +87,16 @@ def test_every_format_with_xmp_carries_the_statement(tmp_path: Path, photos: lis
         write_photo(path, stated)
         assert source_type(read_photo(path).xmp) == "trainedAlgorithmicMedia", suffix
     too_large = PLAIN.replace("image/jpeg", "x" * 70000).encode()
-    write_photo(tmp_path / "b.jpg", replace(stated, xmp=with_source_type(too_large, "trainedAlgorithmicMedia")))
+    write_photo(
+        tmp_path / "b.jpg",
+        replace(stated, xmp=with_source_type(too_large, "trainedAlgorithmicMedia")),
+    )
     assert source_type(read_photo(tmp_path / "b.jpg").xmp) == "trainedAlgorithmicMedia"
 
 
-def test_an_ultra_hdr_photo_is_read_as_its_standard_picture(tmp_path: Path, photos: list[np.ndarray]) -> None:
+def test_an_ultra_hdr_photo_is_read_as_its_standard_picture(
+    tmp_path: Path, photos: list[np.ndarray]
+) -> None:
     path = tmp_path / "hdr.jpg"
     Image.fromarray(photos[0]).save(path, xmp=GAIN_MAP.encode())
     with path.open("ab") as file:  # the gain map: a second JPEG behind the first

@@ -1,8 +1,10 @@
-"""A process of several, for the tests: trains recipes by the public road and keeps what it holds in the end.
+"""A process of several, for the tests: trains recipes by the public road and keeps what it holds in
+the end.
 
-python -m torch.distributed.run --nproc_per_node 2 replica.py FOLDER FAULT: each FOLDER/*.yaml into FOLDER/<its name>.
-`first_RANK.safetensors` are the gradients that the first optimizer steps of each side saw, `last_RANK.safetensors` all
-that a checkpoint would hold. FAULT (or "none") happens to the last process alone, in its third step.
+python -m torch.distributed.run --nproc_per_node 2 replica.py FOLDER FAULT: each FOLDER/*.yaml into
+FOLDER/<its name>. `first_RANK.safetensors` are the gradients that the first optimizer steps of each
+side saw, `last_RANK.safetensors` all that a checkpoint would hold. FAULT (or "none") happens to the
+last process alone, in its third step.
 """
 
 from __future__ import annotations
@@ -19,19 +21,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from img2img.recipe import Recipe
-from img2img.training.game import Game
-from img2img.training.player import Player
+from img2img.training.optimized import OptimizedModule
+from img2img.training.step import TrainingStep
 from img2img.training.trainer import Trainer
 
 RANK, LAST = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")) - 1
 
 
-def players(step: Game[Any]) -> dict[str, Player]:
+def players(step: TrainingStep[Any]) -> dict[str, OptimizedModule]:
     """Both sides, by the names under which their state is saved."""
-    return {"generator": step.player} | {name: critic.player for name, critic in step.critics.items()}
+    return {"generator": step.player} | {
+        name: critic.player for name, critic in step.critics.items()
+    }
 
 
-def watched(player: Player, name: str, seen: dict[str, Tensor]) -> None:
+def watched(player: OptimizedModule, name: str, seen: dict[str, Tensor]) -> None:
     """Keep the gradients of its first step."""
     take = player.optimizer.step
 
@@ -86,7 +90,11 @@ def main(folder: Path, fault: str) -> None:
         with torch.random.fork_rng(devices=[]):
             trainer.run()
         save_file(seen, out / f"first_{RANK}.safetensors")
-        state = {name: value.contiguous() for name, value in trainer.step.state().items() if ".replay." not in name}
+        state = {
+            name: value.contiguous()
+            for name, value in trainer.step.state().items()
+            if ".replay." not in name
+        }
         save_file(state, out / f"last_{RANK}.safetensors")
 
 

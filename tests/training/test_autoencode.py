@@ -1,4 +1,6 @@
-"""Autoencoders: losses by hand, who learns from which of them, refusals, resume bit for bit, drawing from the prior."""
+"""Autoencoders: losses by hand, who learns from which of them, refusals, resume bit for bit,
+drawing from the prior.
+"""
 
 from __future__ import annotations
 
@@ -17,37 +19,54 @@ from torch import Tensor, nn
 
 from img2img.data.sample import Batch, Sample, collate, sample_rng
 from img2img.errors import UserError
-from img2img.inference.generate import Wish, generate
+from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import load
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
 from img2img.recipe import Recipe
 from img2img.training.autoencode import AutoencoderStep, sharpness_gap
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.game import Heard
+from img2img.training.step import GradientNormProbe
 from img2img.training.trainer import Interrupted, Trainer
 
 SIDE, LATENT, BATCH = 16, 5, 4
-L2, KL, FEATURES = {"kind": "l2"}, {"kind": "kl", "weight": 0.01}, {"kind": "features", "weight": 0.01}
+L2, KL, FEATURES = (
+    {"kind": "l2"},
+    {"kind": "kl", "weight": 0.01},
+    {"kind": "features", "weight": 0.01},
+)
 DCGAN = {"kind": "dcgan", "width": 4, "norm": "none"}
 MLP = {"kind": "mlp", "hidden": [8]}
 
 
 def recipe(
-    losses: list[dict[str, Any]], task: dict[str, Any] | None = None, variational: bool = False, **more: Any
+    losses: list[dict[str, Any]],
+    task: dict[str, Any] | None = None,
+    variational: bool = False,
+    **more: Any,
 ) -> dict[str, Any]:
     return {
         "name": "x",
         "task": {"kind": "reconstruct", "size_px": SIDE, "latent": LATENT, **(task or {})},
         "data": {"crop_px": SIDE, "resize_px": [SIDE, 24]},
-        "generator": {"kind": "autoencoder", "width": 4, "norm": "none", "variational": variational},
+        "generator": {
+            "kind": "autoencoder",
+            "width": 4,
+            "norm": "none",
+            "variational": variational,
+        },
         "losses": losses,
-        "train": {"method": "autoencoder", "batch_size": BATCH, "steps": 6, "ema_halflife_images": 10},
+        "train": {
+            "method": "autoencoder",
+            "batch_size": BATCH,
+            "steps": 6,
+            "ema_halflife_images": 10,
+        },
         **more,
     }
 
 
 def gan(**adversarial: Any) -> dict[str, Any]:
-    return {"adversarial": {"kind": "ns", **adversarial}}
+    return {"adversarial": {"kind": "non_saturating", **adversarial}}
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -55,7 +74,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "vae": recipe([L2, KL], variational=True),
     "cvae": recipe([L2, KL], {"labels": 2}, variational=True),
     "vae_gan": recipe([KL, FEATURES], variational=True, discriminator=DCGAN, **gan()),
-    "aae": recipe([L2], discriminator=MLP, **gan(judges="latent")),
+    "aae": recipe([L2], discriminator=MLP, **gan(discriminates="latent")),
 }
 
 
@@ -71,11 +90,15 @@ def batch_for(known: Recipe, photos: list[np.ndarray]) -> Batch:
     for number, photo in enumerate(photos[:BATCH]):
         rng = sample_rng(0, 0, number)
         label = number % 2 if known.task.classes else None
-        items.append(known.task.make_pair(Sample(number, known.data([photo], rng)[0], label=label), rng))
+        items.append(
+            known.task.make_pair(Sample(number, known.data([photo], rng)[0], label=label), rng)
+        )
     return collate(items)
 
 
-def begun(kind: str, accelerator: Accelerator, photos: list[np.ndarray]) -> tuple[AutoencoderStep, Batch]:
+def begun(
+    kind: str, accelerator: Accelerator, photos: list[np.ndarray]
+) -> tuple[AutoencoderStep, Batch]:
     """A step with weights loud enough to be heard: DCGAN's start makes every picture grey."""
     known = Recipe.parse(KINDS[kind])
     step = AutoencoderStep(known, accelerator)
@@ -105,17 +128,29 @@ def learners(step: AutoencoderStep, value: Tensor) -> set[str]:
 
 
 def test_kl_of_gaussians_from_the_standard_normal() -> None:
-    # ½(μ² + σ² - 1 - ln σ²): ½ for μ 1, σ 1; ½(3 - ln 4) for μ 0, σ 2; the second picture's is the prior itself.
-    mean, log_variance = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, math.log(4)], [0.0, 0.0]])
-    assert float(KlLoss(kind="kl")(mean, log_variance)) == pytest.approx((0.5 + 0.5 * (3 - math.log(4))) / 2)
+    # ½(μ² + σ² - 1 - ln σ²): ½ for μ 1, σ 1; ½(3 - ln 4) for μ 0, σ 2; the second picture's is the
+    # prior itself.
+    mean, log_variance = (
+        torch.tensor([[1.0, 0.0], [0.0, 0.0]]),
+        torch.tensor([[0.0, math.log(4)], [0.0, 0.0]]),
+    )
+    assert float(KlLoss(kind="kl")(mean, log_variance)) == pytest.approx(
+        (0.5 + 0.5 * (3 - math.log(4))) / 2
+    )
     mean, log_variance = torch.randn(6, 3), torch.randn(6, 3)
-    prior, own = torch.distributions.Normal(0, 1), torch.distributions.Normal(mean, (log_variance / 2).exp())
+    prior, own = (
+        torch.distributions.Normal(0, 1),
+        torch.distributions.Normal(mean, (log_variance / 2).exp()),
+    )
     wanted = torch.distributions.kl_divergence(own, prior).sum(1).mean()
     assert torch.allclose(KlLoss(kind="kl")(mean, log_variance), wanted, atol=1e-5)
 
 
 def test_feature_distance_is_half_the_squares_a_picture() -> None:
-    made, wanted = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]]]), torch.tensor([[[1.0, 0.0]], [[4.0, 0.0]]])
+    made, wanted = (
+        torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]]]),
+        torch.tensor([[[1.0, 0.0]], [[4.0, 0.0]]]),
+    )
     assert float(FeatureLoss(kind="features")(made, wanted)) == (0.5 * 4 + 0.5 * 16) / 2
 
 
@@ -128,7 +163,9 @@ def test_sharpness_has_no_gap_for_the_same_all_for_grey_and_half_for_blur_as_for
         assert sharpness_gap(made, real) == pytest.approx(0.5, abs=1e-4)
 
 
-def test_codes_are_drawn_as_their_mean_and_variance_say(accelerator: Accelerator, photos: list[np.ndarray]) -> None:
+def test_codes_are_drawn_as_their_mean_and_variance_say(
+    accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
     step, batch = begun("vae", accelerator, photos)
     last = step.generator.encoder[-1]
     last.weight.data.zero_()
@@ -144,27 +181,38 @@ def test_codes_are_drawn_as_their_mean_and_variance_say(accelerator: Accelerator
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_loss_teaches_whom_its_paper_says(kind: str, accelerator: Accelerator, photos: list[np.ndarray]) -> None:
+def test_each_loss_teaches_whom_its_paper_says(
+    kind: str, accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
     step, batch = begun(kind, accelerator, photos)
     step.player.network.train()
-    parts = step._losses(batch, step._make(batch), Heard())
+    parts = step._losses(batch, step._make(batch), GradientNormProbe())
     heard = {name.split("_")[-1]: learners(step, value) for name, (_, value) in parts.items()}
     both = {"encoder", "decoder"}
     expected: dict[str, dict[str, set[str]]] = {
         "dae": {"l2": both},
         "vae": {"l2": both, "kl": {"encoder"}},
         "cvae": {"l2": both, "kl": {"encoder"}},
-        "vae_gan": {"kl": {"encoder"}, "features": both, "adversarial": {"decoder"}},  # Larsen et al., algorithm 1
+        "vae_gan": {
+            "kl": {"encoder"},
+            "features": both,
+            "adversarial": {"decoder"},
+        },  # Larsen et al., algorithm 1
         "aae": {"l2": both, "adversarial": {"encoder"}},
     }
     assert heard == expected[kind]
 
 
 @pytest.mark.parametrize("kind", ["vae_gan", "aae"])
-def test_a_critics_step_changes_the_critic_alone(kind: str, accelerator: Accelerator, photos: list[np.ndarray]) -> None:
+def test_a_critics_step_changes_the_critic_alone(
+    kind: str, accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
     step, batch = begun(kind, accelerator, photos)
     assert step.critic is not None
-    before = [p.detach().clone() for p in (*step.generator.parameters(), *step.critic.player.unwrapped.parameters())]
+    before = [
+        p.detach().clone()
+        for p in (*step.generator.parameters(), *step.critic.player.unwrapped.parameters())
+    ]
     values = step._critics_learn([batch], [step._make(batch)])
     after = [*step.generator.parameters(), *step.critic.player.unwrapped.parameters()]
     same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
@@ -184,7 +232,9 @@ def test_a_vae_gans_critic_sees_originals_and_half_reconstructions_half_draws(
     assert not torch.allclose(made.fake[half:], made.rgb[half:], atol=1e-3)
 
 
-def test_an_aaes_critic_sees_codes_and_normal_draws(accelerator: Accelerator, photos: list[np.ndarray]) -> None:
+def test_an_aaes_critic_sees_codes_and_normal_draws(
+    accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
     step, batch = begun("aae", accelerator, photos)
     mades = [step._make(batch) for _ in range(50)]
     assert torch.equal(mades[0].fake, mades[0].code.mean[:, :, None, None])
@@ -193,7 +243,9 @@ def test_an_aaes_critic_sees_codes_and_normal_draws(accelerator: Accelerator, ph
     assert (float(real.mean()), float(real.std())) == pytest.approx((0, 1), abs=0.08)
 
 
-def test_labels_reach_encoder_and_decoder(accelerator: Accelerator, photos: list[np.ndarray]) -> None:
+def test_labels_reach_encoder_and_decoder(
+    accelerator: Accelerator, photos: list[np.ndarray]
+) -> None:
     step, batch = begun("cvae", accelerator, photos)
     network = step.ema
     assert network.label(batch.condition).tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
@@ -203,7 +255,9 @@ def test_labels_reach_encoder_and_decoder(accelerator: Accelerator, photos: list
     assert not torch.allclose(*(network.decode(code, label[None]) for label in torch.eye(2)))
 
 
-def test_a_denoising_autoencoder_sees_noise_and_learns_the_clean_picture(photos: list[np.ndarray]) -> None:
+def test_a_denoising_autoencoder_sees_noise_and_learns_the_clean_picture(
+    photos: list[np.ndarray],
+) -> None:
     batch = batch_for(Recipe.parse(KINDS["dae"]), photos)
     assert float((batch.condition - batch.target).std()) == pytest.approx(50 / 255, rel=0.05)
     assert 0 <= batch.target.min() <= batch.target.max() <= 1
@@ -226,14 +280,32 @@ def wrong(kind: str, **parts: Any) -> dict[str, Any]:
         (wrong("vae", data={"crop_px": 32}), "data.crop_px is 32, and the task's size_px 16"),
         (wrong("vae", task={"size_px": 20}, data={"crop_px": 24}), "data.crop_px is 24"),
         (wrong("vae", task={"size_px": 9}), "size 9 is not 4, 5, 6 or 7 doubled"),
-        ({**KINDS["vae"], "generator": {"kind": "restorer"}}, "it has no bottleneck, and the task asks for one"),
-        (wrong("vae", generator={"variational": False}), "losses.1.kind 'kl' holds Gaussians to the prior"),
+        (
+            {**KINDS["vae"], "generator": {"kind": "restorer"}},
+            "it has no bottleneck, and the task asks for one",
+        ),
+        (
+            wrong("vae", generator={"variational": False}),
+            "losses.1.kind 'kl' holds Gaussians to the prior",
+        ),
         (wrong("vae", losses=[L2]), "generator.variational without a loss of kind kl"),
         (wrong("vae", losses=[KL]), "losses compare no picture with the original"),
-        (wrong("vae", losses=[L2, KL, FEATURES]), "losses.2.kind 'features' compares what a discriminator"),
-        (wrong("vae_gan", adversarial={"kind": "began"}), "losses.1.kind 'features' needs a discriminator"),
-        (wrong("vae_gan", adversarial={"sees": ["condition"]}), "critic sees nothing beside; leave it out"),
-        (wrong("vae_gan", adversarial={"sees": ["label"]}), "sees nothing beside; use discriminator.projection"),
+        (
+            wrong("vae", losses=[L2, KL, FEATURES]),
+            "losses.2.kind 'features' compares what a discriminator",
+        ),
+        (
+            wrong("vae_gan", adversarial={"kind": "began"}),
+            "losses.1.kind 'features' needs a discriminator",
+        ),
+        (
+            wrong("vae_gan", adversarial={"sees": ["condition"]}),
+            "critic sees nothing beside; leave it out",
+        ),
+        (
+            wrong("vae_gan", adversarial={"sees": ["label"]}),
+            "sees nothing beside; use discriminator.projection",
+        ),
         (
             wrong(
                 "vae_gan",
@@ -244,9 +316,15 @@ def wrong(kind: str, **parts: Any) -> dict[str, Any]:
             ),
             "adversarial.kind 'began' has none; leave it out",
         ),
-        (wrong("dae", discriminator=DCGAN, **gan()), "adversarial judges draws from the prior"),
-        ({**KINDS["aae"], "discriminator": DCGAN}, "adversarial.judges 'latent', and discriminator 'dcgan'"),
-        (wrong("aae", adversarial={"augment": ["colour"]}), "adversarial.augment changes pictures"),
+        (
+            wrong("dae", discriminator=DCGAN, **gan()),
+            "adversarial discriminates draws from the prior",
+        ),
+        (
+            {**KINDS["aae"], "discriminator": DCGAN},
+            "adversarial.discriminates 'latent', and discriminator 'dcgan'",
+        ),
+        (wrong("aae", adversarial={"augment": ["color"]}), "adversarial.augment changes pictures"),
         (wrong("aae", losses=[L2, FEATURES]), "losses.1.kind 'features' compares"),
         (wrong("aae", losses=[]), "losses compare no picture"),
     ],
@@ -260,17 +338,25 @@ def test_what_cannot_be_trained_is_refused(fields: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"losses": [{"kind": "l1"}, KL]}, "losses.1.kind 'kl' belongs to train.method autoencoder"),
+        (
+            {"losses": [{"kind": "l1"}, KL]},
+            "losses.1.kind 'kl' belongs to train.method autoencoder",
+        ),
         ({"train": {"method": "autoencoder"}}, "train.method 'autoencoder' needs a bottleneck"),
         (
-            {"discriminator": MLP, "adversarial": {"judges": "latent"}},
-            "adversarial.judges 'latent' belongs to train.method autoencoder",
+            {"discriminator": MLP, "adversarial": {"discriminates": "latent"}},
+            "adversarial.discriminates 'latent' belongs to train.method autoencoder",
         ),
         ({"generator": {"kind": "autoencoder"}}, "the task does not ask for one"),
     ],
 )
 def test_other_tasks_have_no_codes(change: dict[str, Any], message: str) -> None:
-    plain = {"name": "x", "task": "denoise", "generator": {"kind": "restorer"}, "data": {"crop_px": 64}}
+    plain = {
+        "name": "x",
+        "task": "denoise",
+        "generator": {"kind": "restorer"},
+        "data": {"crop_px": 64},
+    }
     with pytest.raises(UserError) as refused:
         Recipe.parse({**plain, **change})
     assert message in str(refused.value)
@@ -289,8 +375,13 @@ def class_folder(tmp_path: Path, photos: list[np.ndarray]) -> Path:
 
 
 def run_of(kind: str, folder: Path) -> Recipe:
-    fields = {**KINDS[kind], "data": {**KINDS[kind]["data"], "path": str(folder), "validation_share": 0.5}}
-    return Recipe.parse({**fields, "train": {**fields["train"], "log_every": 1, "precision": "fp32"}})
+    fields = {
+        **KINDS[kind],
+        "data": {**KINDS[kind]["data"], "path": str(folder), "validation_share": 0.5},
+    }
+    return Recipe.parse(
+        {**fields, "train": {**fields["train"], "log_every": 1, "precision": "fp32"}}
+    )
 
 
 def tensors(out: Path) -> dict[str, Tensor]:
@@ -324,13 +415,15 @@ def test_a_stopped_run_goes_on_bit_for_bit(kind: str, class_folder: Path, tmp_pa
 
 
 def uses_what_was_trained(kind: str, out: Path, folder: Path) -> None:
-    """Draws from the prior where there is one, and photos at their own size where no class must be known."""
+    """Draws from the prior where there is one, and photos at their own size where no class must be
+    known.
+    """
     model, photo = load(out, device="cpu"), Image.open(next(folder.rglob("*.png"))).resize((40, 23))
     if kind == "dae":
         with pytest.raises(UserError, match="follow no prior"):
-            generate(model, Wish(count=3))
+            generate(model, GenerateRequest(count=3))
     else:
-        made, columns = generate(model, Wish(count=3))
+        made, columns = generate(model, GenerateRequest(count=3))
         assert made.shape == (3, 3, SIDE, SIDE) and 0 <= made.min() <= made.max() <= 1
         assert columns == (2 if kind == "cvae" else None)
     if kind == "cvae":

@@ -1,4 +1,6 @@
-"""What a run is held against: the best trivial answer, by name, in log, verdict, report and summary."""
+"""What a run is held against: the best trivial answer, by name, in log, verdict, report and
+summary.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,20 @@ from kornia.metrics import psnr
 
 from img2img.cli import main
 from img2img.data.dataset import load_photos
+from img2img.diagnostics.doctor import Facts, verdict
+from img2img.diagnostics.report import Run, write_report
+from img2img.diagnostics.runlog import read_rows
 from img2img.recipe import Recipe
 from img2img.tasks.base import COPIED
-from img2img.training.doctor import Facts, verdict
-from img2img.training.report import Run, write_report
-from img2img.training.runlog import read_rows
 from img2img.training.trainer import Trainer
 
-QUICK = ["train.steps=2", "train.batch_size=2", "train.log_every=1", "data.validation_share=0.5", "data.workers=0"]
+QUICK = [
+    "train.steps=2",
+    "train.batch_size=2",
+    "train.log_every=1",
+    "data.validation_share=0.5",
+    "data.workers=0",
+]
 
 
 def run_of(name: str, out: Path, folder: Path | None, *overrides: str) -> Trainer:
@@ -34,7 +42,9 @@ def test_translation_that_is_worse_than_the_input_copied_is_not_healthy(
     """Blurred photos lie near their originals, and two steps of training do not."""
     recipe = tmp_path / "blur.yaml"
     recipe.write_text(
-        Recipe.load("translate_tiny", [*QUICK, f"data.path={photo_folder}", "task.source=blur"]).to_yaml()
+        Recipe.load(
+            "translate_tiny", [*QUICK, f"data.path={photo_folder}", "task.source=blur"]
+        ).to_yaml()
     )
     assert main(["train", str(recipe), "--out", str(tmp_path / "run"), "--device", "cpu"]) == 0
     summary = read_rows(tmp_path / "run/log.jsonl")[-1]
@@ -44,7 +54,9 @@ def test_translation_that_is_worse_than_the_input_copied_is_not_healthy(
     assert summary["baseline"]["psnr_db"] == pytest.approx(by_hand, abs=1e-4)
     assert summary["baseline_is"]["psnr_db"] == COPIED
     said = f"{COPIED} gives {by_hand:.3g}"
-    assert Run.read(tmp_path / "run").verdict.startswith("Not yet better than its baseline (psnr_db")
+    assert Run.read(tmp_path / "run").verdict.startswith(
+        "Not yet better than its baseline (psnr_db"
+    )
     html = (tmp_path / "run/report.html").read_text()
     assert said in html and f"baseline: {COPIED}" in html
     assert f"(baseline {by_hand:.4g}, {COPIED})" in capsys.readouterr().out
@@ -55,19 +67,36 @@ def test_the_verdict_names_the_answer_it_compares_with() -> None:
     assert verdict([{**row, "baseline_is": {"psnr_db": COPIED}}]) == (
         "Not yet better than its baseline (psnr_db 19.2, copying the input gives 21.5)."
     )
-    assert verdict([row]) == "Not yet better than its baseline (psnr_db 19.2, doing nothing gives 21.5)."
+    assert (
+        verdict([row])
+        == "Not yet better than its baseline (psnr_db 19.2, doing nothing gives 21.5)."
+    )
 
 
 def test_a_ratio_is_best_at_one() -> None:
-    row: dict[str, Any] = {"step": 9, "validation": {"chroma_ratio": 2.5}, "baseline": {"chroma_ratio": 0.4}}
+    row: dict[str, Any] = {
+        "step": 9,
+        "validation": {"chroma_ratio": 2.5},
+        "baseline": {"chroma_ratio": 0.4},
+    }
     assert verdict([row], Facts()).startswith("Not yet better")
-    assert verdict([{**row, "validation": {"chroma_ratio": 0.9}}]).startswith("Healthy: better than its baseline")
+    assert verdict([{**row, "validation": {"chroma_ratio": 0.9}}]).startswith(
+        "Healthy: better than its baseline"
+    )
 
 
 def test_closed_cycles_make_no_run_healthy() -> None:
-    """Two generators that change nothing close them perfectly; what B → A should be decides where it is known."""
-    closed = {"step": 9, "validation": {"cycle_A_psnr_db": 40.0}, "baseline": {"cycle_A_psnr_db": 11.3}}
-    assert verdict([closed]).startswith("Nothing wrong is seen, and cycle_A_psnr_db 40 proves nothing by itself")
+    """Two generators that change nothing close them perfectly; what B → A should be decides where
+    it is known.
+    """
+    closed = {
+        "step": 9,
+        "validation": {"cycle_A_psnr_db": 40.0},
+        "baseline": {"cycle_A_psnr_db": 11.3},
+    }
+    assert verdict([closed]).startswith(
+        "Nothing wrong is seen, and cycle_A_psnr_db 40 proves nothing by itself"
+    )
     known = json.loads(json.dumps(closed))
     known["validation"]["BtoA_psnr_db"], known["baseline"]["BtoA_psnr_db"] = 15.0, 17.8
     assert verdict([known]).startswith("Not yet better than its baseline (BtoA_psnr_db 15, ")
@@ -79,7 +108,11 @@ def test_closed_cycles_make_no_run_healthy() -> None:
         ("denoise_tiny", (), {"psnr_db": COPIED}),
         ("super_resolve_tiny", (), {"psnr_y_db": "bicubic enlargement"}),
         ("colorize_tiny", ("data.crop_px=64",), {"psnr_db": "leaving it grey"}),
-        ("cyclegan_tiny", (), {"BtoA_psnr_db": COPIED, "cycle_A_psnr_db": "mid-grey", "cycle_B_psnr_db": "mid-grey"}),
+        (
+            "cyclegan_tiny",
+            (),
+            {"BtoA_psnr_db": COPIED, "cycle_A_psnr_db": "mid-grey", "cycle_B_psnr_db": "mid-grey"},
+        ),
     ],
 )
 def test_the_best_answer_of_every_kind_of_task(
@@ -100,8 +133,12 @@ def test_an_autoencoder_has_to_beat_the_mean_picture(photo_folder: Path, tmp_pat
     assert not plain.named["prior_sliced_wasserstein"].startswith(COPIED)
 
 
-def test_a_set_made_of_noise_is_held_against_the_mean_too(photo_folder: Path, tmp_path: Path) -> None:
+def test_a_set_made_of_noise_is_held_against_the_mean_too(
+    photo_folder: Path, tmp_path: Path
+) -> None:
     overrides = ("train.batch_size=16", "generator.width=4", "discriminator.width=4")
     trainer = run_of("dcgan", tmp_path / "run", photo_folder, *overrides)
     plain = trainer.baselines["validation"]
-    assert plain.named["sliced_wasserstein"].startswith("the mean") and plain.numbers["diversity"] == 0
+    assert (
+        plain.named["sliced_wasserstein"].startswith("the mean") and plain.numbers["diversity"] == 0
+    )

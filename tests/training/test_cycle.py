@@ -1,4 +1,6 @@
-"""CycleGAN: what each player learns from, both directions in one file, resume bit for bit, and that it learns."""
+"""CycleGAN: what each player learns from, both directions in one file, resume bit for bit, and that
+it learns.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from img2img.data.dataset import load_photos
 from img2img.data.sample import Batch
+from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.inference.pipeline import load
 from img2img.modelfile import load_generator
@@ -24,10 +27,9 @@ from img2img.models.two_way import TwoWay
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.critic import Critic
 from img2img.training.cycle import CycleStep
-from img2img.training.game import Heard
-from img2img.training.runlog import read_rows
+from img2img.training.discriminator import DiscriminatorTrainer
+from img2img.training.step import GradientNormProbe
 
 
 def small(folder: Path | None = None, **parts: dict[str, Any]) -> Recipe:
@@ -37,7 +39,13 @@ def small(folder: Path | None = None, **parts: dict[str, Any]) -> Recipe:
     fields["generator"] = {"kind": "resnet", "width": 4, "blocks": 1}
     fields["discriminator"] |= {"width": 4}
     fields["adversarial"] |= {"replay": 3}
-    fields["train"] |= {"steps": 8, "batch_size": 1, "log_every": 1, "validate_every": 100, "precision": "fp32"}
+    fields["train"] |= {
+        "steps": 8,
+        "batch_size": 1,
+        "log_every": 1,
+        "validate_every": 100,
+        "precision": "fp32",
+    }
     if folder is not None:
         fields["data"]["path"] = str(folder)
     for name, changes in parts.items():
@@ -68,7 +76,7 @@ class Brighten(nn.Module):
         return (x + self.by) * 2 - 1
 
 
-class Calm(Critic):
+class Calm(DiscriminatorTrainer):
     """A critic that says 1 to everything."""
 
     def __init__(self) -> None:
@@ -79,13 +87,15 @@ class Calm(Critic):
 
 
 def test_losses_are_the_papers_by_hand(accelerator: Accelerator) -> None:
-    """G adds 0.2 and F takes 0.05: cycles miss by 0.15 on both sides, identities by 0.05 (A) and 0.2 (B)."""
+    """G adds 0.2 and F takes 0.05: cycles miss by 0.15 on both sides, identities by 0.05 (A) and
+    0.2 (B).
+    """
     step = CycleStep(small(), accelerator)
     step.player.network = step.player.bare = two = TwoWay(lambda: Brighten(0.2))
     two.BtoA = Brighten(-0.05)
     step.critics = {"critic_B": Calm(), "critic_A": Calm()}
     given = Batch(condition=torch.full((1, 3, 32, 32), 0.3), target=torch.full((1, 3, 32, 32), 0.5))
-    parts = step._losses(given, step._make(given), Heard())
+    parts = step._losses(given, step._make(given), GradientNormProbe())
     found = {name: (weight, round(value.item(), 5)) for name, (weight, value) in parts.items()}
     assert found == {"cycle": (10.0, 0.3), "identity": (5.0, 0.25), "adversarial": (0.5, 2.0)}
 
@@ -102,15 +112,30 @@ def test_each_critic_judges_the_side_it_is_named_after(accelerator: Accelerator)
         step.critics[f"critic_{side}"].learn = learn  # type: ignore[method-assign]  # only look
     made = step._make(given)
     values = step._critics_learn([given], [made])
-    assert torch.equal(seen["A"][0].picture, given.condition) and torch.equal(seen["B"][0].picture, given.target)
-    assert torch.equal(seen["A"][1].picture, made["A"]) and torch.equal(seen["B"][1].picture, made["B"])
+    assert torch.equal(seen["A"][0].picture, given.condition) and torch.equal(
+        seen["B"][0].picture, given.target
+    )
+    assert torch.equal(seen["A"][1].picture, made["A"]) and torch.equal(
+        seen["B"][1].picture, made["B"]
+    )
     assert torch.allclose(made["B"], (step.generator.AtoB(given.condition) + 1) / 2)  # type: ignore[operator]  # TwoWay
-    assert (values["d_loss_A"], values["d_loss_B"], values["d_loss"], values["d_accuracy"]) == (1.0, 3.0, 2.0, 0.5)
+    assert (values["d_loss_A"], values["d_loss_B"], values["d_loss"], values["d_accuracy"]) == (
+        1.0,
+        3.0,
+        2.0,
+        0.5,
+    )
 
 
-def test_all_four_networks_learn_in_one_step_and_the_average_follows_both_ways(accelerator: Accelerator) -> None:
+def test_all_four_networks_learn_in_one_step_and_the_average_follows_both_ways(
+    accelerator: Accelerator,
+) -> None:
     step = CycleStep(small(), accelerator)
-    networks = [*step.generator.children(), *(c.player.unwrapped for c in step.critics.values()), *step.ema.children()]
+    networks = [
+        *step.generator.children(),
+        *(c.player.unwrapped for c in step.critics.values()),
+        *step.ema.children(),
+    ]
     before = [copied(network) for network in networks]
     values = step.step([batch(step.recipe)], 1)
     assert [moved(b, n) for b, n in zip(before, networks, strict=True)] == [True] * 6
@@ -131,8 +156,12 @@ def test_all_four_networks_learn_in_one_step_and_the_average_follows_both_ways(a
     assert step.critic is step.critics["critic_B"] and step.judge is not None
 
 
-def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(accelerator: Accelerator) -> None:
-    """So the metrics say both: infinite PSNR there and back, and B → A no nearer to A than the photo itself."""
+def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
+    accelerator: Accelerator,
+) -> None:
+    """So the metrics say both: infinite PSNR there and back, and B → A no nearer to A than the
+    photo itself.
+    """
     step = CycleStep(small(), accelerator)
     step.average.network = TwoWay(lambda: Brighten(0.0)).requires_grad_(False)
     given = batch(step.recipe, 1)
@@ -154,16 +183,28 @@ def test_sheet_shows_three_pictures_a_side(accelerator: Accelerator) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_stopped_and_resumed_run_ends_with_the_same_bits(precision: str, photo_folder: Path, tmp_path: Path) -> None:
-    """Both generators, both critics with their pools (3 fakes, so that they exchange), averages and Adam."""
+def test_stopped_and_resumed_run_ends_with_the_same_bits(
+    precision: str, photo_folder: Path, tmp_path: Path
+) -> None:
+    """Both generators, both critics with their pools (3 fakes, so that they exchange), averages and
+    Adam.
+    """
     recipe = small(photo_folder, train={"precision": precision, "steps": 6})
     train(recipe, tmp_path / "whole", device="cpu")
     stopped_at(recipe, tmp_path / "cut", 4)
     train(recipe, tmp_path / "cut", resume=True, device="cpu")
     whole, cut = (latest_checkpoint(tmp_path / name / "checkpoints") for name in ("whole", "cut"))
     assert whole is not None and cut is not None and whole.tensors.keys() == cut.tensors.keys()
-    assert [name for name, value in whole.tensors.items() if not torch.equal(value, cut.tensors[name])] == []
-    assert {name.split(".")[0] for name in cut.tensors} == {"generator", "ema", "critic_A", "critic_B", "remedies"}
+    assert [
+        name for name, value in whole.tensors.items() if not torch.equal(value, cut.tensors[name])
+    ] == []
+    assert {name.split(".")[0] for name in cut.tensors} == {
+        "generator",
+        "ema",
+        "critic_A",
+        "critic_B",
+        "remedies",
+    }
     assert cut.tensors["critic_A.replay.picture"].shape[0] == 3
 
 
@@ -175,7 +216,9 @@ def test_one_file_holds_both_directions(photo_folder: Path, tmp_path: Path) -> N
     header, network = load_generator(tmp_path / "run/model.safetensors")
     assert isinstance(network, TwoWay) and header.card.photos == 6
     x = torch.rand(1, 3, 32, 32)
-    assert torch.equal(network(x), network.AtoB(x)) and torch.equal(network(x, "BtoA"), network.BtoA(x))
+    assert torch.equal(network(x), network.AtoB(x)) and torch.equal(
+        network(x, "BtoA"), network.BtoA(x)
+    )
     model = load(tmp_path / "run", device="cpu", precision="fp32")
     photo = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
     there, back = model(photo), model(photo, direction="BtoA")
@@ -183,7 +226,9 @@ def test_one_file_holds_both_directions(photo_folder: Path, tmp_path: Path) -> N
     assert np.array_equal(there, model(photo, direction="AtoB"))
 
 
-def test_two_sides_in_folders_train_and_validate_on_their_test_pictures(photo_folder: Path, tmp_path: Path) -> None:
+def test_two_sides_in_folders_train_and_validate_on_their_test_pictures(
+    photo_folder: Path, tmp_path: Path
+) -> None:
     places = {"trainA": (0, 1), "trainB": (2, 3), "testA": (4,), "testB": (5,)}
     for name, numbers in places.items():
         (tmp_path / name).mkdir()
@@ -192,14 +237,30 @@ def test_two_sides_in_folders_train_and_validate_on_their_test_pictures(photo_fo
             (tmp_path / name / photo.name).write_bytes(photo.read_bytes())
     recipe = small(tmp_path, task={"side_a": "files"}, train={"steps": 2})
     summary = train(recipe, tmp_path / "run", device="cpu")
-    assert summary["photos"] == 6 and set(summary["validation"]) == {"cycle_A_psnr_db", "cycle_B_psnr_db"}
+    assert summary["photos"] == 6 and set(summary["validation"]) == {
+        "cycle_A_psnr_db",
+        "cycle_B_psnr_db",
+    }
     assert json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[-1]) == summary
 
 
 # --- every combination trains or is refused
 
 
-@pytest.mark.parametrize("objective", ["mm", "ns", "lsgan", "wgan", "hinge", "ragan", "wgan_gp", "dragan", "began"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "minimax",
+        "non_saturating",
+        "least_squares",
+        "wasserstein",
+        "hinge",
+        "relativistic",
+        "wasserstein_gp",
+        "dragan",
+        "began",
+    ],
+)
 def test_every_objective_plays(objective: str, accelerator: Accelerator) -> None:
     kind = "dcgan" if objective == "began" else "patchgan"
     fields = small().fields() | {"discriminator": {"kind": kind, "width": 4, "norm": "none"}}
@@ -214,11 +275,19 @@ def test_every_objective_plays(objective: str, accelerator: Accelerator) -> None
 @pytest.mark.parametrize(
     ("generator", "losses"),
     list(
-        itertools.product(["unet", "restorer"], [[], [("l2", "cycle")], [("charbonnier", "identity"), ("l1", "cycle")]])
+        itertools.product(
+            ["unet", "restorer"],
+            [[], [("l2", "cycle")], [("charbonnier", "identity"), ("l1", "cycle")]],
+        )
     ),
 )
-def test_every_generator_and_loss_trains(generator: str, losses: list[Any], accelerator: Accelerator) -> None:
-    kinds = {"unet": {"width": 4, "levels": 3}, "restorer": {"widths": [8], "blocks": [1], "unshuffle": 2}}
+def test_every_generator_and_loss_trains(
+    generator: str, losses: list[Any], accelerator: Accelerator
+) -> None:
+    kinds = {
+        "unet": {"width": 4, "levels": 3},
+        "restorer": {"widths": [8], "blocks": [1], "unshuffle": 2},
+    }
     fields = small().fields() | {"generator": {"kind": generator, **kinds[generator]}}
     fields["losses"] = [{"kind": kind, "of": of} for kind, of in losses]
     recipe = Recipe.parse(fields)
@@ -229,15 +298,33 @@ def test_every_generator_and_loss_trains(generator: str, losses: list[Any], acce
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task": {"kind": "denoise"}}, "train.method 'cycle' learns from two sides without pairs: use task"),
-        ({"task": {"kind": "points"}, "losses": []}, "generator.kind 'resnet' does not fit task 'points'"),
-        ({"method": "paired"}, "train.method 'paired' needs pairs, and the task has two sides without: use cycle"),
+        (
+            {"task": {"kind": "denoise"}},
+            "train.method 'cycle' learns from two sides without pairs: use task",
+        ),
+        (
+            {"task": {"kind": "points"}, "losses": []},
+            "generator.kind 'resnet' does not fit task 'points'",
+        ),
+        (
+            {"method": "paired"},
+            "train.method 'paired' needs pairs, and the task has two sides without: use cycle",
+        ),
         ({"losses": [{"kind": "l1"}]}, "losses.0.of 'target': there is no target to compare with"),
         ({"losses": [{"kind": "kl"}]}, "losses.0.kind 'kl' belongs to train.method autoencoder"),
         ({"adversarial": None, "discriminator": None}, "adversarial is missing: without pairs"),
-        ({"adversarial": {"sees": ["condition"]}}, "adversarial.sees 'condition', and without pairs"),
-        ({"adversarial": {"sees": ["mask"]}}, "adversarial.sees 'mask', and task 'translate' has none"),
-        ({"losses": [], "adversarial": {"start_step": 3}}, "losses is empty: before the discriminator starts"),
+        (
+            {"adversarial": {"sees": ["condition"]}},
+            "adversarial.sees 'condition', and without pairs",
+        ),
+        (
+            {"adversarial": {"sees": ["mask"]}},
+            "adversarial.sees 'mask', and task 'translate' has none",
+        ),
+        (
+            {"losses": [], "adversarial": {"start_step": 3}},
+            "losses is empty: before the discriminator starts",
+        ),
         ({"data": {"crop_px": 36}}, "data.crop_px is 36: generator 'resnet' needs a multiple of 8"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
@@ -254,7 +341,9 @@ def test_what_cannot_be_is_refused_in_one_line(changes: dict[str, Any], message:
 def test_a_cycle_needs_the_method() -> None:
     fields = Recipe.load("translate_tiny").fields()
     fields["losses"][0]["of"] = "cycle"
-    with pytest.raises(UserError, match=r"losses\.0\.of 'cycle': there is neither without method 'cycle'"):
+    with pytest.raises(
+        UserError, match=r"losses\.0\.of 'cycle': there is neither without method 'cycle'"
+    ):
         Recipe.parse(fields)
 
 
@@ -263,7 +352,12 @@ def test_published_settings() -> None:
     assert r.adversarial is not None
     assert r.g_optimizer() == r.d_optimizer() == ("adam", 2e-4, (0.5, 0.999))
     assert (r.train.batch_size, r.data.resize_px, r.data.crop_px) == (1, (286, 286), 256)
-    assert (r.train.schedule, r.train.decay_from, r.adversarial.replay, r.adversarial.d_loss_weight) == (
+    assert (
+        r.train.schedule,
+        r.train.decay_from,
+        r.adversarial.replay,
+        r.adversarial.d_loss_weight,
+    ) == (
         "linear",
         0.5,
         50,
@@ -274,7 +368,9 @@ def test_published_settings() -> None:
 
 @pytest.mark.slow
 def test_the_tiny_recipe_learns_both_ways(tmp_path: Path) -> None:
-    """Cycles close far better than mid-grey does, and B → A is nearer to A than the untouched photo."""
+    """Cycles close far better than mid-grey does, and B → A is nearer to A than the untouched
+    photo.
+    """
     summary = train(Recipe.load("cyclegan_tiny"), tmp_path / "run", device="cpu")
     made, plain = summary["validation"], summary["baseline"]
     assert made["cycle_A_psnr_db"] > plain["cycle_A_psnr_db"] + 6

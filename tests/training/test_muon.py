@@ -16,7 +16,9 @@ LR, BETAS = 1e-2, (0.9, 0.99)
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 3, 3))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 3, 3)
+    )
 
 
 def hidden_weight(net: nn.Sequential) -> nn.Parameter:
@@ -86,5 +88,9 @@ def test_the_momentum_is_nesterovs_and_weights_decay() -> None:
         hidden.grad = gradient
         optimizer.step()
     momentum = 0.95 * 0.05 * first + 0.05 * second
-    expected = orthogonalized((0.05 * second + 0.95 * momentum).flatten(1)) * 0.2 * math.sqrt(72) * LR
-    assert torch.allclose(before * (1 - 0.1 * LR) - hidden.detach(), expected.view(8, 8, 3, 3), atol=1e-6)
+    expected = (
+        orthogonalized((0.05 * second + 0.95 * momentum).flatten(1)) * 0.2 * math.sqrt(72) * LR
+    )
+    assert torch.allclose(
+        before * (1 - 0.1 * LR) - hidden.detach(), expected.view(8, 8, 3, 3), atol=1e-6
+    )

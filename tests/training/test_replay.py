@@ -1,4 +1,6 @@
-"""The pool of past fakes: it fills, then exchanges every other sample, with all that was shown beside it."""
+"""The pool of past fakes: it fills, then exchanges every other sample, with all that was shown
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from img2img.training.critic import Shown
+from img2img.training.discriminator import Shown
 from img2img.training.replay import ReplayPool
 
 
@@ -14,19 +16,27 @@ def marked(*numbers: int) -> Shown:
     """Samples whose picture, planes, label and code all carry one number."""
     n = torch.tensor(numbers)
     planes = (n / 255.0).view(-1, 1, 1, 1)
-    return Shown(planes.expand(-1, 3, 4, 4), planes.expand(-1, 1, 4, 4), n[:, None].expand(-1, 2), n, n[:, None] * 1.5)
+    return Shown(
+        planes.expand(-1, 3, 4, 4),
+        planes.expand(-1, 1, 4, 4),
+        n[:, None].expand(-1, 2),
+        n,
+        n[:, None] * 1.5,
+    )
 
 
 def numbers(shown: Shown) -> list[int]:
     """The number each sample carries, the same wherever it is read."""
     assert shown.beside is not None and shown.label is not None and shown.code is not None
-    assert shown.local_centre is not None
+    assert shown.local_center is not None
     read = (shown.picture * 255).round().long()
     n: Tensor = read[:, 0, 0, 0]
     assert torch.equal(read, n.view(-1, 1, 1, 1).expand_as(read))
-    assert torch.equal((shown.beside * 255).round().long(), n.view(-1, 1, 1, 1).expand_as(shown.beside))
+    assert torch.equal(
+        (shown.beside * 255).round().long(), n.view(-1, 1, 1, 1).expand_as(shown.beside)
+    )
     assert torch.equal(shown.label, n)
-    assert torch.equal(shown.local_centre, n[:, None].expand(-1, 2))
+    assert torch.equal(shown.local_center, n[:, None].expand(-1, 2))
     assert torch.equal(shown.code, n[:, None] * 1.5)
     return n.tolist()
 
@@ -57,17 +67,26 @@ def test_full_it_gives_back_a_past_one_half_of_the_time_with_all_that_was_beside
 
 def test_no_sample_is_lost_or_doubled() -> None:
     pool = ReplayPool(4)
-    out = [n for first in range(0, 40, 4) for n in numbers(pool.exchange(marked(*range(first, first + 4))))]
+    out = [
+        n
+        for first in range(0, 40, 4)
+        for n in numbers(pool.exchange(marked(*range(first, first + 4))))
+    ]
     assert sorted([*out, *pool.state()["label"].tolist()]) == sorted([*range(40), *out[:4]])
 
 
 def test_pictures_come_back_within_a_step_of_eight_bits_and_points_exactly() -> None:
     pictures, points = torch.rand(6, 3, 8, 8), torch.randn(6, 2, 1, 1) * 3
-    for pool, values, within in ((ReplayPool(6), pictures, 0.5 / 255 + 1e-6), (ReplayPool(6, exact=True), points, 0)):
+    for pool, values, within in (
+        (ReplayPool(6), pictures, 0.5 / 255 + 1e-6),
+        (ReplayPool(6, exact=True), points, 0),
+    ):
         pool.exchange(Shown(values))
         for _ in range(6):
             back = pool.exchange(Shown(torch.zeros_like(values[:1]))).picture[0]
-            nearest = min(float((back - v).abs().max()) for v in [*values, torch.zeros_like(values[0])])
+            nearest = min(
+                float((back - v).abs().max()) for v in [*values, torch.zeros_like(values[0])]
+            )
             assert nearest <= within
     assert all(v.dtype == torch.uint8 for v in pool_of(pictures).state().values())
 

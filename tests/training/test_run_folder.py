@@ -1,4 +1,6 @@
-"""A run's folder: one writer, nothing whole overwritten by less, a full disk that costs nothing but the last steps."""
+"""A run's folder: one writer, nothing whole overwritten by less, a full disk that costs nothing but
+the last steps.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.files import write_bytes
 from img2img.recipe import Recipe
@@ -25,7 +28,6 @@ from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.folder import FolderLock
 from img2img.training.processes import TrainingError
-from img2img.training.runlog import read_rows
 from img2img.training.trainer import Trainer
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks and limits of POSIX")
@@ -35,7 +37,13 @@ def small(steps: int = 4, **train_fields: Any) -> Recipe:
     fields = Recipe.load("denoise_tiny").fields()
     fields["generator"] |= {"widths": [4], "blocks": [1]}
     fields["data"] |= {"crop_px": 32, "validation_max": 1}
-    fields["train"] |= {"steps": steps, "batch_size": 1, "log_every": 1, "checkpoint_every": 1, **train_fields}
+    fields["train"] |= {
+        "steps": steps,
+        "batch_size": 1,
+        "log_every": 1,
+        "checkpoint_every": 1,
+        **train_fields,
+    }
     return Recipe.parse(fields)
 
 
@@ -70,12 +78,16 @@ def remove(folder: Path, pattern: str) -> None:
 
 
 def without(*names: str) -> Callable[[bytes], bytes]:
-    return lambda content: json.dumps({k: v for k, v in json.loads(content).items() if k not in names}).encode()
+    return lambda content: json.dumps(
+        {k: v for k, v in json.loads(content).items() if k not in names}
+    ).encode()
 
 
 BREAKS: dict[str, Callable[[Path], None]] = {
     "weights cut short": lambda run: change(run, "*.safetensors", lambda c: c[: len(c) // 2]),
-    "a bit flipped": lambda run: change(run, "*.safetensors", lambda c: c[:-1] + bytes([c[-1] ^ 1])),
+    "a bit flipped": lambda run: change(
+        run, "*.safetensors", lambda c: c[:-1] + bytes([c[-1] ^ 1])
+    ),
     "no bytes": lambda run: change(run, "*", lambda c: b""),
     "garbage": lambda run: change(run, "*", lambda c: os.urandom(300)),
     "facts cut short": lambda run: change(run, "*.json", lambda c: c[: len(c) // 2]),
@@ -109,7 +121,10 @@ def test_what_was_found_is_said_and_how_to_go_on(run: Path) -> None:
 
 def test_tensors_of_another_version_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(run)
-    monkeypatch.setattr("img2img.training.game.Game.load_state", lambda self, tensors: tensors["of a later version"])
+    monkeypatch.setattr(
+        "img2img.training.step.TrainingStep.load_state",
+        lambda self, tensors: tensors["of a later version"],
+    )
     with pytest.raises(UserError, match=r"another version of img2img; nothing was changed"):
         train(small(), run, resume=True, device="cpu")
     assert content(run) == before
@@ -158,11 +173,23 @@ def test_the_one_before_is_gone_on_with_and_damaged_ones_go_when_a_whole_one_is_
 
     trainer._save = watched  # type: ignore[method-assign]
     trainer.run()
-    assert "step_00000004 is damaged: trying the one before" in caplog.text and "resumed from step 3" in caplog.text
-    assert seen[0][0] == [f"step_0000000{step}.{kind}" for step in (3, 4) for kind in ("json", "safetensors")]
+    assert (
+        "step_00000004 is damaged: trying the one before" in caplog.text
+        and "resumed from step 3" in caplog.text
+    )
+    assert seen[0][0] == [
+        f"step_0000000{step}.{kind}" for step in (3, 4) for kind in ("json", "safetensors")
+    ]
     ended = latest_checkpoint(run / "checkpoints")
     assert ended is not None and ended.facts["step"] == 6
-    assert [row["step"] for row in read_rows(run / "log.jsonl") if "g_loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in read_rows(run / "log.jsonl") if "g_loss" in row] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
     assert model != (run / "model.safetensors").read_bytes()
 
 
@@ -213,7 +240,9 @@ time.sleep(600)
 @contextmanager
 def holding(folder: Path, how: str = "alone") -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A process that holds the folder's lock, and the ids of it and its child."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDS, str(folder), how], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(folder), how], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     pids: dict[str, int] = {}
     try:
@@ -234,7 +263,9 @@ def holding(folder: Path, how: str = "alone") -> Iterator[tuple[subprocess.Popen
 def test_a_second_writer_is_refused_and_told_who_is_there(run: Path, resume: bool) -> None:
     with holding(run) as (process, _):
         before = content(run)
-        with pytest.raises(UserError, match=rf"process {process.pid} on \S+ is writing in .*choose another folder"):
+        with pytest.raises(
+            UserError, match=rf"process {process.pid} on \S+ is writing in .*choose another folder"
+        ):
             train(small(), run, resume=resume, device="cpu")
         assert content(run) == before
 
@@ -268,7 +299,9 @@ def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
 def test_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     write_bytes(tmp_path / "file", b"mine")
     for out in (tmp_path / "file", tmp_path / "file/run"):
-        with pytest.raises(UserError, match=r"--out: .*(is a file, not a folder|nothing can be written)"):
+        with pytest.raises(
+            UserError, match=r"--out: .*(is a file, not a folder|nothing can be written)"
+        ):
             train(small(), out, device="cpu")
     assert (tmp_path / "file").read_bytes() == b"mine"
 
@@ -312,14 +345,22 @@ def test_a_full_disk_in_the_log_names_it_and_the_run_can_go_on(tmp_path: Path) -
     assert trainer.log is not None
     trainer.log.file = FullLog(trainer.log.file, lines=4)  # type: ignore[assignment]
     with pytest.raises(
-        TrainingError, match=r"No space left.*log\.jsonl'; the checkpoint of step \d is kept; free some"
+        TrainingError,
+        match=r"No space left.*log\.jsonl'; the checkpoint of step \d is kept; free some",
     ):
         trainer.run()
     train(small(), tmp_path / "run", resume=True, device="cpu")
-    assert [row["step"] for row in read_rows(tmp_path / "run/log.jsonl") if "g_loss" in row] == [1, 2, 3, 4]
+    assert [row["step"] for row in read_rows(tmp_path / "run/log.jsonl") if "g_loss" in row] == [
+        1,
+        2,
+        3,
+        4,
+    ]
 
 
-@pytest.mark.parametrize("full_at", ["step_00000003.safetensors", "step_00000003.json", "model.safetensors", "samples"])
+@pytest.mark.parametrize(
+    "full_at", ["step_00000003.safetensors", "step_00000003.json", "model.safetensors", "samples"]
+)
 def test_a_full_disk_anywhere_keeps_the_last_whole_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
 ) -> None:
@@ -335,12 +376,18 @@ def test_a_full_disk_anywhere_keeps_the_last_whole_checkpoint(
         replace(source, target)
 
     monkeypatch.setattr("img2img.files.os.replace", replaced)
-    with pytest.raises(TrainingError, match=rf"No space left on device: '\S*{full_at}.*free some space") as ended:
+    with pytest.raises(
+        TrainingError, match=rf"No space left on device: '\S*{full_at}.*free some space"
+    ) as ended:
         train(small(), out, device="cpu")
     kept = latest_checkpoint(out / "checkpoints")
-    assert kept is not None and f"the checkpoint of step {kept.facts['step']} is kept" in str(ended.value)
+    assert kept is not None and f"the checkpoint of step {kept.facts['step']} is kept" in str(
+        ended.value
+    )
     assert kept.facts["step"] >= 2
-    assert not [path for path in out.rglob(".*") if path.is_file()], "what was half-written is gone, and the lock"
+    assert not [path for path in out.rglob(".*") if path.is_file()], (
+        "what was half-written is gone, and the lock"
+    )
     monkeypatch.undo()
     train(small(), out, resume=True, device="cpu")
     assert [row["step"] for row in read_rows(out / "log.jsonl") if "g_loss" in row] == [1, 2, 3, 4]
@@ -357,7 +404,9 @@ sys.exit(main(sys.argv[2:]))
 @posix
 @pytest.mark.parametrize("named", ["step_00000003.safetensors", "recipe.yaml"])
 def test_a_real_limit_on_files_ends_the_command_with_one_line(tmp_path: Path, named: str) -> None:
-    """What the operating system says when a file cannot grow: safetensors' own writer, and before the first step."""
+    """What the operating system says when a file cannot grow: safetensors' own writer, and before
+    the first step.
+    """
     recipe = tmp_path / "r.yaml"
     recipe.write_text(small().to_yaml())
     out = tmp_path / "run"
@@ -367,7 +416,11 @@ def test_a_real_limit_on_files_ends_the_command_with_one_line(tmp_path: Path, na
     arguments = ["train", str(recipe), "--out", str(out), "--resume", "--device", "cpu"]
     limit = str(largest.stat().st_size // 2 if named.startswith("step") else 700)
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, limit, *arguments], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", LIMITED, limit, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 1
     (error,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
@@ -376,13 +429,21 @@ def test_a_real_limit_on_files_ends_the_command_with_one_line(tmp_path: Path, na
     assert content(out / "checkpoints") == before
 
 
-def test_pairs_none_of_which_match_in_size_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_pairs_none_of_which_match_in_size_are_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
     for number in range(4):
         for side, width in (("A", 64), ("B", 70)):
             path = tmp_path / "pairs" / side / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (width, 64)).save(path)
-    recipe = Recipe.load("translate_tiny", [f"data.path={tmp_path / 'pairs'}", "task.source=pairs", "data.crop_px=64"])
-    with pytest.raises(UserError, match=r"none of the photos can be read; first: .*B/.\.png: it and its partner '.*'"):
+    recipe = Recipe.load(
+        "translate_tiny",
+        [f"data.path={tmp_path / 'pairs'}", "task.source=pairs", "data.crop_px=64"],
+    )
+    with pytest.raises(
+        UserError,
+        match=r"none of the photos can be read; first: .*B/.\.png: it and its partner '.*'",
+    ):
         train(recipe, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,6 @@
-"""Fine-tuning: what a model's weights become in another network, what stays frozen, and the README's own line."""
+"""Fine-tuning: what a model's weights become in another network, what stays frozen, and the
+README's own line.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from PIL import Image
 from stopping import stopped_at
 
 from img2img.cli import main
+from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.modelfile import Card, load_generator, save_model
 from img2img.recipe import Recipe
@@ -21,7 +24,6 @@ from img2img.resources import recipes_dir, samples_dir
 from img2img.tasks.translate import Translate
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.runlog import read_rows
 from img2img.training.starting import fit
 
 README = recipes_dir().parent / "README.md"
@@ -36,7 +38,12 @@ GENERATORS: dict[str, dict[str, Any]] = {
 
 def recipe_for(task: dict[str, Any], generator: dict[str, Any], **more: Any) -> Recipe:
     steps = {"steps": 2, "batch_size": 2, "log_every": 1, "validate_every": 100}
-    fields = {"name": "tuned", "task": task, "generator": generator, "data": {"crop_px": 32, "resize_px": [32, 40]}}
+    fields = {
+        "name": "tuned",
+        "task": task,
+        "generator": generator,
+        "data": {"crop_px": 32, "resize_px": [32, 40]},
+    }
     return Recipe.parse({**fields, "train": {**steps, **more}})
 
 
@@ -70,7 +77,9 @@ def test_what_is_made_of_a_grey_picture_stays_the_same(kind: str, before: str, n
     new.load_state_dict(found.weights)
     grey = torch.rand(1, 1, 32, 32)
     with torch.no_grad():
-        outputs = [net(grey.expand(-1, n, -1, -1)) for net, n in zip((old, new), channels, strict=True)]
+        outputs = [
+            net(grey.expand(-1, n, -1, -1)) for net, n in zip((old, new), channels, strict=True)
+        ]
     torch.testing.assert_close(*outputs, atol=2e-5, rtol=1e-4)
 
 
@@ -93,9 +102,9 @@ class Drawing(Translate):
         return 1
 
 
-def test_grey_output_becomes_coloured() -> None:
-    coloured = translate("pairs", GENERATORS["restorer"])
-    recipes = [coloured.model_copy(update={"task": Drawing(source="pairs")}), coloured]
+def test_grey_output_becomes_colored() -> None:
+    colored = translate("pairs", GENERATORS["restorer"])
+    recipes = [colored.model_copy(update={"task": Drawing(source="pairs")}), colored]
     old, new = (randomised(recipe) for recipe in recipes)
     found = fit(old.state_dict(), recipes[0], new, recipes[1])
     assert found.adapted[-1] == "output layer adapted from 1 to 3 channels" and not found.unfit
@@ -105,7 +114,9 @@ def test_grey_output_becomes_coloured() -> None:
         torch.testing.assert_close(new(x), old(x).expand(-1, 3, -1, -1), atol=2e-5, rtol=1e-4)
 
 
-def test_a_shipped_model_of_edges_starts_a_training_on_pairs(tmp_path: Path, photo_folder: Path) -> None:
+def test_a_shipped_model_of_edges_starts_a_training_on_pairs(
+    tmp_path: Path, photo_folder: Path
+) -> None:
     for name in ("A", "B"):
         shutil.copytree(photo_folder, tmp_path / "pairs" / name)
     fields = Recipe.load("edges2clothes").fields()
@@ -118,22 +129,41 @@ def test_a_shipped_model_of_edges_starts_a_training_on_pairs(tmp_path: Path, pho
     assert said.startswith("'edges2clothes': 5.") and said.endswith(
         "million weights taken, input layer adapted from 1 to 3 channels"
     )
-    was, shipped = load_generator(Path(str(recipes_dir().parent / "img2img/zoo/edges2clothes.safetensors")))
+    was, shipped = load_generator(
+        Path(str(recipes_dir().parent / "img2img/zoo/edges2clothes.safetensors"))
+    )
     assert was.recipe.task.condition_channels == 1
     _, tuned = load_generator(tmp_path / "run/model.safetensors")
     grey = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(tuned(grey.expand(-1, 3, -1, -1)), shipped(grey), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            tuned(grey.expand(-1, 3, -1, -1)), shipped(grey), atol=1e-4, rtol=1e-3
+        )
 
 
 @pytest.mark.parametrize(
     ("generator", "said"),
     [
-        ({**UNET, "width": 8}, "generator.width is 4 there and 8 here: write generator.width=4; or set"),
-        ({**UNET, "levels": 4}, "generator.levels is 3 there and 4 here: write generator.levels=3; or set"),
-        ({**UNET, "norm": "batch"}, "generator.norm is instance there and batch here: write generator.norm=instance"),
-        ({**UNET, "dropout": 0.5, "width": 8}, "generator.width is 4 there and 8 here: write generator.width=4;"),
-        (GENERATORS["restorer"], "its generator is a unet, and the recipe's a restorer; nothing of it can be taken"),
+        (
+            {**UNET, "width": 8},
+            "generator.width is 4 there and 8 here: write generator.width=4; or set",
+        ),
+        (
+            {**UNET, "levels": 4},
+            "generator.levels is 3 there and 4 here: write generator.levels=3; or set",
+        ),
+        (
+            {**UNET, "norm": "batch"},
+            "generator.norm is instance there and batch here: write generator.norm=instance",
+        ),
+        (
+            {**UNET, "dropout": 0.5, "width": 8},
+            "generator.width is 4 there and 8 here: write generator.width=4;",
+        ),
+        (
+            GENERATORS["restorer"],
+            "its generator is a unet, and the recipe's a restorer; nothing of it can be taken",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, generator: dict[str, Any], said: str) -> None:
@@ -146,15 +176,21 @@ def test_what_does_not_fit_is_named(tmp_path: Path, generator: dict[str, Any], s
 
 
 def test_another_enlargement_is_named(tmp_path: Path) -> None:
-    two, four = (recipe_for({"kind": "super-resolve", "factor": n}, GENERATORS["restorer"]) for n in (2, 4))
+    two, four = (
+        recipe_for({"kind": "super-resolve", "factor": n}, GENERATORS["restorer"]) for n in (2, 4)
+    )
     path = saved(two, tmp_path / "model.safetensors")
     asked = four.model_copy(update={"train": four.train.model_copy(update={"init": str(path)})})
-    with pytest.raises(UserError, match=r"it makes pictures ×2, and the task ×4; or set train\.init_partial=true"):
+    with pytest.raises(
+        UserError, match=r"it makes pictures ×2, and the task ×4; or set train\.init_partial=true"
+    ):
         train(asked, tmp_path / "run", device="cpu")
 
 
 def test_the_same_difference_is_mended_by_what_the_error_says(tmp_path: Path) -> None:
-    path = saved(translate("grey", {**UNET, "width": 8, "levels": 4}), tmp_path / "model.safetensors")
+    path = saved(
+        translate("grey", {**UNET, "width": 8, "levels": 4}), tmp_path / "model.safetensors"
+    )
     with pytest.raises(UserError, match=r"write generator\.width=8 generator\.levels=4; or"):
         train(translate("grey", UNET, init=str(path)), tmp_path / "run", device="cpu")
     written = {**UNET, "width": 8, "levels": 4}
@@ -167,9 +203,14 @@ def test_partly_means_what_fits_and_the_rest_starts_anew(tmp_path: Path) -> None
     recipe = translate("grey", {**UNET, "levels": 3}, init=str(path), init_partial=True, lr=1e-12)
     train(recipe, tmp_path / "run", device="cpu")
     (said,) = [row["init"] for row in read_rows(tmp_path / "run/log.jsonl") if "init" in row]
-    assert "tensors start anew (model.inner.inner.up.1.weight" in said and "of its tensors not used" in said
+    assert (
+        "tensors start anew (model.inner.inner.up.1.weight" in said
+        and "of its tensors not used" in said
+    )
     (_, old), (_, new) = load_generator(path), load_generator(tmp_path / "run/model.safetensors")
-    torch.testing.assert_close(new.model.down[0].weight, old.model.down[0].weight, atol=1e-6, rtol=0)  # type: ignore[union-attr, index]
+    torch.testing.assert_close(
+        new.model.down[0].weight, old.model.down[0].weight, atol=1e-6, rtol=0
+    )  # type: ignore[union-attr, index]
     nothing = translate("grey", GENERATORS["restorer"], init=str(path), init_partial=True)
     with pytest.raises(UserError, match="nothing of it can be taken"):
         train(nothing, tmp_path / "none", device="cpu")
@@ -188,7 +229,9 @@ def parts(out: Path) -> dict[str, torch.Tensor]:
 def test_frozen_parts_keep_weights_statistics_and_average(tmp_path: Path, at_test: str) -> None:
     generator = {**UNET, "norm": "batch", "dropout": 0.5, "at_test": at_test}
     path = saved(translate("grey", generator), tmp_path / "model.safetensors")
-    recipe = translate("grey", generator, steps=3, init=str(path), freeze=["model.inner", "model.down"], lr=1e-2)
+    recipe = translate(
+        "grey", generator, steps=3, init=str(path), freeze=["model.inner", "model.down"], lr=1e-2
+    )
     train(recipe, tmp_path / "run", device="cpu")
     before, after = load_generator(path)[1].state_dict(), parts(tmp_path / "run")
     for name, value in before.items():
@@ -198,7 +241,9 @@ def test_frozen_parts_keep_weights_statistics_and_average(tmp_path: Path, at_tes
     (row,) = [row for row in read_rows(tmp_path / "run/log.jsonl") if "frozen" in row]
     shapes = translate("grey", generator).build_generator().model
     count = sum(p.numel() for part in (shapes.inner, shapes.down) for p in part.parameters())  # type: ignore[union-attr]
-    assert row["frozen_parameters"] == count and row["frozen"].endswith("million weights stay as they are")
+    assert row["frozen_parameters"] == count and row["frozen"].endswith(
+        "million weights stay as they are"
+    )
 
 
 def test_a_frozen_run_resumes_exactly(tmp_path: Path) -> None:
@@ -220,10 +265,15 @@ def test_a_frozen_run_resumes_exactly(tmp_path: Path) -> None:
         ("model.inner.inne", "did you mean 'model.inner.inner'?"),
         ("encoder", "generator 'unet' has no such part; parts: model.down, model.up, model.inner"),
         ("down.0", "did you mean 'model.down.0'?"),
-        (["model.inner", "model.down", "model.up"], "names all of the generator: nothing would learn"),
+        (
+            ["model.inner", "model.down", "model.up"],
+            "names all of the generator: nothing would learn",
+        ),
     ],
 )
-def test_parts_that_cannot_be_frozen_are_told_when_the_recipe_is_read(freeze: Any, said: str) -> None:
+def test_parts_that_cannot_be_frozen_are_told_when_the_recipe_is_read(
+    freeze: Any, said: str
+) -> None:
     with pytest.raises(UserError, match=r"train\.freeze") as refused:
         translate("grey", UNET, freeze=freeze)
     assert said in str(refused.value)
@@ -233,7 +283,11 @@ def test_parts_that_cannot_be_frozen_are_told_when_the_recipe_is_read(freeze: An
 def test_every_shipped_generator_has_parts_to_freeze(path: Path) -> None:
     recipe = Recipe.load(path)
     with torch.device("meta"):
-        names = [n for n, part in recipe.build_generator().named_modules() if [*part.parameters(recurse=False)]]
+        names = [
+            n
+            for n, part in recipe.build_generator().named_modules()
+            if [*part.parameters(recurse=False)]
+        ]
     fields = recipe.fields()
     fields["train"] |= {"freeze": names[:1]}
     if len(names) == 1:
@@ -248,11 +302,17 @@ def test_every_shipped_generator_has_parts_to_freeze(path: Path) -> None:
 
 def readme_line() -> list[str]:
     """The command for a few pairs of one's own."""
-    (line,) = [line for line in README.read_text().splitlines() if "MY_PAIRS" in line and "train.init=" in line]
+    (line,) = [
+        line
+        for line in README.read_text().splitlines()
+        if "MY_PAIRS" in line and "train.init=" in line
+    ]
     return shlex.split(line.partition("#")[0])
 
 
-def test_the_readmes_line_for_fifty_pairs_works_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_line_for_fifty_pairs_works_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(recipes_dir(), tmp_path / "recipes")
     for number, path in enumerate(sorted(samples_dir().glob("*.jpg"))[:12]):
@@ -263,9 +323,14 @@ def test_the_readmes_line_for_fifty_pairs_works_as_printed(tmp_path: Path, monke
             picture.save(tmp_path / "MY_PAIRS" / side / f"{number}.png")
     program, *arguments = readme_line()
     assert program == "img2img"
-    assert main([*arguments, "train.steps=2", "train.batch_size=2", "--out", "run", "--device", "cpu"]) == 0
+    assert (
+        main([*arguments, "train.steps=2", "train.batch_size=2", "--out", "run", "--device", "cpu"])
+        == 0
+    )
     summary = read_rows(tmp_path / "run/log.jsonl")[-1]
-    assert summary["summary"] and summary["data"].startswith("11 pairs: A/ and B/; 1 for validation")
+    assert summary["summary"] and summary["data"].startswith(
+        "11 pairs: A/ and B/; 1 for validation"
+    )
     (said,) = [row["init"] for row in read_rows(tmp_path / "run/log.jsonl") if "init" in row]
     assert "input layer adapted from 1 to 3 channels" in said
     assert np.isfinite(summary["validation"]["psnr_db"])

@@ -1,4 +1,6 @@
-"""What a run tells: time by the clock on the wall, progress without a terminal, the best model, early ends."""
+"""What a run tells: time by the clock on the wall, progress without a terminal, the best model,
+early ends.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from img2img.cli import main
 from img2img.data.dataset import TrainingSet
+from img2img.diagnostics.report import Run
+from img2img.diagnostics.runlog import Bar, Clock, read_rows
 from img2img.errors import UserError
 from img2img.modelfile import load_generator, read_header
 from img2img.recipe import Recipe
@@ -30,8 +34,6 @@ from img2img.tasks.base import MainMetric
 from img2img.tasks.baseline import higher_is_better
 from img2img.training import train
 from img2img.training.best import Best
-from img2img.training.report import Run
-from img2img.training.runlog import Bar, Clock, read_rows
 from img2img.training.trainer import Trainer
 
 
@@ -65,11 +67,13 @@ class Ticking:
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Ticking:
     clock = Ticking()
-    monkeypatch.setattr("img2img.training.runlog.time.monotonic", clock.monotonic)
+    monkeypatch.setattr("img2img.diagnostics.runlog.time.monotonic", clock.monotonic)
     return clock
 
 
-def slowed(clock: Ticking, seconds: float, owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def slowed(
+    clock: Ticking, seconds: float, owner: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Something takes so long by the clock."""
     real = getattr(owner, name)
 
@@ -83,12 +87,18 @@ def slowed(clock: Ticking, seconds: float, owner: Any, name: str, monkeypatch: p
 def test_seconds_count_loading_steps_validation_and_saving(
     tmp_path: Path, ticking: Ticking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Opening the data takes 100 s, a sample 1 s, a step of two samples 2 s, validation 50 s, a checkpoint 30 s."""
+    """Opening the data takes 100 s, a sample 1 s, a step of two samples 2 s, validation 50 s, a
+    checkpoint 30 s.
+    """
     slowed(ticking, 100, Trainer, "_open_data", monkeypatch)
     slowed(ticking, 1, TrainingSet, "__getitem__", monkeypatch)
-    slowed(ticking, 50, Trainer, "_judged", monkeypatch)  # of validation and of training photos: 100
+    slowed(
+        ticking, 50, Trainer, "_judged", monkeypatch
+    )  # of validation and of training photos: 100
     slowed(ticking, 30, Trainer, "_save", monkeypatch)
-    trainer = Trainer(small(steps=2, validate_every=1, checkpoint_every=1), tmp_path / "run", device="cpu")
+    trainer = Trainer(
+        small(steps=2, validate_every=1, checkpoint_every=1), tmp_path / "run", device="cpu"
+    )
     slowed(ticking, 2, trainer.step, "step", monkeypatch)
     summary = trainer.run()
     told = [row for row in rows(tmp_path / "run") if "seconds" in row]
@@ -103,7 +113,7 @@ def test_seconds_count_loading_steps_validation_and_saving(
 
 
 def losses_of(run: Run) -> list[str]:
-    from img2img.training.report import loss_plot
+    from img2img.diagnostics.report import loss_plot
 
     return [curve.name for curve in loss_plot(run).curves]
 
@@ -115,7 +125,12 @@ def test_a_resumed_run_goes_on_counting_and_leaves_out_the_night_between(
     stopped_at(small(), tmp_path / "run", 2)
     ticking.now += 80_000
     train(small(), tmp_path / "run", resume=True, device="cpu")
-    assert [row["seconds"] for row in rows(tmp_path / "run") if "seconds" in row] == [20, 40, 60, 80]
+    assert [row["seconds"] for row in rows(tmp_path / "run") if "seconds" in row] == [
+        20,
+        40,
+        60,
+        80,
+    ]
 
 
 def test_the_clock_waits_for_what_comes(ticking: Ticking) -> None:
@@ -144,12 +159,16 @@ def test_without_a_terminal_progress_is_plain_lines_now_and_then(
         bar.advance(8.0, 0.25, {"g_loss": 0.123456})
     bar.close()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "step 1 of 1000, 8 min left, 8.0 images/s, 25% waiting for data, g_loss 0.1235"
+    assert (
+        lines[0] == "step 1 of 1000, 8 min left, 8.0 images/s, 25% waiting for data, g_loss 0.1235"
+    )
     steps = [int(re.match(r"step (\d+) of 1000, ", line)[1]) for line in lines]  # type: ignore[index]
     assert steps == [1, *range(100, 1001, 100)] and ", 0 s left," in lines[-1]
 
 
-def test_a_long_run_says_a_word_a_minute(capsys: pytest.CaptureFixture[str], ticking: Ticking) -> None:
+def test_a_long_run_says_a_word_a_minute(
+    capsys: pytest.CaptureFixture[str], ticking: Ticking
+) -> None:
     bar = Bar(1_000_000, 500_000, shown=True)
     for _ in range(100):
         ticking.now += 7
@@ -163,8 +182,17 @@ def test_other_processes_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_command_without_a_terminal_shows_progress_and_no_control_characters(tmp_path: Path) -> None:
-    arguments = ["train", "denoise_tiny", "train.steps=5", "train.batch_size=1", "--out", str(tmp_path / "run")]
+def test_a_command_without_a_terminal_shows_progress_and_no_control_characters(
+    tmp_path: Path,
+) -> None:
+    arguments = [
+        "train",
+        "denoise_tiny",
+        "train.steps=5",
+        "train.batch_size=1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     env = {**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}
     done = subprocess.run(
         [sys.executable, "-m", "img2img", *arguments, "--device", "cpu"],
@@ -186,7 +214,9 @@ def test_an_early_stop_leaves_samples_and_a_report(name: str, tmp_path: Path) ->
     assert row["stopped"] is True and row["step"] == 2 and row["validation"]
     assert "step 2" in (out / "report.html").read_text() and Run.read(out).validated
     train(small(name), out, resume=True, device="cpu")
-    assert [row["step"] for row in rows(out) if "validation" in row and not row.get("summary")] == [4]
+    assert [row["step"] for row in rows(out) if "validation" in row and not row.get("summary")] == [
+        4
+    ]
 
 
 def test_a_later_stop_does_not_validate_again(tmp_path: Path) -> None:
@@ -197,7 +227,15 @@ def test_a_later_stop_does_not_validate_again(tmp_path: Path) -> None:
 
 def test_a_real_ctrl_c_before_the_first_validation(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "img2img", "train", "denoise_tiny", "train.log_every=1", "train.steps=100000"]
+    command = [
+        sys.executable,
+        "-m",
+        "img2img",
+        "train",
+        "denoise_tiny",
+        "train.log_every=1",
+        "train.steps=100000",
+    ]
     process = subprocess.Popen(
         [*command, "train.validate_every=100000", "--out", str(out), "--device", "cpu"],
         stderr=subprocess.PIPE, text=True,
@@ -265,14 +303,27 @@ def test_a_draw_goes_to_the_later_and_lower_may_be_better(tmp_path: Path) -> Non
     recipe = small(steps=1)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
     best.card = trainer._card(overlap=False, metrics={"validation": {"distance": 2.0}})
-    assert [best.is_reached_by({"distance": value}) for value in (2.1, 2.0, 1.9)] == [False, True, True]
+    assert [best.is_reached_by({"distance": value}) for value in (2.1, 2.0, 1.9)] == [
+        False,
+        True,
+        True,
+    ]
     with pytest.raises(UserError, match=r"train\.keep_best.*'distance'"):
         best.is_reached_by({"psnr_db": 30.0})
     trainer._let_go()
 
 
 @pytest.mark.parametrize(
-    "name", ["super_resolve_tiny", "inpaint_tiny", "colorize_tiny", "ring", "vae_tiny", "cyclegan_tiny", "dcgan"]
+    "name",
+    [
+        "super_resolve_tiny",
+        "inpaint_tiny",
+        "colorize_tiny",
+        "ring",
+        "vae_tiny",
+        "cyclegan_tiny",
+        "dcgan",
+    ],
 )
 def test_every_kind_of_task_names_a_number_that_is_measured(name: str, tmp_path: Path) -> None:
     recipe = small(name, steps=1, keep_best=True)
@@ -297,7 +348,9 @@ def test_keep_best_without_anything_to_validate_on_is_refused(tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_says_where_the_best_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_where_the_best_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     words = ["train", "denoise_tiny", "train.steps=1", "train.batch_size=1", "train.keep_best=true"]
     assert main([*words, "--out", str(out), "--device", "cpu"]) == 0
@@ -314,7 +367,9 @@ def test_tensorboard_shows_rates_and_samples(tmp_path: Path) -> None:
     (events,) = {path.parent for path in (tmp_path / "run/tensorboard").rglob("events*")}
     written = EventAccumulator(str(events)).Reload()
     for name in ("lr", "d_lr"):
-        assert [event.value for event in written.Scalars(name)] == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+        assert [event.value for event in written.Scalars(name)] == pytest.approx(
+            [1e-3, 0.75e-3, 0.5e-3, 0.25e-3]
+        )
         assert [row[name] for row in rows(tmp_path / "run") if name in row] == pytest.approx(
             [1e-3, 0.75e-3, 0.5e-3, 0.25e-3]
         )

@@ -1,4 +1,6 @@
-"""The run: logs, resume bit for bit after a stop and after `kill -9`, checkpoints whole or not at all, NaN."""
+"""The run: logs, resume bit for bit after a stop and after `kill -9`, checkpoints whole or not at
+all, NaN.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ from stopping import stopped_at
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from img2img.data.dataset import load_photos
+from img2img.diagnostics.report import Run
+from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.modelfile import read_header
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir, samples_dir
 from img2img.training import train
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
-from img2img.training.critic import Critic
-from img2img.training.report import Run
-from img2img.training.runlog import read_rows
-from img2img.training.steps import TrainingError
+from img2img.training.discriminator import DiscriminatorTrainer
+from img2img.training.paired import TrainingError
 from img2img.training.trainer import Trainer
 
 
@@ -53,7 +55,7 @@ def lines(out: Path) -> list[dict[str, Any]]:
     return read_rows(out / "log.jsonl")
 
 
-def critic_of(trainer: Trainer) -> Critic:
+def critic_of(trainer: Trainer) -> DiscriminatorTrainer:
     (critic,) = trainer.step.critics.values()
     return critic
 
@@ -72,7 +74,8 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    ("name", "optimizer"), [("inpaint_tiny", None), ("translate_tiny", None), ("denoise_tiny", "muon")]
+    ("name", "optimizer"),
+    [("inpaint_tiny", None), ("translate_tiny", None), ("denoise_tiny", "muon")],
 )
 def test_stopped_and_resumed_run_ends_with_the_same_bits(
     name: str, optimizer: str | None, precision: str, tmp_path: Path
@@ -83,10 +86,17 @@ def test_stopped_and_resumed_run_ends_with_the_same_bits(
     train(recipe, tmp_path / "cut", resume=True, device="cpu")
     same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert (tmp_path / "whole/model.safetensors").exists()
-    same(load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "cut/model.safetensors"))
-    timeless = [{k: v for k, v in line.items() if k not in TIMES} for line in lines(tmp_path / "cut")]
+    same(
+        load_file(tmp_path / "whole/model.safetensors"),
+        load_file(tmp_path / "cut/model.safetensors"),
+    )
+    timeless = [
+        {k: v for k, v in line.items() if k not in TIMES} for line in lines(tmp_path / "cut")
+    ]
     assert {"resumed_from_step": 5, "step": 5} in timeless
-    expected = [{k: v for k, v in line.items() if k not in TIMES} for line in lines(tmp_path / "whole")]
+    expected = [
+        {k: v for k, v in line.items() if k not in TIMES} for line in lines(tmp_path / "whole")
+    ]
     assert [line for line in timeless if "resumed_from_step" not in line] == expected
 
 
@@ -101,7 +111,9 @@ def timeless(out: Path) -> list[dict[str, Any]]:
 def on(folder: Path, recipe: Recipe, **data: Any) -> Recipe:
     """The recipe with other photos."""
     fields = recipe.fields()
-    return Recipe.parse({**fields, "data": {**fields["data"], "path": str(folder), "crop_px": 32, **data}})
+    return Recipe.parse(
+        {**fields, "data": {**fields["data"], "path": str(folder), "crop_px": 32, **data}}
+    )
 
 
 @pytest.fixture
@@ -110,15 +122,21 @@ def ninety_six(tmp_path: Path, photos: list[np.ndarray]) -> Path:
     folder = tmp_path / "ninety_six"
     folder.mkdir()
     for index in range(96):
-        Image.fromarray(np.roll(photos[index % 6], index, (0, 1))).save(folder / f"photo_{index:02d}.jpg")
+        Image.fromarray(np.roll(photos[index % 6], index, (0, 1))).save(
+            folder / f"photo_{index:02d}.jpg"
+        )
     cut = folder / "photo_40.jpg"
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     return folder
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_one_broken_photo_of_96_costs_a_run_nothing(ninety_six: Path, tmp_path: Path, workers: int) -> None:
-    recipe = on(ninety_six, small("denoise_tiny", steps=4), workers=workers)  # fewer steps than an epoch
+def test_one_broken_photo_of_96_costs_a_run_nothing(
+    ninety_six: Path, tmp_path: Path, workers: int
+) -> None:
+    recipe = on(
+        ninety_six, small("denoise_tiny", steps=4), workers=workers
+    )  # fewer steps than an epoch
     cut = str(ninety_six / "photo_40.jpg")
     whole = train(recipe, tmp_path / "whole", device="cpu")
     assert list(whole["left_out"]) == [cut] and "cut short" in whole["left_out"][cut]
@@ -126,7 +144,10 @@ def test_one_broken_photo_of_96_costs_a_run_nothing(ninety_six: Path, tmp_path: 
     page = (tmp_path / "whole/report.html").read_text()
     assert "1 left out" in page and cut in page and "77 photos; 19 for validation, held out" in page
     stopped_at(recipe, tmp_path / "stopped", 2)
-    assert train(recipe, tmp_path / "stopped", resume=True, device="cpu")["left_out"] == whole["left_out"]
+    assert (
+        train(recipe, tmp_path / "stopped", resume=True, device="cpu")["left_out"]
+        == whole["left_out"]
+    )
     same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
 
 
@@ -136,7 +157,9 @@ def test_what_a_loader_finds_broken_is_told_the_same_after_a_resume(
 ) -> None:
     content = bytearray((photo_folder / "photo_4.png").read_bytes())
     content[len(content) // 2 : len(content) // 2 + 60] = bytes(60)
-    (photo_folder / "photo_4.png").write_bytes(content)  # its ends are whole: only who decodes it sees the damage
+    (photo_folder / "photo_4.png").write_bytes(
+        content
+    )  # its ends are whole: only who decodes it sees the damage
     plain = small("denoise_tiny", steps=6, batch_size=1, validate_every=2)
     recipes = [on(photo_folder, plain, workers=w, validation_share=0.2) for w in (0, workers)]
     summary = train(recipes[0], tmp_path / "whole", device="cpu")
@@ -161,15 +184,22 @@ def test_photos_that_vanish_are_left_out_and_when_none_is_left_everything_is_sav
             (photo_folder / name).unlink()
 
     trainer._one_step = one_step  # type: ignore[method-assign]  # someone tidies up
-    with pytest.raises(UserError, match=r"step 21: .*none of the photos can be read.*everything is saved") as ended:
+    with pytest.raises(
+        UserError, match=r"step 21: .*none of the photos can be read.*everything is saved"
+    ) as ended:
         trainer.run()
     assert "\n" not in str(ended.value)
     kept = latest_checkpoint(tmp_path / "run/checkpoints")
     assert kept is not None and kept.facts["step"] == 20
-    assert any(list(row.get("left_out", {})) == [str(photo_folder / "photo_0.png")] for row in lines(tmp_path / "run"))
+    assert any(
+        list(row.get("left_out", {})) == [str(photo_folder / "photo_0.png")]
+        for row in lines(tmp_path / "run")
+    )
 
 
-def test_a_run_whose_photos_go_after_its_last_step_ends_whole(photo_folder: Path, tmp_path: Path) -> None:
+def test_a_run_whose_photos_go_after_its_last_step_ends_whole(
+    photo_folder: Path, tmp_path: Path
+) -> None:
     recipe = on(photo_folder, small("denoise_tiny", steps=2), cache_mb=0, validation_share=0)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
     take = trainer._one_step
@@ -185,7 +215,9 @@ def test_a_run_whose_photos_go_after_its_last_step_ends_whole(photo_folder: Path
     assert (tmp_path / "run/model.safetensors").is_file()
 
 
-def test_only_broken_photos_are_refused_before_a_folder_is_made(photo_folder: Path, tmp_path: Path) -> None:
+def test_only_broken_photos_are_refused_before_a_folder_is_made(
+    photo_folder: Path, tmp_path: Path
+) -> None:
     for path in photo_folder.iterdir():
         path.write_bytes(b"")
     with pytest.raises(UserError, match=r"none of the photos can be read; first: .*is empty"):
@@ -203,7 +235,10 @@ def test_other_photos_are_told_when_a_run_is_taken_up_again(
     assert "data has changed" not in caplog.text
     (photo_folder / "photo_5.png").unlink()
     train(recipe, tmp_path / "other", resume=True, device="cpu")
-    assert "--resume: the data has changed: 6 files then, 5 now; the run goes on with what is there" in caplog.text
+    assert (
+        "--resume: the data has changed: 6 files then, 5 now; the run goes on with what is there"
+        in caplog.text
+    )
 
 
 def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
@@ -212,7 +247,8 @@ def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(tmp_path: Path)
     yaml.write_text(recipe.to_yaml())
     code = f"from img2img.training import train; train({str(yaml)!r}, {str(tmp_path / 'cut')!r}, device='cpu')"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+        [sys.executable, "-c", code],
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     deadline = time.monotonic() + 120
     while latest_checkpoint(tmp_path / "cut/checkpoints") is None and time.monotonic() < deadline:
@@ -237,11 +273,15 @@ def test_log_has_one_line_a_step_and_ends_with_the_summary(tmp_path: Path) -> No
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         "checkpoints", "log.jsonl", "model.safetensors", "recipe.yaml", "report.html", "samples", "tensorboard",
     ]  # fmt: skip
-    assert any((tmp_path / "run/tensorboard").rglob("events*")) and any((tmp_path / "run/samples").iterdir())
+    assert any((tmp_path / "run/tensorboard").rglob("events*")) and any(
+        (tmp_path / "run/samples").iterdir()
+    )
     assert Recipe.load(tmp_path / "run/recipe.yaml") == small("denoise_tiny", validate_every=4)
 
 
-def test_resume_without_checkpoint_starts_at_zero_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_resume_without_checkpoint_starts_at_zero_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     train(small("denoise_tiny", steps=2), tmp_path / "run", resume=True, device="cpu")
     assert "starting at 0" in caplog.text
     assert lines(tmp_path / "run")[0] == {"resumed_from_step": 0, "step": 0}
@@ -277,7 +317,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert "damaged" in caplog.text
 
 
-def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = small("denoise_tiny", steps=6, checkpoint_every=2)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
     take = trainer._one_step
@@ -294,7 +336,9 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path, mo
     assert kept is not None and kept.facts["step"] == 2
     assert all(torch.isfinite(value).all() for value in kept.tensors.values())
     assert "NaN" in lines(tmp_path / "run")[-1]["error"]
-    mended = small("denoise_tiny", steps=6, checkpoint_every=2, lr=1e-5, clip_norm=1.0)  # what the error tells to do
+    mended = small(
+        "denoise_tiny", steps=6, checkpoint_every=2, lr=1e-5, clip_norm=1.0
+    )  # what the error tells to do
     Trainer(mended, tmp_path / "run", resume=True, device="cpu").run()
     assert not any("error" in row or "diagnosis" in row for row in lines(tmp_path / "run"))
     assert Run.read(tmp_path / "run").verdict.startswith(("Healthy", "Not yet better"))
@@ -333,9 +377,11 @@ def test_a_nan_of_d_is_mended_by_its_own_rate(
 
 
 def test_tensorboard_has_what_the_log_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = Trainer(small("translate_tiny", steps=4, on_trouble="adapt"), tmp_path / "run", device="cpu")
+    trainer = Trainer(
+        small("translate_tiny", steps=4, on_trouble="adapt"), tmp_path / "run", device="cpu"
+    )
     given = {"step": 2, "diagnosis": "mode collapse", "remedy": "d_every 1 → 2"}
-    monkeypatch.setattr(trainer.treatment, "adapt", lambda rows, step: given)
+    monkeypatch.setattr(trainer.treatment, "adapted", lambda rows, remedies: (remedies, given))
     trainer.run()
     (events,) = {path.parent for path in (tmp_path / "run/tensorboard").rglob("events*")}
     written = EventAccumulator(str(events)).Reload()
@@ -344,7 +390,10 @@ def test_tensorboard_has_what_the_log_has(tmp_path: Path, monkeypatch: pytest.Mo
         for name, value in row[group].items():
             (event,) = written.Scalars(f"{group}/{name}")
             assert (event.step, event.value) == (4, pytest.approx(value, rel=1e-5))
-    said = [event.tensor_proto.string_val[0].decode() for event in written.Tensors("doctor/text_summary")]
+    said = [
+        event.tensor_proto.string_val[0].decode()
+        for event in written.Tensors("doctor/text_summary")
+    ]
     assert "mode collapse: d_every 1 → 2" in said
 
 
@@ -352,7 +401,9 @@ def test_fine_tuning_starts_from_the_given_model(tmp_path: Path) -> None:
     train(small("denoise_tiny", steps=3), tmp_path / "first", device="cpu")
     recipe = small("denoise_tiny", steps=1, lr=1e-12, init=str(tmp_path / "first"))
     train(recipe, tmp_path / "second", device="cpu")
-    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    first, second = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("first", "second")
+    )
     for name in first:
         torch.testing.assert_close(first[name], second[name], atol=1e-6, rtol=0)
 
@@ -360,31 +411,46 @@ def test_fine_tuning_starts_from_the_given_model(tmp_path: Path) -> None:
 def test_fine_tuning_another_network_is_refused(tmp_path: Path) -> None:
     train(small("denoise_tiny", steps=1), tmp_path / "first", device="cpu")
     with pytest.raises(UserError, match=r"train\.init"):
-        train(small("super_resolve_tiny", steps=1, init=str(tmp_path / "first")), tmp_path / "second", device="cpu")
+        train(
+            small("super_resolve_tiny", steps=1, init=str(tmp_path / "first")),
+            tmp_path / "second",
+            device="cpu",
+        )
     (tmp_path / "notes.md").write_text("no model")
     with pytest.raises(UserError, match=r"notes\.md"):
-        train(small("denoise_tiny", steps=1, init=str(tmp_path / "notes.md")), tmp_path / "third", device="cpu")
+        train(
+            small("denoise_tiny", steps=1, init=str(tmp_path / "notes.md")),
+            tmp_path / "third",
+            device="cpu",
+        )
     assert not (tmp_path / "third" / "log.jsonl").exists()
 
 
 def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
     plain = {"precision": "fp32", "steps": 2, "clip_norm": None}
     train(small("denoise_tiny", batch_size=4, **plain), tmp_path / "large", device="cpu")
-    train(small("denoise_tiny", batch_size=2, accumulate=2, **plain), tmp_path / "small", device="cpu")
-    large, summed = (load_file(tmp_path / name / "model.safetensors") for name in ("large", "small"))
+    train(
+        small("denoise_tiny", batch_size=2, accumulate=2, **plain), tmp_path / "small", device="cpu"
+    )
+    large, summed = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("large", "small")
+    )
     for name in large:
         torch.testing.assert_close(large[name], summed[name], atol=2e-4, rtol=1e-3)
 
 
 def test_card_tells_what_the_model_was_trained_on(tmp_path: Path) -> None:
     recipe = Recipe.parse(
-        small("denoise_tiny", steps=2).fields() | {"data": {"path": str(samples_dir()), "terms": "CC0", "crop_px": 64}}
+        small("denoise_tiny", steps=2).fields()
+        | {"data": {"path": str(samples_dir()), "terms": "CC0", "crop_px": 64}}
     )
     train(recipe, tmp_path / "run", device="cpu")
     header = read_header(tmp_path / "run/model.safetensors")
     assert header.recipe == recipe
     assert (header.card.steps, header.card.images, header.card.data_terms) == (2, 4, "CC0")
-    assert header.card.photos == len(list(samples_dir().glob("*.jpg"))) and header.card.tile_overlap_px in (
+    assert header.card.photos == len(
+        list(samples_dir().glob("*.jpg"))
+    ) and header.card.tile_overlap_px in (
         8,
         16,
         24,
@@ -397,7 +463,9 @@ def test_card_tells_what_the_model_was_trained_on(tmp_path: Path) -> None:
 
 
 def test_phases_of_glcic(tmp_path: Path) -> None:
-    """Completion alone, discriminator alone, both: who has losses tells who learned (Iizuka et al. 2017, 3.4)."""
+    """Completion alone, discriminator alone, both: who has losses tells who learned (Iizuka et al.
+    2017, 3.4).
+    """
     fields = small("inpaint_tiny").fields()
     fields["adversarial"] |= {"start_step": 0, "phases": [3, 2, 3]}
     train(Recipe.parse(fields), tmp_path / "run", device="cpu")
@@ -410,12 +478,15 @@ def test_phases_of_glcic(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({p.stem for p in recipes_dir().glob("*_tiny.yaml")} - {"cyclegan_tiny"}))
+@pytest.mark.parametrize(
+    "name", sorted({p.stem for p in recipes_dir().glob("*_tiny.yaml")} - {"cyclegan_tiny"})
+)
 def test_tiny_recipes_learn_on_photos_held_out(name: str, tmp_path: Path) -> None:
-    """At least 1 dB better than the best trivial answer, or 10 % of the loss; and the doctor has nothing to say.
+    """At least 1 dB better than the best trivial answer, or 10 % of the loss; and the doctor has
+    nothing to say.
 
-    A minute does not bring grey photos nearer to their colours than they are: there, mid-grey is what has to be beaten,
-    and the verdict says that the input copied is better.
+    A minute does not bring grey photos nearer to their colors than they are: there, mid-grey is
+    what has to be beaten, and the verdict says that the input copied is better.
     """
     summary = train(Recipe.load(name), tmp_path / "run", device="cpu")
     rows = lines(tmp_path / "run")
@@ -425,10 +496,14 @@ def test_tiny_recipes_learn_on_photos_held_out(name: str, tmp_path: Path) -> Non
         known = Recipe.load(name)
         held_out = load_photos(known.task, known.data, known.seed).validation
         plain = {
-            "psnr_db": sum(-10 * float((b.target - 0.5).square().mean().log10()) for b in held_out) / len(held_out)
+            "psnr_db": sum(-10 * float((b.target - 0.5).square().mean().log10()) for b in held_out)
+            / len(held_out)
         }
         assert Run.read(tmp_path / "run").verdict.startswith("Not yet better than its baseline")
-        assert summary["baseline_is"]["psnr_db"] == "copying the input" and made["psnr_db"] > plain["psnr_db"] + 4
+        assert (
+            summary["baseline_is"]["psnr_db"] == "copying the input"
+            and made["psnr_db"] > plain["psnr_db"] + 4
+        )
     gains = [made[key] - plain[key] for key in made if key.endswith("_db")]
     less_error = [1 - 10 ** (-gain / 20) for gain in gains]  # of the root mean square error
     assert max(gains) >= 1 or max(less_error) >= 0.1, summary
@@ -438,7 +513,9 @@ def test_a_resumed_run_that_would_be_another_says_which_fields_differ(tmp_path: 
     train(small("denoise_tiny", steps=1), tmp_path / "run", device="cpu")
     other = small("denoise_tiny", steps=1).fields()
     other["train"] |= {"batch_size": 3, "schedule": "linear"}
-    with pytest.raises(UserError, match=r"another train: train\.batch_size was 2, and is 3; train\.schedule"):
+    with pytest.raises(
+        UserError, match=r"another train: train\.batch_size was 2, and is 3; train\.schedule"
+    ):
         train(Recipe.parse(other), tmp_path / "run", resume=True, device="cpu")
 
 

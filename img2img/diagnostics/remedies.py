@@ -1,4 +1,6 @@
-"""What helps against a diagnosis: changes of the recipe at hand. Each is tried on the recipe before it is told."""
+"""What helps against a diagnosis: changes of the recipe at hand. Each is tried on the recipe before
+it is told.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ Candidate = Callable[[Recipe], Remedy | None]
 
 
 def remedy_for(sickness: str, recipe: Recipe | None) -> Remedy:
-    """The first remedy that the recipe takes and is changed by; only words where there is none, or no recipe."""
+    """The first remedy that the recipe takes and is changed by; only words where there is none, or
+    no recipe.
+    """
     last, candidates = REMEDIES[sickness]
     offered = (candidate(recipe) for candidate in candidates) if recipe else ()
     return next((r for r in offered if r and recipe and _changes(recipe, r)), Remedy(last))
@@ -84,13 +88,21 @@ def _clipped(recipe: Recipe) -> Remedy | None:
 
 def _r1(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
-    return Remedy("Hold D's slope at real pictures", ("adversarial.r1=1",)) if a and not a.penalised else None
+    return (
+        Remedy("Hold D's slope at real pictures", ("adversarial.r1=1",))
+        if a and not a.penalised
+        else None
+    )
 
 
 def _noise(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
     none = a is not None and not a.instance_noise and not a.instance_noise_floor
-    return Remedy("Put noise on all that D sees", ("adversarial.instance_noise=0.1",)) if none else None
+    return (
+        Remedy("Put noise on all that D sees", ("adversarial.instance_noise=0.1",))
+        if none
+        else None
+    )
 
 
 def _less_noise(recipe: Recipe) -> Remedy | None:
@@ -111,7 +123,9 @@ def _true_labels(recipe: Recipe) -> Remedy | None:
 
 def _wider_d(recipe: Recipe) -> Remedy | None:
     width = getattr(recipe.discriminator, "width", 0)
-    return Remedy("Widen the discriminator", (f"discriminator.width={2 * width}",)) if width else None
+    return (
+        Remedy("Widen the discriminator", (f"discriminator.width={2 * width}",)) if width else None
+    )
 
 
 def _more_d_steps(recipe: Recipe) -> Remedy | None:
@@ -129,7 +143,9 @@ def _more_g_steps(recipe: Recipe) -> Remedy | None:
 
 def _weaker_word(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
-    if a is None or not recipe.losses:  # without another loss, only its proportion to nothing would change
+    if (
+        a is None or not recipe.losses
+    ):  # without another loss, only its proportion to nothing would change
         return None
     return Remedy("Weigh D's word less", (f"adversarial.weight={a.weight * SLOWER:.3g}",))
 
@@ -137,7 +153,9 @@ def _weaker_word(recipe: Recipe) -> Remedy | None:
 def _first_loss(recipe: Recipe) -> Remedy | None:
     if recipe.adversarial is None or not recipe.losses:
         return None
-    return Remedy("Weigh the first loss higher", (f"losses.0.weight={recipe.losses[0].weight * FASTER:.3g}",))
+    return Remedy(
+        "Weigh the first loss higher", (f"losses.0.weight={recipe.losses[0].weight * FASTER:.3g}",)
+    )
 
 
 def _larger_batch(recipe: Recipe) -> Remedy | None:
@@ -152,13 +170,27 @@ def _double_batch(recipe: Recipe) -> Remedy:
 
 def _company(recipe: Recipe) -> Remedy | None:
     """A discriminator that compares the samples of a batch."""
-    compares = getattr(recipe.discriminator, "minibatch_discrimination", None) == 0 and recipe.train.batch_size > 1
-    return Remedy("Let D compare samples", ("discriminator.minibatch_discrimination=16",)) if compares else None
+    compares = (
+        getattr(recipe.discriminator, "minibatch_discrimination", None) == 0
+        and recipe.train.batch_size > 1
+    )
+    return (
+        Remedy("Let D compare samples", ("discriminator.minibatch_discrimination=16",))
+        if compares
+        else None
+    )
 
 
 def _spread(recipe: Recipe) -> Remedy | None:
-    compares = getattr(recipe.discriminator, "minibatch_std", None) is False and recipe.train.batch_size > 1
-    return Remedy("Let D see a batch's spread", ("discriminator.minibatch_std=true",)) if compares else None
+    compares = (
+        getattr(recipe.discriminator, "minibatch_std", None) is False
+        and recipe.train.batch_size > 1
+    )
+    return (
+        Remedy("Let D see a batch's spread", ("discriminator.minibatch_std=true",))
+        if compares
+        else None
+    )
 
 
 def _wgan_gp(recipe: Recipe) -> Remedy | None:
@@ -166,7 +198,7 @@ def _wgan_gp(recipe: Recipe) -> Remedy | None:
     if recipe.adversarial is None or recipe.discriminator is None:
         return None
     norm = ("discriminator.norm=instance",) if recipe.discriminator.batch_normed else ()
-    return Remedy("Play another game", ("adversarial.kind=wgan_gp", *norm))
+    return Remedy("Play another game", ("adversarial.kind=wasserstein_gp", *norm))
 
 
 def _even(recipe: Recipe) -> Remedy | None:
@@ -179,7 +211,9 @@ def _sees(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
     if a is None or "condition" in a.sees:
         return None
-    return Remedy("Let D see the input", (f"adversarial.sees=[{', '.join((*a.sees, 'condition'))}]",))
+    return Remedy(
+        "Let D see the input", (f"adversarial.sees=[{', '.join((*a.sees, 'condition'))}]",)
+    )
 
 
 def _longer(recipe: Recipe) -> Remedy:
@@ -187,7 +221,9 @@ def _longer(recipe: Recipe) -> Remedy:
 
 
 def _shorter(recipe: Recipe) -> Remedy:
-    return Remedy("More photos, or fewer steps", (f"train.steps={max(1, recipe.train.steps // 2)}",))
+    return Remedy(
+        "More photos, or fewer steps", (f"train.steps={max(1, recipe.train.steps // 2)}",)
+    )
 
 
 def _clipped_and_slower(recipe: Recipe) -> Remedy:
@@ -197,7 +233,8 @@ def _clipped_and_slower(recipe: Recipe) -> Remedy:
 
 
 _BALANCE = (_larger_batch, _more_g_steps, _alike)
-# Each sickness with what to say where no change of the recipe helps, and the changes in the order of their promise.
+# Each sickness with what to say where no change of the recipe helps, and the changes in the order
+# of their promise.
 REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
     "not a number": (
         "Lower the rates and --resume",
@@ -207,19 +244,38 @@ REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
     "exploding gradients of D": ("Lower D's rate", (_r1, _slower_d)),
     "wrong data range": ("Divide by 255 (or add 1 and halve) once, in the task's make_pair", ()),
     "discriminator winning": ("Lower adversarial.lr", (_slower_d, _noise)),
-    "discriminator blind": ("Raise adversarial.lr", (_less_noise, _true_labels, _faster_d, _wider_d)),
+    "discriminator blind": (
+        "Raise adversarial.lr",
+        (_less_noise, _true_labels, _faster_d, _wider_d),
+    ),
     "fooling D with garbage": ("Strengthen D", (_faster_d, _more_d_steps, _weaker_word)),
-    "mode collapse": ("Weaken D", (*_BALANCE, _noise, _even, _company, _spread, _wgan_gp, _less_noise, _longer)),
-    "mode collapse without a game": ("Train longer, and look whether the input tells the target", (_longer,)),
+    "mode collapse": (
+        "Weaken D",
+        (*_BALANCE, _noise, _even, _company, _spread, _wgan_gp, _less_noise, _longer),
+    ),
+    "mode collapse without a game": (
+        "Train longer, and look whether the input tells the target",
+        (_longer,),
+    ),
     "low fidelity": ("Train longer", (*_BALANCE, _longer)),
     "excess diversity": ("Lower the rates", (_both_slower, _longer)),
-    "input ignored": ("Look whether the input tells the target", (_sees, _first_loss, _weaker_word, _longer)),
+    "input ignored": (
+        "Look whether the input tells the target",
+        (_sees, _first_loss, _weaker_word, _longer),
+    ),
     "overfitting": ("More photos", (_to("Mirror the photos", "data.flip=true"), _shorter)),
     "dead outputs": ("Lower train.lr, and look at the data", (_slower_g,)),
-    "saturated outputs": ("Lower train.lr, and look whether targets are in [0,1]", (_slower_g, _weaker_word)),
+    "saturated outputs": (
+        "Lower train.lr, and look whether targets are in [0,1]",
+        (_slower_g, _weaker_word),
+    ),
     "checkerboard": (
         "Train longer",
-        (_to("Enlarge without overlapping kernels", "generator.upsampling=resize"), _first_loss, _longer),
+        (
+            _to("Enlarge without overlapping kernels", "generator.upsampling=resize"),
+            _first_loss,
+            _longer,
+        ),
     ),
     "spikes of G": ("Lower train.lr", (_clipped, _slower_g)),
     "spikes of D": ("Lower D's rate", (_r1, _slower_d)),

@@ -1,4 +1,6 @@
-"""The discriminator's side of the game: its network, objective, optimizer and stabilisers, for every kind of step."""
+"""The discriminator's side of the game: its network, objective, optimizer and stabilisers, for
+every kind of step.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from img2img.losses.adversarial import Adversarial
 from img2img.losses.diffaugment import diffaugment
 from img2img.losses.information import code_loss
 from img2img.losses.penalties import around, between, r1_penalty, unit_norm_penalty
-from img2img.models.blocks import DiscriminatorConfig, Judged
+from img2img.models.blocks import DiscriminatorConfig, DiscriminatorShapes
 from img2img.recipe import OptimizerChoice
-from img2img.training.player import Player
+from img2img.training.optimized import OptimizedModule
 from img2img.training.replay import ReplayPool
 
 
@@ -26,7 +28,7 @@ class Shown:
 
     picture: Tensor  # (B,C,H,W)
     beside: Tensor | None = None  # (B,K,H,W) further channels: condition, mask, label
-    local_centre: Tensor | None = None  # (B,2)
+    local_center: Tensor | None = None  # (B,2)
     label: Tensor | None = None  # (B,)
     code: Tensor | None = None  # (B,K), of what was made with InfoGAN's codes
 
@@ -36,43 +38,51 @@ class Shown:
 
     def tensors(self) -> dict[str, Tensor]:
         """What is there, by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return {
+            f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None
+        }
 
 
-class Critic:
+class DiscriminatorTrainer:
     """A discriminator that learns to tell real from made, and what the generator hears of it."""
 
     def __init__(
         self,
         config: DiscriminatorConfig,
         adversarial: Adversarial,
-        judged: Judged,
+        judged: DiscriminatorShapes,
         optimizer: OptimizerChoice,
         accelerator: Accelerator,
         *,
         code_sizes: tuple[int, int] = (0, 0),
         points: bool = False,
     ) -> None:
-        self.adversarial, self.judged, self.accelerator = adversarial, judged, accelerator
+        self.adversarial, self.shapes, self.accelerator = adversarial, judged, accelerator
         self.code_sizes = code_sizes
         self.objective = adversarial.build()
-        self.player = Player(config.build(judged), optimizer, accelerator)
+        self.player = OptimizedModule(config.build(judged), optimizer, accelerator)
         self.pool = ReplayPool(adversarial.replay, exact=points) if adversarial.replay else None
         self.noise_sigma, self.number = 0.0, 0
 
-    def begin_step(self, number: int, steps: int, lr_factor: float, least_noise: float = 0.0) -> None:
+    def begin_step(
+        self, number: int, steps: int, lr_factor: float, least_noise: float = 0.0
+    ) -> None:
         """Take up the learning rate and the instance noise of this step."""
         self.number = number
         self.noise_sigma = max(least_noise, self.adversarial.noise_sigma(number, steps))
         self.player.set_rate(lr_factor)
 
     def learn(self, turns: Sequence[tuple[Shown, Shown]]) -> dict[str, float]:
-        """One optimizer step on micro-batches of (real, made); returns losses and vital signs by name."""
+        """One optimizer step on micro-batches of (real, made); returns losses and vital signs by
+        name.
+        """
         self.player.network.requires_grad_(True).train()
         values: dict[str, float] = {}
         for real, fake in turns:
             fake = fake.detached()
-            loss, parts = self._losses(real, self.pool.exchange(fake) if self.pool is not None else fake)
+            loss, parts = self._losses(
+                real, self.pool.exchange(fake) if self.pool is not None else fake
+            )
             loss = loss * self.adversarial.d_loss_weight
             self.player.backward(loss, len(turns))
             for name, value in {"d_loss": loss.detach(), **parts}.items():
@@ -90,7 +100,9 @@ class Critic:
             real_scores = self._scores(judge, real)[0] if self.objective.compares else fake_scores
         loss = self.objective.g_loss(real_scores, fake_scores)
         if recognised is not None and fake.code is not None:
-            loss = loss + self.adversarial.information * code_loss(recognised, fake.code, self.code_sizes)
+            loss = loss + self.adversarial.information * code_loss(
+                recognised, fake.code, self.code_sizes
+            )
         return loss
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -101,7 +113,9 @@ class Critic:
 
     @torch.no_grad()
     def judge(self, pictures: Tensor) -> Tensor:
-        """One score a picture, (B,), higher for what looks real, from a discriminator that sees nothing beside it."""
+        """One score a picture, (B,), higher for what looks real, from a discriminator that sees
+        nothing beside it.
+        """
         network, learning = self.player.unwrapped, self.player.unwrapped.training
         network.eval()
         shown = Shown(pictures.to(self.accelerator.device))
@@ -135,25 +149,37 @@ class Critic:
 
         a, total = self.adversarial, torch.zeros((), device=real.picture.device)
         if a.penalty_weight:
-            where = between(real.picture, fake.picture) if a.played.penalty == "between" else around(real.picture)
+            where = (
+                between(real.picture, fake.picture)
+                if a.played.penalty == "between"
+                else around(real.picture)
+            )
             total = total + a.penalty_weight * unit_norm_penalty(judge, where)
         if a.r1 and self.number % a.r1_every == 0:
             total = total + a.r1 * a.r1_every * r1_penalty(judge, real.picture)
         return total
 
-    def _scores(self, network: nn.Module, shown: Shown, plain: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Scores (fp32) and what it recognises of the codes; `plain` leaves noise and augmentation out."""
+    def _scores(
+        self, network: nn.Module, shown: Shown, plain: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores (fp32) and what it recognises of the codes; `plain` leaves noise and augmentation
+        out.
+        """
         picture = shown.picture
         if self.noise_sigma and not plain:
             picture = picture + self.noise_sigma * torch.randn_like(picture)
-        joined = picture if shown.beside is None else torch.cat([picture, shown.beside.to(picture.dtype)], 1)
+        joined = (
+            picture
+            if shown.beside is None
+            else torch.cat([picture, shown.beside.to(picture.dtype)], 1)
+        )
         if self.adversarial.augment and not plain:
             joined = diffaugment(joined, self.adversarial.augment, picture.shape[1])
         joined = joined.contiguous(memory_format=torch.channels_last)
-        out = network(joined, shown.local_centre, shown.label).float()
+        out = network(joined, shown.local_center, shown.label).float()
         if self.objective.head == "reconstruction":
             return (out - joined.float()).abs().flatten(1).mean(1, keepdim=True), None
-        return (out[:, :1], out[:, 1:]) if self.judged.codes else (out, None)
+        return (out[:, :1], out[:, 1:]) if self.shapes.codes else (out, None)
 
     def _agreed(self, *scores: Tensor) -> Tensor:
         """Mean scores over all processes: what an objective keeps must be the same in each."""
@@ -161,16 +187,27 @@ class Critic:
         return self.accelerator.reduce(means, "mean")
 
     def _noisy_labels(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores with the two sides of some samples swapped (Salimans et al. 2016; Chintala et al. 2016)."""
+        """Scores with the two sides of some samples swapped (Salimans et al. 2016; Chintala et al.
+        2016).
+        """
         if not self.adversarial.label_noise:
             return real, fake
-        swapped = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device) < self.adversarial.label_noise
+        swapped = (
+            torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
+            < self.adversarial.label_noise
+        )
         return torch.where(swapped, fake, real), torch.where(swapped, real, fake)
 
     def state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs, as named tensors."""
-        tensors = self.player.state() | {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
-        return tensors | ({f"replay.{k}": v for k, v in self.pool.state().items()} if self.pool is not None else {})
+        tensors = self.player.state() | {
+            f"objective.{k}": v for k, v in self.objective.state_dict().items()
+        }
+        return tensors | (
+            {f"replay.{k}": v for k, v in self.pool.state().items()}
+            if self.pool is not None
+            else {}
+        )
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up a run from what `state` gave."""
@@ -181,7 +218,9 @@ class Critic:
 
 
 def vital_signs(real: Tensor, fake: Tensor, head: str) -> dict[str, float]:
-    """Mean scores, and the share of (real, made) pairs that D ranks rightly: ½ blind, 1 perfect, whatever the scale."""
+    """Mean scores, and the share of (real, made) pairs that D ranks rightly: ½ blind, 1 perfect,
+    whatever the scale.
+    """
     r, f = real.detach().float().flatten(1).mean(1), fake.detach().float().flatten(1).mean(1)
     better = f[None] - r[:, None] if head == "reconstruction" else r[:, None] - f[None]
     accuracy = (better > 0).float().mean() + 0.5 * (better == 0).float().mean()
@@ -197,4 +236,8 @@ def clip_weights(network: nn.Module, limit: float) -> None:
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

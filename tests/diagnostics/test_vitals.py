@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from img2img.training import vitals
+from img2img.diagnostics import vitals
 
 
 @pytest.fixture(scope="module")
@@ -15,20 +15,26 @@ def pictures() -> Tensor:
     """(12,3,64,64) smooth pictures in [0.05, 0.95], each another."""
     torch.manual_seed(0)
     coarse = torch.rand(12, 3, 6, 6)
-    fine = torch.nn.functional.interpolate(coarse, (64, 64), mode="bicubic") + 0.03 * torch.randn(12, 3, 64, 64)
+    fine = torch.nn.functional.interpolate(coarse, (64, 64), mode="bicubic") + 0.03 * torch.randn(
+        12, 3, 64, 64
+    )
     return fine.clamp(0.05, 0.95)
 
 
 def ring(count: int, modes: int = 8, sigma: float = 0.1, seed: int = 0) -> Tensor:
     rng = np.random.default_rng(seed)
     angles = 2 * np.pi * rng.integers(modes, size=count) / 8
-    points = 2 * np.stack([np.cos(angles), np.sin(angles)], 1) + sigma * rng.standard_normal((count, 2))
+    points = 2 * np.stack([np.cos(angles), np.sin(angles)], 1) + sigma * rng.standard_normal(
+        (count, 2)
+    )
     return torch.from_numpy(points.astype(np.float32))[:, :, None, None]
 
 
 def test_the_truth_itself_is_healthy(pictures: Tensor) -> None:
     signs = vitals.vital_signs([pictures], [pictures], [pictures])
-    assert signs["diversity"] == pytest.approx(1, abs=1e-4) and signs["checkerboard"] == pytest.approx(1)
+    assert signs["diversity"] == pytest.approx(1, abs=1e-4) and signs[
+        "checkerboard"
+    ] == pytest.approx(1)
     assert signs["own_input"] < 1e-3 and signs["saturated"] == signs["dead"] == 0
     assert 0 <= signs["target_low"] < signs["target_high"] <= 1 and "coverage" not in signs
 
@@ -40,13 +46,18 @@ def test_diversity_is_the_share_of_the_spread_that_is_left(pictures: Tensor) -> 
         assert vitals.diversity(made, pictures) == pytest.approx(share, abs=1e-3)
 
 
-def test_own_input_is_one_for_a_constant_and_grows_as_the_input_is_forgotten(pictures: Tensor) -> None:
+def test_own_input_is_one_for_a_constant_and_grows_as_the_input_is_forgotten(
+    pictures: Tensor,
+) -> None:
     middle = pictures.mean(0, keepdim=True)
-    heard = [vitals.own_input(middle + share * (pictures - middle), pictures) for share in (1.0, 0.5, 0.1, 0.0)]
+    heard = [
+        vitals.own_input(middle + share * (pictures - middle), pictures)
+        for share in (1.0, 0.5, 0.1, 0.0)
+    ]
     assert heard == sorted(heard) and heard[0] < 1e-3 and heard[-1] == pytest.approx(1, abs=0.01)
 
 
-def test_a_sketch_is_heard_by_its_contours_where_it_tells_no_colour(pictures: Tensor) -> None:
+def test_a_sketch_is_heard_by_its_contours_where_it_tells_no_color(pictures: Tensor) -> None:
     negatives = 0.6 - 0.2 * pictures.mean(1, keepdim=True).expand_as(pictures)
     assert vitals.own_input(negatives, pictures) < 0.2
     assert vitals.own_input(negatives.roll(1, 0), pictures) > 0.9
@@ -54,11 +65,15 @@ def test_a_sketch_is_heard_by_its_contours_where_it_tells_no_colour(pictures: Te
 
 @pytest.mark.parametrize("side_px", [64, 28])
 @pytest.mark.parametrize("period", [2, 4])
-def test_checkerboard_hears_the_grid_of_both_strides(pictures: Tensor, period: int, side_px: int) -> None:
+def test_checkerboard_hears_the_grid_of_both_strides(
+    pictures: Tensor, period: int, side_px: int
+) -> None:
     line = (torch.arange(side_px) % period == 0).float()
     grid = torch.outer(line, line) - line.mean() ** 2
     pictures = pictures[..., :side_px, :side_px]
-    energy = [vitals.checkerboard(pictures + amount * grid, pictures) for amount in (0.0, 0.02, 0.05, 0.2)]
+    energy = [
+        vitals.checkerboard(pictures + amount * grid, pictures) for amount in (0.0, 0.02, 0.05, 0.2)
+    ]
     assert energy == sorted(energy) and energy[0] == 1 and energy[-1] > 20 * energy[0]
 
 
@@ -93,7 +108,11 @@ def test_pictures_from_noise_are_compared_as_sets() -> None:
     weights = torch.rand(160, 2, 1, 1, 1)
     pictures = (weights * base).sum(1) / 2
     signs = vitals.noise_signs([pictures[:80]], [pictures[80:]])
-    assert signs["coverage"] > 0.8 and signs["diversity"] == pytest.approx(1, abs=0.25) and "own_input" not in signs
+    assert (
+        signs["coverage"] > 0.8
+        and signs["diversity"] == pytest.approx(1, abs=0.25)
+        and "own_input" not in signs
+    )
     one = vitals.noise_signs([pictures[:1].expand(80, -1, -1, -1)], [pictures[80:]])
     assert one["diversity"] == 0
 

@@ -1,4 +1,6 @@
-"""A network that learns: with its optimizer, on the run's device, in its precision and across its processes."""
+"""A network that learns: with its optimizer, on the run's device, in its precision and across its
+processes.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,27 @@ from img2img.training.muon import Muon
 from img2img.training.processes import TrainingError, reduce_gradients
 
 
-class Trouble(TrainingError):
+class StoppedByDoctor(TrainingError):
     """The doctor has stopped the run (`train.on_trouble: stop`); it was saved, and can be resumed."""
 
 
-class Player:
+class OptimizedModule:
     """One side of the game."""
 
     def __init__(
-        self, network: nn.Module, choice: OptimizerChoice, accelerator: Accelerator, clip_norm: float | None = None
+        self,
+        network: nn.Module,
+        choice: OptimizerChoice,
+        accelerator: Accelerator,
+        clip_norm: float | None = None,
     ) -> None:
         self.accelerator, self.choice, self.clip_norm = accelerator, choice, clip_norm
         self.bare = channels_last(network.to(accelerator.device))
-        self.plain: Any = self.bare.forward  # before Accelerate wraps it in autocast: penalties run in fp32
-        # "Evaluation" keeps Accelerate's wrapper of several processes away: gradients are reduced in `update`.
+        self.plain: Any = (
+            self.bare.forward
+        )  # before Accelerate wraps it in autocast: penalties run in fp32
+        # "Evaluation" keeps Accelerate's wrapper of several processes away: gradients are reduced
+        # in `update`.
         self.network = accelerator.prepare_model(self.bare, evaluation_mode=True)
         self.optimizer = accelerator.prepare_optimizer(_optimizer(self.bare, choice, accelerator))
         self.loss = 0.0  # since the last step
@@ -55,7 +64,8 @@ class Player:
         return share
 
     def update(self) -> float:
-        """The optimizer's step on the gradients of all processes; returns their norm before clipping.
+        """The optimizer's step on the gradients of all processes; returns their norm before
+        clipping.
 
         Raises TrainingError for NaN, before it reaches the weights.
         """
@@ -77,12 +87,16 @@ class Player:
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up a run from what `state` gave."""
-        own = {n.removeprefix("network."): v for n, v in tensors.items() if n.startswith("network.")}
+        own = {
+            n.removeprefix("network."): v for n, v in tensors.items() if n.startswith("network.")
+        }
         self.unwrapped.load_state_dict(own)
-        restore_optimizer(getattr(self.optimizer, "optimizer", self.optimizer), tensors, "optimizer.")
+        restore_optimizer(
+            getattr(self.optimizer, "optimizer", self.optimizer), tensors, "optimizer."
+        )
 
 
-class Average:
+class Ema:
     """The weights that are shipped: an exponential moving average over images, ramped up from zero."""
 
     def __init__(self, network: nn.Module, halflife_images: float) -> None:
@@ -93,7 +107,9 @@ class Average:
         """Take in the weights after a step of `images`; buffers are copied."""
         decay = 0.5 ** (images / self.halflife_images) if self.halflife_images else 0.0
         decay = min(decay, (1 + number) / (10 + number))
-        torch._foreach_lerp_(list(self.network.parameters()), [p.detach() for p in source.parameters()], 1 - decay)
+        torch._foreach_lerp_(
+            list(self.network.parameters()), [p.detach() for p in source.parameters()], 1 - decay
+        )
         for mine, theirs in zip(self.network.buffers(), source.buffers(), strict=True):
             mine.copy_(theirs)
 

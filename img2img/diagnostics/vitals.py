@@ -1,7 +1,8 @@
-"""Vital signs of a set of outputs beside their targets: plain functions of tensors, each a number a doctor can read.
+"""Vital signs of a set of outputs beside their targets: plain functions of tensors, each a number a
+doctor can read.
 
-Pictures are (N,C,H,W), RGB in [0,1]; points (N,2,1,1). Sets are compared as small thumbnails: a doctor asks whether
-outputs differ, not how sharp they are.
+Pictures are (N,C,H,W), RGB in [0,1]; points (N,2,1,1). Sets are compared as small thumbnails: a
+doctor asks whether outputs differ, not how sharp they are.
 """
 
 from __future__ import annotations
@@ -12,15 +13,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-MOST_PICTURES, MOST_POINTS = 256, 1000  # looked at; more would cost a validation its time and tell the same
+MOST_PICTURES, MOST_POINTS = (
+    256,
+    1000,
+)  # looked at; more would cost a validation its time and tell the same
 THUMBNAIL_PX = 32
 LEAST_GRID_PX = 24  # below, the frequencies beside a grid's own are too few to compare with
 FEW = 3  # samples below which nothing can be said of a set
 NEIGHBOURS = 5  # k of the neighbourhoods in `neighbourhoods`
-AXES = 8  # pictures are compared along so many principal axes: in pixel space all distances are alike
+AXES = (
+    8  # pictures are compared along so many principal axes: in pixel space all distances are alike
+)
 
 
-def vital_signs(condition: Sequence[Tensor], made: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, float]:
+def vital_signs(
+    condition: Sequence[Tensor], made: Sequence[Tensor], target: Sequence[Tensor]
+) -> dict[str, float]:
     """Signs of a validated set with own inputs: what was made of each condition beside its target."""
     a, b = _joined(made, MOST_PICTURES), _joined(target, MOST_PICTURES)
     signs = {**_set_signs(a, b), **ranges(condition, target)}
@@ -30,7 +38,9 @@ def vital_signs(condition: Sequence[Tensor], made: Sequence[Tensor], target: Seq
 
 
 def noise_signs(made: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, float]:
-    """Signs of a set made of noise beside a set of real ones: there is no own input, but fidelity and coverage."""
+    """Signs of a set made of noise beside a set of real ones: there is no own input, but fidelity
+    and coverage.
+    """
     most = MOST_POINTS if _are_points(target[0]) else MOST_PICTURES
     a, b = _joined(made, most), _joined(target, most)
     signs = _set_signs(a, b) | {"count": float(min(len(a), len(b)))}
@@ -40,24 +50,28 @@ def noise_signs(made: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, f
 
 
 def diversity(made: Tensor, target: Tensor) -> float:
-    """Mean distance between outputs of different inputs over that between targets: 1 is healthy, 0 one output."""
+    """Mean distance between outputs of different inputs over that between targets: 1 is healthy, 0
+    one output.
+    """
     return _spread(_flat(made)) / (_spread(_flat(target)) + 1e-12)
 
 
 def own_input(made: Tensor, target: Tensor) -> float:
-    """Distance of outputs to their own targets over that to other targets: 1 where the input is ignored, 0 exact.
+    """Distance of outputs to their own targets over that to other targets: 1 where the input is
+    ignored, 0 exact.
 
-    By colours or by contours, whichever tell more: a sketch does not say how bright its garment is.
+    By colors or by contours, whichever tell more: a sketch does not say how bright its garment is.
     """
     views = [_flat] if _are_points(made) else [_flat, _contours]
     return min(_own_over_others(view(made), view(target)) for view in views)
 
 
 def neighbourhoods(made: Tensor, target: Tensor) -> dict[str, float]:
-    """Precision and recall of Kynkäänniemi et al. 2019, by the distance of each sample to its k-th neighbour.
+    """Precision and recall of Kynkäänniemi et al. 2019, by the distance of each sample to its k-th
+    neighbour.
 
-    `fidelity`: share of made samples among real ones. `coverage`: share of real samples among made ones; missing modes
-    lower it. Made samples far from all real ones have neither.
+    `fidelity`: share of made samples among real ones. `coverage`: share of real samples among made
+    ones; missing modes lower it. Made samples far from all real ones have neither.
     """
     a, b = _principal(_flat(made), _flat(target))
     across = torch.cdist(a, b)
@@ -69,13 +83,18 @@ def neighbourhoods(made: Tensor, target: Tensor) -> dict[str, float]:
 
 
 def checkerboard(made: Tensor, target: Tensor) -> float:
-    """Energy at the frequencies that stride-2 and stride-4 upsampling leave over that beside them; over the targets'.
+    """Energy at the frequencies that stride-2 and stride-4 upsampling leave over that beside them;
+    over the targets'.
 
-    1 is healthy. Odena et al. 2016 name the cause: transposed convolutions whose kernel the stride does not divide.
+    1 is healthy. Odena et al. 2016 name the cause: transposed convolutions whose kernel the stride
+    does not divide.
     """
     pairs = list(zip(_grid_energies(made), _grid_energies(target), strict=True))
-    # A tenth of what targets have there is not seen: faint grids in blurred or empty outputs do not count.
-    return max(_contrast_of(*m, floor=0.1 * t[1]) / _contrast_of(*t, floor=0.1 * t[1]) for m, t in pairs)
+    # A tenth of what targets have there is not seen: faint grids in blurred or empty outputs do not
+    # count.
+    return max(
+        _contrast_of(*m, floor=0.1 * t[1]) / _contrast_of(*t, floor=0.1 * t[1]) for m, t in pairs
+    )
 
 
 def saturated(made: Tensor, target: Tensor) -> float:
@@ -84,14 +103,18 @@ def saturated(made: Tensor, target: Tensor) -> float:
 
 
 def dead(made: Tensor, target: Tensor) -> float:
-    """Share of outputs that are one even colour, where the targets are not."""
+    """Share of outputs that are one even color, where the targets are not."""
     return float((_contrast(made) < 0.02 * _contrast(target).median()).float().mean())
 
 
 def ranges(condition: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, float]:
-    """Ends of the values, the outer 1 % left out: [0,1] for targets; conditions may reach beyond by their noise."""
+    """Ends of the values, the outer 1 % left out: [0,1] for targets; conditions may reach beyond by
+    their noise.
+    """
     named = {"condition": condition, "target": target}
-    return {f"{name}_{end}": value for name, sets in named.items() for end, value in _ends(sets).items()}
+    return {
+        f"{name}_{end}": value for name, sets in named.items() for end, value in _ends(sets).items()
+    }
 
 
 def _set_signs(made: Tensor, target: Tensor) -> dict[str, float]:
@@ -111,7 +134,9 @@ def _are_points(x: Tensor) -> bool:
 def _joined(pictures: Sequence[Tensor], most: int) -> Tensor:
     """(N,C,H,W) of batches, cut to the smallest of their sizes."""
     height, width = (min(p.shape[side] for p in pictures) for side in (-2, -1))
-    return torch.cat([p[..., :height, :width].float() for p in pictures])[:most].nan_to_num(0.0, 1e4, -1e4)
+    return torch.cat([p[..., :height, :width].float() for p in pictures])[:most].nan_to_num(
+        0.0, 1e4, -1e4
+    )
 
 
 def _flat(pictures: Tensor) -> Tensor:
@@ -120,7 +145,9 @@ def _flat(pictures: Tensor) -> Tensor:
 
 
 def _contours(pictures: Tensor) -> Tensor:
-    """Where a thumbnail has edges, whatever their strength: unit vectors, and 0 for an even picture."""
+    """Where a thumbnail has edges, whatever their strength: unit vectors, and 0 for an even
+    picture.
+    """
     grey = pictures.mean(1, keepdim=True)
     down, right = F.pad(grey.diff(dim=-2), (0, 0, 0, 1)), F.pad(grey.diff(dim=-1), (0, 1))
     flat = _flat((down.square() + right.square()).sqrt())
@@ -158,7 +185,10 @@ def _grid_energies(pictures: Tensor) -> list[tuple[float, float]]:
     grey = grey[..., :height, :width] - grey[..., :height, :width].mean((-2, -1), keepdim=True)
     window = torch.outer(torch.hann_window(height), torch.hann_window(width)).to(grey.device)
     power = torch.fft.fft2(grey * window).abs().square().mean(0)
-    lines = power[1 : height // 2].mean(0)[: width // 2 + 1], power[:, 1 : width // 2].mean(1)[: height // 2 + 1]
+    lines = (
+        power[1 : height // 2].mean(0)[: width // 2 + 1],
+        power[:, 1 : width // 2].mean(1)[: height // 2 + 1],
+    )
     return [_peak(line, place) for line in lines for place in (len(line) - 1, len(line) // 2)]
 
 

@@ -1,4 +1,6 @@
-"""Photos whose numbers are not sRGB: networks see sRGB, results and guarantees are in the file's own numbers."""
+"""Photos whose numbers are not sRGB: networks see sRGB, results and guarantees are in the file's
+own numbers.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,11 @@ from made_profiles import (
 )
 from PIL import Image
 
-from img2img.inference.batch import Batch, Request
+from img2img.inference.batch import FileBatch, Request
 from img2img.inference.pipeline import Model, Options, load
 from img2img.inference.plan import Plan, asked_steps, run_plan
 from img2img.inference.statistics import statistics
-from img2img.pixels.colour import downscale
+from img2img.pixels.color import downscale
 from img2img.pixels.images import Photo, as_srgb, quantise, read_photo, to_float, write_photo
 from img2img.pixels.masks import grow
 
@@ -66,8 +68,12 @@ def test_a_grey_photo_gets_the_same_colors_in_every_space_and_keeps_its_lightnes
     photo = in_space(name, grey, dtype)
     made = models["colorize"].run(photo)
     reference = models["colorize"].run(Photo(quantise(grey.astype(np.float32), dtype)))
-    coarse = name == "linear" and dtype == np.uint8  # in 8 bits of linear light, shadows have few colors
-    assert colorfulness(made) == pytest.approx(colorfulness(reference), rel=0.06 if coarse else 0.03)
+    coarse = (
+        name == "linear" and dtype == np.uint8
+    )  # in 8 bits of linear light, shadows have few colors
+    assert colorfulness(made) == pytest.approx(
+        colorfulness(reference), rel=0.06 if coarse else 0.03
+    )
     assert made.icc == photo.icc
     off = lightness_in(name, to_float(made.rgb)) - lightness_in(name, to_float(photo.rgb))
     assert np.abs(off).max() <= 0.5
@@ -83,7 +89,9 @@ def test_lightness_is_kept_through_a_png_gamma(
     photo = Photo(quantise(grey.astype(np.float32), dtype), color_chunks=(chunk,))
     made = models["colorize"].run(photo)
     before, after = (
-        lightness(lambda x: x ** (1 / exponent), np.array([0.2126, 0.7152, 0.0722]), to_float(p.rgb))
+        lightness(
+            lambda x: x ** (1 / exponent), np.array([0.2126, 0.7152, 0.0722]), to_float(p.rgb)
+        )
         for p in (photo, made)
     )
     assert np.abs(after - before).max() <= 0.5
@@ -91,15 +99,21 @@ def test_lightness_is_kept_through_a_png_gamma(
 
 
 @pytest.mark.parametrize("name", ["prophoto", "p3", "adobe", "rec2020"])
-def test_colorizing_keeps_the_lightness_of_colors_outside_srgb(models: dict[str, Model], name: str) -> None:
-    photo = Photo(np.random.default_rng(0).integers(0, 65536, (40, 50, 3), np.uint16), icc=rgb_profile(name))
+def test_colorizing_keeps_the_lightness_of_colors_outside_srgb(
+    models: dict[str, Model], name: str
+) -> None:
+    photo = Photo(
+        np.random.default_rng(0).integers(0, 65536, (40, 50, 3), np.uint16), icc=rgb_profile(name)
+    )
     made = models["colorize"].run(photo)
     off = lightness_in(name, to_float(made.rgb)) - lightness_in(name, to_float(photo.rgb))
     assert np.abs(off).max() <= 0.5
 
 
 @pytest.mark.parametrize("profile", [grey_profile(2.2), grey_profile(1.8), dot_gain_profile()])
-def test_a_grey_profile_is_gone_back_through(models: dict[str, Model], profile: bytes, tmp_path: Path) -> None:
+def test_a_grey_profile_is_gone_back_through(
+    models: dict[str, Model], profile: bytes, tmp_path: Path
+) -> None:
     ramp = np.tile(np.arange(64, 192, dtype=np.uint8), (64, 1))
     photo = Photo(np.dstack([ramp] * 3), icc=profile, is_grey=True)
     same = models["denoise"].run(photo, options=Options(strength=0))
@@ -115,7 +129,10 @@ def test_a_grey_profile_is_gone_back_through(models: dict[str, Model], profile: 
         np.testing.assert_array_equal(again.rgb, made.rgb)
         assert again.icc is not None
         assert again.icc[16:20] == (b"GRAY" if name == "a.png" else b"RGB ")
-        seen, meant = again.color.to_srgb(to_float(again.rgb)), made.color.to_srgb(to_float(made.rgb))
+        seen, meant = (
+            again.color.to_srgb(to_float(again.rgb)),
+            made.color.to_srgb(to_float(made.rgb)),
+        )
         assert np.abs(seen - meant).max() < 1e-3
 
 
@@ -125,14 +142,18 @@ def test_what_is_not_changed_is_bit_for_bit_the_files_own(
     models: dict[str, Model], profile: bytes, dtype: type
 ) -> None:
     """Whatever the numbers: most of these are colors outside sRGB."""
-    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (64, 70, 3), dtype, endpoint=True)
+    pixels = np.random.default_rng(0).integers(
+        0, np.iinfo(dtype).max, (64, 70, 3), dtype, endpoint=True
+    )
     pixels[:8], pixels[8:16] = 0, np.iinfo(dtype).max
     photo, mask = Photo(pixels, icc=profile), np.zeros((64, 70), bool)
     mask[20:40, 10:60] = True
     filled = models["inpaint"].run(photo, mask)
     np.testing.assert_array_equal(filled.rgb[~mask], pixels[~mask])
     assert (filled.rgb[mask] != pixels[mask]).any()
-    np.testing.assert_array_equal(models["denoise"].run(photo, options=Options(strength=0)).rgb, pixels)
+    np.testing.assert_array_equal(
+        models["denoise"].run(photo, options=Options(strength=0)).rgb, pixels
+    )
     assert filled.icc == profile
 
 
@@ -142,15 +163,24 @@ def test_an_enlarged_photo_scaled_down_agrees_with_its_input_in_its_own_numbers(
 ) -> None:
     photo = in_space(name, photos[1] / 255)
     made = models["super_resolve_x2"].run(photo, options=Options(strength=0.02)).rgb
-    back = downscale(torch.from_numpy(to_float(made)).permute(2, 0, 1)[None], 2)[0].permute(1, 2, 0).numpy()
+    back = (
+        downscale(torch.from_numpy(to_float(made)).permute(2, 0, 1)[None], 2)[0]
+        .permute(1, 2, 0)
+        .numpy()
+    )
     clipped = ((made == 0) | (made == 255)).any(2).reshape(96, 2, 96, 2).any((1, 3))
     assert np.abs(back - to_float(photo.rgb)).max(2)[~grow(clipped, 4)].max() * 255 <= 2
 
 
 @pytest.mark.parametrize("name", ["prophoto", "p3"])
-def test_a_hole_in_a_color_outside_srgb_is_filled_with_that_color(models: dict[str, Model], name: str) -> None:
+def test_a_hole_in_a_color_outside_srgb_is_filled_with_that_color(
+    models: dict[str, Model], name: str
+) -> None:
     """The purest green there is; clipped to sRGB, its first number would be 60 of 255 off and more."""
-    photo, mask = Photo(np.zeros((64, 64, 3), np.uint8), icc=rgb_profile(name)), np.zeros((64, 64), bool)
+    photo, mask = (
+        Photo(np.zeros((64, 64, 3), np.uint8), icc=rgb_profile(name)),
+        np.zeros((64, 64), bool),
+    )
     photo.rgb[:] = (10, 220, 20)
     mask[20:44, 20:44] = True
     made = models["inpaint"].run(photo, mask, Options(strength=0))
@@ -186,23 +216,36 @@ def test_a_chain_keeps_the_description_and_a_grey_photo_grey(zoo: Path, grey: np
     photo.rgb[:] = photo.rgb[..., :1]
     steps = asked_steps(("denoise", "colorize"), None, None)
     assert steps is not None
-    made = run_plan(Plan(steps), photo, options=Options(strength=0.2), device="cpu", precision="fp32")
+    made = run_plan(
+        Plan(steps), photo, options=Options(strength=0.2), device="cpu", precision="fp32"
+    )
     assert made.icc == photo.icc
-    denoised = run_plan(Plan(steps[:1]), photo, options=Options(strength=0.2), device="cpu", precision="fp32")
-    off = lightness_in("prophoto", to_float(made.rgb)) - lightness_in("prophoto", to_float(denoised.rgb))
+    denoised = run_plan(
+        Plan(steps[:1]), photo, options=Options(strength=0.2), device="cpu", precision="fp32"
+    )
+    off = lightness_in("prophoto", to_float(made.rgb)) - lightness_in(
+        "prophoto", to_float(denoised.rgb)
+    )
     assert np.abs(off).max() <= 0.5
     assert (denoised.rgb[..., 0] == denoised.rgb[..., 1]).all()
     assert (denoised.rgb[..., 1] == denoised.rgb[..., 2]).all()
 
 
-def test_painted_colors_are_srgb_whatever_the_photo_is(models: dict[str, Model], grey: np.ndarray) -> None:
+def test_painted_colors_are_srgb_whatever_the_photo_is(
+    models: dict[str, Model], grey: np.ndarray
+) -> None:
     layer = np.zeros((96, 96, 4), np.uint8)
     layer[30:60, 30:60] = (220, 30, 30, 255)
     made = [
         models["colorize"](image, hints=Image.fromarray(layer))
-        for image in (picture(in_space("prophoto", grey)), picture(Photo(quantise(grey.astype(np.float32), np.uint8))))
+        for image in (
+            picture(in_space("prophoto", grey)),
+            picture(Photo(quantise(grey.astype(np.float32), np.uint8))),
+        )
     ]
-    own, plain = (as_srgb(Photo(np.array(image), icc=image.info.get("icc_profile"))).rgb for image in made)
+    own, plain = (
+        as_srgb(Photo(np.array(image), icc=image.info.get("icc_profile"))).rgb for image in made
+    )
     assert np.abs(own[35:55, 35:55].astype(int) - plain[35:55, 35:55]).max() <= 8
     assert made[0].info["icc_profile"] == rgb_profile("prophoto")
 
@@ -214,13 +257,17 @@ def picture(photo: Photo) -> Image.Image:
     return image
 
 
-def test_srgb_photos_are_what_they_were_before(models: dict[str, Model], photos: list[np.ndarray]) -> None:
+def test_srgb_photos_are_what_they_were_before(
+    models: dict[str, Model], photos: list[np.ndarray]
+) -> None:
     for name in ("denoise", "colorize", "super_resolve_x2"):
         plain, said = (models[name].run(Photo(photos[3], icc=icc)).rgb for icc in (None, SRGB))
         np.testing.assert_array_equal(plain, said)
 
 
-def test_a_photo_in_pq_is_worked_on_as_it_is(models: dict[str, Model], photos: list[np.ndarray]) -> None:
+def test_a_photo_in_pq_is_worked_on_as_it_is(
+    models: dict[str, Model], photos: list[np.ndarray]
+) -> None:
     chunks = ((b"cICP", bytes((9, 16, 0, 1))),)
     made = models["denoise"].run(Photo(photos[3], color_chunks=chunks))
     np.testing.assert_array_equal(made.rgb, models["denoise"].run(Photo(photos[3])).rgb)
@@ -241,26 +288,40 @@ def test_a_profile_without_a_matrix_serves_too(models: dict[str, Model], grey: n
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "16.png", "16.tif", "la.png", "f.tif"])
-def test_a_grey_file_comes_back_grey_at_its_depth(zoo: Path, tmp_path: Path, grey: np.ndarray, name: str) -> None:
+def test_a_grey_file_comes_back_grey_at_its_depth(
+    zoo: Path, tmp_path: Path, grey: np.ndarray, name: str
+) -> None:
     dtype = {"1": np.uint16, "f": np.float32}.get(name[0], np.uint8)
     plane = grey[..., 0].astype(np.float32) * 0.8
     pixels = plane if dtype == np.float32 else quantise(plane, dtype)
     photo = Photo(np.dstack([pixels] * 3), pixels if name == "la.png" else None, is_grey=True)
     write_photo(tmp_path / name, photo)
-    done = list(Batch([str(tmp_path / name)], Request(("denoise",), device="cpu"), str(tmp_path / f"out.{name}")).run())
+    done = list(
+        FileBatch(
+            [str(tmp_path / name)],
+            Request(("denoise",), device="cpu"),
+            str(tmp_path / f"out.{name}"),
+        ).run()
+    )
     assert done[0].error is None
     made = read_photo(tmp_path / f"out.{name}")
     assert made.is_grey
     assert made.rgb.dtype == dtype
     assert (made.alpha is None) == (name != "la.png")
     assert not np.array_equal(made.rgb, photo.rgb)
-    colored = list(Batch([str(tmp_path / name)], Request(("colorize",), device="cpu")).run())
+    colored = list(FileBatch([str(tmp_path / name)], Request(("colorize",), device="cpu")).run())
     assert not read_photo(str(colored[0].output)).is_grey
 
 
-def test_a_16_bit_grey_tiff_is_a_grey_16_bit_tiff_again(zoo: Path, tmp_path: Path, grey: np.ndarray) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", quantise(grey[..., 0].astype(np.float32), np.uint16), photometric="minisblack")
-    list(Batch([str(tmp_path / "a.tif")], Request(("denoise",), device="cpu")).run())
+def test_a_16_bit_grey_tiff_is_a_grey_16_bit_tiff_again(
+    zoo: Path, tmp_path: Path, grey: np.ndarray
+) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        quantise(grey[..., 0].astype(np.float32), np.uint16),
+        photometric="minisblack",
+    )
+    list(FileBatch([str(tmp_path / "a.tif")], Request(("denoise",), device="cpu")).run())
     stored = tifffile.imread(tmp_path / "a.denoise.tif")
     assert (stored.shape, stored.dtype) == ((96, 96), np.uint16)
 
@@ -276,10 +337,14 @@ def test_grey_arrays_keep_their_shape_where_they_stay_grey(
         assert models["super_resolve_x2"](pixels.reshape(shape)).shape == (80, 96, *shape[2:])
         assert models["colorize"](pixels.reshape(shape)).shape == (40, 48, 3)
     rgb = np.dstack([pixels] * 3)
-    np.testing.assert_array_equal(models["denoise"](rgb), np.dstack([models["denoise"](pixels)] * 3))
+    np.testing.assert_array_equal(
+        models["denoise"](rgb), np.dstack([models["denoise"](pixels)] * 3)
+    )
 
 
-@pytest.mark.parametrize(("mode", "dtype"), [("L", np.uint8), ("I;16", np.uint16), ("F", np.float32)])
+@pytest.mark.parametrize(
+    ("mode", "dtype"), [("L", np.uint8), ("I;16", np.uint16), ("F", np.float32)]
+)
 def test_grey_pillow_images_keep_their_mode_where_they_stay_grey(
     models: dict[str, Model], grey: np.ndarray, mode: str, dtype: type
 ) -> None:
@@ -301,23 +366,29 @@ def test_a_grey_picture_with_alpha_is_la_again(models: dict[str, Model]) -> None
 def test_what_a_format_cannot_keep_is_said(
     zoo: Path, tmp_path: Path, photos: list[np.ndarray], caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_photo(tmp_path / "a.tif", Photo(photos[0].astype(np.float32) / 255, icc=rgb_profile("prophoto")))
+    write_photo(
+        tmp_path / "a.tif", Photo(photos[0].astype(np.float32) / 255, icc=rgb_profile("prophoto"))
+    )
     request = Request(("denoise",), device="cpu")
-    list(Batch([str(tmp_path / "a.tif")], request, str(tmp_path / "b.png")).run())
+    list(FileBatch([str(tmp_path / "a.tif")], request, str(tmp_path / "b.png")).run())
     assert "rounded to 16 bits" in caplog.text
     assert read_photo(tmp_path / "b.png").rgb.dtype == np.uint16
     caplog.clear()
-    list(Batch([str(tmp_path / "a.tif")], request, str(tmp_path / "b.bmp")).run())
+    list(FileBatch([str(tmp_path / "a.tif")], request, str(tmp_path / "b.bmp")).run())
     assert "rounded to 8 bits" in caplog.text
     assert "converted to sRGB" in caplog.text
     caplog.clear()
-    list(Batch([str(tmp_path / "a.tif")], request).run())
+    list(FileBatch([str(tmp_path / "a.tif")], request).run())
     assert caplog.text == ""
     assert read_photo(tmp_path / "a.denoise.tif").rgb.dtype == np.float32
 
 
-def test_a_primary_no_light_can_show_is_no_trouble(models: dict[str, Model], photos: list[np.ndarray]) -> None:
-    """A profile whose colorants do not add up to white: numbers alike are a tint, which must not be taken for grey."""
+def test_a_primary_no_light_can_show_is_no_trouble(
+    models: dict[str, Model], photos: list[np.ndarray]
+) -> None:
+    """A profile whose colorants do not add up to white: numbers alike are a tint, which must not be
+    taken for grey.
+    """
     curve, xyz = b"curv\0\0\0\0\0\0\0\0", (0.3, 0.2, 0.05)
     tags = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
     for place, key in enumerate((b"rXYZ", b"gXYZ", b"bXYZ")):

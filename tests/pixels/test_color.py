@@ -9,10 +9,19 @@ from PIL import Image
 from torch import Tensor
 
 from img2img.data.sample import as_tensor
-from img2img.pixels.colour import downscale, fit_gamut, from_lab, luminance, resize, to_lab, upscale, y_channel
+from img2img.pixels.color import (
+    downscale,
+    fit_gamut,
+    from_lab,
+    luminance,
+    resize,
+    to_lab,
+    upscale,
+    y_channel,
+)
 
 
-def colour(*rgb: float) -> Tensor:
+def color(*rgb: float) -> Tensor:
     return torch.tensor(rgb, dtype=torch.float32).view(1, 3, 1, 1)
 
 
@@ -26,15 +35,15 @@ def colour(*rgb: float) -> Tensor:
         ((0, 0, 1), (32.30, 79.19, -107.86)),
     ],
 )
-def test_lab_of_known_colours(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
-    assert to_lab(colour(*rgb)).flatten().tolist() == pytest.approx(lab, abs=0.1)
-    assert from_lab(to_lab(colour(*rgb))).flatten().tolist() == pytest.approx(rgb, abs=0.002)
-    assert luminance(colour(*rgb)).item() == pytest.approx(lab[0] / 100, abs=1e-3)
+def test_lab_of_known_colors(rgb: tuple[float, ...], lab: tuple[float, ...]) -> None:
+    assert to_lab(color(*rgb)).flatten().tolist() == pytest.approx(lab, abs=0.1)
+    assert from_lab(to_lab(color(*rgb))).flatten().tolist() == pytest.approx(rgb, abs=0.002)
+    assert luminance(color(*rgb)).item() == pytest.approx(lab[0] / 100, abs=1e-3)
 
 
 def test_luminance_clips_what_lab_does_not_define() -> None:
-    assert luminance(colour(1.5, 1.5, 1.5)).item() == pytest.approx(1, abs=1e-4)
-    assert luminance(colour(-0.5, -0.5, -0.5)).item() == pytest.approx(0, abs=1e-4)
+    assert luminance(color(1.5, 1.5, 1.5)).item() == pytest.approx(1, abs=1e-4)
+    assert luminance(color(-0.5, -0.5, -0.5)).item() == pytest.approx(0, abs=1e-4)
 
 
 def random_lab(reach: float) -> Tensor:
@@ -55,7 +64,7 @@ def test_fitting_the_gamut_keeps_lightness_and_hue(reach: float) -> None:
     assert turned.min() > 0.98
 
 
-def test_fitting_the_gamut_leaves_possible_colours_alone_and_takes_no_more_than_needed() -> None:
+def test_fitting_the_gamut_leaves_possible_colors_alone_and_takes_no_more_than_needed() -> None:
     rgb = torch.rand(1, 3, 40, 40)
     assert torch.allclose(fit_gamut(to_lab(rgb)), rgb, atol=2e-3)
     lab = random_lab(300.0)
@@ -63,13 +72,15 @@ def test_fitting_the_gamut_leaves_possible_colours_alone_and_takes_no_more_than_
     outside = ((from_lab(lab, clip=False) < 0) | (from_lab(lab, clip=False) > 1)).any(1)
     edge = fit_gamut(lab)
     distance = torch.minimum(edge, 1 - edge).amin(1)[outside]
-    assert distance.max() < 0.02, "such colours end on the gamut's surface"
+    assert distance.max() < 0.02, "such colors end on the gamut's surface"
 
 
 @pytest.mark.parametrize("size", [(48, 48), (24, 24), (33, 57), (96, 40), (192, 192), (131, 200)])
 def test_resize_is_pillows_bicubic(size: tuple[int, int], photos: list[np.ndarray]) -> None:
     channel = photos[0][..., 0].astype(np.float32) / 255
-    theirs = np.asarray(Image.fromarray(channel).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    theirs = np.asarray(
+        Image.fromarray(channel).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    )
     ours = resize(as_tensor(channel), size)[0, 0].numpy()
     assert np.abs(ours - theirs).max() < 1e-3
 
@@ -81,11 +92,13 @@ def test_resize_is_fp32_differentiable_and_nothing_at_the_same_size() -> None:
     y = torch.rand(1, 3, 8, 8, requires_grad=True)
     resize(y, (5, 7)).sum().backward()
     assert y.grad is not None
-    assert y.grad.sum().item() == pytest.approx(3 * 5 * 7, rel=1e-4), "weights of every output pixel sum to 1"
+    assert y.grad.sum().item() == pytest.approx(3 * 5 * 7, rel=1e-4), (
+        "weights of every output pixel sum to 1"
+    )
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_scaling_is_centred(scale: int) -> None:
+def test_scaling_is_centered(scale: int) -> None:
     ramp = torch.arange(12.0).view(1, 1, 1, 12).expand(1, 1, 12, 12)
     up = upscale(ramp, scale)
     assert up.shape[-2:] == (12 * scale, 12 * scale)
@@ -96,7 +109,14 @@ def test_scaling_is_centred(scale: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rgb", "y"), [((0, 0, 0), 16), ((1, 1, 1), 235), ((1, 0, 0), 81.481), ((0, 1, 0), 144.553), ((0, 0, 1), 40.966)]
+    ("rgb", "y"),
+    [
+        ((0, 0, 0), 16),
+        ((1, 1, 1), 235),
+        ((1, 0, 0), 81.481),
+        ((0, 1, 0), 144.553),
+        ((0, 0, 1), 40.966),
+    ],
 )
 def test_y_is_bt601_studio_luma(rgb: tuple[float, ...], y: float) -> None:
-    assert y_channel(colour(*rgb)).item() * 255 == pytest.approx(y, abs=1e-3)
+    assert y_channel(color(*rgb)).item() * 255 == pytest.approx(y, abs=1e-3)

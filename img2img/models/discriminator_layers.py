@@ -1,17 +1,21 @@
-"""What discriminators of whole pictures share: how a batch is compared with itself, and the last layer."""
+"""What discriminators of whole pictures share: how a batch is compared with itself, and the last
+layer.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from img2img.models.blocks import Judged
+from img2img.models.blocks import DiscriminatorShapes
 
 CODE_FEATURES = 128
 
 
 class MinibatchStd(nn.Module):
-    """(B,C,H,W) with one channel more, the mean over features of their spread in the batch (Karras et al. 2018)."""
+    """(B,C,H,W) with one channel more, the mean over features of their spread in the batch (Karras
+    et al. 2018).
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         spread = (x.float().var(0, correction=0) + 1e-8).sqrt().mean().to(x.dtype)
@@ -19,7 +23,9 @@ class MinibatchStd(nn.Module):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """(B,F) with `kernels` values more: how close a sample lies to the others (Salimans et al. 2016, section 3.2)."""
+    """(B,F) with `kernels` values more: how close a sample lies to the others (Salimans et al.
+    2016, section 3.2).
+    """
 
     def __init__(self, features: int, kernels: int, dimensions: int = 5) -> None:
         super().__init__()
@@ -29,18 +35,23 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         m = self.project(h).float().view(len(h), *self.shape)
         distances = (m[:, None] - m[None]).abs().sum(-1)  # (B,B,kernels)
-        return torch.cat([h, ((-distances).exp().sum(1) - 1).to(h.dtype)], 1)  # a sample is not its own company
+        return torch.cat(
+            [h, ((-distances).exp().sum(1) - 1).to(h.dtype)], 1
+        )  # a sample is not its own company
 
 
-class JudgeHead(nn.Module):
-    """Flat features (B,F) and labels (B,) to (B,1+codes): the score, then what InfoGAN's codes are recognised by.
+class DiscriminatorHead(nn.Module):
+    """Flat features (B,F) and labels (B,) to (B,1+codes): the score, then what InfoGAN's codes are
+    recognised by.
 
-    With `projection`, the inner product of the features with the label's embedding adds to the score (Miyato & Koyama
-    2018, equation 6). Codes are read by a hidden layer of their own (Chen et al. 2016, appendix C; without its batch
-    norm, which would mix samples).
+    With `projection`, the inner product of the features with the label's embedding adds to the
+    score (Miyato & Koyama 2018, equation 6). Codes are read by a hidden layer of their own (Chen et
+    al. 2016, appendix C; without its batch norm, which would mix samples).
     """
 
-    def __init__(self, features: int, judged: Judged, projection: bool, kernels: int) -> None:
+    def __init__(
+        self, features: int, judged: DiscriminatorShapes, projection: bool, kernels: int
+    ) -> None:
         super().__init__()
         self.company = MinibatchDiscrimination(features, kernels) if kernels else nn.Identity()
         self.score = nn.Linear(features + kernels, 1)
@@ -58,4 +69,6 @@ class JudgeHead(nn.Module):
 
 
 def _recogniser(features: int, codes: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(features, CODE_FEATURES), nn.LeakyReLU(0.1), nn.Linear(CODE_FEATURES, codes))
+    return nn.Sequential(
+        nn.Linear(features, CODE_FEATURES), nn.LeakyReLU(0.1), nn.Linear(CODE_FEATURES, codes)
+    )

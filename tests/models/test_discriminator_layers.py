@@ -1,4 +1,6 @@
-"""What judges and makers of noise share: company in the batch, labels, codes, autoencoding; DCGAN's guidelines."""
+"""What judges and makers of noise share: company in the batch, labels, codes, autoencoding; DCGAN's
+guidelines.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,18 @@ import pytest
 import torch
 from torch import nn
 
-from img2img.models.blocks import Judged
+from img2img.models.blocks import DiscriminatorShapes
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
-from img2img.models.judging import MinibatchDiscrimination, MinibatchStd
+from img2img.models.discriminator_layers import MinibatchDiscrimination, MinibatchStd
 from img2img.models.mlp import MlpDiscriminatorConfig, MlpGeneratorConfig
 from img2img.models.patchgan import PatchGanConfig
 from img2img.tasks import build_task
 
-JUDGES = [DcganDiscriminatorConfig(width=4, norm="none"), MlpDiscriminatorConfig(hidden=(8,))]
-BOTH = pytest.mark.parametrize("config", JUDGES, ids=lambda c: c.kind)
+PERCEPTUAL_METRICS = [
+    DcganDiscriminatorConfig(width=4, norm="none"),
+    MlpDiscriminatorConfig(hidden=(8,)),
+]
+BOTH = pytest.mark.parametrize("config", PERCEPTUAL_METRICS, ids=lambda c: c.kind)
 
 
 # --- a batch compared with itself
@@ -49,7 +54,9 @@ def test_minibatch_discrimination_sums_closeness_to_the_others() -> None:
         m = (h @ layer.project.weight.T).view(4, 3, 2).numpy()
     for i in range(4):
         for kernel in range(3):
-            others = [exp(-float(np.abs(m[i, kernel] - m[j, kernel]).sum())) for j in range(4) if j != i]
+            others = [
+                exp(-float(np.abs(m[i, kernel] - m[j, kernel]).sum())) for j in range(4) if j != i
+            ]
             assert out[i, 6 + kernel].item() == pytest.approx(sum(others), rel=1e-4)
     assert torch.equal(out[:, :6], h)
 
@@ -65,13 +72,17 @@ def test_minibatch_discrimination_sums_closeness_to_the_others() -> None:
     ids=str,
 )
 def test_a_score_depends_on_the_company_where_that_is_asked_for(config: Any) -> None:
-    network = config.build(Judged(3, size_px=32))
+    network = config.build(DiscriminatorShapes(3, size_px=32))
     pictures = torch.rand(3, 3, 32, 32)
     among_copies = network(pictures[:1].expand(3, -1, -1, -1))[:1]
     assert not torch.allclose(network(pictures)[:1], among_copies, atol=1e-7)
-    alone = type(config)(**{k: v for k, v in config.model_dump().items() if not k.startswith("minibatch")})
-    network = alone.build(Judged(3, size_px=32))
-    assert torch.allclose(network(pictures)[:1], network(pictures[:1].expand(3, -1, -1, -1))[:1], atol=1e-6)
+    alone = type(config)(
+        **{k: v for k, v in config.model_dump().items() if not k.startswith("minibatch")}
+    )
+    network = alone.build(DiscriminatorShapes(3, size_px=32))
+    assert torch.allclose(
+        network(pictures)[:1], network(pictures[:1].expand(3, -1, -1, -1))[:1], atol=1e-6
+    )
 
 
 # --- labels and codes
@@ -79,7 +90,7 @@ def test_a_score_depends_on_the_company_where_that_is_asked_for(config: Any) -> 
 
 @BOTH
 def test_projection_makes_the_score_depend_on_the_label(config: Any) -> None:
-    judged, picture = Judged(3, size_px=16, classes=4), torch.rand(2, 3, 16, 16)
+    judged, picture = DiscriminatorShapes(3, size_px=16, classes=4), torch.rand(2, 3, 16, 16)
     network = config.model_copy(update={"projection": True}).build(judged)
     one, two = (network(picture, None, torch.tensor([label, label])) for label in (1, 2))
     assert not torch.allclose(one, two)
@@ -90,24 +101,33 @@ def test_projection_makes_the_score_depend_on_the_label(config: Any) -> None:
 
 
 def test_projection_adds_the_inner_product_of_label_and_features() -> None:
-    network = MlpDiscriminatorConfig(hidden=(), projection=True).build(Judged(2, size_px=1, classes=3, codes=2))
+    network = MlpDiscriminatorConfig(hidden=(), projection=True).build(
+        DiscriminatorShapes(2, size_px=1, classes=3, codes=2)
+    )
     x, label = torch.randn(4, 2, 1, 1), torch.tensor([0, 1, 2, 1])
     h = x.flatten(1)
     score = network.head.score(h)[:, 0] + (network.head.embedding.weight[label] * h).sum(1)
     expected = torch.cat([score[:, None], network.head.codes(h)], 1)
-    assert torch.allclose(network(x, None, label), expected, atol=1e-6), "the codes' outputs are left alone"
+    assert torch.allclose(network(x, None, label), expected, atol=1e-6), (
+        "the codes' outputs are left alone"
+    )
 
 
 @BOTH
 def test_codes_are_recognised_beside_the_score(config: Any) -> None:
-    network, picture = config.build(Judged(1, size_px=16, codes=5)), torch.rand(2, 1, 16, 16)
+    network, picture = (
+        config.build(DiscriminatorShapes(1, size_px=16, codes=5)),
+        torch.rand(2, 1, 16, 16),
+    )
     assert network(picture).shape == (2, 6)
     network(picture)[:, 1:].sum().backward()
     assert not network.head.score.weight.grad.any(), "the score has no part in reading them"
 
 
 def test_quadratic_features_are_the_products_of_all_pairs() -> None:
-    network = MlpDiscriminatorConfig(hidden=(), quadratic=True).build(Judged(3, size_px=1))
+    network = MlpDiscriminatorConfig(hidden=(), quadratic=True).build(
+        DiscriminatorShapes(3, size_px=1)
+    )
     x = torch.randn(2, 3, 1, 1)
     a, b, c = x.flatten(1).unbind(1)
     seen = torch.stack([a, b, c, a * a, a * b, a * c, b * b, b * c, c * c], 1)
@@ -116,21 +136,23 @@ def test_quadratic_features_are_the_products_of_all_pairs() -> None:
 
 @BOTH
 def test_an_autoencoding_judge_gives_back_what_it_was_shown_the_size_of(config: Any) -> None:
-    network = config.build(Judged(4, size_px=16, head="reconstruction"))
+    network = config.build(DiscriminatorShapes(4, size_px=16, head="reconstruction"))
     assert network(torch.rand(2, 4, 16, 16)).shape == (2, 4, 16, 16)
 
 
 @pytest.mark.parametrize("head", ["logits", "reconstruction"])
-@pytest.mark.parametrize("config", JUDGES, ids=lambda c: c.kind)
+@pytest.mark.parametrize("config", PERCEPTUAL_METRICS, ids=lambda c: c.kind)
 def test_spectral_norm_holds_every_layer_at_one(config: Any, head: Any) -> None:
     asked = config.model_copy(update={"spectral": True, "minibatch_discrimination": 2})
     asked = asked.model_copy(update={"projection": head == "logits"})
-    network = asked.build(Judged(3, size_px=16, head=head, classes=5)).train()
+    network = asked.build(DiscriminatorShapes(3, size_px=16, head=head, classes=5)).train()
     for _ in range(30):  # power iterations
         network(torch.rand(2, 3, 16, 16), label=torch.tensor([0, 1]))
     weighted = [n for n, p in network.named_parameters() if p.dim() > 1]
     assert weighted and all(name.endswith("parametrizations.weight.original") for name in weighted)
-    for layer in (network.get_submodule(name.partition(".parametrizations")[0]) for name in weighted):
+    for layer in (
+        network.get_submodule(name.partition(".parametrizations")[0]) for name in weighted
+    ):
         weight: Any = layer.weight.detach()
         outwards = weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight
         assert torch.linalg.matrix_norm(outwards.flatten(1), 2).item() <= 1.02
@@ -142,25 +164,41 @@ def test_spectral_norm_holds_every_layer_at_one(config: Any, head: Any) -> None:
 @pytest.mark.parametrize("size", [16, 20, 28, 32, 64])
 def test_dcgan_makes_and_judges_every_stated_size(size: int) -> None:
     task = build_task({"kind": "generate", "size_px": size, "latent": 8})
-    assert DcganGeneratorConfig(width=4).build(task)(torch.randn(2, 8, 1, 1)).shape == (2, 3, size, size)
-    judge = DcganDiscriminatorConfig(width=4).build(Judged(3, size_px=size))
+    assert DcganGeneratorConfig(width=4).build(task)(torch.randn(2, 8, 1, 1)).shape == (
+        2,
+        3,
+        size,
+        size,
+    )
+    judge = DcganDiscriminatorConfig(width=4).build(DiscriminatorShapes(3, size_px=size))
     assert judge(torch.rand(2, 3, size, size)).shape == (2, 1)
 
 
 @pytest.mark.parametrize("size", [7, 9, 17, 22, 50, 100])
 def test_other_sizes_are_refused(size: int) -> None:
     reason = f"size {size} is not 4, 5, 6 or 7 doubled"
-    assert reason in str(DcganGeneratorConfig().refusal(build_task({"kind": "generate", "size_px": size})))
+    assert reason in str(
+        DcganGeneratorConfig().refusal(build_task({"kind": "generate", "size_px": size}))
+    )
     assert reason in str(DcganDiscriminatorConfig().refusal_at(size, 2))
 
 
 def test_dcgan_follows_its_guidelines() -> None:
     maker = DcganGeneratorConfig(width=4).build(build_task({"kind": "generate", "size_px": 32}))
-    judge = DcganDiscriminatorConfig(width=4).build(Judged(3, size_px=32))
+    judge = DcganDiscriminatorConfig(width=4).build(DiscriminatorShapes(3, size_px=32))
     made = [type(layer).__name__ for layer in maker.layers]
-    assert made == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3 + ["ConvTranspose2d"], "none on the output"
-    judged = [type(layer).__name__ for layer in judge.tower if type(layer).__name__ != "SignedInput"]
-    assert judged == ["Conv2d", "Identity", "LeakyReLU", *["Conv2d", "BatchNorm2d", "LeakyReLU"] * 2], "nor the input"
+    assert made == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3 + ["ConvTranspose2d"], (
+        "none on the output"
+    )
+    judged = [
+        type(layer).__name__ for layer in judge.tower if type(layer).__name__ != "SignedInput"
+    ]
+    assert judged == [
+        "Conv2d",
+        "Identity",
+        "LeakyReLU",
+        *["Conv2d", "BatchNorm2d", "LeakyReLU"] * 2,
+    ], "nor the input"
     assert all(layer.stride == (2, 2) for layer in judge.tower if isinstance(layer, nn.Conv2d))
     assert not any("Pool" in type(layer).__name__ for layer in judge.modules())
     for layer in (*maker.modules(), *judge.modules()):
@@ -169,7 +207,9 @@ def test_dcgan_follows_its_guidelines() -> None:
 
 
 def test_an_mlp_without_hidden_layers_is_linear() -> None:
-    network = MlpGeneratorConfig(hidden=()).build(build_task({"kind": "generate", "size_px": 8, "latent": 5}))
+    network = MlpGeneratorConfig(hidden=()).build(
+        build_task({"kind": "generate", "size_px": 8, "latent": 5})
+    )
     a, b = torch.randn(2, 1, 5, 1, 1)
     assert torch.allclose(network(a + b) + network(a * 0), network(a) + network(b), atol=1e-5)
     assert network(a).shape == (1, 3, 8, 8)

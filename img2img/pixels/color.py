@@ -1,4 +1,4 @@
-"""Colour spaces and the filters that tie sizes together, on (B,3,H,W) tensors, differentiable."""
+"""Color spaces and the filters that tie sizes together, on (B,3,H,W) tensors, differentiable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 from torch.nn import functional as F
 
-AB_SCALE = 110.0  # a and b of sRGB colours stay within ±110
+AB_SCALE = 110.0  # a and b of sRGB colors stay within ±110
 
 
 def to_lab(rgb: Tensor) -> Tensor:
@@ -21,14 +21,18 @@ def from_lab(lab: Tensor, clip: bool = True) -> Tensor:
 
 
 def luminance(rgb: Tensor) -> Tensor:
-    """L* / 100, (B,1,H,W) in [0,1]. Values outside [0,1] are clipped first: Lab is not defined there."""
+    """L* / 100, (B,1,H,W) in [0,1]. Values outside [0,1] are clipped first: Lab is not defined
+    there.
+    """
     return to_lab(rgb.clamp(0, 1))[:, :1] / 100
 
 
 def fit_gamut(lab: Tensor, rounds: int = 12) -> Tensor:
-    """RGB in [0,1] of the same L*, chroma shrunk pixel by pixel towards grey as far as the gamut demands.
+    """RGB in [0,1] of the same L*, chroma shrunk pixel by pixel towards grey as far as the gamut
+    demands.
 
-    Bisection on the chroma factor: clipping RGB instead would change L*, the one thing colorization promises to keep.
+    Bisection on the chroma factor: clipping RGB instead would change L*, the one thing colorization
+    promises to keep.
     """
     low = torch.zeros_like(lab[:, :1])
     high = torch.ones_like(low)
@@ -48,7 +52,9 @@ def _in_gamut(lab: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Antialiased bicubic (a = -0.5, as Pillow and the published baselines) to (height, width); fp32, not clipped."""
+    """Antialiased bicubic (a = -0.5, as Pillow and the published baselines) to (height, width);
+    fp32, not clipped.
+    """
     if x.shape[-2:] == torch.Size(size):
         return x
     return F.interpolate(x.float(), size=size, mode="bicubic", antialias=True, align_corners=False)
@@ -65,6 +71,10 @@ def downscale(x: Tensor, scale: int) -> Tensor:
 
 
 def y_channel(rgb: Tensor) -> Tensor:
-    """BT.601 studio-range luma of RGB in [0,1], (B,1,H,W) in [16/255, 235/255]: what super-resolution is scored on."""
-    weights = torch.tensor([65.481, 128.553, 24.966], dtype=rgb.dtype, device=rgb.device).view(1, 3, 1, 1)
+    """BT.601 studio-range luma of RGB in [0,1], (B,1,H,W) in [16/255, 235/255]: what
+    super-resolution is scored on.
+    """
+    weights = torch.tensor([65.481, 128.553, 24.966], dtype=rgb.dtype, device=rgb.device).view(
+        1, 3, 1, 1
+    )
     return ((rgb * weights).sum(1, keepdim=True) + 16) / 255

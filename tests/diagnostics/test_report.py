@@ -1,4 +1,6 @@
-"""report.html: self-contained, for runs with and without a discriminator, of one run and of several."""
+"""report.html: self-contained, for runs with and without a discriminator, of one run and of
+several.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,16 @@ import numpy as np
 import pytest
 
 from img2img.cli import main
+from img2img.diagnostics.drawing import MOST_POINTS, Curve, Plot, drawn
+from img2img.diagnostics.report import Run, table, write_comparison, write_report
 from img2img.errors import UserError
 from img2img.pixels.sheets import write_sheet
 from img2img.recipe import Recipe
-from img2img.training.drawing import MOST_POINTS, Curve, Plot, drawn
-from img2img.training.report import Run, table, write_comparison, write_report
 
 
-def made_run(folder: Path, *, adversarial: bool = True, name: str = "one", sick: bool = False) -> Path:
+def made_run(
+    folder: Path, *, adversarial: bool = True, name: str = "one", sick: bool = False
+) -> Path:
     """A run's folder as a training leaves it, without the training."""
     run = folder / name
     (run / "samples").mkdir(parents=True)
@@ -34,14 +38,28 @@ def made_run(folder: Path, *, adversarial: bool = True, name: str = "one", sick:
             "g_loss": 1 / step,
         }
         if adversarial:
-            row |= {"d_loss": 1e-7 if sick else 0.1, "d_real": 0.9, "d_fake": 0.1, "d_accuracy": 1.0 if sick else 0.7}
+            row |= {
+                "d_loss": 1e-7 if sick else 0.1,
+                "d_real": 0.9,
+                "d_fake": 0.1,
+                "d_accuracy": 1.0 if sick else 0.7,
+            }
             row |= {"d_grad_norm": 1.0, "g_signal": 10.0 ** (-step / 20) if sick else 0.1}
         rows.append({**row, "g_grad_norm": 0.5, "peaks": {"g_grad_norm": 0.7}})
         if step % 50 == 0:
             measured = {"validation": {"psnr_db": 20 + step / 100}, "baseline": {"psnr_db": 15.0}}
             vitals = {"diversity": 0.9, "saturated": 0.01, "dead": 0.0, "checkerboard": 1.2}
-            rows.append({"step": step, **measured, "training": {"psnr_db": 20 + step / 90}, "vitals": vitals})
-            write_sheet(run / "samples" / f"step_{step:08d}.png", np.full((300, 900, 3), step / 200))
+            rows.append(
+                {
+                    "step": step,
+                    **measured,
+                    "training": {"psnr_db": 20 + step / 90},
+                    "vitals": vitals,
+                }
+            )
+            write_sheet(
+                run / "samples" / f"step_{step:08d}.png", np.full((300, 900, 3), step / 200)
+            )
     rows.append({"summary": True, "step": 200, "minutes": 1.7})
     (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 2')
     return run
@@ -69,7 +87,11 @@ def test_report_of_a_run(adversarial: bool, tmp_path: Path) -> None:
 
 def test_gradient_norms_and_vital_signs_are_drawn_where_they_were_logged(tmp_path: Path) -> None:
     html = write_report(made_run(tmp_path)).read_text()
-    figures = {caption: figure for figure in html.split("<figure>")[1:] for caption in [figure[12 : figure.find("</")]]}
+    figures = {
+        caption: figure
+        for figure in html.split("<figure>")[1:]
+        for caption in [figure[12 : figure.find("</")]]
+    }
     expected = {
         "Gradient norms": {"d_grad_norm", "g_signal", "g_grad_norm"},
         "Vital signs of": {"diversity", "saturated", "dead"},
@@ -86,13 +108,20 @@ def test_a_sick_run_says_so_with_numbers_and_remedy(tmp_path: Path) -> None:
     assert 'class="verdict sick"' in html and 'class="chip severe"' in html
 
 
-def test_several_runs_are_compared_in_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_runs_are_compared_in_one_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     runs = [made_run(tmp_path, name=name, sick=name == "c") for name in "abc"]
     place = tmp_path / "all.html"
     assert main(["report", *map(str, runs), "--output", str(place)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:3] == ["run", "steps", "minutes"] and "psnr_db ↑ (baseline)" in lines[0]
-    assert lines[1].split() == ["a", "200", "1.7", "22", "(15)", "Healthy"] and lines[4] == f"report: {place}"
+    assert (
+        lines[0].split()[:3] == ["run", "steps", "minutes"] and "psnr_db ↑ (baseline)" in lines[0]
+    )
+    assert (
+        lines[1].split() == ["a", "200", "1.7", "22", "(15)", "Healthy"]
+        and lines[4] == f"report: {place}"
+    )
     assert "In trouble: discriminator winning" in lines[3]
     html = place.read_text()
     assert_stands_alone(html)
@@ -108,13 +137,17 @@ def test_runs_with_other_metrics_share_a_table(tmp_path: Path) -> None:
     assert first[3:5] == ("22 (15)", "–") and second[3:5] == ("–", "22 (15)")
 
 
-def test_one_run_is_written_into_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_run_is_written_into_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = made_run(tmp_path)
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").is_file() and str(run / "report.html") in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_no_run_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: '{tmp_path}' is no run: it has no log.jsonl\n"
     with pytest.raises(UserError, match="is no run"):

@@ -1,4 +1,6 @@
-"""The critic and its stabilisers, and whose turn it is: seen from what D is shown and from who moves."""
+"""The critic and its stabilisers, and whose turn it is: seen from what D is shown and from who
+moves.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,31 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, Sample, collate, sample_rng
 from img2img.losses.adversarial import Adversarial
-from img2img.models.blocks import Judged
+from img2img.models.blocks import DiscriminatorShapes
 from img2img.models.dcgan import DcganDiscriminatorConfig
 from img2img.models.mlp import MlpDiscriminatorConfig
 from img2img.recipe import OptimizerChoice, Recipe
-from img2img.training.critic import Critic, Shown
-from img2img.training.game import Remedies
-from img2img.training.steps import PairedStep
+from img2img.training.discriminator import DiscriminatorTrainer, Shown
+from img2img.training.paired import PairedStep
+from img2img.training.step import Remedies
 
 STILL = OptimizerChoice("adam", 1e-12, (0.5, 0.999))  # a critic that does not move
-POINT = Judged(2, size_px=1)
+POINT = DiscriminatorShapes(2, size_px=1)
 
 
-def critic(accelerator: Accelerator, judged: Judged = POINT, hidden: Any = (), **fields: Any) -> Critic:
+def critic(
+    accelerator: Accelerator, judged: DiscriminatorShapes = POINT, hidden: Any = (), **fields: Any
+) -> DiscriminatorTrainer:
     head = Adversarial(**fields).played.head
     torch.manual_seed(0)
     config = MlpDiscriminatorConfig(hidden=hidden)
-    return Critic(
-        config, Adversarial(**fields), Judged(**{**vars(judged), "head": head}), STILL, accelerator, points=True
+    return DiscriminatorTrainer(
+        config,
+        Adversarial(**fields),
+        DiscriminatorShapes(**{**vars(judged), "head": head}),
+        STILL,
+        accelerator,
+        points=True,
     )
 
 
@@ -48,30 +57,33 @@ def watched(network: torch.nn.Module) -> list[Tensor]:
 
 
 def test_label_noise_swaps_its_share_and_the_same_by_seed(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="wgan", label_noise=0.3, clip_weights=100)
-    plain = critic(accelerator, kind="wgan", clip_weights=100)
+    c = critic(accelerator, kind="wasserstein", label_noise=0.3, clip_weights=100)
+    plain = critic(accelerator, kind="wasserstein", clip_weights=100)
     turn = (points(1, 0, 4000), points(0, 2, 4000))
     apart = plain.learn([turn])["d_loss"]
     losses = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         losses.append(c.learn([turn])["d_loss"])
-    # score(made) − score(real) is the same for all pairs: swapping a share s of them leaves (1 − 2s) of it
+    # score(made) − score(real) is the same for all pairs: swapping a share s of them leaves (1 −
+    # 2s) of it
     assert (1 - losses[0] / apart) / 2 == pytest.approx(0.3, abs=0.03)
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     assert losses[0] != pytest.approx(losses[2], rel=1e-6)
 
 
 def test_vital_signs_are_of_the_sides_before_they_are_swapped(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="wgan", label_noise=0.49, clip_weights=100)
+    c = critic(accelerator, kind="wasserstein", label_noise=0.49, clip_weights=100)
     values = c.learn([(points(1, 0, 50), points(0, 2, 50))])
     (score,) = (c.judge(p.picture) for p in (points(1, 0),))
     assert values["d_real"] == pytest.approx(float(score), rel=1e-5)
     assert values["d_accuracy"] in (0.0, 1.0)
 
 
-def test_instance_noise_lies_on_real_and_made_alike_and_falls_to_nothing(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="ns", instance_noise=0.4, instance_noise_until=0.5)
+def test_instance_noise_lies_on_real_and_made_alike_and_falls_to_nothing(
+    accelerator: Accelerator,
+) -> None:
+    c = critic(accelerator, kind="non_saturating", instance_noise=0.4, instance_noise_until=0.5)
     seen = watched(c.player.bare)
     found = []
     for number in (0, 25, 50, 80):
@@ -80,27 +92,37 @@ def test_instance_noise_lies_on_real_and_made_alike_and_falls_to_nothing(acceler
         c.g_loss(points(1, 1, 3000), points(-1, -1, 3000))
         found += [[float(x.std(0).mean()) for x in seen]]
         seen.clear()
-    assert [len(stds) for stds in found] == [3, 3, 3, 3], "real and made when D learns, made when G does"
+    assert [len(stds) for stds in found] == [3, 3, 3, 3], (
+        "real and made when D learns, made when G does"
+    )
     for stds, sigma in zip(found, (0.4, 0.2, 0.0, 0.0), strict=True):
         assert stds == pytest.approx([sigma] * 3, abs=0.02 * (sigma > 0))
 
 
-@pytest.mark.parametrize("kind", ["ns", "ragan"])
-def test_augmentation_treats_real_and_made_alike_for_both_players(kind: Any, accelerator: Accelerator) -> None:
+@pytest.mark.parametrize("kind", ["non_saturating", "relativistic"])
+def test_augmentation_treats_real_and_made_alike_for_both_players(
+    kind: Any, accelerator: Accelerator
+) -> None:
     config = DcganDiscriminatorConfig(width=4, norm="none")
-    c = Critic(config, Adversarial(kind=kind, augment=("cutout",)), Judged(3, size_px=16), STILL, accelerator)
+    c = DiscriminatorTrainer(
+        config,
+        Adversarial(kind=kind, augment=("cutout",)),
+        DiscriminatorShapes(3, size_px=16),
+        STILL,
+        accelerator,
+    )
     seen = watched(c.player.bare)
     real, made = Shown(torch.ones(40, 3, 16, 16)), Shown(torch.ones(40, 3, 16, 16))
     c.learn([(real, made)])
     c.g_loss(real, made)
-    assert len(seen) == (4 if kind == "ragan" else 3)
+    assert len(seen) == (4 if kind == "relativistic" else 3)
     for shown in seen:
         assert 0.05 < (shown == 0.5).float().mean() < 0.3
         assert (shown == 0.5).flatten(1).any(1).all(), "each sample has its hole"
 
 
 def test_the_replay_pool_feeds_d_and_never_g(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="ns", replay=10)
+    c = critic(accelerator, kind="non_saturating", replay=10)
     seen = watched(c.player.bare)
     for n in range(30):
         c.learn([(points(0, 0), points(1, n))])
@@ -117,24 +139,30 @@ def test_the_replay_pool_feeds_d_and_never_g(accelerator: Accelerator) -> None:
 
 
 def test_weights_are_clipped_after_every_step_of_d(accelerator: Accelerator) -> None:
-    c = critic(accelerator, hidden=(8,), kind="wgan")
+    c = critic(accelerator, hidden=(8,), kind="wasserstein")
     assert max(float(p.detach().abs().max()) for p in c.player.bare.parameters()) > 0.01
     c.learn([(points(1, 0, 4), points(0, 2, 4))])
     assert max(float(p.detach().abs().max()) for p in c.player.bare.parameters()) <= 0.01
 
 
-@pytest.mark.parametrize("kind", ["wgan_gp", "dragan"])
-def test_a_linear_critic_pays_ten_times_its_slopes_distance_from_one(kind: Any, accelerator: Accelerator) -> None:
+@pytest.mark.parametrize("kind", ["wasserstein_gp", "dragan"])
+def test_a_linear_critic_pays_ten_times_its_slopes_distance_from_one(
+    kind: Any, accelerator: Accelerator
+) -> None:
     c = critic(accelerator, kind=kind)
     slope = float(c.player.bare.get_submodule("head.score").weight.detach().norm())
     values = c.learn([(points(1, 0, 6), points(0, 2, 6))])
     assert values["d_penalty"] == pytest.approx(10 * (slope - 1) ** 2, rel=1e-4)
-    plain = critic(accelerator, kind=kind, gradient_penalty=0).learn([(points(1, 0, 6), points(0, 2, 6))])
+    plain = critic(accelerator, kind=kind, gradient_penalty=0).learn(
+        [(points(1, 0, 6), points(0, 2, 6))]
+    )
     assert values["d_loss"] - values["d_penalty"] == pytest.approx(plain["d_loss"], rel=1e-4)
 
 
-def test_lazy_r1_is_computed_every_so_many_steps_and_weighs_as_much_more(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="ns", r1=2, r1_every=3)
+def test_lazy_r1_is_computed_every_so_many_steps_and_weighs_as_much_more(
+    accelerator: Accelerator,
+) -> None:
+    c = critic(accelerator, kind="non_saturating", r1=2, r1_every=3)
     slope = float(c.player.bare.get_submodule("head.score").weight.detach().norm())
     paid = []
     for number in range(7):
@@ -144,7 +172,9 @@ def test_lazy_r1_is_computed_every_so_many_steps_and_weighs_as_much_more(acceler
     assert paid == pytest.approx([due, 0, 0, due, 0, 0, due], rel=1e-4)
 
 
-@pytest.mark.parametrize("fields", [{"kind": "wgan_gp"}, {"kind": "dragan"}, {"kind": "hinge", "r1": 1}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{"kind": "wasserstein_gp"}, {"kind": "dragan"}, {"kind": "hinge", "r1": 1}], ids=str
+)
 def test_penalties_are_the_same_bits_under_bf16(fields: dict[str, Any]) -> None:
     values = []
     for precision in ("no", "bf16"):
@@ -161,8 +191,10 @@ def test_penalties_are_the_same_bits_under_bf16(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("how", [{"sees": ["label"]}, {"projection": True}, {}], ids=str)
-def test_scores_change_with_the_label_where_d_is_told_of_it(how: dict[str, Any], accelerator: Accelerator) -> None:
-    fields = noise_recipe("generate", "ns", sees=how.get("sees", []))
+def test_scores_change_with_the_label_where_d_is_told_of_it(
+    how: dict[str, Any], accelerator: Accelerator
+) -> None:
+    fields = noise_recipe("generate", "non_saturating", sees=how.get("sees", []))
     fields["discriminator"]["projection"] = how.get("projection", False)
     step = PairedStep(Recipe.parse(fields), accelerator)
     assert step.critic is not None
@@ -177,14 +209,20 @@ def test_scores_change_with_the_label_where_d_is_told_of_it(how: dict[str, Any],
 def test_information_teaches_generator_and_discriminator_alike(accelerator: Accelerator) -> None:
     moved = []
     for weight in (1.0, 3.0):
-        fields = noise_recipe("generate", "ns", information=weight)
+        fields = noise_recipe("generate", "non_saturating", information=weight)
         fields["task"] |= {"categorical": 3, "continuous": 1}
         torch.manual_seed(0)
         step = PairedStep(Recipe.parse(fields), accelerator)
         batch = batch_of(step)
         values = step.step([batch], 0)
         assert step.critic is not None and values["code_loss"] > 0
-        moved.append((values["d_loss"] - values["code_loss"] * weight, values["g_grad_norm"], values["d_grad_norm"]))
+        moved.append(
+            (
+                values["d_loss"] - values["code_loss"] * weight,
+                values["g_grad_norm"],
+                values["d_grad_norm"],
+            )
+        )
     assert moved[0][0] == pytest.approx(moved[1][0], rel=1e-5), "the rest of D's loss is as it was"
     assert moved[0][1] != pytest.approx(moved[1][1], rel=1e-3), "the codes' gradient reaches G"
     assert moved[0][2] != pytest.approx(moved[1][2], rel=1e-3), "and D"
@@ -193,8 +231,12 @@ def test_information_teaches_generator_and_discriminator_alike(accelerator: Acce
 # --- whose turn it is, how fast
 
 
-def noise_recipe(task: str = "points", kind: str = "ns", **adversarial: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {"kind": task, "latent": 4} | ({"size_px": 16, "labels": 3} if task == "generate" else {})
+def noise_recipe(
+    task: str = "points", kind: str = "non_saturating", **adversarial: Any
+) -> dict[str, Any]:
+    made: dict[str, Any] = {"kind": task, "latent": 4} | (
+        {"size_px": 16, "labels": 3} if task == "generate" else {}
+    )
     return {
         "name": "x",
         "task": made,
@@ -211,7 +253,10 @@ def batch_of(step: PairedStep, count: int = 4) -> Batch:
     side = step.task.scale
     pictures = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8).numpy()
     return collate(
-        [step.task.make_pair(Sample(n, pictures[n], label=n % 3), sample_rng(0, 0, n)) for n in range(count)]
+        [
+            step.task.make_pair(Sample(n, pictures[n], label=n % 3), sample_rng(0, 0, n))
+            for n in range(count)
+        ]
     )
 
 
@@ -219,9 +264,13 @@ def snapshot(*networks: torch.nn.Module) -> list[list[Tensor]]:
     return [[p.detach().clone() for p in network.parameters()] for network in networks]
 
 
-@pytest.mark.parametrize(("kind", "rounds"), [("ns", 3), ("wgan", 5), ("hinge", 1)])
-def test_g_and_its_average_move_only_with_every_kth_step_of_d(kind: str, rounds: int, accelerator: Accelerator) -> None:
-    asked = {"d_steps": rounds} if kind == "ns" else {}  # wgan brings its five
+@pytest.mark.parametrize(
+    ("kind", "rounds"), [("non_saturating", 3), ("wasserstein", 5), ("hinge", 1)]
+)
+def test_g_and_its_average_move_only_with_every_kth_step_of_d(
+    kind: str, rounds: int, accelerator: Accelerator
+) -> None:
+    asked = {"d_steps": rounds} if kind == "non_saturating" else {}  # wgan brings its five
     step = PairedStep(Recipe.parse(noise_recipe(kind=kind, **asked)), accelerator)
     assert step.critic is not None
     networks = step.generator, step.ema, step.critic.player.bare
@@ -246,22 +295,45 @@ def test_each_player_has_its_own_rate(accelerator: Accelerator) -> None:
     step.step([batch_of(step)], 0)
     after = snapshot(step.generator, step.critic.player.bare)
     largest = [
-        max(float((a - b).abs().max()) for a, b in zip(*pair, strict=True)) for pair in zip(before, after, strict=True)
+        max(float((a - b).abs().max()) for a, b in zip(*pair, strict=True))
+        for pair in zip(before, after, strict=True)
     ]
-    assert largest == pytest.approx([1e-3, 4e-3], rel=1e-3), "Adam's first step is as long as its rate"
+    assert largest == pytest.approx([1e-3, 4e-3], rel=1e-3), (
+        "Adam's first step is as long as its rate"
+    )
 
 
 @pytest.mark.parametrize(
     ("train", "adversarial", "g", "d"),
     [
-        ({}, {"kind": "ns"}, ("adam", 2e-4, (0.5, 0.999)), ("adam", 2e-4, (0.5, 0.999))),
-        ({}, {"kind": "wgan_gp"}, ("adam", 1e-4, (0.0, 0.9)), ("adam", 1e-4, (0.0, 0.9))),
-        ({}, {"kind": "wgan"}, ("rmsprop", 5e-5, (0.5, 0.999)), ("rmsprop", 5e-5, (0.5, 0.999))),
-        ({"lr": 1e-3}, {"kind": "began"}, ("adam", 1e-3, (0.5, 0.999)), ("adam", 1e-3, (0.5, 0.999))),
-        ({"lr": 1e-3}, {"kind": "ns", "lr": 4e-3}, ("adam", 1e-3, (0.5, 0.999)), ("adam", 4e-3, (0.5, 0.999))),
+        (
+            {},
+            {"kind": "non_saturating"},
+            ("adam", 2e-4, (0.5, 0.999)),
+            ("adam", 2e-4, (0.5, 0.999)),
+        ),
+        ({}, {"kind": "wasserstein_gp"}, ("adam", 1e-4, (0.0, 0.9)), ("adam", 1e-4, (0.0, 0.9))),
+        (
+            {},
+            {"kind": "wasserstein"},
+            ("rmsprop", 5e-5, (0.5, 0.999)),
+            ("rmsprop", 5e-5, (0.5, 0.999)),
+        ),
+        (
+            {"lr": 1e-3},
+            {"kind": "began"},
+            ("adam", 1e-3, (0.5, 0.999)),
+            ("adam", 1e-3, (0.5, 0.999)),
+        ),
+        (
+            {"lr": 1e-3},
+            {"kind": "non_saturating", "lr": 4e-3},
+            ("adam", 1e-3, (0.5, 0.999)),
+            ("adam", 4e-3, (0.5, 0.999)),
+        ),
         (
             {"betas": [0.9, 0.99]},
-            {"kind": "wgan", "optimizer": "adam", "betas": [0.0, 0.9]},
+            {"kind": "wasserstein", "optimizer": "adam", "betas": [0.0, 0.9]},
             ("rmsprop", 5e-5, (0.9, 0.99)),
             ("adam", 5e-5, (0.0, 0.9)),
         ),
@@ -281,8 +353,12 @@ def test_without_a_game_the_optimizer_is_plain_adam() -> None:
     assert Recipe.parse(fields).g_optimizer() == ("adam", 2e-4, (0.9, 0.999))
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("wgan", "RMSprop"), ("wgan_gp", "Adam")])
-def test_the_stated_optimizer_is_the_one_that_runs(kind: str, expected: str, accelerator: Accelerator) -> None:
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("wasserstein", "RMSprop"), ("wasserstein_gp", "Adam")]
+)
+def test_the_stated_optimizer_is_the_one_that_runs(
+    kind: str, expected: str, accelerator: Accelerator
+) -> None:
     step = PairedStep(Recipe.parse(noise_recipe(kind=kind)), accelerator)
     assert step.critic is not None
     for player in (step.player, step.critic.player):
@@ -304,36 +380,48 @@ def test_looking_at_scores_does_not_change_what_comes_after(accelerator: Acceler
             assert step.judge is not None
             step.judge(torch.rand(5, 3, 16, 16))
         assert step.critic is not None
-        results.append((step.critic.player.unwrapped.training, step.critic.g_loss(*step._turn(batch, batch.target))))
+        results.append(
+            (
+                step.critic.player.unwrapped.training,
+                step.critic.g_loss(*step._turn(batch, batch.target)),
+            )
+        )
     assert results[0][0] == results[1][0]
     assert torch.equal(results[0][1], results[1][1])
 
 
 def test_whose_batch_holds_several_scores_are_ranked_in_pairs(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="ns")
+    c = critic(accelerator, kind="non_saturating")
     with torch.no_grad():
         score = c.player.bare.get_submodule("head.score")
         score.weight.copy_(torch.tensor([[1.0, 0.0]]))
         score.bias.zero_()
-    real, made = (Shown(torch.tensor([[x, 0.0] for x in xs]).view(-1, 2, 1, 1)) for xs in ([1, 2, 3], [0, 2, 5]))
+    real, made = (
+        Shown(torch.tensor([[x, 0.0] for x in xs]).view(-1, 2, 1, 1))
+        for xs in ([1, 2, 3], [0, 2, 5])
+    )
     # 1>0; 2>0, 2=2; 3>0, 3>2: 4 right, 1 tie, of 9
     assert c.learn([(real, made)])["d_accuracy"] == pytest.approx(4.5 / 9)
 
 
-@pytest.mark.parametrize("kind", ["ns", "began"])
-def test_scores_that_are_shown_are_higher_for_what_looks_real(kind: Any, accelerator: Accelerator) -> None:
+@pytest.mark.parametrize("kind", ["non_saturating", "began"])
+def test_scores_that_are_shown_are_higher_for_what_looks_real(
+    kind: Any, accelerator: Accelerator
+) -> None:
     c = critic(accelerator, kind=kind)
     with torch.no_grad():
         for parameter in c.player.bare.parameters():
             parameter.zero_()
-        if kind == "ns":
+        if kind == "non_saturating":
             c.player.bare.get_submodule("head.score").weight.copy_(torch.tensor([[-1.0, -1.0]]))
     near, far = c.judge(torch.tensor([[0.1, 0.1], [5.0, 5.0]]).view(2, 2, 1, 1))
     assert near > far, "an autoencoder that gives back zeros finds zeros real"
 
 
 def test_remedies_reach_the_discriminator(accelerator: Accelerator) -> None:
-    """Half the rate, noise on what it sees, and a rest every other step in which its weights stay as they are."""
+    """Half the rate, noise on what it sees, and a rest every other step in which its weights stay
+    as they are.
+    """
     fields = noise_recipe(lr=1e-3)
     fields["train"] |= {"schedule": "constant", "warmup_steps": 0}
     step = PairedStep(Recipe.parse(fields), accelerator)

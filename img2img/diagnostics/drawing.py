@@ -1,4 +1,6 @@
-"""Curves as inline SVG: no script, no outside resource; colours are the page's variables, light and dark."""
+"""Curves as inline SVG: no script, no outside resource; colors are the page's variables, light and
+dark.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from html import escape
 WIDTH, HEIGHT = 560, 240
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 26
 MOST_POINTS = 300  # of a curve: more than the pixels it is drawn on
-COLOURS = 8  # --c0 … --c7 in the page's style
+COLORS = 8  # --c0 … --c7 in the page's style
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Curve:
 
     name: str
     points: Sequence[tuple[int, float]]
-    colour: int = 0
+    color: int = 0
     dash: bool = False
 
     @property
@@ -78,7 +80,9 @@ class _Frame:
         return LEFT + (WIDTH - LEFT - RIGHT) * step / self.last
 
     def y(self, value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (self.high - self._scaled(value)) / (self.high - self.low)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (self.high - self._scaled(value)) / (
+            self.high - self.low
+        )
 
     def ticks(self) -> list[float]:
         """Round values inside the frame, three to six of them."""
@@ -86,7 +90,11 @@ class _Frame:
             every = math.ceil((self.high - self.low) / 5)
             return [10.0**n for n in range(math.ceil(self.low), math.floor(self.high) + 1, every)]
         if self.logarithmic and self.high - self.low >= 0.7:
-            some = [m * 10.0**n for n in range(math.floor(self.low), math.ceil(self.high) + 1) for m in (1, 2, 5)]
+            some = [
+                m * 10.0**n
+                for n in range(math.floor(self.low), math.ceil(self.high) + 1)
+                for m in (1, 2, 5)
+            ]
             return [value for value in some if self.low <= math.log10(value) <= self.high]
         low, high = (10**self.low, 10**self.high) if self.logarithmic else (self.low, self.high)
         unit = 10 ** math.floor(math.log10((high - low) / 3))
@@ -107,24 +115,33 @@ def _grid(frame: _Frame) -> str:
 
 
 def _marks(steps: Sequence[int], frame: _Frame) -> str:
-    return "".join(f'<path class="mark" d="M{frame.x(s):.1f},{TOP}V{HEIGHT - BOTTOM}"/>' for s in sorted(set(steps)))
+    return "".join(
+        f'<path class="mark" d="M{frame.x(s):.1f},{TOP}V{HEIGHT - BOTTOM}"/>'
+        for s in sorted(set(steps))
+    )
 
 
 def _level(value: float | None, frame: _Frame) -> str:
-    return "" if value is None else f'<path class="level" d="M{LEFT},{frame.y(value):.1f}H{WIDTH - RIGHT}"/>'
+    return (
+        ""
+        if value is None
+        else f'<path class="level" d="M{LEFT},{frame.y(value):.1f}H{WIDTH - RIGHT}"/>'
+    )
 
 
 def _line(curve: Curve, frame: _Frame) -> str:
     places = [f"{frame.x(step):.1f},{frame.y(value):.1f}" for step, value in curve.shown]
     x, y = places[-1].split(",")
-    style = f'stroke="var(--c{curve.colour % COLOURS})"' + (' stroke-dasharray="5 4"' if curve.dash else "")
-    dot = f'<circle cx="{x}" cy="{y}" r="2.6" fill="var(--c{curve.colour % COLOURS})"/>'
+    style = f'stroke="var(--c{curve.color % COLORS})"' + (
+        ' stroke-dasharray="5 4"' if curve.dash else ""
+    )
+    dot = f'<circle cx="{x}" cy="{y}" r="2.6" fill="var(--c{curve.color % COLORS})"/>'
     return f'<g><title>{escape(curve.name)}</title><polyline points="{" ".join(places)}" {style}/>{dot}</g>'
 
 
 def _legend(curves: Sequence[Curve]) -> str:
     items = (
-        f'<li><span class="key{" dashed" if c.dash else ""}" style="--c: var(--c{c.colour % COLOURS})"></span>'
+        f'<li><span class="key{" dashed" if c.dash else ""}" style="--c: var(--c{c.color % COLORS})"></span>'
         f"{escape(c.name)} <b>{_number(c.shown[-1][1])}</b></li>"
         for c in curves
     )

@@ -1,4 +1,6 @@
-"""What a run tells while it goes: log.jsonl, pictures in TensorBoard, its clock, a progress bar or plain lines."""
+"""What a run tells while it goes: log.jsonl, pictures in TensorBoard, its clock, a progress bar or
+plain lines.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from img2img.diagnostics.doctor import NOT_A_NUMBER
 from img2img.files import naming, write_text
-from img2img.training.doctor import NOT_A_NUMBER
 
 
 class RunLog:
@@ -28,7 +30,9 @@ class RunLog:
         if keep_to_step is not None and path.exists():
             self.rows = [row for row in read_rows(path) if _belongs(row, keep_to_step)]
             write_text(path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
-        self.file = path.open("ab", buffering=0)  # what does not fit on the disk is not tried again on closing
+        self.file = path.open(
+            "ab", buffering=0
+        )  # what does not fit on the disk is not tried again on closing
 
     def write(self, **values: Any) -> None:
         """Append one object. Raises OSError with the file's name."""
@@ -44,7 +48,9 @@ class RunLog:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The objects of a log.jsonl; a line that a kill cut short, that is being written or that is none is left out."""
+    """The objects of a log.jsonl; a line that a kill cut short, that is being written or that is
+    none is left out.
+    """
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -56,14 +62,21 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _belongs(row: dict[str, Any], last_step: int) -> bool:
-    """Not what came after the checkpoint, nor how the run ended: a NaN bears the number of the last good step, and
-    a stopped run was validated where one that goes on is not."""
-    ended = row.get("summary") or "stopped" in row or "error" in row or row.get("diagnosis") == NOT_A_NUMBER
+    """Not what came after the checkpoint, nor how the run ended: a NaN bears the number of the last
+    good step, and a stopped run was validated where one that goes on is not."""
+    ended = (
+        row.get("summary")
+        or "stopped" in row
+        or "error" in row
+        or row.get("diagnosis") == NOT_A_NUMBER
+    )
     return row.get("step", 0) <= last_step and not ended
 
 
 class Averages:
-    """Means and extremes of logged values between two lines; saved with the checkpoint: resumed lines are the same."""
+    """Means and extremes of logged values between two lines; saved with the checkpoint: resumed
+    lines are the same.
+    """
 
     def __init__(self, state: dict[str, list[float]] | None = None) -> None:
         self.sums = {name: list(sums) for name, sums in (state or {}).items()}
@@ -89,7 +102,9 @@ Waited = TypeVar("Waited")
 
 
 class Clock:
-    """Wall time of a run in all its sittings: loading, validating and saving count, the time between sittings not."""
+    """Wall time of a run in all its sittings: loading, validating and saving count, the time
+    between sittings not.
+    """
 
     def __init__(self) -> None:
         self.started, self.before, self.waited = time.monotonic(), 0.0, 0.0
@@ -134,7 +149,9 @@ class Board:
         """A sample sheet, (H,W,3) in [0,1]."""
         board: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
         with naming(self.folder):
-            board.add_image("samples", np.rint(sheet.clip(0, 1) * 255).astype(np.uint8), step, dataformats="HWC")
+            board.add_image(
+                "samples", np.rint(sheet.clip(0, 1) * 255).astype(np.uint8), step, dataformats="HWC"
+            )
 
     def close(self) -> None:
         """Write what is left."""
@@ -146,13 +163,17 @@ class Board:
             threading.excepthook = self.said_by_threads
 
     def _said(self, told: threading.ExceptHookArgs) -> None:
-        """What fails in the thread that writes events is raised again by the next event: no word of its own."""
+        """What fails in the thread that writes events is raised again by the next event: no word of
+        its own.
+        """
         if not type(told.thread).__module__.startswith("tensorboard."):
             self.said_by_threads(told)
 
 
 class Bar:
-    """Progress on stderr: a bar with images/s, time left and losses, or plain lines where stderr is no terminal."""
+    """Progress on stderr: a bar with images/s, time left and losses, or plain lines where stderr is
+    no terminal.
+    """
 
     LINES, MOST_SECONDS = 10, 60  # of plain ones: at least so many a run, and one at least so often
 
@@ -179,16 +200,26 @@ class Bar:
         self.progress.update(self.task, advance=1, description=" ".join(said))
         if self.plain and self._is_time():
             self.told_at = time.monotonic()
-            print(", ".join([f"step {self.done} of {self.steps}", self._left(), *said]), file=sys.stderr, flush=True)
+            print(
+                ", ".join([f"step {self.done} of {self.steps}", self._left(), *said]),
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _is_time(self) -> bool:
         """The first step, the last, each tenth of the run, and after a minute without a word."""
         tenth = self.done * self.LINES // self.steps > (self.done - 1) * self.LINES // self.steps
-        return tenth or self.done == self.first + 1 or time.monotonic() - self.told_at > self.MOST_SECONDS
+        return (
+            tenth
+            or self.done == self.first + 1
+            or time.monotonic() - self.told_at > self.MOST_SECONDS
+        )
 
     def _left(self) -> str:
         """`3 min left`, at the mean pace of this sitting, validation and saving included."""
-        seconds = (time.monotonic() - self.started) / (self.done - self.first) * (self.steps - self.done)
+        seconds = (
+            (time.monotonic() - self.started) / (self.done - self.first) * (self.steps - self.done)
+        )
         if seconds < 90:
             return f"{seconds:.0f} s left"
         return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"

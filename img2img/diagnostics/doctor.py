@@ -1,8 +1,9 @@
-"""What the field has learned to watch in a training, said in plain words: pure functions of the rows of log.jsonl.
+"""What the field has learned to watch in a training, said in plain words: pure functions of the
+rows of log.jsonl.
 
-Every threshold is a ratio, a share or an accuracy, so that it holds for all objectives, whose losses have no common
-scale. The numbers were set between the healthy runs (ring under every objective, the tiny recipes) and sicknesses made
-on purpose, both in tests/training/test_doctor.py.
+Every threshold is a ratio, a share or an accuracy, so that it holds for all objectives, whose
+losses have no common scale. The numbers were set between the healthy runs (ring under every
+objective, the tiny recipes) and sicknesses made on purpose, both in tests/training/test_doctor.py.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from itertools import pairwise
 from statistics import fmean, median, pstdev
 from typing import Any, Literal
 
+from img2img.diagnostics.remedies import remedy_for
 from img2img.errors import UserError
 from img2img.losses.adversarial import Adversarial
 from img2img.losses.objectives import OBJECTIVES, Kind, Objective
 from img2img.recipe import Recipe
 from img2img.tasks.baseline import SHARES, goodness, higher_is_better
-from img2img.training.remedies import remedy_for
 
 Row = Mapping[str, Any]
 Severity = Literal["mild", "clear", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("mild", "clear", "severe")
-Grades = tuple[float, float, float]  # where mild, clear and severe begin; falling where less is worse
+Grades = tuple[
+    float, float, float
+]  # where mild, clear and severe begin; falling where less is worse
 
 ENOUGH = 8  # validated samples from which it can be told how varied outputs are
-LEAST_STEPS = 500  # of a run whose game is judged by where it ends: a few hundred steps end in the middle of it
+# of a run whose game is judged by where it ends: a few hundred steps end in the middle of it
+LEAST_STEPS = 500
 WINDOW = 8  # rows that count as now: fewer are noise, and the first of a run are no steady state
 SETTLED = 0.25  # part of a run before which poor outputs are no sickness but the beginning
 NOT_A_NUMBER = "not a number"
@@ -36,7 +40,9 @@ PROVES_NOTHING = "cycle_"  # two generators that change nothing close every cycl
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A sickness with the numbers that show it and what helps; `score` grows (or falls) with the sickness."""
+    """A sickness with the numbers that show it and what helps; `score` grows (or falls) with the
+    sickness.
+    """
 
     name: str
     severity: Severity
@@ -44,7 +50,9 @@ class Diagnosis:
     numbers: str
     remedy: str
     score: float
-    overrides: tuple[str, ...] = ()  # the remedy as changes `key.path=value` that the run's recipe takes
+    overrides: tuple[
+        str, ...
+    ] = ()  # the remedy as changes `key.path=value` that the run's recipe takes
 
     @property
     def line(self) -> str:
@@ -69,11 +77,15 @@ class Facts:
     modes: int | None = None  # of the data, where they are counted
     d_alone: bool = False  # G has no other loss: what it learned, it learned from D
     noisy: int = 0  # the step until which D is held back by falling noise
-    recipe: Recipe | None = None  # on which remedies are tried; without it they are told in words alone
+    recipe: Recipe | None = (
+        None  # on which remedies are tried; without it they are told in words alone
+    )
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], recipe: Recipe | None = None) -> Facts:
-        """The facts of a resolved recipe's fields; the recipe itself is read where its task is at hand."""
+        """The facts of a resolved recipe's fields; the recipe itself is read where its task is at
+        hand.
+        """
         steps, played = fields["train"]["steps"], fields.get("adversarial")
         known = {
             "clipped": fields["train"].get("clip_norm") is not None,
@@ -83,9 +95,15 @@ class Facts:
         if not played:
             return cls(steps, **known)
         a = Adversarial.model_validate(played)
-        noisy = round(a.instance_noise_until * steps) if a.instance_noise > a.instance_noise_floor else 0
+        noisy = (
+            round(a.instance_noise_until * steps)
+            if a.instance_noise > a.instance_noise_floor
+            else 0
+        )
         alone = not fields.get("losses", True)
-        return cls(steps, a.kind, a.turns(steps)[1], a.d_loss_weight, **known, d_alone=alone, noisy=noisy)
+        return cls(
+            steps, a.kind, a.turns(steps)[1], a.d_loss_weight, **known, d_alone=alone, noisy=noisy
+        )
 
     @property
     def played(self) -> type[Objective] | None:
@@ -113,10 +131,16 @@ def _recipe_of(fields: Mapping[str, Any]) -> Recipe | None:
 
 
 class Chart:
-    """Rows of a log as series of numbers; `since` says after which step the present begins (a remedy was given)."""
+    """Rows of a log as series of numbers; `since` says after which step the present begins (a
+    remedy was given).
+    """
 
     def __init__(self, rows: Sequence[Row], facts: Facts, since: int = 0) -> None:
-        self.rows, self.facts, self.since = [row for row in rows if not row.get("summary")], facts, since
+        self.rows, self.facts, self.since = (
+            [row for row in rows if not row.get("summary")],
+            facts,
+            since,
+        )
         self.step = max((int(row.get("step", 0)) for row in rows), default=0)
 
     def all(self, name: str, group: str | None = None) -> list[float]:
@@ -129,8 +153,14 @@ class Chart:
         return values[-count:] if len(values) >= count else []
 
     def vital(self, name: str, *, high_is_bad: bool = False) -> float | None:
-        """The healthier of the last two of a vital sign; None while it has not settled or is getting well by itself."""
-        values = [v for step, v in self._series(name, "vitals") if step > max(self.since, SETTLED * self.facts.steps)]
+        """The healthier of the last two of a vital sign; None while it has not settled or is
+        getting well by itself.
+        """
+        values = [
+            v
+            for step, v in self._series(name, "vitals")
+            if step > max(self.since, SETTLED * self.facts.steps)
+        ]
         if len(values) < 2:
             return None
         before, last = values[-2:]
@@ -140,13 +170,18 @@ class Chart:
         return min(before, last) if high_is_bad else max(before, last)
 
     def final(self, name: str, group: str = "vitals") -> float | None:
-        """The better of the last two of what is better the higher it is; None while it may still become better.
+        """The better of the last two of what is better the higher it is; None while it may still
+        become better.
 
-        That is until the end of the run, or past its noise as soon as a quarter of the run has brought less than a
-        tenth: good games find the data's modes late, and go on sharpening them.
+        That is until the end of the run, or past its noise as soon as a quarter of the run has
+        brought less than a tenth: good games find the data's modes late, and go on sharpening them.
         """
         values = self._series(name, group) if self.facts.steps >= LEAST_STEPS else ()
-        seen = [(step, v) for step, v in values if step > max(self.since, self.facts.noisy, SETTLED * self.facts.steps)]
+        seen = [
+            (step, v)
+            for step, v in values
+            if step > max(self.since, self.facts.noisy, SETTLED * self.facts.steps)
+        ]
         if len(seen) < 2:
             return None
         best = max(seen[-2][1], seen[-1][1])
@@ -157,7 +192,9 @@ class Chart:
     @property
     def count(self) -> int | None:
         """How many samples were validated; None where a log does not say."""
-        counts = [int(row["vitals"]["count"]) for row in self.rows if "count" in (row.get("vitals") or {})]
+        counts = [
+            int(row["vitals"]["count"]) for row in self.rows if "count" in (row.get("vitals") or {})
+        ]
         return counts[-1] if counts else None
 
     @property
@@ -167,7 +204,9 @@ class Chart:
 
     @property
     def noisy(self) -> bool:
-        """D is still held back by noise, on purpose; noise for more than half of a run is judged like any other."""
+        """D is still held back by noise, on purpose; noise for more than half of a run is judged
+        like any other.
+        """
         return self.step < min(self.facts.noisy, self.facts.steps / 2)
 
     @property
@@ -182,13 +221,22 @@ class Chart:
             yield name, [row for row in measured if name in row["validation"]]
 
     def garbage(self) -> bool:
-        """No validated number keeps more than half of the best lead it ever had over the baseline, or never had one."""
-        best, kept = self.facts.best, [(name, rows) for name, rows in self.metrics() if not name.endswith("_ratio")]
+        """No validated number keeps more than half of the best lead it ever had over the baseline,
+        or never had one.
+        """
+        best, kept = (
+            self.facts.best,
+            [(name, rows) for name, rows in self.metrics() if not name.endswith("_ratio")],
+        )
         leads = [lead for name, rows in kept if (lead := _leads(name, rows, best(name)))]
-        return bool(leads) and all(len(lead) > 2 and lead[-1] <= 0.5 * max(0.0, *lead) for lead in leads)
+        return bool(leads) and all(
+            len(lead) > 2 and lead[-1] <= 0.5 * max(0.0, *lead) for lead in leads
+        )
 
     def taught(self) -> bool:
-        """Every validated number with a best has come half the way there from the baseline, and D alone led it."""
+        """Every validated number with a best has come half the way there from the baseline, and D
+        alone led it.
+        """
         best = self.facts.best
         ways = [
             (value - plain, best(name) - plain)
@@ -197,12 +245,18 @@ class Chart:
             and math.isfinite(best(name))
             and math.isfinite(value := rows[-1]["validation"][name])
         ]
-        return self.facts.d_alone and bool(ways) and all(gone >= 0.5 * whole for gone, whole in ways)
+        return (
+            self.facts.d_alone and bool(ways) and all(gone >= 0.5 * whole for gone, whole in ways)
+        )
 
     def _series(self, name: str, group: str | None) -> Iterator[tuple[int, float]]:
         for row in self.rows:
             value = (row.get(group) or {}).get(name) if group else row.get(name)
-            if isinstance(value, int | float) and math.isfinite(value) and row.get("step", 0) > self.facts.starts:
+            if (
+                isinstance(value, int | float)
+                and math.isfinite(value)
+                and row.get("step", 0) > self.facts.starts
+            ):
                 yield row["step"], float(value)
 
 
@@ -219,14 +273,19 @@ def diagnose(rows: Sequence[Row], facts: Facts, since: int = 0) -> list[Diagnosi
 def discriminator_winning(chart: Chart) -> Diagnosis | None:
     """D ranks nearly every pair rightly, and its loss has gone to 0 or its gradient to G has faded."""
     accuracy, facts = chart.now("d_accuracy"), chart.facts
-    if not accuracy or fmean(accuracy) < 0.98 or facts.reconstructs:  # a real game has D wrong more than once in 50
+    if (
+        not accuracy or fmean(accuracy) < 0.98 or facts.reconstructs
+    ):  # a real game has D wrong more than once in 50
         return None
-    faded = max(chart.all("g_signal"), default=0.0) / max(median(chart.now("g_signal") or [math.inf]), 1e-30)
+    faded = max(chart.all("g_signal"), default=0.0) / max(
+        median(chart.now("g_signal") or [math.inf]), 1e-30
+    )
     level = (facts.played.blind_loss or 0.0) * facts.d_loss_weight if facts.played else 0.0
     losses = chart.now("d_loss")
     share = max(fmean(losses), 1e-6) / level if level and losses else 1.0
-    # A tenth of the loss of a blind D: G's samples are told apart with 95 % certainty. Gradients may fall 30-fold as
-    # pictures get better; a critic's gradient may do so without harm, and only its disappearance counts.
+    # A tenth of the loss of a blind D: G's samples are told apart with 95 % certainty. Gradients
+    # may fall 30-fold as pictures get better; a critic's gradient may do so without harm, and only
+    # its disappearance counts.
     critic = facts.played is not None and facts.played.critic
     evidence = {
         f"its loss is {share:.2g} of a blind one's": _grade(1 / share, (10, 30, 100)),
@@ -247,17 +306,29 @@ def discriminator_winning(chart: Chart) -> Diagnosis | None:
 def discriminator_blind(chart: Chart) -> Diagnosis | None:
     """D never learned to tell real from made, or is wrong more often than right."""
     accuracy, now = chart.all("d_accuracy"), chart.now("d_accuracy")
-    if not now or not chart.settled or chart.facts.reconstructs or chart.noisy:  # held back on purpose
+    if (
+        not now or not chart.settled or chart.facts.reconstructs or chart.noisy
+    ):  # held back on purpose
         return None
     best = max(fmean(accuracy[i : i + WINDOW]) for i in range(len(accuracy) - WINDOW + 1))
-    # Made ones are bad at first, and a D that sees anything tells 0.57 of them apart; later ½ is what one hopes for.
-    # A D held back by noise and a gradient penalty may tell no more of them apart, and yet teach G all of the data.
-    never = _grade(best, (0.55, 0.535, 0.525)) if len(accuracy) >= 4 * WINDOW and not chart.taught() else None
-    # At ½ the game is even; below a third D points the wrong way, and G follows, unless D is coming round by itself.
+    # Made ones are bad at first, and a D that sees anything tells 0.57 of them apart; later ½ is
+    # what one hopes for. A D held back by noise and a gradient penalty may tell no more of them
+    # apart, and yet teach G all of the data.
+    never = (
+        _grade(best, (0.55, 0.535, 0.525))
+        if len(accuracy) >= 4 * WINDOW and not chart.taught()
+        else None
+    )
+    # At ½ the game is even; below a third D points the wrong way, and G follows, unless D is coming
+    # round by itself.
     recovering = fmean(now) > 1.1 * fmean(accuracy[-2 * WINDOW : -WINDOW] or now)
     # Nor is it a sickness where G has learned the data all the same.
     fooled = None if recovering or chart.taught() else _grade(fmean(now), (0.33, 0.2, 0.05))
-    said = f"at its best it told {best:.0%} of the pairs apart" if never else "it ranks made ones above real ones"
+    said = (
+        f"at its best it told {best:.0%} of the pairs apart"
+        if never
+        else "it ranks made ones above real ones"
+    )
     return _diagnosis(
         chart,
         "discriminator blind",
@@ -269,13 +340,16 @@ def discriminator_blind(chart: Chart) -> Diagnosis | None:
 
 
 def loss_spikes(chart: Chart) -> Diagnosis | None:
-    """Single steps with many times the usual gradient, or a game that swings from one player to the other."""
+    """Single steps with many times the usual gradient, or a game that swings from one player to the
+    other.
+    """
     watched = ("d_grad_norm",) if chart.facts.clipped else ("d_grad_norm", "g_grad_norm")
     spikes = {name: _spike(chart, name) for name in watched}
     name = max(spikes, key=lambda n: spikes[n])
     accuracy = chart.now("d_accuracy")
     swing = _swing(accuracy) if accuracy and not chart.facts.reconstructs else 0.0
-    # Healthy steps reach 10 times the usual gradient; 0.29 is the deviation of an accuracy drawn at random.
+    # Healthy steps reach 10 times the usual gradient; 0.29 is the deviation of an accuracy drawn at
+    # random.
     spike, swings = _grade(spikes[name], (20, 50, 200)), _grade(swing, (0.25, 0.33, 0.4))
     evidence = {
         f"the highest {name} is {spikes[name]:.3g} times the usual one": spike,
@@ -296,12 +370,14 @@ def fooling_with_garbage(chart: Chart) -> Diagnosis | None:
     losses, accuracy = chart.all("adversarial"), chart.now("d_accuracy")
     if len(losses) < 2 * WINDOW or not accuracy or not chart.settled:
         return None
-    # -0.7: downhill all the way, not only at its ends. A D that tells 0.6 of the pairs apart is not being fooled.
+    # -0.7: downhill all the way, not only at its ends. A D that tells 0.6 of the pairs apart is not
+    # being fooled.
     if _rank_correlation(losses) > -0.7 or fmean(accuracy) > 0.6 or not chart.garbage():
         return None
     third = len(losses) // 3
     fall = (fmean(losses[:third]) - fmean(losses[-third:])) / (_steadiness(losses) + 1e-9)
-    # The fall in units of the loss's own jitter between rows: below 4 a healthy run does it by chance.
+    # The fall in units of the loss's own jitter between rows: below 4 a healthy run does it by
+    # chance.
     return _diagnosis(
         chart,
         "fooling D with garbage",
@@ -322,14 +398,19 @@ def mode_collapse(chart: Chart) -> Diagnosis | None:
     if (fidelity or 0) < 0.2:  # garbage covers nothing either, and its sickness is another
         coverage = None
     found = chart.final("modes_covered", "validation") if modes else None
-    # Blurred outputs still differ 0.8 as much as their targets, and regression without a discriminator half as much
-    # where it cannot know; one of eight modes missing costs coverage 0.12.
+    # Blurred outputs still differ 0.8 as much as their targets, and regression without a
+    # discriminator half as much where it cannot know; one of eight modes missing costs coverage
+    # 0.12.
     played = chart.facts.kind is not None
     grades = (0.6, 0.4, 0.2) if played else (0.4, 0.25, 0.1)
     share = None if found is None or not modes or modes < 2 else found / modes
     evidence = {
-        f"outputs differ {diversity or 0:.2f} times as much as targets do": _grade(diversity, grades),
-        f"{coverage or 0:.0%} of the real samples have made ones around them": _grade(coverage, (0.5, 0.3, 0.1)),
+        f"outputs differ {diversity or 0:.2f} times as much as targets do": _grade(
+            diversity, grades
+        ),
+        f"{coverage or 0:.0%} of the real samples have made ones around them": _grade(
+            coverage, (0.5, 0.3, 0.1)
+        ),
         f"{found or 0:.0f} of {modes} modes are covered": _grade(share, (0.7, 0.55, 0.3)),
     }
     return _diagnosis(
@@ -345,7 +426,8 @@ def mode_collapse(chart: Chart) -> Diagnosis | None:
 def low_fidelity(chart: Chart) -> Diagnosis | None:
     """Made samples lie where no real ones are, however varied they are."""
     fidelity = chart.final("fidelity")
-    # Healthy rings end above 0.5; of pictures, whose thumbnails lie on a few axes, only the worst are judged so.
+    # Healthy rings end above 0.5; of pictures, whose thumbnails lie on a few axes, only the worst
+    # are judged so.
     grades = (0.4, 0.3, 0.2) if chart.facts.modes else (0.1, 0.05, 0.02)
     return _diagnosis(
         chart,
@@ -373,7 +455,8 @@ def excess_diversity(chart: Chart) -> Diagnosis | None:
 
 def input_ignored(chart: Chart) -> Diagnosis | None:
     """An output is no nearer to its own target than to those of other inputs."""
-    # 1 is a constant output, which three photos may miss by 0.02. Healthy tasks lie below 0.7, rough sketches at 0.8.
+    # 1 is a constant output, which three photos may miss by 0.02. Healthy tasks lie below 0.7,
+    # rough sketches at 0.8.
     own = chart.vital("own_input", high_is_bad=True)
     return _diagnosis(
         chart,
@@ -390,7 +473,8 @@ def overfitting(chart: Chart) -> Diagnosis | None:
     apart = {name: _parted(name, rows) for name, rows in chart.metrics()}
     name = max(apart, key=lambda n: apart[n], default="")
     gap = apart.get(name, 0.0)
-    # Photos differ in how much can be gained on them, so only the change counts; 1.4 dB happens on twenty photos.
+    # Photos differ in how much can be gained on them, so only the change counts; 1.4 dB happens on
+    # twenty photos.
     return _diagnosis(
         chart,
         "overfitting",
@@ -418,16 +502,24 @@ def checkerboard(chart: Chart) -> Diagnosis | None:
 def not_a_number(chart: Chart) -> Diagnosis | None:
     """The run met NaN or infinity."""
     error = next((str(row["error"]) for row in reversed(chart.rows) if "error" in row), None)
-    bad = [k for row in chart.rows[-WINDOW:] for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
+    bad = [
+        k
+        for row in chart.rows[-WINDOW:]
+        for k, v in row.items()
+        if isinstance(v, float) and not math.isfinite(v)
+    ]
     said = error or (f"{bad[0]} is not finite" if bad else None)
-    return _diagnosis(chart, NOT_A_NUMBER, "severe" if said else None, said or "", NOT_A_NUMBER, 1.0)
+    return _diagnosis(
+        chart, NOT_A_NUMBER, "severe" if said else None, said or "", NOT_A_NUMBER, 1.0
+    )
 
 
 def exploding_gradients(chart: Chart) -> Diagnosis | None:
     """Gradients have grown by orders of magnitude, and stay there."""
     growth = {name: _growth(chart, name) for name in ("g_grad_norm", "d_grad_norm")}
     name = max(growth, key=lambda n: growth[n])
-    # As networks leave their small first weights, gradients grow up to 30-fold; two orders are more than learning.
+    # As networks leave their small first weights, gradients grow up to 30-fold; two orders are more
+    # than learning.
     return _diagnosis(
         chart,
         "exploding gradients",
@@ -439,14 +531,14 @@ def exploding_gradients(chart: Chart) -> Diagnosis | None:
 
 
 def dead_outputs(chart: Chart) -> Diagnosis | None:
-    """Outputs of one even colour."""
+    """Outputs of one even color."""
     # No photo is without contrast, so any share is a sickness; a tenth forgives a dark crop.
     dead = chart.vital("dead", high_is_bad=True)
     return _diagnosis(
         chart,
         "dead outputs",
         _grade(dead, (0.1, 0.4, 0.8)),
-        f"{dead or 0:.0%} of the outputs are one even colour",
+        f"{dead or 0:.0%} of the outputs are one even color",
         "dead outputs",
         dead or 0,
     )
@@ -468,13 +560,19 @@ def saturated_outputs(chart: Chart) -> Diagnosis | None:
 
 def wrong_range(chart: Chart) -> Diagnosis | None:
     """Targets or conditions that are not in [0,1]."""
-    held: Mapping[str, float] = next((row["ranges"] for row in reversed(chart.rows) if row.get("ranges")), {})
+    held: Mapping[str, float] = next(
+        (row["ranges"] for row in reversed(chart.rows) if row.get("ranges")), {}
+    )
     found = [
-        (side, held[f"{side}_low"], held[f"{side}_high"]) for side in ("target", "condition") if f"{side}_low" in held
+        (side, held[f"{side}_low"], held[f"{side}_high"])
+        for side in ("target", "condition")
+        if f"{side}_low" in held
     ]
     graded = [(_range_grade(side, low, high), side, low, high) for side, low, high in found]
     grade, side, low, high = max(
-        graded, key=lambda g: -1 if g[0] is None else SEVERITIES.index(g[0]), default=(None, "", 0, 0)
+        graded,
+        key=lambda g: -1 if g[0] is None else SEVERITIES.index(g[0]),
+        default=(None, "", 0, 0),
     )
     return _diagnosis(
         chart,
@@ -506,7 +604,9 @@ RULES: tuple[Rule, ...] = (
 
 
 def verdict(rows: Sequence[Row], facts: Facts | None = None) -> str:
-    """Whether a run is any good so far: what the doctor finds, else the last validation beside the trivial baseline."""
+    """Whether a run is any good so far: what the doctor finds, else the last validation beside the
+    trivial baseline.
+    """
     if any("error" in row for row in rows):
         return "In trouble: losses stopped being numbers. Lower the learning rate and resume."
     found = diagnose(rows, facts or Facts())
@@ -525,14 +625,19 @@ def _unjudged(chart: Chart) -> str:
         return ""
     photos = f"{chart.count} validation photos are" if chart.count != 1 else "1 validation photo is"
     return (
-        f" {photos} too few to judge how varied outputs are: {ENOUGH} do (more photos, a larger data.validation_share)."
+        f" {photos} too few to judge how varied outputs are: {ENOUGH} do "
+        "(more photos, a larger data.validation_share)."
     )
 
 
 def _standing(row: Row, facts: Facts) -> str:
-    """The first validated number that can be held against a trivial answer, and which side of it the run is on."""
+    """The first validated number that can be held against a trivial answer, and which side of it
+    the run is on.
+    """
     plain = row.get("baseline") or {}
-    compared = [name for name in row["validation"] if name in plain and not name.startswith(PROVES_NOTHING)]
+    compared = [
+        name for name in row["validation"] if name in plain and not name.startswith(PROVES_NOTHING)
+    ]
     if not compared:
         name, value = next(iter(row["validation"].items()))
         return f"Nothing wrong is seen, and {name} {value:.3g} proves nothing by itself: look at the samples."
@@ -545,14 +650,18 @@ def _standing(row: Row, facts: Facts) -> str:
 
 
 def answer_of(row: Row, metric: str) -> str:
-    """Which trivial answer a validated row's baseline is, in words; logs of before it was told do not say."""
+    """Which trivial answer a validated row's baseline is, in words; logs of before it was told do
+    not say.
+    """
     return (row.get("baseline_is") or {}).get(metric, "doing nothing")
 
 
 def _diagnosis(
     chart: Chart, name: str, severity: Severity | None, numbers: str, helped_by: str, score: float
 ) -> Diagnosis | None:
-    """The finding, if there is one, with the first remedy of `helped_by` in REMEDIES that this run's recipe takes."""
+    """The finding, if there is one, with the first remedy of `helped_by` in REMEDIES that this
+    run's recipe takes.
+    """
     if severity is None:
         return None
     remedy = remedy_for(helped_by, chart.facts.recipe)
@@ -582,10 +691,16 @@ def _worst(*grades: Severity | None) -> Severity | None:
 
 
 def _spike(chart: Chart, name: str) -> float:
-    """The highest of the present over the usual; the first rows, in which D is thrown about, count as usual."""
+    """The highest of the present over the usual; the first rows, in which D is thrown about, count
+    as usual.
+    """
     usual, first = chart.now(name), chart.all(name)[:WINDOW]
     peaks = chart.now(name, "peaks") or usual
-    return max(peaks) / max(median(usual), *first, 1e-12) if usual and len(chart.all(name)) > WINDOW else 0.0
+    return (
+        max(peaks) / max(median(usual), *first, 1e-12)
+        if usual and len(chart.all(name)) > WINDOW
+        else 0.0
+    )
 
 
 def _swing(values: Sequence[float]) -> float:
@@ -610,8 +725,12 @@ def _steadiness(values: Sequence[float]) -> float:
 def _rank_correlation(values: Sequence[float]) -> float:
     """Spearman's correlation of values with their place."""
     count = len(values)
-    ranks = {place: rank for rank, place in enumerate(sorted(range(count), key=lambda i: values[i]))}
-    return 1 - 6 * sum((place - rank) ** 2 for place, rank in ranks.items()) / (count * (count**2 - 1))
+    ranks = {
+        place: rank for rank, place in enumerate(sorted(range(count), key=lambda i: values[i]))
+    }
+    return 1 - 6 * sum((place - rank) ** 2 for place, rank in ranks.items()) / (
+        count * (count**2 - 1)
+    )
 
 
 def _error_db(name: str, value: float) -> float:
@@ -622,7 +741,9 @@ def _error_db(name: str, value: float) -> float:
 
 
 def _parted(name: str, rows: Sequence[Row]) -> float:
-    """Gain of the training photos plus loss of those held out since the best validation, in dB, where both happened."""
+    """Gain of the training photos plus loss of those held out since the best validation, in dB,
+    where both happened.
+    """
     held = [_error_db(name, row["validation"][name]) for row in rows]
     seen = [_error_db(name, (row.get("training") or {}).get(name, math.nan)) for row in rows]
     best = min(range(len(held)), key=lambda i: held[i])
@@ -631,15 +752,23 @@ def _parted(name: str, rows: Sequence[Row]) -> float:
 
 
 def _leads(name: str, rows: Sequence[Row], best: float = math.inf) -> list[float]:
-    """How far each validation lies ahead of its baseline; of nothing, where the baseline cannot be improved on."""
+    """How far each validation lies ahead of its baseline; of nothing, where the baseline cannot be
+    improved on.
+    """
     sign = 1 if higher_is_better(name) else -1
     both = [(row["validation"][name], (row.get("baseline") or {}).get(name)) for row in rows]
-    # One Gaussian of one is covered by a generator that makes the origin: then being there at all is what counts.
-    return [sign * (value - (plain if plain < best else 0.0)) for value, plain in both if plain is not None]
+    # One Gaussian of one is covered by a generator that makes the origin: then being there at all
+    # is what counts.
+    return [
+        sign * (value - (plain if plain < best else 0.0))
+        for value, plain in both
+        if plain is not None
+    ]
 
 
 def _range_grade(side: str, low: float, high: float) -> Severity | None:
-    # The outer 1 % are cut off already: a target beyond [0,1] by a thousandth is wrong. Conditions may be noisy.
+    # The outer 1 % are cut off already: a target beyond [0,1] by a thousandth is wrong. Conditions
+    # may be noisy.
     slack = 0.01 if side == "target" else 0.75
     if high > 2 + slack or high - low < 0.02:  # 0..255, or divided by 255 twice
         return "severe"

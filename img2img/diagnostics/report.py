@@ -1,6 +1,8 @@
-"""`report.html` of a run, or of several beside each other: one file, readable offline, light and dark.
+"""`report.html` of a run, or of several beside each other: one file, readable offline, light and
+dark.
 
-It is made of what lies in the run's folder (log.jsonl, recipe.yaml, samples/), so it can be made again at any time.
+It is made of what lies in the run's folder (log.jsonl, recipe.yaml, samples/), so it can be made
+again at any time.
 """
 
 from __future__ import annotations
@@ -14,19 +16,29 @@ from typing import Any
 
 import yaml
 
+from img2img.diagnostics.doctor import Diagnosis, Facts, answer_of, diagnose, verdict
+from img2img.diagnostics.drawing import Curve, Plot, drawn
+from img2img.diagnostics.page import page
+from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.files import write_text
 from img2img.pixels.sheets import embedded
 from img2img.tasks.baseline import higher_is_better
-from img2img.training.doctor import Diagnosis, Facts, answer_of, diagnose, verdict
-from img2img.training.drawing import Curve, Plot, drawn
-from img2img.training.page import page
-from img2img.training.runlog import read_rows
 
 FRAMES = 8  # of the sample timeline
 SHEET_PX = 560
 NO_LOSS = {
-    *("step", "images", "seconds", "images_per_second", "data_wait", "lr", "d_lr", "began_k", "resumed_from_step")
+    *(
+        "step",
+        "images",
+        "seconds",
+        "images_per_second",
+        "data_wait",
+        "lr",
+        "d_lr",
+        "began_k",
+        "resumed_from_step",
+    )
 }
 SIGNS = ("d_real", "d_fake", "d_accuracy", "g_signal")  # of two sides, _A and _B follow
 
@@ -104,13 +116,22 @@ class Run:
     def series(self, name: str, group: str | None = None) -> list[tuple[int, float]]:
         """(step, value) of a logged name, or of a name in a group such as `validation`."""
         rows = [row for row in self.rows if not row.get("summary")]
-        found = [(row.get("step", 0), (row.get(group) or {}).get(name) if group else row.get(name)) for row in rows]
-        return [(int(step), float(value)) for step, value in found if isinstance(value, int | float)]
+        found = [
+            (row.get("step", 0), (row.get(group) or {}).get(name) if group else row.get(name))
+            for row in rows
+        ]
+        return [
+            (int(step), float(value)) for step, value in found if isinstance(value, int | float)
+        ]
 
     def names(self, group: str | None = None) -> list[str]:
         """Everything logged as a number, in order of appearance."""
-        rows = [(row.get(group) or {}) if group else row for row in self.rows if not row.get("summary")]
-        return list(dict.fromkeys(k for row in rows for k, v in row.items() if isinstance(v, int | float)))
+        rows = [
+            (row.get(group) or {}) if group else row for row in self.rows if not row.get("summary")
+        ]
+        return list(
+            dict.fromkeys(k for row in rows for k, v in row.items() if isinstance(v, int | float))
+        )
 
 
 def write_report(folder: Path) -> Path:
@@ -127,7 +148,9 @@ def write_comparison(folders: Sequence[Path], place: Path) -> Path:
 
 def table(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     """Head and rows: run, steps, minutes, every metric beside its baseline, verdict."""
-    metrics = list(dict.fromkeys(name for run in runs for name in run.validated.get("validation", {})))
+    metrics = list(
+        dict.fromkeys(name for run in runs for name in run.validated.get("validation", {}))
+    )
     head = (
         "run",
         "steps",
@@ -163,10 +186,17 @@ def _one(run: Run) -> str:
         _section("Curves", _grid(drawn(plot) for plot in _plots(run))),
         _section("Samples", _timeline(run)),
         *_data(run),
-        _section("Recipe", f"<details><summary>recipe.yaml</summary><pre>{escape(run.recipe)}</pre></details>"),
+        _section(
+            "Recipe",
+            f"<details><summary>recipe.yaml</summary><pre>{escape(run.recipe)}</pre></details>",
+        ),
     ]
     waiting = "" if run.data_wait is None else f", {run.data_wait:.0%} of a step waiting for data"
-    return page(run.name, f"{run.step:,} of {run.facts.steps:,} steps, {run.minutes:.1f} minutes{waiting}", parts)
+    return page(
+        run.name,
+        f"{run.step:,} of {run.facts.steps:,} steps, {run.minutes:.1f} minutes{waiting}",
+        parts,
+    )
 
 
 def _several(runs: Sequence[Run]) -> str:
@@ -181,10 +211,14 @@ def _several(runs: Sequence[Run]) -> str:
 
 def loss_plot(run: Run) -> Plot:
     """Losses and their parts; G's whole loss is left out where it equals one of its parts."""
-    named = [n for n in run.names() if n not in NO_LOSS and not n.startswith(SIGNS) and "_norm" not in n]
+    named = [
+        n for n in run.names() if n not in NO_LOSS and not n.startswith(SIGNS) and "_norm" not in n
+    ]
     parts = [n for n in named if n != "g_loss"]
     one_part = any(run.series(n) == run.series("g_loss") for n in parts)
-    return Plot("Losses", _curves(run, parts if one_part else named), logarithmic=True, marks=run.marks)
+    return Plot(
+        "Losses", _curves(run, parts if one_part else named), logarithmic=True, marks=run.marks
+    )
 
 
 def _plots(run: Run) -> list[Plot]:
@@ -204,10 +238,27 @@ def _plots(run: Run) -> list[Plot]:
             note="½: D cannot tell them apart. 1: D is always right.",
             marks=marks,
         ),
-        Plot("Gradient norms, and how loud D's gradient reaches G (g_signal)", _curves(run, norms), True, marks=marks),
+        Plot(
+            "Gradient norms, and how loud D's gradient reaches G (g_signal)",
+            _curves(run, norms),
+            True,
+            marks=marks,
+        ),
         *(Plot(_title(name), _metric(run, name), marks=marks) for name in run.names("validation")),
-        Plot("Vital signs of the validated set", _vitals(run, VITALS), level=1.0, note=VITALS_NOTE, marks=marks),
-        Plot("Vital sign: checkerboard", _vitals(run, ["checkerboard"]), level=1.0, note=GRID_NOTE, marks=marks),
+        Plot(
+            "Vital signs of the validated set",
+            _vitals(run, VITALS),
+            level=1.0,
+            note=VITALS_NOTE,
+            marks=marks,
+        ),
+        Plot(
+            "Vital sign: checkerboard",
+            _vitals(run, ["checkerboard"]),
+            level=1.0,
+            note=GRID_NOTE,
+            marks=marks,
+        ),
     ]
 
 
@@ -215,7 +266,7 @@ VITALS = ("diversity", "own_input", "coverage", "fidelity", "saturated", "dead")
 VITALS_NOTE = (
     "diversity: how much outputs differ, over targets; own_input: distance to the own target over that to others "
     "(1: input ignored); coverage: real samples among made ones; fidelity: made samples among real ones; saturated: "
-    "values at black or white, less the targets'; dead: outputs of one even colour."
+    "values at black or white, less the targets'; dead: outputs of one even color."
 )
 GRID_NOTE = "Energy at the frequencies upsampling leaves, over the targets'. 1: no grid."
 
@@ -224,7 +275,8 @@ def _overlaid(runs: Sequence[Run]) -> list[Plot]:
     """Each number that any run has, with a curve a run."""
     metrics = list(dict.fromkeys(name for run in runs for name in run.names("validation")))
     plots = [
-        Plot(_title(m), [Curve(r.name, r.series(m, "validation"), i) for i, r in enumerate(runs)]) for m in metrics
+        Plot(_title(m), [Curve(r.name, r.series(m, "validation"), i) for i, r in enumerate(runs)])
+        for m in metrics
     ]
     accuracy = [Curve(r.name, r.series("d_accuracy"), i) for i, r in enumerate(runs)]
     plots.append(Plot("Pairs of real and made that D ranks rightly", accuracy, level=0.5))
@@ -246,7 +298,12 @@ def _metric(run: Run, name: str) -> list[Curve]:
     return [
         Curve("validation", run.series(name, "validation"), 0),
         Curve("training photos", run.series(name, "training"), 1),
-        Curve(f"baseline: {answer_of(run.validated, name)}", run.series(name, "baseline"), 3, dash=True),
+        Curve(
+            f"baseline: {answer_of(run.validated, name)}",
+            run.series(name, "baseline"),
+            3,
+            dash=True,
+        ),
     ]
 
 
@@ -255,11 +312,23 @@ def _vitals(run: Run, names: Iterable[str]) -> list[Curve]:
 
 
 def _verdict(run: Run) -> str:
-    state = "sick" if any(d.rank for d in run.diagnoses) else "well" if run.verdict.startswith("Healthy") else "open"
+    state = (
+        "sick"
+        if any(d.rank for d in run.diagnoses)
+        else "well"
+        if run.verdict.startswith("Healthy")
+        else "open"
+    )
     now = {d.name for d in run.diagnoses}
-    items = [_item(d.name, d.severity, f"{d.numbers}. <b>{escape(d.remedy)}</b>", "now") for d in run.diagnoses]
+    items = [
+        _item(d.name, d.severity, f"{d.numbers}. <b>{escape(d.remedy)}</b>", "now")
+        for d in run.diagnoses
+    ]
     earlier = [row for row in run.told if row["diagnosis"] not in now or "remedy" in row]
-    items += [_item(r["diagnosis"], r.get("severity", "given"), _said(r), f"step {r['step']:,}") for r in earlier]
+    items += [
+        _item(r["diagnosis"], r.get("severity", "given"), _said(r), f"step {r['step']:,}")
+        for r in earlier
+    ]
     listed = f'<ul class="findings">{"".join(items)}</ul>' if items else ""
     return f'<div class="verdict {state}"><p>{escape(run.verdict)}</p>{listed}</div>'
 
@@ -270,7 +339,11 @@ def _item(name: str, severity: str, html: str, when: str) -> str:
 
 
 def _said(row: dict[str, Any]) -> str:
-    return f"remedy given: {escape(row['remedy'])}" if "remedy" in row else escape(row.get("numbers", ""))
+    return (
+        f"remedy given: {escape(row['remedy'])}"
+        if "remedy" in row
+        else escape(row.get("numbers", ""))
+    )
 
 
 def _data(run: Run) -> list[str]:
@@ -278,7 +351,11 @@ def _data(run: Run) -> list[str]:
     told = next((str(row["data"]) for row in reversed(run.rows) if row.get("data")), "")
     broken = {name: why for row in run.rows for name, why in (row.get("left_out") or {}).items()}
     items = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in broken.items())
-    listed = f"<details><summary>{len(broken)} left out</summary><ul>{items}</ul></details>" if broken else ""
+    listed = (
+        f"<details><summary>{len(broken)} left out</summary><ul>{items}</ul></details>"
+        if broken
+        else ""
+    )
     return [_section("Data", f"<p>{escape(told)}</p>{listed}")] if told or broken else []
 
 
@@ -289,8 +366,14 @@ def _timeline(run: Run) -> str:
         if len(sheets) <= FRAMES
         else [sheets[round(i * (len(sheets) - 1) / (FRAMES - 1))] for i in range(FRAMES)]
     )
-    shown = "".join(_picture(sheet, f"step {_step(sheet):,}", SHEET_PX) for sheet in reversed(chosen))
-    return f'<div class="strip">{shown}</div>' if shown else '<p class="note">Nothing was validated yet.</p>'
+    shown = "".join(
+        _picture(sheet, f"step {_step(sheet):,}", SHEET_PX) for sheet in reversed(chosen)
+    )
+    return (
+        f'<div class="strip">{shown}</div>'
+        if shown
+        else '<p class="note">Nothing was validated yet.</p>'
+    )
 
 
 def _side_by_side(runs: Sequence[Run]) -> str:
@@ -312,7 +395,9 @@ def _step(sheet: Path) -> int:
 
 def _html_table(rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
+    )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -325,7 +410,9 @@ def _grid(figures: Iterable[str]) -> str:
 
 
 def _facts(text: str) -> Facts:
-    """From the resolved recipe, which needs no code of its task to be read; what is not known is guessed."""
+    """From the resolved recipe, which needs no code of its task to be read; what is not known is
+    guessed.
+    """
     try:
         return Facts.of(yaml.safe_load(text))
     except (yaml.YAMLError, KeyError, TypeError, ValueError):

@@ -1,4 +1,6 @@
-"""What every kind of step shares: the players, whose turn it is, the averaged weights, and all that a resume needs."""
+"""What every kind of step shares: the players, whose turn it is, the averaged weights, and all that
+a resume needs.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from img2img.data.sample import Batch
+from img2img.diagnostics.treatment import Remedies
 from img2img.recipe import Recipe
-from img2img.tasks.base import Judge, Row
+from img2img.tasks.base import Row, ScoreFunction
 from img2img.tasks.baseline import trivial_answers
-from img2img.training.critic import Critic, under
-from img2img.training.player import Average, Player
+from img2img.training.discriminator import DiscriminatorTrainer, under
+from img2img.training.optimized import Ema, OptimizedModule
 from img2img.training.processes import reduce_buffers
 from img2img.training.schedule import learning_rate_factor
 from img2img.training.starting import freeze
-
-
-@dataclass
-class Remedies:
-    """What the doctor has changed in this run (`train.on_trouble: adapt`); saved with it."""
-
-    d_lr_factor: float = 1.0
-    instance_noise: float = 0.0
-    d_every: int = 1
-
 
 Made = TypeVar("Made")  # what a generator made of a batch: a picture, or one a side
 Parts = dict[str, tuple[float, Tensor]]  # losses by name, each with its weight
@@ -43,7 +36,7 @@ class Answer(NamedTuple):
 
 
 @dataclass
-class Heard:
+class GradientNormProbe:
     """How loud a discriminator's gradient arrives at what the generator made."""
 
     norms: list[float] = field(default_factory=list)
@@ -55,21 +48,25 @@ class Heard:
         return forked
 
 
-class Game(Generic[Made]):
-    """A generator (or two in one module) against its critics, if any. A kind of step says what each of them does."""
+class TrainingStep(Generic[Made]):
+    """A generator (or two in one module) against its critics, if any. A kind of step says what each
+    of them does.
+    """
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
         self.recipe, self.accelerator, self.task = recipe, accelerator, recipe.task
         generator = recipe.build_generator()
         self.frozen = freeze(generator, recipe.train.freeze)
-        self.player = Player(generator, recipe.g_optimizer(), accelerator, recipe.train.clip_norm)
-        self.average = Average(self.player.bare, recipe.train.ema_halflife_images)
+        self.player = OptimizedModule(
+            generator, recipe.g_optimizer(), accelerator, recipe.train.clip_norm
+        )
+        self.average = Ema(self.player.bare, recipe.train.ema_halflife_images)
         self.critics = self._critics()
         self.remedies = Remedies()
 
     # --- what a kind of step says of itself
 
-    def _critics(self) -> dict[str, Critic]:
+    def _critics(self) -> dict[str, DiscriminatorTrainer]:
         """Fresh critics by the name under which their state is saved; none for plain regression."""
         raise NotImplementedError
 
@@ -81,14 +78,16 @@ class Game(Generic[Made]):
         """One optimizer step of the critics; losses and vital signs by name."""
         raise NotImplementedError
 
-    def _losses(self, batch: Batch, made: Made, heard: Heard | None) -> Parts:
+    def _losses(self, batch: Batch, made: Made, heard: GradientNormProbe | None) -> Parts:
         """The generator's losses; `heard` is None while it does not listen to its critics."""
         raise NotImplementedError
 
     # --- what all have in common
 
     def step(self, micro_batches: Sequence[Batch], number: int) -> dict[str, float]:
-        """One optimizer step of each player whose turn it is; returns losses and vital signs by name."""
+        """One optimizer step of each player whose turn it is; returns losses and vital signs by
+        name.
+        """
         self.player.network.train()
         self.frozen.hold()
         self._begin(number)
@@ -97,14 +96,23 @@ class Game(Generic[Made]):
         if self.critics and self._d_learns(number):
             values |= self._critics_learn(micro_batches, made or self._made_quietly(micro_batches))
         if made is not None:
-            values |= self._generator_step(micro_batches, made, Heard() if self._joined(number) else None)
-        reduce_buffers([self.generator, *(critic.player.bare for critic in self.critics.values())], self.accelerator)
+            values |= self._generator_step(
+                micro_batches, made, GradientNormProbe() if self._joined(number) else None
+            )
+        reduce_buffers(
+            [self.generator, *(critic.player.bare for critic in self.critics.values())],
+            self.accelerator,
+        )
         if made is not None:
             rounds = self.recipe.adversarial.rounds if self.recipe.adversarial else 1
-            self.average.follow(self.generator, self._images(), number // rounds)  # of G's own steps
+            self.average.follow(
+                self.generator, self._images(), number // rounds
+            )  # of G's own steps
         return values
 
-    def _generator_step(self, batches: Sequence[Batch], made: Sequence[Made], heard: Heard | None) -> dict[str, float]:
+    def _generator_step(
+        self, batches: Sequence[Batch], made: Sequence[Made], heard: GradientNormProbe | None
+    ) -> dict[str, float]:
         values: dict[str, float] = {}
         for batch, one in zip(batches, made, strict=True):
             parts = self._losses(batch, one, heard)
@@ -123,13 +131,17 @@ class Game(Generic[Made]):
             return [self._make(batch) for batch in batches]
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
-        """Validation numbers of what the averaged weights made (strength 1), or of a trivial answer (0)."""
+        """Validation numbers of what the averaged weights made (strength 1), or of a trivial answer
+        (0).
+        """
         return dict(self.task.metrics(rgb, batch.target, batch.mask))
 
     def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
         """The task's trivial answers to a batch; `mean` is the mean training target."""
         found = trivial_answers(self.task, batch.condition, batch.mask, mean)
-        return {name: Answer(rgb, self.metrics(batch, rgb, strength=0.0)) for name, rgb in found.items()}
+        return {
+            name: Answer(rgb, self.metrics(batch, rgb, strength=0.0)) for name, rgb in found.items()
+        }
 
     def sheet(self, rows: Sequence[Row]) -> np.ndarray:
         """What validation looks like, (H,W,3) in [0,1]."""
@@ -139,21 +151,21 @@ class Game(Generic[Made]):
         """Every network that one generator config built."""
         return [self.generator]
 
-    def _new_critic(self) -> Critic:
+    def _new_critic(self) -> DiscriminatorTrainer:
         recipe = self.recipe
         assert recipe.discriminator is not None and recipe.adversarial is not None
-        return Critic(
+        return DiscriminatorTrainer(
             recipe.discriminator,
             recipe.adversarial,
-            recipe.judged(),
+            recipe.discriminator_shapes(),
             recipe.d_optimizer(),
             self.accelerator,
             code_sizes=recipe.task.code_sizes,
-            points=recipe.judged().size_px == 1,
+            points=recipe.discriminator_shapes().size_px == 1,
         )
 
     @property
-    def critic(self) -> Critic | None:
+    def critic(self) -> DiscriminatorTrainer | None:
         """The one critic, or the first of several; None where there is no discriminator."""
         return next(iter(self.critics.values()), None)
 
@@ -168,19 +180,28 @@ class Game(Generic[Made]):
         return self.average.network
 
     @property
-    def judge(self) -> Judge | None:
+    def judge(self) -> ScoreFunction | None:
         """Scores of pictures, where the discriminator sees nothing beside them."""
-        alone = self.critic and self.recipe.adversarial and not self.recipe.adversarial.sees and not self.task.classes
+        alone = (
+            self.critic
+            and self.recipe.adversarial
+            and not self.recipe.adversarial.sees
+            and not self.task.classes
+        )
         return self.critic.judge if self.critic and alone and not self.task.needs_mask else None
 
     @property
     def rates(self) -> dict[str, float]:
         """The learning rates of the last step, by name: G's, and D's where there is one."""
         players = {"lr": self.player} | ({"d_lr": self.critic.player} if self.critic else {})
-        return {name: float(player.optimizer.param_groups[0]["lr"]) for name, player in players.items()}
+        return {
+            name: float(player.optimizer.param_groups[0]["lr"]) for name, player in players.items()
+        }
 
     def start_from(self, weights: dict[str, Tensor] | None) -> None:
-        """Begin with given generator weights (fine-tuning), or with what the network's own config starts from."""
+        """Begin with given generator weights (fine-tuning), or with what the network's own config
+        starts from.
+        """
         if weights is None:
             for network in self._networks():
                 self.recipe.generator.start(network)
@@ -203,7 +224,9 @@ class Game(Generic[Made]):
         return a is not None and number >= a.turns(self.recipe.train.steps)[1]
 
     def _g_learns(self, number: int) -> bool:
-        """All the time but while D learns alone: GLCIC's second phase, and all but the last of `d_steps`."""
+        """All the time but while D learns alone: GLCIC's second phase, and all but the last of
+        `d_steps`.
+        """
         a = self.recipe.adversarial
         if a is None:
             return True
@@ -227,7 +250,11 @@ class Game(Generic[Made]):
         for called, critic in self.critics.items():
             tensors |= {f"{called}.{name}": value for name, value in critic.state().items()}
         r = self.remedies
-        return tensors | {"remedies": torch.tensor([r.d_lr_factor, r.instance_noise, r.d_every], dtype=torch.float64)}
+        return tensors | {
+            "remedies": torch.tensor(
+                [r.d_lr_factor, r.instance_noise, r.d_every], dtype=torch.float64
+            )
+        }
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up a run from what `state` gave."""
