@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+import typer.main
 import yaml
+from PIL import Image
 
 import img2img
+from img2img import cli
+from img2img.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (".github", "apps", "data", "img2img", "recipes", "tests")
-PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
+)
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
@@ -26,6 +35,20 @@ def anchors(page: Path) -> set[str]:
     """The names by which GitHub's headings can be linked to."""
     heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every `img2img …` in a page, in blocks and within lines; not where something is left open (…, $)."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(
+        r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
+    lines = [*"\n".join(blocks).splitlines(), *(" ".join(code.split()) for code in inline)]
+    asked = [
+        line for line in lines if line.startswith("img2img ") and not re.search(r"[…$;]", line)
+    ]
+    return [shlex.split(line, comments=True)[1:] for line in asked]
 
 
 def yaml_of(path: str) -> Any:
@@ -47,6 +70,48 @@ def test_the_pages_are_found() -> None:
     """What the test above looks at: a page that is not listed could link anywhere."""
     found = {page_id(page) for page in PAGES}
     assert {"README.md", "recipes/README.md", "tests/README.md", ".github/CONTRIBUTING.md"} <= found
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=page_id)
+def test_every_command_of_a_page_is_one(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its verb and options exist; what it trains is a recipe, with these changes."""
+    monkeypatch.chdir(ROOT)
+    verbs = typer.main.get_command(cli.app).commands
+    for verb, *words in commands(page):
+        if verb.startswith("-"):
+            continue
+        assert verb in verbs, f"{page_id(page)}: img2img {verb}"
+        if not words:  # only named
+            continue
+        context = verbs[verb].make_context(verb, list(words))
+        recipe = context.params.get("recipe", "")
+        if verb == "train" and recipe != recipe.upper() and not recipe.startswith("runs/"):
+            Recipe.load(recipe, context.params["overrides"] or [])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_first_page_is_short_and_begins_with_the_two_commands() -> None:
+    readme = ROOT / "README.md"
+    assert len(readme.read_text(encoding="utf-8").splitlines()) <= 150
+    install, test = blocks(readme, "bash")
+    assert "pip install" in install and "img2img infer" in install and "pytest" in test
+    ci = (ROOT / ".ci/run").read_text()
+    assert "run_readme_command 1" in ci and "run_readme_command 2" in ci
+
+
+def test_the_python_of_the_first_page_runs() -> None:
+    (code,) = blocks(ROOT / "README.md", "python")
+    image = Image.fromarray(np.full((32, 40, 3), 128, np.uint8))
+    mask, painted = np.zeros((32, 40), bool), np.full((32, 40, 3), 128, np.uint8)
+    mask[8:16, 8:16], painted[4:9, 4:9] = True, (200, 30, 30)
+    names: dict[str, Any] = {"image": image, "mask": mask, "painted": painted}
+    names["x"] = torch.rand(1, 3, 32, 40)
+    exec(compile(code, "README.md", "exec"), names)
+    assert all(names[name].size == image.size for name in ("clean", "filled", "colored"))
+    assert names["tensor"].shape == names["x"].shape
 
 
 def test_types_ship() -> None:
@@ -71,7 +136,9 @@ def test_hooks_run_commands_that_ci_runs_too() -> None:
         assert f".venv/bin/{command}" in ci, f"{command} is asked of a commit, not of the whole"
 
 
-@pytest.mark.parametrize("form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=page_id)
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=page_id
+)
 def test_forms_are_of_github_s_schema(form: Path) -> None:
     fields = yaml.safe_load(form.read_text(encoding="utf-8"))
     assert set(fields) == {"name", "description", "labels", "body"}
@@ -85,4 +152,7 @@ def test_the_citation_is_of_this_version() -> None:
     citation = yaml_of(".github/CITATION.cff")
     assert citation["cff-version"] == "1.2.0" and citation["title"] == "img2img"
     assert citation["version"] == img2img.__version__
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == img2img.__version__
+    assert (
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+        == img2img.__version__
+    )

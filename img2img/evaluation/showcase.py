@@ -1,9 +1,9 @@
-"""README's pictures and results table, made from the shipped models by one command:
+"""The pictures and tables of the READMEs, made from the shipped models by one command:
 
 `python -m img2img.evaluation.showcase [--bench DIR] [--model NAME]` writes before/after pictures to
 `data/showcase`, and with a folder of benchmark sets also every model's card (numbers and the first
-four photos, `img2img/zoo/cards`) and the table between the two `results` marks in README.md, which
-is those numbers.
+four photos, `img2img/zoo/cards`). What lies between the `results` marks in `img2img/zoo/README.md`
+and the `summary` marks in `README.md` are the numbers of the cards, written anew each time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from img2img.data.labelled import KNOWN
 from img2img.errors import UserError
 from img2img.evaluation.pictures import drawn
 from img2img.evaluation.report import Report
+from img2img.evaluation.results import HEADLINES, headline_row, merged, tables_of
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
 from img2img.inference.batch import Request, parse_tasks
@@ -31,10 +32,7 @@ from img2img.zoo import default_models, model_path, shipped_models
 
 HEIGHT_PX, CARD_PX = 300, 900
 GAP_PX = 6
-BEGIN, END = (
-    "<!-- results: made by python -m img2img.evaluation.showcase -->",
-    "<!-- end of results -->",
-)
+COMMAND = "python -m img2img.evaluation.showcase"
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Bench:
     model: str
     folder: str
     beside: str | None = None
-    in_readme: bool = True
+    in_tables: bool = True
     self_ensemble: bool = False  # with a row for the mean over flips and turns
 
 
@@ -92,7 +90,7 @@ BENCHES = (
     Bench("colorize", "bsd100"),
     Bench("colorize", "scenes"),
     Bench("edges2clothes", "clothing"),
-    Bench("fashion_mnist", "fashion-mnist", in_readme=False),
+    Bench("fashion_mnist", "fashion-mnist", in_tables=False),
 )
 
 
@@ -147,13 +145,45 @@ def write_cards(reports: Mapping[str, list[Report]], folder: Path) -> None:
         write_photo(folder / f"{model}.jpg", Photo(np.ascontiguousarray(small)), quality=80)
 
 
-def results_table(folder: Path) -> str:
-    """The numbers of the cards that README shows, in the order of the benchmarks."""
-    cards = [
-        folder / f"{model}.md"
-        for model in dict.fromkeys(entry.model for entry in BENCHES if entry.in_readme)
+def results_text(folder: Path) -> str:
+    """All tables of the cards, one a benchmark, in the order of the benchmarks."""
+    names = dict.fromkeys(entry.model for entry in BENCHES if entry.in_tables)
+    found = [table for name in names for table in tables_of(_card(folder, name))]
+    return "\n".join(table.to_markdown() for table in merged(found))
+
+
+def summary_text(folder: Path) -> str:
+    """One line a task: ours, the best that is no network, the best published."""
+    rows = [
+        headline_row(headline, _card(folder, headline.model), shipped_models())
+        for headline in HEADLINES
     ]
-    return "\n".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
+    head = ("task", "benchmark", "measure", "ours", "best classical", "best published")
+    lines = [head, ("---",) * len(head), *filter(None, rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def between_marks(page: str, name: str, text: str) -> str:
+    """The page with the text between its marks of that name, `<!-- NAME: made by … -->` and `<!-- end of NAME -->`."""
+    begin, end = f"<!-- {name}: made by {COMMAND} -->", f"<!-- end of {name} -->"
+    if begin not in page or end not in page:
+        raise ValueError(f"the page has no marks {begin} … {end}")
+    head, _, rest = page.partition(begin)
+    return f"{head}{begin}\n{text}{end}{rest.partition(end)[2]}"
+
+
+def write_tables(root: Path, cards: Path) -> None:
+    """The cards' numbers in both READMEs of a checkout."""
+    for page, name, text in (
+        (root / "img2img/zoo/README.md", "results", results_text(cards)),
+        (root / "README.md", "summary", summary_text(cards)),
+    ):
+        write_text(page, between_marks(page.read_text(encoding="utf-8"), name, text))
+
+
+def _card(folder: Path, model: str) -> str:
+    path = folder / f"{model}.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _shipped(exhibit: Exhibit) -> bool:
@@ -199,10 +229,7 @@ def main() -> None:
         write_cards(
             measured(options.bench, options.work, options.limit, options.model), cards_dir()
         )
-        readme = Path("README.md")
-        head, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, tail = rest.partition(END)
-        write_text(readme, f"{head}{BEGIN}\n{results_table(cards_dir())}\n{END}{tail}")
+    write_tables(Path(), cards_dir())
 
 
 if __name__ == "__main__":

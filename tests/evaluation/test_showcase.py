@@ -1,4 +1,4 @@
-"""Cards and README's table: the numbers of `img2img eval`, written beside the models."""
+"""Cards and the tables of the READMEs: the numbers of `img2img eval`, written with the models."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from PIL import Image
 
 from img2img import zoo
 from img2img.about import model_card
-from img2img.evaluation import showcase
+from img2img.evaluation import results, showcase
 from img2img.evaluation.pictures import FIRST
 from img2img.modelfile import load_generator, save_model
+from img2img.resources import cards_dir, recipes_dir
 from img2img.zoo import shipped_models
 
 
@@ -51,7 +52,7 @@ def test_a_card_holds_the_numbers_and_the_first_photos(bench: Path) -> None:
     known = zoo.measurements(zoo.shipped_models()["denoise"])
     assert known is not None
     assert "| σ 25 | **denoise** |" in known.text
-    assert showcase.results_table(bench / "cards") == known.text
+    assert showcase.results_text(bench / "cards") == known.text
     told = model_card("denoise")
     assert known.text in told and str(known.pictures) in told
 
@@ -84,3 +85,85 @@ def test_every_shipped_model_tells_what_its_runs_taught(name: str) -> None:
     assert told is not None and len(told[1]) > 40, (
         "write img2img/zoo/cards/NAME.txt, or ship with --notes"
     )
+
+
+# --- the tables of the READMEs
+
+CARD = """restore on 2 photos of set2. Protocol: rounded to 8 bits.
+
+| setting | method | PSNR dB ↑ | LPIPS ↓ |
+| --- | --- | --- | --- |
+| ×2 | bicubic | 30.00 | 0.3000 |
+| ×2 | nearest | 29.00 | 0.2500 |
+| ×2 | one, self-ensemble | 34.00 | 0.0900 |
+| ×2 | **one** | 33.00 | 0.1000 |
+| ×2 | Paper (published) | 34.50 | – |
+
+Note: one was trained on LPIPS.
+"""
+OTHER = (
+    CARD.replace("**one**", "one")
+    .replace("×2 | one, self-ensemble", "×2 | **two**")
+    .replace("Note: one", "Note: two")
+)
+
+
+def test_a_table_of_a_card_is_read_as_it_was_written() -> None:
+    (table,) = results.tables_of(CARD)
+    assert table.benchmark == "set2" and table.to_markdown() == CARD
+
+
+def test_cards_of_one_benchmark_become_one_table_without_a_row_twice() -> None:
+    (table,) = results.merged([*results.tables_of(CARD), *results.tables_of(OTHER)])
+    methods = [row[1] for row in table.rows]
+    assert methods == [
+        "bicubic",
+        "nearest",
+        "one, self-ensemble",
+        "**one**",
+        "**two**",
+        "Paper (published)",
+    ]
+    assert table.notes == ("Note: one was trained on LPIPS.", "Note: two was trained on LPIPS.")
+
+
+def test_settings_stay_together_when_cards_are_joined() -> None:
+    tables = [
+        *results.tables_of(CARD),
+        *results.tables_of(CARD.replace("| ×2", "| ×4")),
+        *results.tables_of(OTHER),
+    ]
+    (table,) = results.merged(tables)
+    assert [row[0] for row in table.rows] == ["×2"] * 6 + ["×4"] * 5
+
+
+@pytest.mark.parametrize(
+    ("column", "row"),
+    [
+        ("PSNR dB ↑", ("**33.00**", "30.00 (bicubic)", "34.50 (Paper)")),
+        ("LPIPS ↓", ("**0.1000**", "0.2500 (nearest)", "–")),
+    ],
+)
+def test_a_headline_takes_the_best_of_each_kind(column: str, row: tuple[str, ...]) -> None:
+    headline = results.Headline("restore", "one", "set2", "×2", column)
+    assert results.headline_row(headline, CARD, ["one"]) == ("restore", "set2, ×2", column, *row)
+    assert results.headline_row(headline._replace(benchmark="set3"), CARD, ["one"]) is None
+
+
+def test_the_pages_hold_the_numbers_of_the_cards() -> None:
+    root = recipes_dir().parent
+    for page, name, text in (
+        ("img2img/zoo/README.md", "results", showcase.results_text(cards_dir())),
+        ("README.md", "summary", showcase.summary_text(cards_dir())),
+    ):
+        written = (root / page).read_text(encoding="utf-8")
+        assert showcase.between_marks(written, name, text) == written, f"run {showcase.COMMAND}"
+
+
+def test_every_headline_is_measured() -> None:
+    assert len(showcase.summary_text(cards_dir()).splitlines()) == 2 + len(results.HEADLINES)
+
+
+def test_a_page_without_marks_is_no_place_for_tables() -> None:
+    with pytest.raises(ValueError, match="no marks"):
+        showcase.between_marks("# A page\n", "results", "text\n")

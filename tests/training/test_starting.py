@@ -1,5 +1,5 @@
-"""Fine-tuning: what a model's weights become in another network, what stays frozen, and the
-README's own line.
+"""Fine-tuning: what a model's weights become in another network, what stays frozen, and the line
+that recipes/README.md prints.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.starting import fit
 
-README = recipes_dir().parent / "README.md"
+README = recipes_dir() / "README.md"
 UNET = {"kind": "unet", "width": 4, "levels": 3, "norm": "instance", "dropout": 0.0}
 GENERATORS: dict[str, dict[str, Any]] = {
     "unet": UNET,

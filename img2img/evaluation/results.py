@@ -1,0 +1,140 @@
+"""The tables of the cards, read back: one a benchmark for the zoo's page, one line a task for the first page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+PUBLISHED = " (published)"
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """What `Report.to_markdown` writes, as cells. The method whose card it is stands in bold."""
+
+    heading: str  # "denoise on 68 photos of cbsd68. Protocol: …"
+    titles: tuple[
+        str, ...
+    ]  # "setting" where there are several, "method", a title a number: "PSNR dB ↑"
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def benchmark(self) -> str:
+        """The folder measured on."""
+        return self.heading.partition(". Protocol:")[0].rpartition(" of ")[2]
+
+    def to_markdown(self) -> str:
+        """The table as the cards hold it."""
+        lines = [self.titles, ("---",) * len(self.titles), *self.rows]
+        text = [self.heading, "", *(f"| {' | '.join(cells)} |" for cells in lines)]
+        return "\n".join([*text, *(f"\n{note}" for note in self.notes)]) + "\n"
+
+
+def tables_of(card: str) -> list[ResultTable]:
+    """The tables of a card, in order."""
+    tables: list[ResultTable] = []
+    for line in filter(None, card.splitlines()):
+        if ". Protocol: " in line and not line.startswith("|"):
+            tables.append(ResultTable(line, (), ()))
+        elif not line.startswith("|"):
+            tables[-1] = replace(tables[-1], notes=(*tables[-1].notes, line))
+        elif not tables[-1].titles:
+            tables[-1] = replace(tables[-1], titles=_cells(line))
+        elif not line.startswith("| ---"):
+            tables[-1] = replace(tables[-1], rows=(*tables[-1].rows, _cells(line)))
+    return tables
+
+
+def merged(tables: Sequence[ResultTable]) -> list[ResultTable]:
+    """One table for each heading: a method stands once at each setting, in bold where a card is its own."""
+    found: dict[tuple[str, tuple[str, ...]], ResultTable] = {}
+    for table in tables:
+        key = table.heading, table.titles
+        known = found.get(key, replace(table, rows=(), notes=()))
+        rows = {_plain(row): row for row in known.rows}
+        for row in table.rows:
+            if _plain(row) not in rows or row != _plain(row):
+                rows[_plain(row)] = row
+        notes = tuple(dict.fromkeys((*known.notes, *table.notes)))
+        found[key] = replace(
+            known, rows=_by_setting(table.titles, list(rows.values())), notes=notes
+        )
+    return list(found.values())
+
+
+class Headline(NamedTuple):
+    """A line of the first page: where in the cards its number stands."""
+
+    task: str
+    model: str
+    benchmark: str
+    setting: str  # "" in tables without settings
+    column: str  # with its arrow
+
+
+HEADLINES = (
+    Headline("denoise", "denoise", "cbsd68", "σ 25", "PSNR dB ↑"),
+    Headline("denoise photos as found", "denoise_real", "bsd100", "camera", "PSNR dB ↑"),
+    Headline("super-resolve", "super_resolve_x2", "set14", "×2", "Y-PSNR dB ↑"),
+    Headline("super-resolve", "super_resolve_x4", "set14", "×4", "Y-PSNR dB ↑"),
+    Headline("super-resolve, crisp", "super_resolve_x4_gan", "bsd100", "×4", "ST-LPIPS AlexNet ↓"),
+    Headline("inpaint", "inpaint", "bsd100", "20–30 %", "ST-LPIPS AlexNet ↓"),
+    Headline("colorize", "colorize", "bsd100", "", "CIEDE2000 ↓"),
+    Headline("translate", "edges2clothes", "clothing", "", "KID ↓"),
+)
+
+
+def headline_row(headline: Headline, card: str, models: Collection[str]) -> tuple[str, ...] | None:
+    """Task, benchmark, number, ours, the best that is no network, the best published; None where it is not measured."""
+    for table in tables_of(card):
+        if table.benchmark != headline.benchmark or headline.column not in table.titles:
+            continue
+        place, best = table.titles.index(headline.column), max if "↑" in headline.column else min
+        rows = [row for row in table.rows if not headline.setting or row[0] == headline.setting]
+        values = {
+            row[table.titles.index("method")]: row[place] for row in rows if row[place] != "–"
+        }
+        published = {
+            m.removesuffix(PUBLISHED): v for m, v in values.items() if m.endswith(PUBLISHED)
+        }
+        networks = (*models, *(f"{model}, self-ensemble" for model in models))
+        classical = {
+            m: v
+            for m, v in values.items()
+            if m.strip("*") not in networks and not m.endswith(PUBLISHED)
+        }
+        others = [
+            f"{v[m]} ({m})"
+            if (m := best(v, key=lambda method: float(v[method]), default=""))
+            else "–"
+            for v in (classical, published)
+        ]
+        where = f"{table.benchmark}, {headline.setting}".removesuffix(", ")
+        return (
+            headline.task,
+            where,
+            headline.column,
+            f"**{values[f'**{headline.model}**']}**",
+            *others,
+        )
+    return None
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    return tuple(cell.strip() for cell in line.strip().strip("|").split(" | "))
+
+
+def _plain(row: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(cell.strip("*") for cell in row)
+
+
+def _by_setting(
+    titles: tuple[str, ...], rows: list[tuple[str, ...]]
+) -> tuple[tuple[str, ...], ...]:
+    """Rows of a setting together, settings in order of appearance, published figures last."""
+    if titles[0] != "setting":
+        return tuple(rows)
+    settings = list(dict.fromkeys(row[0] for row in rows))
+    return tuple(sorted(rows, key=lambda row: (settings.index(row[0]), row[1].endswith(PUBLISHED))))
