@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from img2img import __version__
-from img2img.errors import UserError
+from img2img.errors import Interrupted, TrainingError, UserError
 
 if TYPE_CHECKING:
     from img2img.inference.batch import Result
@@ -147,8 +147,6 @@ def train(
     from img2img.files import at_home
     from img2img.recipe import Recipe
     from img2img.training import train as run
-    from img2img.training.paired import TrainingError
-    from img2img.training.trainer import Interrupted
 
     known = Recipe.load(recipe, overrides or ())
     pick_device(device)

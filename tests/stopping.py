@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from img2img.errors import Interrupted
 from img2img.recipe import Recipe
-from img2img.training.trainer import Interrupted, Trainer
+from img2img.training.trainer import Trainer
 
 
 def stopped_at(recipe: Recipe, out: Path, step: int) -> None:

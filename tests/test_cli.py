@@ -22,6 +22,7 @@ from PIL import Image
 
 from img2img import __version__
 from img2img.cli import main
+from img2img.errors import Interrupted, TrainingError
 from img2img.resources import recipes_dir
 
 VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "doctor"]
@@ -101,6 +102,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     code = """
 import sys
 from img2img.cli import main
+from img2img.errors import Interrupted, TrainingError
 for arguments in (["--help"], ["--version"], ["infer", "--help"], ["generate", "--help"], ["train", "--help"]):
     assert main(arguments) == 0
 heavy = {"torch", "numpy", "kornia", "PIL", "cv2", "yaml"} & set(sys.modules)
@@ -636,9 +638,6 @@ def test_a_broken_recipe_is_one_line_and_code_2(
 
 
 def test_an_interrupted_run_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from img2img.training.paired import TrainingError
-    from img2img.training.trainer import Interrupted
-
     def stops(error: Exception) -> Callable[..., None]:
         def training(*_: object, **__: object) -> None:
             raise error

@@ -13,15 +13,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, RMSprop
 
+from img2img.errors import TrainingError
 from img2img.models.blocks import channels_last
 from img2img.recipe import OptimizerChoice
 from img2img.training.checkpoint import optimizer_tensors, restore_optimizer
 from img2img.training.muon import Muon
-from img2img.training.processes import TrainingError, reduce_gradients
-
-
-class StoppedByDoctor(TrainingError):
-    """The doctor has stopped the run (`train.on_trouble: stop`); it was saved, and can be resumed."""
+from img2img.training.processes import reduce_gradients
 
 
 class OptimizedModule:

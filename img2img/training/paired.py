@@ -14,10 +14,9 @@ from img2img.data.sample import Batch
 from img2img.losses.reconstruction import PictureLoss
 from img2img.pixels.color import resize
 from img2img.training.discriminator import DiscriminatorTrainer, Shown
-from img2img.training.optimized import TrainingError
 from img2img.training.step import GradientNormProbe, Parts, Remedies, TrainingStep
 
-__all__ = ["PairedStep", "Remedies", "TrainingError"]
+__all__ = ["PairedStep", "Remedies"]
 
 
 class PairedStep(TrainingStep[Tensor]):

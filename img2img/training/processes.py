@@ -23,13 +23,9 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from img2img.errors import UserError
+from img2img.errors import TrainingError, UserError
 
 Decided = TypeVar("Decided")
-
-
-class TrainingError(Exception):
-    """The run cannot go on (NaN, a full disk); what was saved is good."""
 
 
 class ProcessLost(TrainingError):

@@ -32,7 +32,7 @@ from img2img.diagnostics.report import write_report
 from img2img.diagnostics.runlog import Averages, Bar, Board, Clock, RunLog
 from img2img.diagnostics.treatment import Treatment, row_of, told_before
 from img2img.diagnostics.vitals import noise_signs, ranges, vital_signs
-from img2img.errors import UserError
+from img2img.errors import Interrupted, StoppedByDoctor, TrainingError, UserError
 from img2img.files import check_writable, write_text
 from img2img.modelfile import Card, read_header, read_weights, save_model
 from img2img.pixels.sheets import write_animation, write_sheet
@@ -46,7 +46,6 @@ from img2img.training.best import Best
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.folder import FolderLock, checkpoint_to_go_on_from, holds_run
 from img2img.training.methods import STEPS
-from img2img.training.optimized import StoppedByDoctor, TrainingError
 from img2img.training.processes import (
     ProcessLost,
     anywhere,
@@ -85,14 +84,6 @@ class ValidationResult(NamedTuple):
     rows: list[Row]
     metrics: dict[str, float]
     baseline: Baseline
-
-
-class Interrupted(Exception):
-    """Ctrl-C or a polite kill: the run was saved at this step."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"stopped at step {step}, everything is saved")
-        self.step = step
 
 
 class Trainer:

@@ -23,12 +23,12 @@ from img2img.diagnostics.doctor import RULES, SEVERITIES, Diagnosis, Facts, diag
 from img2img.diagnostics.remedies import REMEDIES, remedy_for
 from img2img.diagnostics.runlog import read_rows
 from img2img.diagnostics.treatment import treated
+from img2img.errors import TrainingError
 from img2img.losses.objectives import OBJECTIVES
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir
 from img2img.tasks.translate import Translate
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.optimized import TrainingError
 from img2img.training.step import Remedies
 from img2img.training.trainer import Trainer
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from img2img.data.sample import Batch, Sample, collate, sample_rng
-from img2img.errors import UserError
+from img2img.errors import Interrupted, UserError
 from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import load
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
@@ -26,7 +26,7 @@ from img2img.recipe import Recipe
 from img2img.training.autoencode import AutoencoderStep, sharpness_gap
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.step import GradientNormProbe
-from img2img.training.trainer import Interrupted, Trainer
+from img2img.training.trainer import Trainer
 
 SIDE, LATENT, BATCH = 16, 5, 4
 L2, KL, FEATURES = (

@@ -21,13 +21,12 @@ import pytest
 from PIL import Image
 
 from img2img.diagnostics.runlog import read_rows
-from img2img.errors import UserError
+from img2img.errors import TrainingError, UserError
 from img2img.files import write_bytes
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.folder import FolderLock
-from img2img.training.processes import TrainingError
 from img2img.training.trainer import Trainer
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks and limits of POSIX")

@@ -24,14 +24,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from img2img.data.dataset import load_photos
 from img2img.diagnostics.report import Run
 from img2img.diagnostics.runlog import read_rows
-from img2img.errors import UserError
+from img2img.errors import TrainingError, UserError
 from img2img.modelfile import read_header
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir, samples_dir
 from img2img.training import train
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.discriminator import DiscriminatorTrainer
-from img2img.training.paired import TrainingError
 from img2img.training.trainer import Trainer
 
 
