@@ -114,6 +114,19 @@ def test_the_python_of_the_first_page_runs() -> None:
     assert names["tensor"].shape == names["x"].shape
 
 
+def test_the_map_shows_every_room() -> None:
+    """What lies in the package has its place in img2img/README.md, and what that names exists."""
+    package = ROOT / "img2img"
+    rooms = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    rooms |= {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    text = (package / "README.md").read_text(encoding="utf-8").partition("## Glossary")[0]
+    assert sorted(room for room in rooms if f"`{room}`" not in text) == []
+    named = {
+        word for word in re.findall(r"`([\w./]+?)`", text) if re.search(r"^[\w.]+(/|\.py)$", word)
+    }
+    assert sorted(word for word in named if not (package / word).exists()) == []
+
+
 def test_types_ship() -> None:
     assert (Path(img2img.__file__).parent / "py.typed").is_file()
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
