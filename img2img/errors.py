@@ -1,18 +1,168 @@
-"""The exceptions users meet: a single line that names the field or file and the fix."""
+"""What a user can mend, as structure: the problem, the field, the place and the remedy.
+
+    raise UserError(
+        f"{strength} is not between 0 and 1", field="strength", remedy=Advice.leave_out("strength")
+    )
+
+`str(error)` is a whole sentence in the words of Python: `strength: 2 is not between 0 and 1: leave
+strength out`. A front end writes the same parts in words of its own: the command line `--strength`,
+the app the label of its slider. Nothing of a sentence is ever looked for or replaced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Self
 
 
-class UserError(Exception):
+@dataclass(frozen=True)
+class Option:
+    """What a user may set, by its name in Python, perhaps at a value: `Option("task", "inpaint")`."""
+
+    name: str
+    value: object = None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name} {self.value}"
+
+
+class RecipeField(Option):
+    """A field of a recipe by its dotted path: `train.lr`. Every front end calls it so."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to run instead: `Command("generate", Option("model", "shapes"))`."""
+
+    verb: str
+    arguments: tuple[str | Path | Option, ...]
+
+    def __init__(self, verb: str, *arguments: str | Path | Option) -> None:
+        object.__setattr__(self, "verb", verb)
+        object.__setattr__(self, "arguments", arguments)
+
+    def __str__(self) -> str:
+        return " ".join(["img2img", self.verb, *map(str, self.arguments)])
+
+
+Named = Path | Option | Command
+"""A part of a sentence that each front end writes in its own words."""
+
+
+class Phrase(str):
+    """A text that remembers which of its parts are files, options and commands.
+
+    As a `str` it is in the words of Python; `render` writes those parts in others. Put phrases
+    together with `Phrase(…)` or `joined`: an f-string keeps the text alone.
+    """
+
+    parts: tuple[str | Named, ...]
+
+    def __new__(cls, *parts: str | Named) -> Self:
+        flat: list[str | Named] = []
+        for part in parts:
+            flat += part.parts if isinstance(part, Phrase) else (part,)
+        phrase = super().__new__(cls, "".join(map(str, flat)))
+        phrase.parts = tuple(flat)
+        return phrase
+
+    def __getnewargs__(self) -> tuple[str | Named, ...]:  # type: ignore[override]  # for pickle
+        return self.parts
+
+    def render(self, write: Callable[[Named], str]) -> str:
+        """The text with every file, option and command as `write` puts it."""
+        return "".join(part if isinstance(part, str) else write(part) for part in self.parts)
+
+    @classmethod
+    def joined(cls, parts: Iterable[str | Named], between: str) -> Phrase:
+        """The parts one after the other, as `between.join` does it."""
+        separated = [piece for part in parts for piece in (between, part)]
+        return Phrase(*separated[1:])
+
+
+class Advice(Phrase):
+    """What mends it. `one | other` leaves the choice: `leave mask out, or use task inpaint`."""
+
+    @classmethod
+    def leave_out(cls, name: str) -> Advice:
+        return cls("leave ", Option(name), " out")
+
+    @classmethod
+    def give(cls, *names: str) -> Advice:
+        """Any one of these options."""
+        return cls("give ", cls.joined(map(Option, names), " or "))
+
+    @classmethod
+    def set(cls, name: str, value: object) -> Advice:
+        return cls("use ", Option(name, value))
+
+    @classmethod
+    def run(cls, verb: str, *arguments: str | Path | Option) -> Advice:
+        return cls("use ", Command(verb, *arguments))
+
+    def __or__(self, other: str) -> Advice:
+        return Advice(self, ", or ", other)
+
+
+class StructuredError(Exception):
+    """`place: field: problem: remedy`, of which the problem alone is always there.
+
+    Several fields are the subject of the sentence: `mask_grow and feather need something to fill`.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        field: str | Option | tuple[str, ...] | None = None,
+        remedy: str = "",
+        place: str | Path = "",
+    ) -> None:
+        super().__init__(problem)  # so that it survives pickling, and a DataLoader's worker
+        several = field if isinstance(field, tuple) else () if field is None else (field,)
+        self.fields = tuple(_option(one) for one in several)
+        self.problem, self.remedy, self.place = problem, remedy, place
+
+    @property
+    def field(self) -> str | None:
+        """The name of the (first) field that is at fault."""
+        return self.fields[0].name if self.fields else None
+
+    @property
+    def phrase(self) -> Phrase:
+        """The whole sentence, for a front end to render."""
+        named = Phrase.joined(self.fields, " and ")
+        problem = Phrase(named, " ", self.problem) if len(self.fields) > 1 else self.problem
+        field = named if len(self.fields) == 1 else ""
+        return Phrase.joined([p for p in (self.place, field, problem, self.remedy) if p], ": ")
+
+    def __str__(self) -> str:
+        return self.phrase
+
+    def at(self, place: str | Path) -> Self:
+        """The same error, which happened there; one that knows its place already keeps it."""
+        return self._with(place=self.place or place)
+
+    def about(self, field: str) -> Self:
+        """The same error where the caller knows the field by another name."""
+        return self._with(fields=(_option(field),))
+
+    def _with(self, **changes: object) -> Self:
+        other = type(self)(self.problem)
+        other.__dict__.update(self.__dict__ | changes)
+        return other
+
+
+class UserError(StructuredError):
     """Something the person at the keyboard can mend. The command line prints it as one line and
     exits with code 2.
     """
 
 
-class TrainingError(Exception):
+class TrainingError(StructuredError):
     """The run cannot go on (NaN, a full disk); what was saved is good. Exit code 1."""
 
 
@@ -26,6 +176,17 @@ class Interrupted(Exception):
     def __init__(self, step: int) -> None:
         super().__init__(f"stopped at step {step}, everything is saved")
         self.step = step
+
+
+def rendered(text: str, write: Callable[[Named], str]) -> str:
+    """A text in a front end's words, whether it is a phrase or plain."""
+    return text.render(write) if isinstance(text, Phrase) else text
+
+
+def _option(field: str | Option) -> Option:
+    if isinstance(field, Option):
+        return field
+    return RecipeField(field) if "." in field else Option(field)
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
