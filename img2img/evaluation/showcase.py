@@ -24,11 +24,11 @@ from img2img.evaluation.results import HEADLINES, headline_row, merged, tables_o
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
 from img2img.inference.batch import Request, parse_tasks
-from img2img.modelfile import read_header
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, read_mask, read_photo, write_photo
 from img2img.resources import cards_dir, inputs_dir
-from img2img.zoo import default_models, model_path, shipped_models
+from img2img.zoo import shipped_models
+from img2img.zoo.catalogue import CATALOGUE
 
 HEIGHT_PX, CARD_PX = 300, 900
 GAP_PX = 6
@@ -124,7 +124,7 @@ def measured(
         if entry.model not in shipped_models() or (only and entry.model not in only):
             continue
         beside = entry.beside if entry.beside in shipped_models() else None
-        task = read_header(model_path(entry.model)).recipe.task.kind
+        task = CATALOGUE.entry(entry.model).task.kind
         out = work / f"{entry.model}-{entry.folder}"
         data = entry.folder if entry.folder in KNOWN else bench / entry.folder
         report = evaluate(
@@ -191,7 +191,7 @@ def _shipped(exhibit: Exhibit) -> bool:
         return (
             exhibit.model in shipped_models()
             if exhibit.model
-            else bool(default_models(exhibit.tasks))
+            else bool(CATALOGUE.defaults(exhibit.tasks))
         )
     except UserError:
         return False

@@ -42,7 +42,6 @@ from img2img.inference.plan import (
     run_plan,
     task_of,
 )
-from img2img.modelfile import read_header
 from img2img.pixels.file_kind import counted
 from img2img.pixels.hints import read_hints
 from img2img.pixels.images import (
@@ -55,7 +54,7 @@ from img2img.pixels.images import (
     write_photo,
 )
 from img2img.tasks import task_class, task_kinds
-from img2img.zoo import model_path
+from img2img.zoo.catalogue import CATALOGUE
 
 log = logging.getLogger("img2img")
 
@@ -96,9 +95,7 @@ class Request:
                 "--direction: name the model that goes both ways with --model, or leave --direction out"
             )
         if self.model is not None:
-            self.options.check_direction(
-                self.model, read_header(model_path(self.model)).recipe.task
-            )
+            self.options.check_direction(self.model, CATALOGUE.entry(self.model).task)
 
     def apply(
         self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnTile | None = None
@@ -119,7 +116,7 @@ class Request:
         return chosen
 
     def _ensembles_nothing(self, steps: Sequence[PlanStep]) -> bool:
-        recipes = (read_header(model_path(step.model)).recipe for step in steps)
+        recipes = (CATALOGUE.entry(step.model).recipe for step in steps)
         return self.options.self_ensemble and not any(can_ensemble(recipe) for recipe in recipes)
 
     def run(

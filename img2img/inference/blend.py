@@ -7,45 +7,45 @@ their weights may be mixed: θ = (1 - detail) θ_faithful + detail θ_crisp (sec
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from torch import nn
 
 from img2img.errors import UserError
-from img2img.modelfile import Card, load_generator, read_header
+from img2img.modelfile import Card, load_generator
 from img2img.recipe import Recipe
-from img2img.zoo import model_path, shipped_models
+from img2img.zoo.catalogue import CATALOGUE, Entry
 
 
 class Pair(NamedTuple):
-    """Two files of one network: before and after it met a discriminator."""
+    """Two models of one network: before and after it was trained against a discriminator."""
 
-    faithful: Path
-    crisp: Path
+    faithful: Entry
+    crisp: Entry
 
 
-def pair_of(name: str | Path) -> Pair | None:
+def pair_of(model: Entry) -> Pair | None:
     """The pair that a model is one half of; None for a model that stands alone.
 
     A crisp model's other half is what its recipe began with; a faithful one's is the shipped model
     that began with it.
     """
-    path = model_path(name)
-    before = _start(path)
+    before = _start(model)
     if before is not None:
-        return Pair(before, path)
-    return next(
-        (Pair(path, other) for other in shipped_models().values() if _start(other) == path), None
-    )
+        return Pair(before, model)
+    for other in CATALOGUE.shipped().values():
+        start = _start(other)
+        if start is not None and start.path == model.path:
+            return Pair(model, other)
+    return None
 
 
-def checked_pair(name: str | Path, detail: float) -> Pair:
+def checked_pair(model: Entry, detail: float) -> Pair:
     """The pair to mix. Raises UserError for a model that stands alone, or a detail beyond [0,1]."""
-    pair = pair_of(name)
+    pair = pair_of(model)
     if pair is None:
         raise UserError(
-            f"--detail: model '{name}' has no crisper or plainer half: leave --detail out"
+            f"--detail: model '{model.name}' has no crisper or plainer half: leave --detail out"
         )
     check_detail(detail)
     return pair
@@ -57,12 +57,13 @@ def check_detail(detail: float) -> None:
         raise UserError(f"--detail: {detail:g} is not between 0 and 1")
 
 
-def blended(name: str | Path, detail: float) -> tuple[Recipe, Card, nn.Module]:
+def blended(model: Entry, detail: float) -> tuple[Recipe, Card, nn.Module]:
     """The network between the two halves of a model's pair. Raises UserError as `checked_pair`
     does.
     """
-    pair = checked_pair(name, detail)
-    (first, faithful), (header, crisp) = load_generator(pair.faithful), load_generator(pair.crisp)
+    pair = checked_pair(model, detail)
+    first, faithful = load_generator(pair.faithful.path, pair.faithful.header)
+    header, crisp = load_generator(pair.crisp.path, pair.crisp.header)
     plain = faithful.state_dict()
     crisp.load_state_dict(
         {
@@ -74,16 +75,16 @@ def blended(name: str | Path, detail: float) -> tuple[Recipe, Card, nn.Module]:
     return header.recipe, header.card.model_copy(update={"tile_overlap_px": widest}), crisp
 
 
-def _start(path: Path) -> Path | None:
-    """The file of the model that this one continued against a discriminator, if it is here and of
-    the same build.
+def _start(model: Entry) -> Entry | None:
+    """The model that this one continued against a discriminator, if it can be found and has the same
+    build.
     """
-    recipe = read_header(path).recipe
+    recipe = model.recipe
     if recipe.train.init is None or recipe.adversarial is None:
         return None
     try:
-        start = model_path(recipe.train.init)
+        start = CATALOGUE.entry(recipe.train.init)
     except UserError:
         return None
-    before = read_header(start).recipe
+    before = start.recipe
     return start if (before.task, before.generator) == (recipe.task, recipe.generator) else None

@@ -41,7 +41,7 @@ from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
 from img2img.tasks.base import Task, View
 from img2img.tasks.forward import forward, in_own_numbers
-from img2img.zoo import model_path
+from img2img.zoo.catalogue import CATALOGUE, Entry
 
 Picture = TypeVar("Picture", Image.Image, np.ndarray)
 Progress = Callable[[int], None]
@@ -357,7 +357,7 @@ class Model:
 
 
 def load(
-    name: str | Path,
+    name: str | Path | Entry,
     *,
     device: str = "auto",
     precision: Precision = "auto",
@@ -370,12 +370,11 @@ def load(
     name, a file that is not ours, a device that is not here, or a detail asked of a model without
     another half.
     """
-    path = model_path(name)
-    title = path.parent.name if path.name == "model.safetensors" else path.stem
+    entry = name if isinstance(name, Entry) else CATALOGUE.entry(name)
     if detail is not None:
-        return Model(title, *blended(path, detail), pick_device(device), precision)
-    header, generator = load_generator(path)
-    return Model(title, header.recipe, header.card, generator, pick_device(device), precision)
+        return Model(entry.title, *blended(entry, detail), pick_device(device), precision)
+    header, generator = load_generator(entry.path, entry.header)
+    return Model(entry.title, header.recipe, header.card, generator, pick_device(device), precision)
 
 
 def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:

@@ -21,12 +21,13 @@ from img2img.inference.blend import check_detail, checked_pair, pair_of
 from img2img.inference.canvas import feathered
 from img2img.inference.pipeline import Model, Options, load
 from img2img.inference.statistics import statistics
-from img2img.modelfile import Header, read_header
+from img2img.modelfile import Header
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX, tiles
 from img2img.tasks import Task, task_class, task_kinds
-from img2img.zoo import default_model, model_path
+from img2img.zoo import model_path
+from img2img.zoo.catalogue import CATALOGUE
 
 OnTile = Callable[[int, int], None]
 Size = tuple[int, int]
@@ -159,7 +160,7 @@ def asked_steps(
         return steps
     mixed = tuple(_with_detail(step, detail) for step in steps)
     if all(step.detail is None for step in mixed):
-        checked_pair(mixed[-1].model, detail)  # raises, naming it
+        checked_pair(CATALOGUE.entry(mixed[-1].model), detail)  # raises, naming it
     return mixed
 
 
@@ -209,7 +210,7 @@ def run_plan(
 
 def task_of(step: PlanStep) -> Task:
     """The task as the step's model was trained for it: with its scale."""
-    return read_header(model_path(step.model)).recipe.task
+    return CATALOGUE.entry(step.model).task
 
 
 def tile_counts(plan: Plan, size: Size) -> tuple[int | None, ...]:
@@ -218,7 +219,7 @@ def tile_counts(plan: Plan, size: Size) -> tuple[int | None, ...]:
     """
     counts: list[int | None] = []
     for step in plan.steps:
-        header = read_header(model_path(step.model))
+        header = CATALOGUE.entry(step.model).header
         counts.append(_tile_count(size, header) if header.recipe.task.tiles else None)
         size = (size[0] * header.recipe.task.scale, size[1] * header.recipe.task.scale)
     return tuple(counts)
@@ -274,7 +275,7 @@ def _for_this_photo(
     made for.
     """
     found = {
-        step.task: default_model(step.task, found_photo=True)
+        step.task: CATALOGUE.default(step.task, found_photo=True).name
         for step in steps
         if _tells_found(step.task)
     }
@@ -302,19 +303,22 @@ def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool =
         )
     factor = (scale or task.scale) if task.scale > 1 else None
     return PlanStep(
-        kind, default_model(kind, factor, found_photo=found_photo), _verb(task, factor or 1), reason
+        kind,
+        CATALOGUE.default(kind, factor, found_photo=found_photo).name,
+        _verb(task, factor or 1),
+        reason,
     )
 
 
 def _with_detail(step: PlanStep, detail: float | None) -> PlanStep:
     """The step at this detail, if its model has a crisper half."""
-    if detail is None or pair_of(step.model) is None:
+    if detail is None or pair_of(CATALOGUE.entry(step.model)) is None:
         return step
     return replace(step, detail=detail)
 
 
 def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> PlanStep:
-    task = read_header(model_path(name)).recipe.task
+    task = CATALOGUE.entry(name).task
     if task.from_noise:
         use = f"img2img generate --model {name}"
         raise UserError(f"--model: '{name}' makes pictures from noise, not from photos: use {use}")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from img2img.errors import UserError
-from img2img.modelfile import Card, read_header
+from img2img.modelfile import Card
 from img2img.tasks.base import MainMetric
+from img2img.zoo.catalogue import CATALOGUE
 
 log = logging.getLogger("img2img")
 
@@ -25,7 +26,7 @@ class Best:
         self.card: Card | None = None
         if path.exists():
             try:
-                self.card = read_header(path).card
+                self.card = CATALOGUE.header(path).card
             except UserError as error:
                 log.warning("%s: another takes its place", error)
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from img2img.errors import UserError
-from img2img.modelfile import read_header
 from img2img.training.checkpoint import Checkpoint, whole_checkpoint
+from img2img.zoo.catalogue import CATALOGUE
 
 log = logging.getLogger("img2img")
 
@@ -152,5 +152,5 @@ def checkpoint_to_go_on_from(folder: Path, *, resume: bool) -> Checkpoint | None
 def _from_its_weights(folder: Path) -> str:
     model = folder / "model.safetensors"
     with suppress(UserError):
-        return f" and train.init={folder}, which begins with its model of step {read_header(model).card.steps}"
+        return f" and train.init={folder}, which begins with its model of step {CATALOGUE.header(model).card.steps}"
     return ""

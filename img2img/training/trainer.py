@@ -34,7 +34,7 @@ from img2img.diagnostics.treatment import Treatment, row_of, told_before
 from img2img.diagnostics.vitals import noise_signs, ranges, vital_signs
 from img2img.errors import Interrupted, StoppedByDoctor, TrainingError, UserError
 from img2img.files import check_writable, write_text
-from img2img.modelfile import Card, read_header, read_weights, save_model
+from img2img.modelfile import Card, read_weights, save_model
 from img2img.pixels.sheets import write_animation, write_sheet
 from img2img.pixels.tiling import measured_overlap
 from img2img.recipe import Recipe
@@ -57,7 +57,7 @@ from img2img.training.processes import (
 )
 from img2img.training.starting import fit, load_error
 from img2img.training.step import Answer, TrainingStep
-from img2img.zoo import model_path
+from img2img.zoo.catalogue import CATALOGUE
 
 log = logging.getLogger("img2img")
 
@@ -534,8 +534,8 @@ class Trainer:
         name = self.recipe.train.init
         if name is None:
             return self.step.start_from(None)
-        path = model_path(name)
-        was = read_header(path).recipe  # raises for what is no model file
+        start = CATALOGUE.entry(name)
+        path, was = start.path, start.recipe
         if self.recipe.train.init_partial:
             self.step.start_from(None)  # for what the model has nothing for
         found = fit(read_weights(path), was, self.step.generator, self.recipe)
@@ -797,7 +797,7 @@ def _fixed(part: str, value: Any) -> Any:
 def _steps_of(model: Path) -> int:
     """How long a model file was trained, 0 for none or a broken one."""
     with suppress(UserError):
-        return read_header(model).card.steps
+        return CATALOGUE.header(model).card.steps
     return 0
 
 

@@ -1,15 +1,15 @@
-"""Models by name: those that ship in this folder, model files, and run folders."""
+"""Models by name: those that ship in this folder, model files, and run folders.
+
+Names need no torch; what a model file says of itself is in `img2img.zoo.catalogue`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from img2img.errors import UserError, did_you_mean
 from img2img.resources import cards_dir, zoo_dir
-
-if TYPE_CHECKING:
-    from img2img.tasks import Task
 
 
 def shipped_models() -> dict[str, Path]:
@@ -59,39 +59,3 @@ def lessons(path: Path) -> str:
     text = cards_dir() / f"{path.stem}.txt"
     known = path in shipped_models().values() and text.is_file()
     return " ".join(text.read_text(encoding="utf-8").split()) if known else ""
-
-
-def default_model(task_kind: str, scale: int | None = None, *, found_photo: bool = False) -> str:
-    """The shipped model for a task (and scale), the shortest name first. Raises UserError when
-    there is none.
-
-    `found_photo`: a model made for the damage of photos as they are found comes first; otherwise
-    last.
-    """
-    fitting = [
-        (purpose.for_found_photos != found_photo, len(name), name)
-        for name, purpose in _purposes().items()
-        if purpose.kind == task_kind and scale in (None, purpose.scale)
-    ]
-    if fitting:
-        return min(fitting)[-1]
-    wanted = f"{task_kind} ×{scale}" if scale else task_kind
-    known = ", ".join(_purposes()) or "none"
-    raise UserError(
-        f"no model for {wanted} is shipped: name one of your own with --model; shipped: {known}"
-    )
-
-
-def default_models(task_kind: str) -> list[str]:
-    """The default model of a task for each shipped scale, small ones first. Raises UserError if
-    there is none.
-    """
-    scales = sorted({task.scale for task in _purposes().values() if task.kind == task_kind})
-    return [default_model(task_kind, scale) for scale in scales] or [default_model(task_kind)]
-
-
-def _purposes() -> dict[str, Task]:
-    """The task of every shipped model."""
-    from img2img.modelfile import read_header  # brings torch, which a list of names does not need
-
-    return {name: read_header(path).recipe.task for name, path in shipped_models().items()}

@@ -8,9 +8,10 @@ import argparse
 import json
 from pathlib import Path
 
-from img2img.modelfile import load_generator, read_header, save_model
+from img2img.modelfile import load_generator, save_model
 from img2img.resources import zoo_dir
 from img2img.zoo import model_path, shipped_models
+from img2img.zoo.catalogue import CATALOGUE
 
 MOST_BYTES = 12_500_000
 
@@ -48,7 +49,7 @@ def main() -> None:
     shipped = shipped_models()
     start = train.init if train.init in shipped else None
     if start == options.name:
-        start = read_header(shipped[options.name]).recipe.train.init
+        start = CATALOGUE.entry(options.name).recipe.train.init
     recipe = header.recipe.model_copy(
         update={
             "data": header.recipe.data.model_copy(update={"path": names, "terms": terms}),

@@ -16,6 +16,7 @@ from img2img.evaluation.published import published_rows
 from img2img.pixels.augment import Augment
 from img2img.pixels.images import Photo, decode_rgb8, write_photo
 from img2img.tasks import build_task
+from img2img.zoo.catalogue import CATALOGUE
 
 
 def values(report, method, setting=None):
@@ -182,17 +183,17 @@ def test_default_models_are_one_per_scale_the_shortest_name_first(
     for name, factor in (("sr_x2", 2), ("sr_x4", 4), ("sr_x4_gan", 4)):
         silent_model({"kind": "super-resolve", "factor": factor}, name=name, folder=tmp_path)
     monkeypatch.setattr(zoo, "zoo_dir", lambda: tmp_path)
-    assert zoo.default_model("super-resolve") == "sr_x2"
-    assert zoo.default_model("super-resolve", 4) == "sr_x4"
+    assert CATALOGUE.default("super-resolve").name == "sr_x2"
+    assert CATALOGUE.default("super-resolve", 4).name == "sr_x4"
     with pytest.raises(UserError, match=r"no model for super-resolve ×3 is shipped.*sr_x4_gan"):
-        zoo.default_model("super-resolve", 3)
+        CATALOGUE.default("super-resolve", 3)
     with pytest.raises(UserError, match="no model for denoise"):
-        zoo.default_models("denoise")
+        CATALOGUE.defaults("denoise")
     silent_model({"kind": "denoise", "camera_share": 0.6}, name="d", folder=tmp_path)
-    assert zoo.default_model("denoise") == "d", "the only one there is"
+    assert CATALOGUE.default("denoise").name == "d", "the only one there is"
     silent_model({"kind": "denoise", "camera_share": 0.2}, name="denoise", folder=tmp_path)
-    assert zoo.default_model("denoise") == "denoise"
-    assert zoo.default_model("denoise", found_photo=True) == "d"
+    assert CATALOGUE.default("denoise").name == "denoise"
+    assert CATALOGUE.default("denoise", found_photo=True).name == "d"
     report = evaluate("super-resolve", photos, limit=1)
     assert [(r.setting, r.method) for r in report.rows] == [
         ("×2", "bicubic"), ("×2", "sr_x2"), ("×4", "bicubic"), ("×4", "sr_x4"),

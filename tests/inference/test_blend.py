@@ -17,6 +17,7 @@ from img2img.inference.plan import plan
 from img2img.modelfile import Card, read_weights, save_model
 from img2img.pixels.images import Photo
 from img2img.recipe import Recipe
+from img2img.zoo.catalogue import CATALOGUE
 
 FAITHFUL: dict[str, Any] = {
     "name": "sr",
@@ -59,9 +60,11 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 
 def test_either_half_finds_the_other(pair: tuple[Path, Path]) -> None:
-    assert pair_of("sr") == pair_of("sr_gan") == pair
-    assert pair_of("tuned") is None
-    assert pair_of("wider") is None
+    for name in ("sr", "sr_gan"):
+        found = pair_of(CATALOGUE.entry(name))
+        assert found and (found.faithful.path, found.crisp.path) == pair
+    assert pair_of(CATALOGUE.entry("tuned")) is None
+    assert pair_of(CATALOGUE.entry("wider")) is None
 
 
 @pytest.mark.parametrize("name", ["sr", "sr_gan"])

@@ -1,0 +1,124 @@
+"""The catalogue of models: what each model file says of itself, read once and then carried along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from img2img.errors import UserError
+from img2img.modelfile import Card, Header, read_header
+from img2img.recipe import Recipe
+from img2img.tasks import Task
+from img2img.zoo import model_path, shipped_models
+
+_KEPT = 512  # headers of about 10 kB each
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that was found: the name it was asked for by, its file, and the file's header."""
+
+    name: str
+    path: Path
+    header: Header = field(compare=False, repr=False)
+
+    @property
+    def title(self) -> str:
+        """A name for results and reports: the run folder's, or the file's without its suffix."""
+        return self.path.parent.name if self.path.name == "model.safetensors" else self.path.stem
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the model was trained by."""
+        return self.header.recipe
+
+    @property
+    def card(self) -> Card:
+        """Training data, metrics and measured tile overlap of the model."""
+        return self.header.card
+
+    @property
+    def task(self) -> Task:
+        """The task as the model was trained for it: with its scale, its classes, its mask."""
+        return self.header.recipe.task
+
+
+class Catalogue:
+    """Headers of model files, each read once until its file changes. It may be used by several
+    threads.
+    """
+
+    def __init__(self) -> None:
+        self._headers: dict[Path, tuple[tuple[int, int, int], Header]] = {}
+        self._lock = Lock()
+
+    def entry(self, name: str | Path) -> Entry:
+        """The model behind a zoo name, a model file or a run folder. Raises UserError for an unknown
+        name and for a file that is not ours.
+        """
+        path = model_path(name)
+        return Entry(str(name), path, self.header(path))
+
+    def header(self, path: Path) -> Header:
+        """The header of a model file as it is now. Raises UserError as `read_header` does."""
+        try:
+            found = path.stat()
+        except OSError:
+            return read_header(path)  # raises, naming the file
+        # A file that was replaced has another inode, even where both were written within one tick
+        # of the clock.
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        with self._lock:
+            known = self._headers.get(path)
+            if known is None or known[0] != stamp:
+                known = stamp, read_header(path)
+                self._headers[path] = known
+                if len(self._headers) > _KEPT:
+                    del self._headers[next(iter(self._headers))]
+            return known[1]
+
+    def shipped(self) -> dict[str, Entry]:
+        """The models of the package by name."""
+        return {
+            name: Entry(name, path, self.header(path)) for name, path in shipped_models().items()
+        }
+
+    def default(
+        self, task_kind: str, scale: int | None = None, *, found_photo: bool = False
+    ) -> Entry:
+        """The shipped model for a task (and scale), the shortest name first. Raises UserError when
+        there is none.
+
+        `found_photo`: a model trained on the damage of photos as they are found comes first;
+        otherwise last.
+        """
+        shipped = self.shipped()
+        fitting = [
+            (entry.task.for_found_photos != found_photo, len(name), name)
+            for name, entry in shipped.items()
+            if entry.task.kind == task_kind and scale in (None, entry.task.scale)
+        ]
+        if fitting:
+            return shipped[min(fitting)[-1]]
+        wanted = f"{task_kind} ×{scale}" if scale else task_kind
+        known = ", ".join(shipped) or "none"
+        raise UserError(
+            f"no model for {wanted} is shipped: name one of your own with --model; shipped: {known}"
+        )
+
+    def defaults(self, task_kind: str) -> list[Entry]:
+        """The default model of a task for each shipped scale, small ones first. Raises UserError if
+        there is none.
+        """
+        tasks = [entry.task for entry in self.shipped().values()]
+        scales = sorted({task.scale for task in tasks if task.kind == task_kind})
+        return [self.default(task_kind, scale) for scale in scales] or [self.default(task_kind)]
+
+    def clear(self) -> None:
+        """Forget all headers."""
+        with self._lock:
+            self._headers.clear()
+
+
+CATALOGUE = Catalogue()
