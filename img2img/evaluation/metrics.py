@@ -52,22 +52,63 @@ class Column:
 
 
 def psnr_db(rgb: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio over all pixels and channels in dB: 0 for black against white, at
-    most 100 (equal).
+    """Peak signal-to-noise ratio over all pixels and channels, in dB.
+
+    Args:
+        rgb: the result, (1,3,H,W) in [0,1].
+        truth: what it should be, of the same shape.
+
+    Returns:
+        0 for black against white, at most 100 for equal pictures; higher is better.
+
+    Example:
+        >>> import torch
+        >>> truth = torch.zeros(1, 3, 16, 16)
+        >>> round(psnr_db(truth + 0.1, truth), 6)  # 10 log10(1 / 0.1²)
+        20.0
     """
     return min(MOST_DB, float(kornia.metrics.psnr(rgb.double(), truth.double(), 1.0)))
 
 
 def ssim(rgb: Tensor, truth: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004), -1 to 1: Gaussian window of 11 px, σ 1.5, inside;
-    mean of channels.
+    """Structural similarity (Wang et al. 2004): Gaussian window of 11 px, σ 1.5, inside; mean of
+    channels.
+
+    Args:
+        rgb: the result, (1,3,H,W) in [0,1], at least 11 px a side.
+        truth: what it should be, of the same shape.
+
+    Returns:
+        -1 to 1 for equal pictures; higher is better.
+
+    Example:
+        >>> import torch
+        >>> picture = torch.rand(1, 3, 16, 16)
+        >>> round(ssim(picture, picture), 6)
+        1.0
     """
     return float(kornia.metrics.ssim(rgb, truth, 11, padding="valid").mean())
 
 
 def y_psnr_ssim(rgb: Tensor, truth: Tensor, border: int) -> tuple[float, float]:
-    """PSNR and SSIM as super-resolution reports them: BT.601 studio-range luma, `border` pixels cut
-    from every side.
+    """PSNR and SSIM as super-resolution reports them, on BT.601 studio-range luma.
+
+    Args:
+        rgb: the result, (1,3,H,W) in [0,1].
+        truth: what it should be, of the same shape.
+        border: pixels cut from every side; papers cut as many as the scale.
+
+    Returns:
+        PSNR in dB and SSIM; higher is better.
+
+    Example:
+        >>> import torch
+        >>> truth = torch.full((1, 3, 24, 24), 0.5)
+        >>> broken = truth.clone()
+        >>> broken[..., :2, :] = 0  # in the border
+        >>> psnr, _ = y_psnr_ssim(broken, truth, border=2)
+        >>> psnr  # equal inside
+        100.0
     """
     inside = (..., slice(border, rgb.shape[-2] - border), slice(border, rgb.shape[-1] - border))
     made, wanted = (y_channel(x.double())[inside].contiguous() for x in (rgb, truth))
@@ -75,13 +116,41 @@ def y_psnr_ssim(rgb: Tensor, truth: Tensor, border: int) -> tuple[float, float]:
 
 
 def hole_l1(rgb: Tensor, truth: Tensor, mask: Tensor) -> float:
-    """Mean |d| over channels and missing pixels (mask 1); 0 to 1."""
+    """Mean absolute difference over the channels of the missing pixels.
+
+    Args:
+        rgb: the result, (1,3,H,W) in [0,1].
+        truth: what it should be, of the same shape.
+        mask: (1,1,H,W), 1 where pixels were missing.
+
+    Returns:
+        0 for equal holes, at most 1; lower is better.
+
+    Example:
+        >>> import torch
+        >>> truth, mask = torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)
+        >>> mask[..., :4, :] = 1
+        >>> hole_l1(truth + mask * 0.25, truth, mask)
+        0.25
+    """
     return float(masked_mean((rgb - truth).abs(), mask, "hole"))
 
 
 def ciede2000(rgb: Tensor, truth: Tensor) -> float:
-    """Mean CIEDE2000 color difference (Sharma et al. 2005): 0 equal, about 1 just visible, 100
-    black against white.
+    """Mean CIEDE2000 color difference (Sharma et al. 2005).
+
+    Args:
+        rgb: the result, (1,3,H,W) in [0,1].
+        truth: what it should be, of the same shape.
+
+    Returns:
+        0 for equal pictures, about 1 where it is just visible, 100 for black against white.
+
+    Example:
+        >>> import torch
+        >>> black = torch.zeros(1, 3, 8, 8)
+        >>> round(ciede2000(black, 1 - black), 2)
+        100.0
     """
     first, second = as_picture(rgb), as_picture(truth)
     total = 0.0
@@ -96,8 +165,18 @@ def ciede2000(rgb: Tensor, truth: Tensor) -> float:
 
 
 def colorfulness(rgb: Tensor) -> float:
-    """Hasler & Süsstrunk 2003 on the 0-255 scale: 0 grey, 15 slightly, 45 averagely, 82 highly
-    colorful.
+    """Colorfulness after Hasler & Süsstrunk 2003, on the 0-255 scale.
+
+    Args:
+        rgb: a picture, (1,3,H,W) in [0,1].
+
+    Returns:
+        0 for grey; about 15 for slightly, 45 for averagely, 82 for highly colorful pictures.
+
+    Example:
+        >>> import torch
+        >>> colorfulness(torch.full((1, 3, 8, 8), 0.5))
+        0.0
     """
     red, green, blue = (rgb[0].double() * 255).unbind(0)
     red_green, yellow_blue = red - green, (red + green) / 2 - blue

@@ -1,4 +1,4 @@
-"""Adversarial objectives: what the two players minimise, each as its paper states it.
+"""Adversarial objectives: what D and G minimise, each as its paper states it.
 
 Scores are what the discriminator gives: logits of any shape, or, for BEGAN, the reconstruction
 error of each sample.
@@ -41,8 +41,16 @@ OptimizerKind = Literal["adam", "rmsprop", "muon"]
 
 
 class Objective:
-    """Both players' losses. Class variables say what the kind needs and what its paper trained it
-    with.
+    """The losses of D and of G, by their scores. Class variables say what the kind needs and what
+    its paper trained it with.
+
+    Example:
+        >>> import torch
+        >>> objective = OBJECTIVES["least_squares"]()
+        >>> objective.d_loss(real=torch.ones(4), fake=torch.zeros(4))  # D is right: nothing to learn
+        tensor(0.)
+        >>> objective.g_loss(real=torch.ones(4), fake=torch.zeros(4))  # ½(D(G(z)) - 1)²
+        tensor(0.5000)
     """
 
     head: ClassVar[Head] = "logits"
@@ -70,11 +78,27 @@ class Objective:
         self.real_label = real_label
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss, a scalar."""
+        """The discriminator's loss.
+
+        Args:
+            real: D's scores of real pictures: logits of any shape, or (B,) errors for BEGAN.
+            fake: D's scores of G's pictures, which G gets no gradient from here.
+
+        Returns:
+            A scalar.
+        """
         raise NotImplementedError
 
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The generator's loss, a scalar; `real` is read only by objectives that compare the two."""
+        """The generator's loss.
+
+        Args:
+            real: D's scores of real pictures; read by objectives that compare the two (relativistic).
+            fake: D's scores of G's pictures.
+
+        Returns:
+            A scalar.
+        """
         raise NotImplementedError
 
     def observe(self, real: Tensor, fake: Tensor) -> dict[str, float]:
@@ -155,7 +179,7 @@ class Wasserstein(Objective):
 
 class WassersteinGP(Wasserstein):
     """Gulrajani et al. 2017, equation 3: Lipschitz by λ(‖∇D(x̂)‖ - 1)² at x̂ drawn between real and
-    made.
+    fake.
     """
 
     penalty = "between"
@@ -187,7 +211,7 @@ class Hinge(Objective):
 
 
 class RelativisticAverage(Objective):
-    """Jolicoeur-Martineau 2019, algorithm 2: is the real more real than the made are on average,
+    """Jolicoeur-Martineau 2019, algorithm 2: is the real more real than the fake are on average,
     and the reverse.
     """
 

@@ -199,8 +199,25 @@ def missing(network: PerceptualNetwork) -> str | None:
     False
 )  # cached: built inside a measurement, it must still serve training afterwards
 def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
-    """The network by name, loaded once. Raises UserError when its weights are not here: never a
-    silent substitute.
+    """The network that measures perceptual distance, loaded once.
+
+    Args:
+        network: `stlpips_vgg`, `stlpips_alex`, or `lpips_alex` where torchvision's weights are on
+            this machine.
+
+    Returns:
+        A module: two batches (B,3,H,W) in [0,1], at least 24 px a side, to distances (B,); 0 for
+        equal pictures, about 1 for unrelated ones.
+
+    Raises:
+        UserError: its weights are not on this machine; there is no silent substitute.
+
+    Example:
+        >>> import torch
+        >>> distance = perceptual_distance("stlpips_alex")
+        >>> picture = torch.rand(1, 3, 64, 64)
+        >>> float(distance(picture, picture)) < 1e-6 < float(distance(picture, 1 - picture))
+        True
     """
     reason = missing(network)
     if reason:

@@ -44,7 +44,14 @@ class PictureLoss(_Config):
 
 
 class PixelLoss(PictureLoss):
-    """Mean of |d| (l1), d² (l2) or sqrt(d² + ε²) (charbonnier, Lai et al. 2017) over the region."""
+    """Mean of |d| (l1), d² (l2) or sqrt(d² + ε²) (charbonnier, Lai et al. 2017) over the region.
+
+    Example:
+        >>> import torch
+        >>> loss = PixelLoss(kind="l1")
+        >>> loss(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5), mask=None)
+        tensor(0.5000)
+    """
 
     kind: Literal["l1", "l2", "charbonnier"]
     region: Region = "all"

@@ -119,7 +119,24 @@ class Photo:
 
 
 def read_photo(path: PathLike) -> Photo:
-    """Read any photo file upright, at its own depth. UserError names the file and the fix."""
+    """Read any photo file upright, at its own depth.
+
+    Args:
+        path: JPEG, PNG, TIFF, WebP, AVIF, …; HEIC, JPEG XL and camera raw with the extra `formats`.
+            The content counts, not the suffix.
+
+    Returns:
+        The pixels in the file's own numbers, and what the file carried: EXIF, ICC profile, XMP.
+
+    Raises:
+        UserError: the file is none, or broken; it names the file and the fix.
+
+    Example:
+        >>> from img2img.resources import inputs_dir
+        >>> photo = read_photo(inputs_dir() / "sketch.png")
+        >>> photo.rgb.dtype, photo.format
+        (dtype('uint8'), 'PNG')
+    """
     if extra := _extra_reader(path):
         with _naming(path):
             decoded, meta, lossy = read_extra(extra, Path(path))
@@ -225,6 +242,21 @@ def write_photo(
     same; where it holds none, the colors become sRGB. Transparency in a format without alpha is
     flattened on white. JPEG keeps full color resolution (4:4:4). WebP is lossless when the photo
     came from a lossless WebP or `quality` is 100.
+
+    Args:
+        path: its suffix says the format.
+        photo: what to write.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        bits: the depth, where the photo's own is not wanted.
+
+    Raises:
+        UserError: the format is unknown, or cannot hold this photo.
+
+    Example:
+        >>> import numpy as np
+        >>> write_photo("deep.png", Photo(np.full((16, 16, 3), 40000, np.uint16)))
+        >>> int(read_photo("deep.png").rgb.max())
+        40000
     """
     kind = output_format(path)
     if kind not in _HOLDS_PROFILES:
