@@ -8,7 +8,6 @@ import io
 import json
 import logging
 import os
-import re
 import shlex
 import sys
 import traceback
@@ -20,16 +19,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from img2img import __version__
-from img2img.errors import Interrupted, TrainingError, UserError
+from img2img.errors import (
+    Command,
+    Interrupted,
+    Named,
+    Option,
+    Phrase,
+    RecipeField,
+    TrainingError,
+    UserError,
+    rendered,
+)
 
 if TYPE_CHECKING:
     from img2img.inference.batch import Result
 
-DEBUG = os.environ.get("IMG2IMG_DEBUG") == "1"
+WHAT = (
+    "Denoise, colorize, enlarge, inpaint and translate photos, and train the networks that do it."
+)
 log = logging.getLogger("img2img")
 app = typer.Typer(
     name="img2img",
-    help="Denoise, colorize, enlarge, inpaint and translate photos, and train the networks that do it.",
+    help=WHAT,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -46,26 +57,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     are one line.
     """
     _print_anything()
-    _log_to_stderr()
-    try:
-        return int(app(arguments or sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
-    except UserError as error:
-        return _failed(str(error), 2)
-    except KeyboardInterrupt:
-        return _failed("interrupted", 1)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _MENDABLE:
-            return _failed(f"{error.filename or 'a file'}: {error.strerror}", 2)
-        if hasattr(
-            error, "format_message"
-        ):  # a usage error of click, which some versions of typer bring along
-            return _failed(_usage(error.format_message()), 2)
-        if DEBUG:
-            traceback.print_exc()
-        return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
+    with _log_on_stderr():
+        try:
+            return int(app(arguments or sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+        except UserError as error:
+            return _failed(error.phrase, 2)
+        except KeyboardInterrupt:
+            return _failed("interrupted", 1)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _MENDABLE:
+                return _failed(f"{error.filename or 'a file'}: {error.strerror}", 2)
+            if hasattr(error, "format_message"):  # click's, which typer may bring along
+                return _failed(_usage(error), 2)
+            if _debugging():
+                traceback.print_exc()
+            return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
 
 
-# What a person can mend of what the system refuses: too long a name, a place that may not be
+def in_flags(part: Named) -> str:
+    """What a message names as it is typed here: `--mask-grow`, `img2img generate --model NAME`;
+    fields of a recipe and files as they are.
+    """
+    match part:
+        case Option() if not isinstance(part, RecipeField):
+            flag = "--" + _FLAG_OF.get(part.name, part.name).replace("_", "-")
+            return flag if part.value is None else f"{flag} {part.value}"
+        case Command(verb, arguments):
+            words = (word if isinstance(word, str) else in_flags(word) for word in arguments)
+            return " ".join(["img2img", verb, *words])
+        case _:
+            return str(part)
+
+
+_FLAG_OF = {"count": "n", "inputs": "input"}  # where a flag is not the name in Python
+
+
+# What a user can mend of what the system refuses: too long a name, a place that may not be
 # written, a full disk.
 _MENDABLE = frozenset(
     getattr(errno, name, None)
@@ -100,14 +127,21 @@ def _print_anything() -> None:
             stream.reconfigure(errors="spelt_out")
 
 
-def _usage(message: str) -> str:
-    """Click's words on one line, with what to write where that is one thing."""
-    line = re.sub(
-        r"Input should be (an? )valid (\w+),.*", r"give \1\2", _one_line(message).rstrip(".")
-    )
-    if line == "Missing option '--input'":
+def _usage(error: Any) -> str:
+    """A usage error of click on one line, with what to write where that is one thing."""
+    line = _one_line(error.format_message()).rstrip(".")
+    if (param := getattr(error, "param", None)) is None:
+        return f"{line}; see --help"
+    if param.name == "inputs" and type(error).__name__ == "MissingParameter":
         return f"{line}: write img2img infer --input PHOTO"
-    return f"{line.replace('a integer', 'a whole number')}; see --help"
+    if hasattr(error.__cause__, "errors"):  # pydantic's, which reads the values
+        wanted, _, _ = error.__cause__.errors()[0]["type"].partition("_")
+        if wanted in _NUMBERS:
+            line = f"Invalid value for '{param.opts[0]}': give {_NUMBERS[wanted]}"
+    return f"{line}; see --help"
+
+
+_NUMBERS = {"int": "a whole number", "float": "a number"}
 
 
 def _version(asked: bool) -> None:
@@ -116,13 +150,13 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=WHAT)
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    """Denoise, colorize, enlarge, inpaint and translate photos, and train the networks that do it."""
+    """What stands before the verb; `--version` ends the command."""
 
 
 @app.command()
@@ -160,7 +194,7 @@ def train(
         again += ["--device", device] if device != "auto" else []
         raise typer.Exit(_failed(f"{stop}. Go on with: {shlex.join(again)}", 1)) from None
     except TrainingError as error:
-        raise typer.Exit(_failed(str(error), 1)) from None
+        raise typer.Exit(_failed(error.phrase, 1)) from None
     say(_summary(summary))
     use = "generate" if known.task.from_noise or known.has_prior else "infer --input PHOTO"
     if summary.get("best"):
@@ -179,7 +213,7 @@ def infer(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(metavar="FILE|DIR", help="photo.<task>.<ext> beside each photo by default"),
+        typer.Option(metavar="FILE|DIR", help="photo.<task>.<ext> next to each photo by default"),
     ] = None,
     task: Annotated[
         str,
@@ -197,7 +231,8 @@ def infer(
         str | None,
         typer.Option(
             metavar="FILE|DIR",
-            help="fill what is white, a stroke on transparent, or a class color; in a folder, matched by name",
+            help="fill what is white, a stroke on transparent, or a class color; "
+            "in a folder, matched by name",
         ),
     ] = None,
     hints: Annotated[
@@ -280,7 +315,13 @@ def infer(
             model=model,
             scale=scale,
             detail=detail,
-            options=Options(strength, seed, from_photo, direction, self_ensemble),  # type: ignore[arg-type]  # checked inside
+            options=Options(
+                strength=strength,
+                seed=seed,
+                from_photo=from_photo,
+                direction=direction,  # type: ignore[arg-type]  # any other is refused
+                self_ensemble=self_ensemble,
+            ),
             canvas=Canvas(mask_grow, feather, parse_extend(extend), mask_invert),
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
@@ -366,7 +407,7 @@ def evaluate(
         str | None, typer.Option(metavar="DIR", help="table, per-photo CSV and worst cases")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE|RUN", help="another model to set beside")
+        str | None, typer.Option(metavar="NAME|FILE|RUN", help="another model to compare with")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="only the first N photos")] = None,
     self_ensemble: Annotated[
@@ -376,10 +417,20 @@ def evaluate(
     precision: Precision = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="the report as JSON on stdout")] = False,
 ) -> None:
-    """Measure a model beside its baselines by the published protocol."""
+    """Measure a model against its baselines by the published protocol."""
     from img2img.evaluation import evaluate as measure
 
-    report = measure(task, data, model, out, baseline, device, precision, limit, self_ensemble)  # type: ignore[arg-type]  # precision is checked inside
+    report = measure(
+        task,
+        data,
+        model=model,
+        out=out,
+        baseline=baseline,
+        device=device,
+        precision=precision,  # type: ignore[arg-type]  # any other is refused
+        limit=limit,
+        self_ensemble=self_ensemble,
+    )
     print(report.to_json()) if as_json else report.print()
 
 
@@ -402,9 +453,9 @@ def report(
     from img2img.diagnostics.report import Run, table, write_comparison
 
     place = output or (runs[0] / "report.html" if len(runs) == 1 else Path("comparison.html"))
-    told = table([Run.read(run) for run in runs])
+    rows = table([Run.read(run) for run in runs])
     write_comparison(runs, place)
-    print(aligned(told))
+    print(aligned(rows))
     print(f"report: {place}")
 
 
@@ -509,7 +560,7 @@ def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else _named(error)
+        message = error.phrase if isinstance(error, UserError) else _named(error)
         for name in named if as_json else ():
             _print_json(refused_fields(name, message))
         raise
@@ -530,10 +581,12 @@ def _report(result: Result, as_json: bool, planned: bool = False) -> None:
             else f"{_size(result.size_in)} → {_size(result.size_out)}, "
         )
         took = "planned" if planned else f"{result.seconds:.1f} s"
-        print(f"{result.input} → {result.output}: {result.reason} ({sizes}{took})", flush=True)
+        reason = rendered(result.reason or "", in_flags)
+        print(f"{result.input} → {result.output}: {reason} ({sizes}{took})", flush=True)
 
 
 def _print_json(fields: dict[str, object]) -> None:
+    fields = {k: rendered(v, in_flags) if isinstance(v, str) else v for k, v in fields.items()}
     text = json.dumps(fields, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -548,8 +601,8 @@ def _summary(summary: dict[str, Any]) -> str:
 
     done = f"{summary['step']} steps in {summary['minutes']} min on {summary['photos']} photos"
     if broken := summary["left_out"]:
-        named = ", ".join(Path(name).name for name in list(broken)[:5]) + ", …" * (len(broken) > 5)
-        done += f", {len(broken)} of which cannot be read ({named})"
+        named = [Path(name).name for name in list(broken)[:5]] + ["…"] * (len(broken) > 5)
+        done += f", {len(broken)} of which cannot be read ({', '.join(named)})"
     return f"{done}; {main_metric(summary)}; model: {summary['model']}"
 
 
@@ -558,7 +611,7 @@ def _size(size: tuple[int, int] | None) -> str:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {rendered(message, in_flags)}", file=sys.stderr, flush=True)
     return code
 
 
@@ -570,12 +623,32 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _log_to_stderr() -> None:
-    """Warnings of the toolkit as plain lines on stderr, once however many processes train."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers = [handler]
-    log.setLevel(logging.DEBUG if DEBUG else logging.WARNING if _is_first() else logging.ERROR)
+class _Lines(logging.Formatter):
+    """Messages as plain lines, options in them as flags."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return rendered(record.msg if isinstance(record.msg, Phrase) else record.message, in_flags)
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """While a command runs: the toolkit's warnings on stderr, once however many processes train.
+    Other handlers of the log stay, and its level is what it was afterwards.
+    """
+    handler, level = logging.StreamHandler(sys.stderr), log.level
+    handler.setFormatter(_Lines())
+    log.addHandler(handler)
+    wanted = logging.WARNING if _is_first() else logging.ERROR
+    log.setLevel(logging.DEBUG if _debugging() else wanted)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def _debugging() -> bool:
+    return os.environ.get("IMG2IMG_DEBUG") == "1"
 
 
 def _is_first() -> bool:

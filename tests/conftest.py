@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,18 +59,6 @@ def _seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
-
-
-@pytest.fixture(autouse=True)
-def _log_as_it_was() -> Iterator[None]:
-    """The command line logs to the stderr of its day, which a test's capture closes, and chooses
-    the level.
-    """
-    log = logging.getLogger("img2img")
-    handlers, level = log.handlers[:], log.level
-    yield
-    log.handlers[:] = handlers
-    log.setLevel(level)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from PIL import Image
 
 from img2img import __version__
 from img2img.cli import main
-from img2img.errors import Interrupted, TrainingError
+from img2img.errors import Advice, Interrupted, Option, Phrase, TrainingError, UserError
 from img2img.resources import recipes_dir
 
 VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "doctor"]
@@ -70,7 +70,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Call the command in this process: exit code, stdout, stderr."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -78,8 +78,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
         code = main([str(a) for a in arguments])
         return code, *capsys.readouterr()
 
-    yield call
-    logging.getLogger("img2img").handlers.clear()
+    return call
 
 
 @pytest.fixture
@@ -151,8 +150,32 @@ def test_a_defect_of_ours_is_one_line_and_code_1(run: Run, monkeypatch: pytest.M
     code, out, err = run("doctor")
     assert (code, out) == (1, "")
     assert "RuntimeError: two lines" in one_line(err)
-    monkeypatch.setattr("img2img.cli.DEBUG", True)
+    monkeypatch.setenv("IMG2IMG_DEBUG", "1")
     assert "Traceback" in run("doctor")[2]
+
+
+def test_errors_and_warnings_of_the_library_are_told_in_flags(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.getLogger("img2img")
+    before = log.handlers[:], log.level
+
+    def report() -> str:
+        log.warning(Phrase(Option("mask_grow"), ": is large"))
+        log.warning("%d photos, task=%s", 3, "denoise")
+        again = Advice.run("generate", Option("model", "digits"), Option("count"))
+        raise UserError(
+            "is no one's", field="task.kind", place=Path("a/b.yaml"), remedy=again | "sleep"
+        )
+
+    monkeypatch.setattr("img2img.about.machine_report", report)
+    assert run("doctor") == (
+        2,
+        "",
+        "--mask-grow: is large\n3 photos, task=denoise\n"
+        "error: a/b.yaml: task.kind: is no one's: use img2img generate --model digits --n, or sleep\n",
+    )
+    assert (log.handlers, log.level) == before
 
 
 # --- infer -----------------------------------------------------------------------------------------------------------
