@@ -186,10 +186,11 @@ def checked_float(values: np.ndarray) -> np.ndarray:
     """
     values = values.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
-        raise UserError("holds values that are not finite: replace NaN and infinity first")
+        raise UserError("holds values that are not finite", remedy="replace NaN and infinity first")
     if values.size and float(np.abs(values).max()) > _HIGHEST_FLOAT:
         raise UserError(
-            f"holds floating-point values up to {float(values.max()):g}: scale them so that 1.0 is white"
+            f"holds floating-point values up to {float(values.max()):g}",
+            remedy="scale them so that 1.0 is white",
         )
     return values
 
@@ -259,7 +260,9 @@ def _numbers(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         return checked_float(values)
     if image.mode == "I" and values.size and (values.min() < 0 or values.max() > 65535):
-        raise UserError("holds whole numbers outside 0..65535: save it as 8 or 16 bits a channel")
+        raise UserError(
+            "holds whole numbers outside 0..65535", remedy="save it as 8 or 16 bits a channel"
+        )
     return values.astype(np.uint16)
 
 
@@ -270,7 +273,8 @@ def _read_png16(path: Path) -> np.ndarray:
     samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16:
         raise UserError(
-            "is a 16-bit PNG that could not be decoded: save it again from an image editor"
+            "is a 16-bit PNG that could not be decoded",
+            remedy="save it again from an image editor",
         )
     samples = _bgr_to_rgb(samples)
     return samples[..., [0, 3]] if _png_kind(path)[1] == 4 else samples
@@ -309,7 +313,9 @@ def _read_tiff_cv2(path: Path, page: Any) -> np.ndarray:
         )
     samples = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype not in (np.uint16, np.float32):
-        raise UserError("is a deep TIFF in a compression that cannot be read: save it with deflate")
+        raise UserError(
+            "is a deep TIFF in a compression that cannot be read", remedy="save it with deflate"
+        )
     return _bgr_to_rgb(samples)
 
 
@@ -320,7 +326,9 @@ def _tiff_meaning(samples: np.ndarray, image: Image.Image) -> np.ndarray:
     if samples.dtype.kind == "f":
         samples = checked_float(samples)
     elif samples.dtype != np.uint16:
-        raise UserError(f"holds {samples.dtype} samples: save it as 8 or 16 bits a channel")
+        raise UserError(
+            f"holds {samples.dtype} samples", remedy="save it as 8 or 16 bits a channel"
+        )
     if tags.get(262) == 0:
         samples = (65535 if samples.dtype == np.uint16 else 1) - samples
     extras = _as_tuple(tags.get(338, ()))

@@ -5,6 +5,7 @@ edges and all.
 from __future__ import annotations
 
 from functools import reduce
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -40,7 +41,7 @@ class Marked(NamedTuple):
     hole: np.ndarray
     read_as: str
 
-    def checked(self, name: str) -> np.ndarray:
+    def checked(self, place: str | Path) -> np.ndarray:
         """The hole. Raises UserError when it is nothing, or everything, with what was read and what
         is expected.
         """
@@ -52,8 +53,10 @@ class Marked(NamedTuple):
             else "marks nothing"
         )
         raise UserError(
-            f"{name}: the mask {found} (read as {self.read_as}): draw white on black, opaque strokes on transparent, "
-            "or a color on a plain background"
+            f"the mask {found} (read as {self.read_as})",
+            place=place,
+            remedy="draw white on black, opaque strokes on transparent, "
+            "or a color on a plain background",
         )
 
 

@@ -33,13 +33,15 @@ def read_extra(name: str, path: Path) -> tuple[Decoded, Metadata, bool]:
     except UserError:
         raise
     except MemoryError:
-        raise UserError("not enough memory to open it: make it smaller first") from None
+        raise UserError("not enough memory to open it", remedy="make it smaller first") from None
     except Exception as error:  # these libraries raise what they please on damaged files
         said = b"".join(a for a in error.args if isinstance(a, bytes)).decode(
             "utf-8", "replace"
         ) or str(error)
         reason = " ".join(said.split())[:120] or type(error).__name__
-        raise UserError(f"damaged or cut short ({reason}): copy or export it again") from error
+        raise UserError(
+            f"damaged or cut short ({reason})", remedy="copy or export it again"
+        ) from error
 
 
 def _read_heic(path: Path) -> tuple[Decoded, Metadata, bool]:
@@ -111,7 +113,7 @@ def _metadata(exif: bytes | None, xmp: bytes | None, notes: tuple[str, ...] = ()
 def _check_size(size: tuple[int, int]) -> None:
     if size[0] * size[1] > MAX_PIXELS:
         limit = f"{MAX_PIXELS / 1e6:.0f} megapixels"
-        raise UserError(f"more than {limit}: crop it, or raise img2img.pixels.codecs.MAX_PIXELS")
+        raise UserError(f"more than {limit}", remedy="crop it or make it smaller first")
 
 
 _READERS: dict[str, Callable[[Path], tuple[Decoded, Metadata, bool]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -36,7 +37,9 @@ class Hints:
     def __post_init__(self) -> None:
         if not self.marked.any():
             raise UserError(
-                "--hints: nothing is painted: brush colors on the photo, or on a transparent layer"
+                "nothing is painted",
+                field="hints",
+                remedy="brush colors on the photo, or on a transparent layer",
             )
 
     def at(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -58,9 +61,9 @@ def read_hints(path: PathLike, photo: Photo) -> Hints:
     try:
         return hints_in(read_photo(path), photo)
     except UserError as error:
-        message = str(error).removeprefix("--hints: ")
+        # the file says which hints are meant, and the photo's own place stays
         raise UserError(
-            message if message.startswith(str(path)) else f"{path}: {message}"
+            error.problem, place=error.place or Path(path), remedy=error.remedy
         ) from None
 
 
@@ -72,7 +75,7 @@ def hints_in(picture: Photo, photo: Photo) -> Hints:
     """
     wrong = misfit("they are", picture.size, photo.size)
     if wrong:
-        raise UserError(f"--hints: {wrong}: paint them on the photo itself")
+        raise UserError(wrong, field="hints", remedy="paint them on the photo itself")
     picture, photo = as_srgb(picture), as_srgb(photo)
     painted, shown = (_opaque(p) for p in (picture, photo))
     if not (painted | ~shown).all():  # a layer, for a copy shows what the photo shows

@@ -19,7 +19,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from img2img.errors import UserError
+from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.files import atomic_path
 from img2img.pixels import codecs
 from img2img.pixels.alpha import BLEED, seen
@@ -174,9 +174,11 @@ def read_mask(path: PathLike, size: tuple[int, int], *, must_mark: bool = False)
     drawn = _drawn(path)
     wrong = misfit("mask is", drawn.rgb.shape[1::-1], size)
     if wrong:
-        raise UserError(f"{path}: {wrong}: draw it on the photo or resize it to match")
+        raise UserError(
+            wrong, place=Path(path), remedy="draw it on the photo or resize it to match"
+        )
     found = marked(drawn)
-    return found.checked(str(path)) if must_mark else found.hole
+    return found.checked(Path(path)) if must_mark else found.hole
 
 
 def _drawn(path: PathLike) -> Drawn:
@@ -269,9 +271,10 @@ def write_photo(
         with atomic_path(path) as temporary:
             codecs.encode(samples, kind, temporary, meta, _options(kind, photo, quality))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise error.at(Path(path)) from None
     except (OSError, ValueError, SystemError, struct.error) as error:
-        raise UserError(f"{path}: cannot be written as {kind} ({_one_line(error)})") from error
+        problem = f"cannot be written as {kind} ({_one_line(error)})"
+        raise UserError(problem, place=Path(path)) from error
 
 
 def check_fits(path: PathLike, size: tuple[int, int]) -> None:
@@ -281,8 +284,9 @@ def check_fits(path: PathLike, size: tuple[int, int]) -> None:
     if most and max(size) > most:
         name = {"WEBP": "WebP"}.get(kind, kind)
         raise UserError(
-            f"{path}: the result would be {size[0]}x{size[1]}, and {name} holds at most {most} px a side: "
-            "choose --format png or tif"
+            f"the result would be {size[0]}x{size[1]}, and {name} holds at most {most} px a side",
+            place=Path(path),
+            remedy=Advice("choose ", Option("format", "png"), " or tif"),
         )
 
 
@@ -322,7 +326,7 @@ def output_format(path: PathLike) -> str:
         found = (
             f"'{suffix}' is not a format photos are written in" if suffix else "it has no suffix"
         )
-        raise UserError(f"{path}: {found}: use .png, .jpg, .tif or .webp")
+        raise UserError(found, place=Path(path), remedy="use .png, .jpg, .tif or .webp")
     return kind
 
 
@@ -379,7 +383,7 @@ def from_pil(image: Image.Image) -> Photo:
             turn = orientation_of(image)
             meta, decoded = read_metadata(image, turn), codecs.decode_image(image)
     except UserError as error:
-        raise UserError(f"the image {error}") from None
+        raise UserError(Phrase("the image ", error.phrase)) from None
     except Exception as error:
         raise UserError(f"the image cannot be decoded ({_one_line(error)})") from error
     return _assembled(decoded, turn, meta, image.format or "PNG")
@@ -443,7 +447,7 @@ def _extra_reader(path: PathLike) -> str | None:
     if kind is None or kind.readable:
         return kind.name if kind and kind.name in EXTRA_KINDS else None
     article = "an" if kind.name[0] in "AES" else "a"
-    raise UserError(f"{path}: is {article} {kind.name} file: {kind.advice}")
+    raise UserError(f"is {article} {kind.name} file", place=Path(path), remedy=kind.advice)
 
 
 @contextmanager
@@ -451,13 +455,13 @@ def _naming(path: PathLike) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise error.at(Path(path)) from None
 
 
 @contextmanager
 def _opened(path: PathLike) -> Iterator[Image.Image]:
     """An opened Pillow image, every failure inside the block turned into a one-line UserError."""
-    limit = f"{codecs.MAX_PIXELS / 1e6:.0f} megapixels"
+    limit, place = f"{codecs.MAX_PIXELS / 1e6:.0f} megapixels", Path(path)
     try:
         with codecs.strict_pillow(), _open(path) as image:
             if min(image.size) < 1:
@@ -470,20 +474,23 @@ def _opened(path: PathLike) -> Iterator[Image.Image]:
                 image.info["icc_profile"] = profile
             yield image
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise error.at(place) from None
     except UnidentifiedImageError:
-        raise UserError(f"{path}: not an image that can be read{_advice(Path(path))}") from None
+        raise UserError(f"not an image that can be read{_advice(place)}", place=place) from None
     except Image.DecompressionBombError:
         raise UserError(
-            f"{path}: more than {limit}: crop it, or raise img2img.pixels.codecs.MAX_PIXELS"
+            f"more than {limit}", place=place, remedy="crop it or make it smaller first"
         ) from None
     except MemoryError:
-        raise UserError(f"{path}: not enough memory to open it: make it smaller first") from None
-    except (
-        Exception
-    ) as error:  # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
         raise UserError(
-            f"{path}: damaged or cut short ({_one_line(error)}): copy or export it again"
+            "not enough memory to open it", place=place, remedy="make it smaller first"
+        ) from None
+    # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
+    except Exception as error:
+        raise UserError(
+            f"damaged or cut short ({_one_line(error)})",
+            place=place,
+            remedy="copy or export it again",
         ) from error
 
 
@@ -500,15 +507,15 @@ def _open(path: PathLike) -> Image.Image:
 
 def _check_file(path: Path) -> None:
     if os.path.isdir(path):  # a name may be too long even to ask for
-        raise UserError(f"{path}: is a folder: name a picture file")
+        raise UserError("is a folder", place=path, remedy="name a picture file")
     if not os.path.exists(path):
-        raise UserError(f"{path}: no such file")
+        raise UserError("no such file", place=path)
     if not path.is_file():
-        raise UserError(f"{path}: is not a regular file")
+        raise UserError("is not a regular file", place=path)
     if path.stat().st_size == 0:
-        raise UserError(f"{path}: is empty (0 bytes): copy it again")
+        raise UserError("is empty (0 bytes)", place=path, remedy="copy it again")
     if not os.access(path, os.R_OK):
-        raise UserError(f"{path}: may not be read: check its permissions")
+        raise UserError("may not be read", place=path, remedy="check its permissions")
 
 
 def _advice(path: Path) -> str:
@@ -677,7 +684,7 @@ def _named(subject: str, check: Any, *args: Any) -> Any:
     try:
         return check(*args)
     except UserError as error:
-        raise UserError(f"{subject} {error}") from None
+        raise UserError(Phrase(subject, " ", error.phrase)) from None
 
 
 def _readable_formats() -> list[str]:
