@@ -811,6 +811,9 @@ def test_fields_under_their_former_names_are_read() -> None:
     fields = Recipe.load("aae").fields()
     fields["adversarial"]["judges"] = fields["adversarial"].pop("discriminates")
     assert Recipe.parse(fields) == Recipe.load("aae")
+    fields = Recipe.load("ring").fields()
+    fields["task"]["centre"] = fields["task"].pop("center")
+    assert Recipe.parse(fields) == Recipe.load("ring")
     fields = Recipe.load("translate_tiny").fields()
     fields["adversarial"]["augment"] = ["colour", "cutout"]
     augmented = Recipe.parse(fields).adversarial
@@ -819,6 +822,8 @@ def test_fields_under_their_former_names_are_read() -> None:
 
 def test_an_override_by_a_former_name_beats_the_recipe() -> None:
     assert Recipe.load("denoise_tiny", ["data.colour_jitter=0.25"]).data.color_jitter == 0.25
+    moved = Recipe.load("ring", ["task.centre=[1, 2]"])
+    assert moved == Recipe.load("ring", ["task.center=[1, 2]"])
 
 
 def test_what_a_recipe_says_of_a_kind_by_its_short_name_is_read() -> None:

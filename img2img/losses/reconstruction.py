@@ -20,7 +20,13 @@ Of = Literal["target", "cycle", "identity"]
 
 
 class _Config(Fields):
+    kind: str
     weight: float = Field(1.0, ge=0)
+
+    @property
+    def log_name(self) -> str:
+        """What log.jsonl, and the sums in checkpoints, call this loss."""
+        return self.kind
 
     def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
         """Why this loss cannot work on training crops of `crop_px`, starting with its field; None
@@ -109,6 +115,11 @@ class ColorfulnessLoss(PictureLoss):
     """
 
     kind: Literal["colorfulness"]
+
+    @property
+    def log_name(self) -> str:
+        """As the kind was once spelled: who reads log.jsonl looks for it, and runs go on."""
+        return "colourfulness"
 
     def __call__(
         self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None

@@ -35,6 +35,7 @@ class Points(FromNoise):
     sigma: float = Field(0.1, gt=0, description="of each Gaussian, in the plane's units")
     center: tuple[float, float] = Field((0.0, 0.0), description="of the circle")
 
+    former_names: ClassVar[dict[str, str]] = {"centre": "center"}
     reads_what: ClassVar[Reads] = "none"
     source_type: ClassVar[DigitalSourceType | None] = None  # a drawing of points is a diagram
     zeros_are: ClassVar[str] = "the origin"

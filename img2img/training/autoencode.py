@@ -89,7 +89,7 @@ class AutoencoderStep(TrainingStep[AutoencoderOutput]):
             else:
                 with self.accelerator.autocast():
                     value = loss(made.rgb, batch.target, None)
-            parts[f"{index}_{loss.kind}" if several else loss.kind] = (loss.weight, value)
+            parts[f"{index}_{loss.log_name}" if several else loss.log_name] = (loss.weight, value)
         if heard and self.critic and self.recipe.adversarial and made.fake is not None:
             adversarial = self.critic.g_loss(*_turn(batch, made, heard.fork(made.fake)))
             parts["adversarial"] = (self.recipe.adversarial.weight, adversarial)

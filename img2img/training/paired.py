@@ -52,7 +52,7 @@ class PairedStep(TrainingStep[Tensor]):
     def _reconstruction(self, batch: Batch, rgb: Tensor) -> Parts:
         with self.accelerator.autocast():
             return {
-                f"{loss.kind}" if len(self.recipe.losses) == 1 else f"{index}_{loss.kind}": (
+                loss.log_name if len(self.recipe.losses) == 1 else f"{index}_{loss.log_name}": (
                     loss.weight,
                     loss(rgb, batch.target, batch.mask, batch.local_center),
                 )

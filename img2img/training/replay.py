@@ -13,6 +13,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from img2img.training.discriminator import Shown
 
+IN_CHECKPOINTS = {"local_center": "local_centre"}
+"""The names that tensors have in checkpoints, where they bear another in code: runs go on."""
+
 
 class ReplayPool:
     """At most `size` samples with all that was shown beside them; the pictures are kept as uint8
@@ -63,8 +66,9 @@ class ReplayPool:
 
     def state(self) -> dict[str, Tensor]:
         """What is in the pool."""
-        return dict(self.kept)
+        return {IN_CHECKPOINTS.get(name, name): value for name, value in self.kept.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up again what `state` gave."""
-        self.kept = dict(tensors)
+        names = {saved: name for name, saved in IN_CHECKPOINTS.items()}
+        self.kept = {names.get(saved, saved): value for saved, value in tensors.items()}

@@ -129,3 +129,13 @@ def test_a_pool_taken_up_again_goes_on_as_if_nothing_had_been() -> None:
         pool.exchange(marked(*range(5, 12)))
     left, right = one.state(), other.state()
     assert left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def test_checkpoints_keep_the_names_that_they_had() -> None:
+    """Runs begun before go on: their checkpoints say `local_centre`, and so do those of now."""
+    pool, other = ReplayPool(2), ReplayPool(2)
+    pool.exchange(marked(1, 2))
+    state = pool.state()
+    assert "local_centre" in state and "local_center" not in state
+    other.load_state(state)
+    assert torch.equal(other.kept["local_center"], pool.kept["local_center"])

@@ -278,6 +278,13 @@ def test_log_has_one_line_a_step_and_ends_with_the_summary(tmp_path: Path) -> No
     assert Recipe.load(tmp_path / "run/recipe.yaml") == small("denoise_tiny", validate_every=4)
 
 
+def test_the_loss_of_color_is_logged_as_it_was_once_spelled(tmp_path: Path) -> None:
+    overrides = ["losses=[{kind: l1}, {kind: colorfulness}]", "data.crop_px=32", "train.steps=2"]
+    sizes = ["train.batch_size=2", "train.log_every=1"]
+    train(Recipe.load("colorize_tiny", [*overrides, *sizes]), tmp_path / "run", device="cpu")
+    assert any(row.keys() >= {"0_l1", "1_colourfulness"} for row in lines(tmp_path / "run"))
+
+
 def test_resume_without_checkpoint_starts_at_zero_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
