@@ -22,7 +22,9 @@ def pick_device(name: str = "auto") -> torch.device:
     device = _parsed(name)
     missing = _missing(device)
     if missing:
-        raise UserError(f"--device: '{name}' is not here ({missing}): use auto or cpu")
+        raise UserError(
+            f"'{name}' is not here ({missing})", field="device", remedy="use auto or cpu"
+        )
     return device
 
 
@@ -37,7 +39,7 @@ def _parsed(name: str) -> torch.device:
     *most, last = DEVICES
     use = f": use {', '.join(most)} or {last}"
     like = name.lower().replace("gpu", "cuda")  # by its letters alone, gpu would be cpu
-    raise UserError(f"--device: unknown device '{name}'{did_you_mean(like, DEVICES, use)}")
+    raise UserError(f"unknown device '{name}'{did_you_mean(like, DEVICES, use)}", field="device")
 
 
 def _missing(device: torch.device) -> str | None:
@@ -72,7 +74,7 @@ def precision_for(device: torch.device, wanted: Precision) -> torch.dtype:
     """
     if wanted not in get_args(Precision):
         raise UserError(
-            f"--precision: unknown '{wanted}'{did_you_mean(wanted, get_args(Precision))}"
+            f"unknown '{wanted}'{did_you_mean(wanted, get_args(Precision))}", field="precision"
         )
     if wanted == "fp32" or (wanted == "auto" and not has_fast_bf16(device)):
         return torch.float32

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-from img2img.errors import UserError
+from img2img.errors import Advice, Option, Phrase, UserError
 
 
 @contextmanager
@@ -78,10 +78,13 @@ def check_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder}: this folder cannot be made ({error.strerror}): choose another --output"
+            f"this folder cannot be made ({error.strerror})", place=folder, remedy=_ANOTHER
         ) from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{folder}: nothing may be written there: choose another --output")
+        raise UserError("nothing may be written there", place=folder, remedy=_ANOTHER)
+
+
+_ANOTHER = Advice("choose another ", Option("output"))
 
 
 def at_home(path: str) -> Path:
@@ -107,10 +110,10 @@ def check_writable(folder: Path, option: str) -> None:
         if there.is_dir():
             with tempfile.TemporaryFile(dir=there):
                 return
-        what = f"'{there}' is a file, not a folder"
+        what = Phrase("'", there, "' is a file, not a folder")
     except OSError as error:
-        what = f"nothing can be written into '{folder}' ({error.strerror})"
-    raise UserError(f"{option}: {what}: choose another")
+        what = Phrase("nothing can be written into '", folder, f"' ({error.strerror})")
+    raise UserError(what, field=option, remedy="choose another")
 
 
 def longest_name(folder: Path) -> int:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from img2img.errors import UserError
+from img2img.errors import Phrase, UserError
 from img2img.files import atomic_path, write_tensors
 from img2img.recipe import Recipe
 
@@ -74,23 +74,25 @@ def read_header(path: Path) -> Header:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"'{path}' is not a model file (safetensors with our header): {error}"
+            Phrase("'", path, f"' is not a model file (safetensors with our header): {error}")
         ) from error
     if not metadata.get("format", "").startswith("img2img/"):
         raise UserError(
-            f"'{path}' holds weights but no img2img header: it was written by another program"
+            Phrase("'", path, "' holds weights but no img2img header"),
+            remedy="it was written by another program",
         )
     if metadata["format"] != FORMAT:
         raise UserError(
-            f"'{path}' is of format {metadata['format']}, this version reads {FORMAT}: update img2img"
+            Phrase("'", path, f"' is of format {metadata['format']}, this version reads {FORMAT}"),
+            remedy="update img2img",
         )
     try:
         recipe = Recipe.parse(
-            json.loads(metadata["recipe"]), where=f"header of '{path}'", trusted=False
+            json.loads(metadata["recipe"]), where=Phrase("header of '", path, "'"), trusted=False
         )
         return Header(recipe=recipe, card=Card.model_validate_json(metadata["card"]))
     except (KeyError, json.JSONDecodeError, ValidationError) as error:
-        raise UserError(f"'{path}' has a broken header: {error}") from error
+        raise UserError(Phrase("'", path, f"' has a broken header: {error}")) from error
 
 
 def load_generator(path: Path, header: Header | None = None) -> tuple[Header, nn.Module]:
@@ -103,7 +105,10 @@ def load_generator(path: Path, header: Header | None = None) -> tuple[Header, nn
         generator.load_state_dict(read_weights(path))
     except RuntimeError as error:
         raise UserError(
-            f"'{path}': weights do not fit the recipe in its header: {str(error).splitlines()[0]}"
+            Phrase(
+                *("'", path, "': weights do not fit the recipe in its header: "),
+                str(error).splitlines()[0],
+            )
         ) from error
     return header, generator.eval()
 

@@ -14,7 +14,7 @@ def test_an_unknown_device_is_told_the_known_ones(name: str) -> None:
     with pytest.raises(UserError) as error:
         pick_device(name)
     assert (
-        str(error.value) == f"--device: unknown device '{name}': use auto, cpu, cuda, cuda:1 or mps"
+        str(error.value) == f"device: unknown device '{name}': use auto, cpu, cuda, cuda:1 or mps"
     )
 
 
@@ -24,7 +24,7 @@ def test_an_unknown_device_is_told_the_known_ones(name: str) -> None:
 def test_a_device_that_is_nearly_known(name: str, meant: str) -> None:
     with pytest.raises(UserError) as error:
         pick_device(name)
-    assert str(error.value) == f"--device: unknown device '{name}', did you mean '{meant}'?"
+    assert str(error.value) == f"device: unknown device '{name}', did you mean '{meant}'?"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_device_that_is_not_here(
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(UserError) as error:
         pick_device(name)
-    assert str(error.value) == f"--device: '{name}' is not here ({reason}): use auto or cpu"
+    assert str(error.value) == f"device: '{name}' is not here ({reason}): use auto or cpu"
 
 
 def test_devices_that_are_here(monkeypatch: pytest.MonkeyPatch) -> None:

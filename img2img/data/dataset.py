@@ -124,7 +124,7 @@ class Photos:
         """Take note of files that turned out to be broken; those that are new are told, and
         returned.
         """
-        reasons = {str(path): reason.removeprefix(f"{path}: ") for path, reason in broken.items()}
+        reasons = {str(path): reason for path, reason in broken.items()}
         new = {
             name: reason for name, reason in sorted(reasons.items()) if name not in self.left_out
         }
@@ -253,8 +253,8 @@ def readable(source: Source, items: Iterable[int]) -> Iterator[tuple[int, Sample
 
 
 def _unreadable(cache: Cache) -> UserError:
-    first = next(iter(cache.broken.values()), "")
-    return UserError(f"data.path: none of the photos can be read{'; first: ' * bool(first)}{first}")
+    first = "".join(f"; first: {path}: {why}" for path, why in list(cache.broken.items())[:1])
+    return UserError(f"none of the photos can be read{first}", field="data.path")
 
 
 def load_photos(
@@ -273,7 +273,9 @@ def load_photos(
     source, train, held_out = opened.source, opened.train, opened.first(config.validation_max)
     count = source.count if isinstance(source, UnpairedSource) else len(source)
     if not train:
-        raise UserError(f"data.path: {count} photos leave none to train on: add photos")
+        raise UserError(
+            f"{count} photos leave none to train on", field="data.path", remedy="add photos"
+        )
     cache.check(files_of(source))
     seen: list[int] = []
     validation = list(

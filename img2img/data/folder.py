@@ -47,8 +47,11 @@ class SideBySideSource(Files):
         both = self.cache.read(self.paths[index], parts=2)
         width = both.shape[1]
         if width < 32 or width % 2:
-            reason = f"{self.paths[index]}: is {width} px wide: pairs side by side need an even width, 32 px or more"
-            raise self.cache.refused(self.paths[index], reason)
+            raise self.cache.refused(
+                self.paths[index],
+                f"is {width} px wide",
+                "pairs side by side need an even width, 32 px or more",
+            )
         return Sample(number, photo=both[:, width // 2 :], other=both[:, : width // 2])
 
 
@@ -73,8 +76,8 @@ class FolderPairSource:
         a, b = self.cache.read(first), self.cache.read(second)
         if a.shape != b.shape:
             sizes = " and ".join(f"{p.shape[1]}×{p.shape[0]}" for p in (a, b))
-            apart = f"{second}: it and its partner '{first}' are not of one size ({sizes})"
-            raise self.cache.refused(second, f"{apart}: a pair must match pixel by pixel")
+            apart = f"it and its partner '{first}' are not of one size ({sizes})"
+            raise self.cache.refused(second, apart, "a pair must match pixel by pixel")
         return Sample(number, photo=b, other=a)
 
 
@@ -159,7 +162,11 @@ def _read_pairs(
             }
             pairs.append((matched, sides.called))
     if pairs and singles:
-        raise UserError("data.path: some folders have A/ and B/ and some have not: use one layout")
+        raise UserError(
+            "some folders have A/ and B/ and some have not",
+            field="data.path",
+            remedy="use one layout",
+        )
     return pairs, singles
 
 
@@ -168,8 +175,10 @@ def _side_by_side(folder: Path, cache: Cache) -> dict[Part, Listed]:
     paths = [path for listed in parts.values() for path in listed.paths]
     if not could_be_pairs(paths, cache):
         raise UserError(
-            f"data.path: the {len(paths)} files in '{folder}' are no pairs side by side (left and right halves do not "
-            f"belong together): lay them out as {LAYOUTS}"
+            f"the {len(paths)} files in '{folder}' are no pairs side by side "
+            "(left and right halves do not belong together)",
+            field="data.path",
+            remedy=f"lay them out as {LAYOUTS}",
         )
     return parts
 
@@ -192,7 +201,7 @@ def _matched(
         said = f"{len(lonely)} files in '{folder}' have no partner, first {listed}"
         if unmatched != "skip" or not (both or held):
             instead = ", or set data.unmatched=skip" if unmatched == "error" else ""
-            raise UserError(f"data.path: {said}; give pairs one name{instead}")
+            raise UserError(said, field="data.path", remedy=f"give pairs one name{instead}")
         log.warning("left out: %s", said)
     return both
 
@@ -203,7 +212,9 @@ def _by_name(side: Listed) -> dict[str, Path]:
         name = path.relative_to(side.root).with_suffix("").as_posix()
         if name in found:
             raise UserError(
-                f"data.path: '{found[name]}' and '{path}' have one name: which is the pair's? Remove one"
+                f"'{found[name]}' and '{path}' have one name",
+                field="data.path",
+                remedy="which is the pair's? Remove one",
             )
         found[name] = path
     return found

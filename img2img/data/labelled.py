@@ -133,7 +133,9 @@ def labelled_source(paths: Sequence[str], cache: Cache, part: Part = "train") ->
     """
     if len(paths) != 1:
         raise UserError(
-            f"data.path: {len(paths)} places: pictures with classes come from one, give one"
+            f"{len(paths)} places, and pictures with classes come from one",
+            field="data.path",
+            remedy="give one",
         )
     known, root = _named(paths[0])
     if known is not None:
@@ -169,7 +171,9 @@ def _by_name(name: str, root: Path | None, part: Part) -> ArraySource:
             return found
     where = f" in '{root}'" if root else ""
     raise UserError(
-        f"data.path: no files of {known.title}{where}: {known.remedy}, or name their folder: {name}:FOLDER"
+        f"no files of {known.title}{where}",
+        field="data.path",
+        remedy=f"{known.remedy}, or name their folder: {name}:FOLDER",
     )
 
 
@@ -200,7 +204,9 @@ def _by_torchvision(known: Known, root: Path, part: Part) -> ArraySource | None:
         if _by_idx(known, root, part):
             return None  # packed, which torchvision's loader does not read
         raise UserError(
-            f"data.path: {known.title} in '{root / known.folder}' is not whole: {known.remedy}"
+            f"{known.title} in '{root / known.folder}' is not whole",
+            field="data.path",
+            remedy=known.remedy,
         ) from error
     return ArraySource(
         np.asarray(loaded.data), np.asarray(loaded.targets), _class_names(loaded), part
@@ -215,7 +221,8 @@ def _by_idx(known: Known, place: Path, part: Part) -> ArraySource | None:
             pictures, labels = read_idx(files[0], 3), read_idx(files[1], 1)
             if len(pictures) != len(labels):
                 raise UserError(
-                    f"data.path: '{files[0]}' has {len(pictures)} pictures, and {len(labels)} labels"
+                    f"'{files[0]}' has {len(pictures)} pictures, and {len(labels)} labels",
+                    field="data.path",
                 )
             return ArraySource(pictures, labels, _class_names(_loader(known)), part)
     return None
@@ -234,13 +241,17 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
         raise UserError(
-            f"data.path: '{path}' cannot be unpacked ({error}): put a whole copy there"
+            f"'{path}' cannot be unpacked ({error})",
+            field="data.path",
+            remedy="put a whole copy there",
         ) from error
     header = 4 + 4 * dimensions
     shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4"))
     if content[:4] != bytes((0, 0, 8, dimensions)) or len(content) != header + int(np.prod(shape)):
         raise UserError(
-            f"data.path: '{path}' is not a whole idx file of {dimensions} axes: put a whole copy there"
+            f"'{path}' is not a whole idx file of {dimensions} axes",
+            field="data.path",
+            remedy="put a whole copy there",
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
@@ -281,7 +292,9 @@ def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
     tests = [roots[held] for held in reversed(HELD) if held in roots]
     if not tests:
         raise UserError(
-            f"data.path: '{folder}' has no train/ and test/ with the classes in each: part it so"
+            f"'{folder}' has no train/ and test/ with the classes in each",
+            field="data.path",
+            remedy="put the photos of each class into train/CLASS/ and test/CLASS/",
         )
     return _classes_in(tests[0], cache)
 
@@ -318,7 +331,9 @@ def _classes_in(inside: Path, cache: Cache, without: Sequence[Path] = ()) -> Cla
     if len(names) < 2 or empty:
         what = f"'{empty[0]}' holds no photo" if empty else f"{len(names)} folders in it"
         raise UserError(
-            f"data.path: '{inside}' is not a folder of classes ({what}): put each class in its own folder"
+            f"'{inside}' is not a folder of classes ({what})",
+            field="data.path",
+            remedy="put each class in its own folder",
         )
     # By hash, so that any few of them, such as those that are looked at in validation, are of many
     # classes.
@@ -334,7 +349,9 @@ def _joined(train: ClassFolderSource, held: ClassFolderSource) -> ClassFolderSou
     if strange:
         where = held.paths[0].parents[1]
         raise UserError(
-            f"data.path: class '{strange[0]}' of '{where}' has no photo to train on: give both one naming"
+            f"class '{strange[0]}' of '{where}' has no photo to train on",
+            field="data.path",
+            remedy="give both one naming",
         )
     labels = [train.class_names.index(held.class_names[label]) for label in held.labels]
     return ClassFolderSource(

@@ -64,7 +64,9 @@ def parts_of(folder: Path, *, parted: bool = False) -> dict[Part, Listed]:
     if not photos["train"]:
         held = " and ".join(f"{d.name}/" for part in HELD for d in roots[part])
         raise UserError(
-            f"data.path: '{folder}' holds {held} alone, which are never trained on: add train/"
+            f"'{folder}' holds {held} alone, which are never trained on",
+            field="data.path",
+            remedy="add train/",
         )
     return {
         part: Listed(roots[part][0] if len(roots[part]) == 1 else folder, found)
@@ -160,10 +162,14 @@ def _one_side(folder: Path, lonely: Path) -> UserError:
     other = folder / f"{lonely.name[:-1]}{last}"
     if _part_of(lonely.name.lower()) in HELD:
         return UserError(
-            f"data.path: '{other}' does not exist: give a folder of photos, as {lonely.name}/ is"
+            f"'{other}' does not exist",
+            field="data.path",
+            remedy=f"give a folder of photos, as {lonely.name}/ is",
         )
     return UserError(
-        f"data.path: '{folder}' has {lonely.name}/ and no {other.name}/: two sides are translated"
+        f"'{folder}' has {lonely.name}/ and no {other.name}/",
+        field="data.path",
+        remedy="two sides are translated",
     )
 
 
@@ -180,7 +186,9 @@ def _inside(folder: Path) -> dict[str, Path]:
         name = place.name.lower()
         if name in found and (_part_of(name) or any(name in pair for pair in SIDES)):
             raise UserError(
-                f"data.path: '{found[name]}' and '{place}' differ by case alone: rename or join them"
+                f"'{found[name]}' and '{place}' differ by case alone",
+                field="data.path",
+                remedy="rename or join them",
             )
         found[name] = place
     return found

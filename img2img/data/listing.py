@@ -80,12 +80,16 @@ def find_photos(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             what = "is a file, not a folder" if folder.exists() else "does not exist"
-            raise UserError(f"data.path: '{folder}' {what}: give a folder of photos")
+            raise UserError(
+                f"'{folder}' {what}", field="data.path", remedy="give a folder of photos"
+            )
         inside, others = photos_and_others(folder)
         if not inside:
             passed = f" (but {counted(others)})" if others else ""
             raise UserError(
-                f"data.path: no photo in '{folder}'{passed}: put JPEG, PNG, TIFF or WebP files there"
+                f"no photo in '{folder}'{passed}",
+                field="data.path",
+                remedy="put JPEG, PNG, TIFF or WebP files there",
             )
         if others:
             log.warning("data.path: '%s': passed over: %s", folder, counted(others))

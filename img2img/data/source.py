@@ -58,7 +58,7 @@ class Cache:
         Raises UserError when its file cannot be read.
         """
         if path in self.broken:
-            raise UserError(self.broken[path])
+            raise UserError(self.broken[path], place=path)
         if path in self.kept:
             return self.kept[path]
         picture = self._decoded(path, parts)
@@ -70,13 +70,16 @@ class Cache:
     def _decoded(self, path: Path, parts: int) -> np.ndarray:
         try:
             return decode_rgb8(path, self.background, parts)
-        except (UserError, OSError) as error:
+        except UserError as error:
+            raise self.refused(path, error.problem, error.remedy) from error
+        except OSError as error:
             raise self.refused(path, str(error)) from error
 
-    def refused(self, path: Path, reason: str) -> UserError:
+    def refused(self, path: Path, problem: str, remedy: str = "") -> UserError:
         """The error to raise for a file that is of no use, now and whenever it is asked for again."""
-        self.broken[path] = reason
-        return UserError(reason)
+        reason = UserError(problem, remedy=remedy)
+        self.broken[path] = str(reason)
+        return reason.at(path)
 
     def check(self, paths: Iterable[Path]) -> None:
         """Find broken files before training does, by their ends; only what looks broken is decoded

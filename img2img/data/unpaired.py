@@ -92,7 +92,7 @@ class UnpairedSource:
                 return self.cache.read(
                     paths[self._order(place, len(paths)) if trains else place % len(paths)]
                 )
-        raise UserError("data.path: none of side A's pictures can be read")
+        raise UserError("none of side A's pictures can be read", field="data.path")
 
     def _order(self, number: int, count: int) -> int:
         """The place in side A of a sample number: each epoch is a seeded permutation."""
@@ -111,7 +111,9 @@ def two_sides(folders: Sequence[Path], cache: Cache, share: float, seed: int) ->
         found = sides_of(folder)
         if found is None:
             raise UserError(
-                f"data.path: '{folder}' has no trainA/ and trainB/ (or A/ and B/); task.side_a makes A from photos"
+                f"'{folder}' has no trainA/ and trainB/ (or A/ and B/); "
+                "task.side_a makes A from photos",
+                field="data.path",
             )
         for place, side in enumerate(sides):
             side.add({part: two[place].paths for part, two in found.parts.items()}, found.called)
@@ -127,7 +129,9 @@ def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -
     train, held = _halves(both.train), _halves(both.held)
     if not train[0]:
         raise UserError(
-            f"data.path: one photo in '{folders[0]}', and the two sides show different ones: add photos"
+            f"one photo in '{folders[0]}', and the two sides show different ones",
+            field="data.path",
+            remedy="add photos",
         )
     sides = [replace(both, train=train[place], held=held[place]) for place in (0, 1)]
     a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)

@@ -93,7 +93,7 @@ class Trainer:
         self, recipe: Recipe, out: Path, *, resume: bool = False, device: str = "auto"
     ) -> None:
         self.recipe, self.out, self.clock = recipe, out, Clock()
-        check_writable(out, "--out")
+        check_writable(out, "out")
         self.accelerator = _accelerator(recipe, device, out)
         self.main = self.accelerator.is_main_process
         self.board = Board(self.accelerator, out / "tensorboard")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from img2img.errors import UserError, did_you_mean
+from img2img.errors import Phrase, UserError, did_you_mean
 from img2img.resources import cards_dir, zoo_dir
 
 
@@ -31,7 +31,10 @@ def model_path(name: str | Path) -> Path:
         inside = path / "model.safetensors"
         if inside.is_file():
             return inside
-        raise UserError(f"'{path}' holds no model.safetensors: has the run saved a checkpoint yet?")
+        raise UserError(
+            Phrase("'", path, "' holds no model.safetensors"),
+            remedy="has the run saved a checkpoint yet?",
+        )
     if path.is_file():
         return path
     raise UserError(f"unknown model '{name}'{did_you_mean(str(name), shipped)}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from img2img.errors import UserError
+from img2img.errors import Advice, Option, UserError
 from img2img.modelfile import Card, Header, read_header
 from img2img.recipe import Recipe
 from img2img.tasks import Task
@@ -104,7 +104,8 @@ class Catalogue:
         wanted = f"{task_kind} ×{scale}" if scale else task_kind
         known = ", ".join(shipped) or "none"
         raise UserError(
-            f"no model for {wanted} is shipped: name one of your own with --model; shipped: {known}"
+            f"no model for {wanted} is shipped",
+            remedy=Advice("name one of your own with ", Option("model"), f"; shipped: {known}"),
         )
 
     def defaults(self, task_kind: str) -> list[Entry]:

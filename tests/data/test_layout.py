@@ -298,7 +298,7 @@ def test_files_without_partner_are_counted_and_five_named(
     with pytest.raises(UserError) as refused:
         opened(lonely, PAIRS)
     assert (
-        str(refused.value) == f"data.path: {said}; give pairs one name, or set data.unmatched=skip"
+        str(refused.value) == f"data.path: {said}: give pairs one name, or set data.unmatched=skip"
     )
     caplog.set_level(logging.WARNING, "img2img")
     assert opened(lonely, PAIRS, unmatched="skip").count == 3

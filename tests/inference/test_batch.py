@@ -479,8 +479,8 @@ def test_task_names() -> None:
 def test_what_would_fail_on_every_photo_is_refused_before_the_first(tmp_path: Path) -> None:
     photo = str(save(tmp_path / "a.png"))
     for request, message in (
-        (Request(device="cuda:7"), "--device: 'cuda:7' is not here"),
-        (Request(precision="fp8"), "--precision: unknown 'fp8'"),  # type: ignore[arg-type]
+        (Request(device="cuda:7"), "device: 'cuda:7' is not here"),
+        (Request(precision="fp8"), "precision: unknown 'fp8'"),  # type: ignore[arg-type]
         (Request(model="nope"), "unknown model 'nope'"),
         (Request(tasks=("denoise",), scale=2), "--scale"),
     ):

@@ -329,9 +329,9 @@ def test_loading_refuses_what_is_not_ours(tmp_path: Path, tiny_zoo: Path) -> Non
         load(tmp_path / "text.safetensors")
     with pytest.raises(UserError, match=r"holds no model\.safetensors"):
         load(tmp_path)
-    with pytest.raises(UserError, match="--device: 'cuda:9' is not here"):
+    with pytest.raises(UserError, match="device: 'cuda:9' is not here"):
         load(tiny_zoo / "denoise.safetensors", device="cuda:9")
-    with pytest.raises(UserError, match="--precision: unknown 'fp8'"):
+    with pytest.raises(UserError, match="precision: unknown 'fp8'"):
         load(tiny_zoo / "denoise.safetensors", precision="fp8")  # type: ignore[arg-type]
 
 

@@ -299,7 +299,7 @@ def test_out_that_is_a_file_is_refused(tmp_path: Path) -> None:
     write_bytes(tmp_path / "file", b"mine")
     for out in (tmp_path / "file", tmp_path / "file/run"):
         with pytest.raises(
-            UserError, match=r"--out: .*(is a file, not a folder|nothing can be written)"
+            UserError, match=r"^out: .*(is a file, not a folder|nothing can be written)"
         ):
             train(small(), out, device="cpu")
     assert (tmp_path / "file").read_bytes() == b"mine"
