@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,7 +81,7 @@ class Averages:
     def __init__(self, state: dict[str, list[float]] | None = None) -> None:
         self.sums = {name: list(sums) for name, sums in (state or {}).items()}
 
-    def add(self, values: dict[str, float]) -> None:
+    def add(self, values: Mapping[str, float]) -> None:
         """Count a step in."""
         for name, value in values.items():
             total, count, peak = self.sums.get(name, (0.0, 0.0, value))
@@ -107,7 +107,8 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self.started, self.before, self.waited = time.monotonic(), 0.0, 0.0
+        self.started, self.before = time.monotonic(), 0.0
+        self.asked, self.waited = self.started, 0.0
 
     @property
     def seconds(self) -> float:
@@ -118,13 +119,20 @@ class Clock:
         """The same items; `waited` is how many seconds the last one took to come."""
         coming = iter(items)
         while True:
-            asked = time.monotonic()
+            self.asked = time.monotonic()
             try:
                 item = next(coming)
             except StopIteration:
                 return
-            self.waited = time.monotonic() - asked
+            self.waited = time.monotonic() - self.asked
             yield item
+
+    def pace(self, images: int) -> dict[str, float]:
+        """Images a second, and the share of time that was waiting, since the last item was asked
+        for.
+        """
+        seconds = max(time.monotonic() - self.asked, 1e-9)
+        return {"images_per_second": images / seconds, "data_wait": self.waited / seconds}
 
 
 class Board:
@@ -192,7 +200,9 @@ class Bar:
         self.task = self.progress.add_task("", total=steps, completed=done)
         self.progress.start()
 
-    def advance(self, images_per_second: float, data_wait: float, losses: dict[str, float]) -> None:
+    def advance(
+        self, images_per_second: float, data_wait: float, losses: Mapping[str, float]
+    ) -> None:
         """One step on."""
         self.done += 1
         said = [f"{images_per_second:.1f} images/s", f"{data_wait:.0%} waiting for data"]

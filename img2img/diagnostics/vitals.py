@@ -41,12 +41,12 @@ def noise_signs(made: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, f
     """Signs of a set made of noise beside a set of real ones: there is no own input, but fidelity
     and coverage.
     """
-    most = MOST_POINTS if _are_points(target[0]) else MOST_PICTURES
+    most = MOST_POINTS if are_points(target[0]) else MOST_PICTURES
     a, b = _joined(made, most), _joined(target, most)
     signs = _set_signs(a, b) | {"count": float(min(len(a), len(b)))}
     if min(len(a), len(b)) >= 8 * NEIGHBOURS:
         signs |= neighbourhoods(a, b)
-    return signs if _are_points(a) else {**signs, **ranges((), target)}
+    return signs if are_points(a) else {**signs, **ranges((), target)}
 
 
 def diversity(made: Tensor, target: Tensor) -> float:
@@ -62,7 +62,7 @@ def own_input(made: Tensor, target: Tensor) -> float:
 
     By colors or by contours, whichever tell more: a sketch does not say how bright its garment is.
     """
-    views = [_flat] if _are_points(made) else [_flat, _contours]
+    views = [_flat] if are_points(made) else [_flat, _contours]
     return min(_own_over_others(view(made), view(target)) for view in views)
 
 
@@ -119,7 +119,7 @@ def ranges(condition: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, f
 
 def _set_signs(made: Tensor, target: Tensor) -> dict[str, float]:
     signs = {"diversity": diversity(made, target)} if len(made) >= FEW else {}
-    if _are_points(made):
+    if are_points(made):
         return signs
     signs |= {"saturated": saturated(made, target), "dead": dead(made, target)}
     if min(made.shape[-2:]) >= LEAST_GRID_PX:
@@ -127,7 +127,8 @@ def _set_signs(made: Tensor, target: Tensor) -> dict[str, float]:
     return signs
 
 
-def _are_points(x: Tensor) -> bool:
+def are_points(x: Tensor) -> bool:
+    """Whether a batch holds points in the plane instead of pictures."""
     return x.shape[-2:] == (1, 1)
 
 

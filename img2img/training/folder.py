@@ -1,121 +1,106 @@
-"""A run's folder: who may write in it, and what of a run it holds. Nothing whole is overwritten by
-less.
+"""A run's folder: what a run writes, and what of a run a folder holds. Nothing whole is overwritten
+by less.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import os
-import socket
-import sys
-import weakref
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from img2img.errors import UserError
-from img2img.training.checkpoint import Checkpoint, whole_checkpoint
+import numpy as np
+from accelerate import Accelerator
+
+from img2img.diagnostics.report import write_report
+from img2img.diagnostics.runlog import Board, RunLog
+from img2img.errors import TrainingError, UserError
+from img2img.files import write_text
+from img2img.pixels.sheets import write_sheet
+from img2img.recipe import Recipe
+from img2img.training.checkpoint import Checkpoint, latest_checkpoint, whole_checkpoint
+from img2img.training.lock import FolderLock
 from img2img.zoo.catalogue import CATALOGUE
 
 log = logging.getLogger("img2img")
 
-LOCK = ".lock"
-BUSY = (errno.EAGAIN, errno.EACCES)  # of a lock that another process holds
+MODEL = "model.safetensors"
 
 
-class FolderLock:
-    """The folder's one writer. The operating system holds the lock for this process, and drops it
-    however that ends.
+class RunFolder:
+    """Where one run writes: its lock, log.jsonl, TensorBoard's events, sample sheets, the report.
 
-    Raises UserError when another process writes there, or nobody can. Where there are no such locks
-    (Windows, some network file systems) the run goes on without.
+    Only the first of several processes writes; in the others these methods do nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / LOCK
-        self.made = [
-            p for p in (folder, *folder.parents) if not p.exists()
-        ]  # to be taken away if nothing comes of it
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.handle: int | None = self._taken() if sys.platform != "win32" else None
-        except OSError as error:
-            self._take_away()
-            raise UserError(
-                f"--out: cannot write in '{folder}': {error.strerror or error}"
-            ) from error
-        _held.add(self)
+    def __init__(self, path: Path, accelerator: Accelerator) -> None:
+        self.path, self.is_main = path, accelerator.is_main_process
+        self.board = Board(accelerator, path / "tensorboard")
+        self.lock: FolderLock | None = None
+        self.log: RunLog | None = None
 
-    def release(self) -> None:
-        """Let others write; empty folders that were made for the run are taken away."""
-        if self.handle is not None:
-            with suppress(OSError):
-                # still locked: who waits for this file sees that it is gone, and takes the next
-                self.path.unlink()
-            os.close(self.handle)
-            self.handle = None
-        self._take_away()
+    def take(self, *, resume: bool) -> Checkpoint | None:
+        """Lock the folder; the newest whole checkpoint, or None where the run starts from nothing.
 
-    def __del__(self) -> None:
-        if getattr(self, "handle", None) is not None:
-            self.release()
+        Raises UserError when another process writes here, or a run would be lost.
+        """
+        self.lock = FolderLock(self.path)
+        return _checkpoint_to_resume(self.path, resume=resume)
 
-    def forget(self) -> None:
-        """In a forked child: the lock is the parent's alone."""
-        if self.handle is not None:
-            os.close(self.handle)
-            self.handle = None
+    def open(self, recipe: Recipe, keep_to_step: int | None) -> None:
+        """Begin to write; a log of before is cut back to `keep_to_step`."""
+        if self.is_main:
+            write_text(self.path / "recipe.yaml", recipe.to_yaml())
+            (self.path / "samples").mkdir(exist_ok=True)
+        self.board.open()
+        if self.is_main:
+            self.log = RunLog(self.path / "log.jsonl", keep_to_step)
 
-    def _taken(self) -> int:
-        import fcntl
+    def write(self, **values: Any) -> None:
+        """Append a row to log.jsonl."""
+        if self.log is not None:
+            self.log.write(**values)
 
-        while True:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in BUSY:
-                    holder = (
-                        os.read(handle, 200).decode(errors="replace").strip() or "another process"
-                    )
-                    os.close(handle)
-                    raise UserError(
-                        f"--out: {holder} is writing in '{self.folder}': wait, stop it, or choose another folder"
-                    ) from error
-                log.warning(
-                    "--out: '%s' has no locks (%s): see that nothing else writes there",
-                    self.folder,
-                    error,
-                )
-            if _is_at(handle, self.path):
-                os.ftruncate(handle, 0)
-                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-                return handle
-            os.close(handle)  # it was released, and with it this file, between opening and locking
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows of log.jsonl; none in processes other than the first."""
+        return self.log.rows if self.log is not None else []
 
-    def _take_away(self) -> None:
-        for folder in self.made:
-            with suppress(OSError):  # there is something in it
-                folder.rmdir()
+    def write_samples(self, step: int, sheet: np.ndarray) -> None:
+        """A sample sheet, (H,W,3) in [0,1]."""
+        write_sheet(self.path / "samples" / f"step_{step:08d}.png", sheet)
+        self.board.picture(sheet, step)
 
+    def write_report(self) -> None:
+        """`report.html`, from all that was written so far."""
+        if self.is_main:
+            write_report(self.path)
 
-_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+    def disk_error(self, step: int, error: OSError) -> TrainingError:
+        """Close the folder after a failed write: which file, what is kept, and how to go on."""
+        what = f"{error.strerror}: '{error.filename}'" if error.filename else str(error)
+        with suppress(OSError):
+            self.write(step=step, error=what)
+        kept, again = "nothing was saved yet", "start again"
+        if saved := latest_checkpoint(self.path / "checkpoints"):
+            kept = f"the checkpoint of step {saved.facts['step']} is kept"
+            again = "go on with --resume"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space there" if full else "see to that file or disk"
+        self.close()
+        if not saved and holds_run(self.path):
+            again += " with another --out"
+        return TrainingError(f"step {step}: {what}; {kept}; {remedy}, then {again}")
 
-
-def _forget_all() -> None:
-    for lock in list(_held):
-        lock.forget()
-
-
-if hasattr(os, "register_at_fork"):  # data loaders outlive a killed parent for some seconds
-    os.register_at_fork(after_in_child=_forget_all)
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
+    def close(self) -> None:
+        """Close what was opened; another run may write in the folder from here on."""
+        with suppress(OSError):  # TensorBoard's own last words; its error was raised before
+            self.board.close()
+        if self.log is not None:
+            self.log.close()
+        if self.lock is not None:
+            self.lock.release()
 
 
 def holds_run(folder: Path) -> bool:
@@ -127,7 +112,7 @@ def holds_run(folder: Path) -> bool:
     )
 
 
-def checkpoint_to_go_on_from(folder: Path, *, resume: bool) -> Checkpoint | None:
+def _checkpoint_to_resume(folder: Path, *, resume: bool) -> Checkpoint | None:
     """The newest whole checkpoint; None where a run is to start. Raises UserError where that would
     destroy another.
     """
@@ -139,18 +124,20 @@ def checkpoint_to_go_on_from(folder: Path, *, resume: bool) -> Checkpoint | None
         return None
     checkpoint, damage = whole_checkpoint(folder / "checkpoints")
     if checkpoint is None and holds_run(folder):
-        found = "; ".join(damage) or "none was written"
+        found, weights = "; ".join(damage) or "none was written", ""
+        if steps := trained_steps(folder / MODEL):
+            weights = f" and train.init={folder}, which begins with its model of step {steps}"
         raise UserError(
-            f"--resume: '{folder}' holds a run and no whole checkpoint ({found}); nothing was changed. Start anew "
-            f"with another --out{_from_its_weights(folder)}, or delete the folder"
+            f"--resume: '{folder}' holds a run and no whole checkpoint ({found}); nothing was "
+            f"changed. Start anew with another --out{weights}, or delete the folder"
         )
     for line in damage:
         log.warning("checkpoint %s: trying the one before", line)
     return checkpoint
 
 
-def _from_its_weights(folder: Path) -> str:
-    model = folder / "model.safetensors"
+def trained_steps(model: Path) -> int:
+    """How many steps a model file was trained, 0 for none or a broken one."""
     with suppress(UserError):
-        return f" and train.init={folder}, which begins with its model of step {CATALOGUE.header(model).card.steps}"
-    return ""
+        return CATALOGUE.header(model).card.steps
+    return 0

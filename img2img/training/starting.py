@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from img2img.errors import UserError
+from img2img.modelfile import read_weights
 from img2img.recipe import Recipe
+from img2img.zoo.catalogue import CATALOGUE
 
 PICTURE = 3  # channels of a picture in color; further ones (a mask, hints) stand behind
 
@@ -217,10 +219,18 @@ def _of(numbers: int, whole: int) -> str:
     return f"{numbers / 1e6:.2f} of {whole / 1e6:.2f} million weights"
 
 
-def load_error(name: str, was: Recipe, recipe: Recipe, found: Fit) -> UserError:
-    """Why a model's weights do not do, and what to do about it."""
+def model_weights(name: str, network: nn.Module, recipe: Recipe) -> Fit:
+    """The weights of a model (name, file or run folder) for a recipe's network.
+
+    Raises UserError when they do not fit, and `train.init_partial` does not take those that do.
+    """
+    model = CATALOGUE.entry(name)  # raises for what is no model file
+    was = model.recipe
+    found = fit(read_weights(model.path), was, network, recipe)
+    if not (found.unfit or found.unused) or (recipe.train.init_partial and found.taken):
+        return found
     reason = f"train.init: '{name}' does not fit: {difference(was, recipe)}"
     if not found.taken:
-        return UserError(f"{reason}; nothing of it can be taken")
+        raise UserError(f"{reason}; nothing of it can be taken")
     share = _of(found.taken, found.whole)
-    return UserError(f"{reason}; or set train.init_partial=true to take what fits ({share})")
+    raise UserError(f"{reason}; or set train.init_partial=true to take what fits ({share})")

@@ -746,8 +746,8 @@ def test_a_worse_form_of_what_was_told_is_told_again(
 ) -> None:
     trainer = Trainer(ring("train.steps=2"), tmp_path / "run", device="cpu")
     for severity in SEVERITIES:
-        trainer._tell([replace(sick("mode collapse"), severity=severity)])
-    trainer._let_go()
+        trainer.doctor.report([replace(sick("mode collapse"), severity=severity)])
+    trainer.folder.close()
     lines = [message for message in caplog.messages if "mode collapse" in message]
     assert [f"({severity})" in line for severity, line in zip(SEVERITIES, lines, strict=True)] == [
         True

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +67,15 @@ FAULTS: dict[str, Callable[[Trainer, list[Any]], None]] = {
 
 def faulty(trainer: Trainer, fault: Callable[[Trainer, list[Any]], None]) -> None:
     """Let it happen in the third step."""
-    take = trainer._one_step
+    coming = trainer.batches
 
-    def one_step(batches: list[Any], *rest: Any) -> None:
-        if trainer.done == 2:
-            fault(trainer, batches)
-        take(batches, *rest)
+    def batches() -> Iterator[tuple[int, list[Any]]]:
+        for step, found in coming():
+            if step == 2:
+                fault(trainer, found)
+            yield step, found
 
-    trainer._one_step = one_step  # type: ignore[method-assign]
+    trainer.batches = batches  # type: ignore[method-assign]
 
 
 def main(folder: Path, fault: str) -> None:

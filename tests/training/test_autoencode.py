@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from PIL import Image
+from stopping import stop_at
 from torch import Tensor, nn
 
 from img2img.data.sample import Batch, Sample, collate, sample_rng
@@ -395,13 +396,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(kind: str, class_folder: Path, tmp_pa
     known = run_of(kind, class_folder)
     summary = Trainer(known, tmp_path / "whole", device="cpu").run()
     trainer = Trainer(known, tmp_path / "cut", device="cpu")
-    take = trainer._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        trainer.stop_wanted = trainer.done == 3
-
-    trainer._one_step = one_step  # type: ignore[method-assign]  # a finger on Ctrl-C
+    stop_at(trainer, 3)
     with pytest.raises(Interrupted):
         trainer.run()
     Trainer(known, tmp_path / "cut", resume=True, device="cpu").run()

@@ -121,14 +121,14 @@ def test_the_best_answer_of_every_kind_of_task(
     trainer = run_of(name, tmp_path / "run", photo_folder, *more)
     named = read_rows(tmp_path / "run/log.jsonl")[-1]["baseline_is"]
     assert expected.items() <= named.items(), named
-    (validated, *_), plain = trainer.photos.validation, trainer.baselines["validation"]
+    (validated, *_), plain = trainer.photos.validation, trainer.validation.baselines["validation"]
     assert plain.pictures[0].shape == validated.target.shape
     assert write_report(tmp_path / "run").is_file()
 
 
 def test_an_autoencoder_has_to_beat_the_mean_picture(photo_folder: Path, tmp_path: Path) -> None:
     trainer = run_of("vae_tiny", tmp_path / "run", photo_folder)
-    plain = trainer.baselines["validation"]
+    plain = trainer.validation.baselines["validation"]
     assert plain.named["psnr_db"].startswith("the mean") and plain.numbers["psnr_db"] > 6
     assert not plain.named["prior_sliced_wasserstein"].startswith(COPIED)
 
@@ -138,7 +138,7 @@ def test_a_set_made_of_noise_is_held_against_the_mean_too(
 ) -> None:
     overrides = ("train.batch_size=16", "generator.width=4", "discriminator.width=4")
     trainer = run_of("dcgan", tmp_path / "run", photo_folder, *overrides)
-    plain = trainer.baselines["validation"]
+    plain = trainer.validation.baselines["validation"]
     assert (
         plain.named["sliced_wasserstein"].startswith("the mean") and plain.numbers["diversity"] == 0
     )

@@ -19,14 +19,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from stopping import after_step
 
 from img2img.diagnostics.runlog import read_rows
-from img2img.errors import TrainingError, UserError
+from img2img.errors import Interrupted, TrainingError, UserError
 from img2img.files import write_bytes
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.folder import FolderLock
+from img2img.training.lock import FolderLock
 from img2img.training.trainer import Trainer
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks and limits of POSIX")
@@ -163,14 +164,14 @@ def test_the_one_before_is_gone_on_with_and_damaged_ones_go_when_a_whole_one_is_
     change(run, "step_00000004.safetensors", lambda c: c[:-7])
     seen: list[tuple[list[str], bytes]] = []
     trainer = Trainer(small(6), run, resume=True, device="cpu")
-    save = trainer._save
+    save = trainer.saver.save
 
     def watched(*args: Any, **named: Any) -> None:
         save(*args, **named)
         names = sorted(path.name for path in (run / "checkpoints").iterdir())
         seen.append((names, (run / "model.safetensors").read_bytes()))
 
-    trainer._save = watched  # type: ignore[method-assign]
+    trainer.saver.save = watched  # type: ignore[method-assign]
     trainer.run()
     assert (
         "step_00000004 is damaged: trying the one before" in caplog.text
@@ -214,7 +215,7 @@ def test_a_model_of_more_steps_stays_until_the_run_has_come_as_far(run: Path) ->
         older.with_suffix(".json").write_text(json.dumps(facts))
     model = (run / "model.safetensors").read_bytes()
     trainer = Trainer(small(), run, resume=True, device="cpu")
-    trainer.stop_wanted = True
+    trainer.stop()
     with pytest.raises(Exception, match="stopped at step 2"):
         trainer.run()
     assert (run / "model.safetensors").read_bytes() == model
@@ -225,7 +226,7 @@ def test_a_model_of_more_steps_stays_until_the_run_has_come_as_far(run: Path) ->
 HOLDS = r"""
 import sys, time, os
 from pathlib import Path
-from img2img.training.folder import FolderLock
+from img2img.training.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 child = os.fork() if sys.argv[2] == "fork" else None
 if child == 0:
@@ -336,13 +337,14 @@ def test_a_full_disk_in_tensorboard_is_told_once_and_by_name(
     with pytest.raises(TrainingError, match=r"No space left on device: '\S*tensorboard'"):
         trainer.run()
     assert "Traceback" not in capfd.readouterr().err
-    assert threading.excepthook is trainer.board.said_by_threads
+    assert threading.excepthook is trainer.folder.board.said_by_threads
 
 
 def test_a_full_disk_in_the_log_names_it_and_the_run_can_go_on(tmp_path: Path) -> None:
     trainer = Trainer(small(), tmp_path / "run", device="cpu")
-    assert trainer.log is not None
-    trainer.log.file = FullLog(trainer.log.file, lines=4)  # type: ignore[assignment]
+    log = trainer.folder.log
+    assert log is not None
+    log.file = FullLog(log.file, lines=4)  # type: ignore[assignment]
     with pytest.raises(
         TrainingError,
         match=r"No space left.*log\.jsonl'; the checkpoint of step \d is kept; free some",
@@ -446,3 +448,28 @@ def test_pairs_none_of_which_match_in_size_are_refused_before_anything_is_writte
     ):
         train(recipe, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_leaves_the_handlers_of_signals_as_they_were(tmp_path: Path) -> None:
+    """However it ends: whole, stopped from outside, or by a signal of which the first is enough."""
+
+    def own(number: int, frame: Any) -> None:
+        raise AssertionError("the run's own handler was asked")
+
+    before = {number: signal.signal(number, own) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        train(small(1), tmp_path / "whole", device="cpu")
+        for how in ("stop", "SIGINT", "SIGTERM"):
+            trainer = Trainer(small(), tmp_path / how, device="cpu")
+            ask = (
+                trainer.stop
+                if how == "stop"
+                else lambda n=how: signal.raise_signal(signal.Signals[n])
+            )
+            after_step(trainer, 2, ask)
+            with pytest.raises(Interrupted, match="stopped at step 2"):
+                trainer.run()
+        assert [signal.getsignal(number) for number in before] == [own, own]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -19,9 +19,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from stopping import stopped_at
+from stopping import stop_at, stopped_at
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import img2img.training.trainer
 from img2img.cli import main
 from img2img.data.dataset import TrainingSet
 from img2img.diagnostics.report import Run
@@ -34,7 +35,9 @@ from img2img.tasks.base import MainMetric
 from img2img.tasks.baseline import higher_is_better
 from img2img.training import train
 from img2img.training.best import Best
+from img2img.training.saving import Saver
 from img2img.training.trainer import Trainer
+from img2img.training.validation import Validation
 
 
 def small(name: str = "denoise_tiny", steps: int = 4, **train_fields: Any) -> Recipe:
@@ -90,12 +93,10 @@ def test_seconds_count_loading_steps_validation_and_saving(
     """Opening the data takes 100 s, a sample 1 s, a step of two samples 2 s, validation 50 s, a
     checkpoint 30 s.
     """
-    slowed(ticking, 100, Trainer, "_open_data", monkeypatch)
+    slowed(ticking, 100, img2img.training.trainer, "open_data", monkeypatch)
     slowed(ticking, 1, TrainingSet, "__getitem__", monkeypatch)
-    slowed(
-        ticking, 50, Trainer, "_judged", monkeypatch
-    )  # of validation and of training photos: 100
-    slowed(ticking, 30, Trainer, "_save", monkeypatch)
+    slowed(ticking, 50, Validation, "measure", monkeypatch)  # held out, and training photos: 100
+    slowed(ticking, 30, Saver, "save", monkeypatch)
     trainer = Trainer(
         small(steps=2, validate_every=1, checkpoint_every=1), tmp_path / "run", device="cpu"
     )
@@ -256,13 +257,13 @@ def test_a_real_ctrl_c_before_the_first_validation(tmp_path: Path) -> None:
 
 def pretending(trainer: Trainer, values: list[float]) -> None:
     """Validation gives these numbers one after the other, whatever is trained."""
-    coming, judged = iter(values), trainer._judged
+    coming, measure = iter(values), trainer.validation.measure
 
-    def judge(batches: Any, named: str) -> Any:
-        found = judged(batches, named)
-        return found._replace(metrics={"psnr_db": next(coming)}) if named == "validation" else found
+    def pretended(batches: Any, name: str) -> Any:
+        found = measure(batches, name)
+        return found._replace(metrics={"psnr_db": next(coming)}) if name == "validation" else found
 
-    trainer._judged = judge  # type: ignore[method-assign]
+    trainer.validation.measure = pretended  # type: ignore[method-assign]
 
 
 def weights_at(out: Path, recipe: Recipe, step: int) -> dict[str, torch.Tensor]:
@@ -275,13 +276,7 @@ def test_the_best_validation_is_kept_over_a_resume(tmp_path: Path) -> None:
     recipe, out = small(steps=5, validate_every=1, keep_best=True), tmp_path / "run"
     first = Trainer(recipe, out, device="cpu")
     pretending(first, [20.0, 30.0, 25.0])
-    take = first._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        first.stop_wanted = first.done == 3
-
-    first._one_step = one_step  # type: ignore[method-assign]
+    stop_at(first, 3)
     with pytest.raises(Exception, match="stopped at step 3"):
         first.run()
     second = Trainer(recipe, out, resume=True, device="cpu")
@@ -302,7 +297,7 @@ def test_a_draw_goes_to_the_later_and_lower_may_be_better(tmp_path: Path) -> Non
     assert best.is_reached_by({"distance": 3.0}) and best.told() is None
     recipe = small(steps=1)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
-    best.card = trainer._card(overlap=False, metrics={"validation": {"distance": 2.0}})
+    best.card = trainer.saver.save_model(best.path, 1, {"validation": {"distance": 2.0}})
     assert [best.is_reached_by({"distance": value}) for value in (2.1, 2.0, 1.9)] == [
         False,
         True,
@@ -310,7 +305,7 @@ def test_a_draw_goes_to_the_later_and_lower_may_be_better(tmp_path: Path) -> Non
     ]
     with pytest.raises(UserError, match=r"train\.keep_best.*'distance'"):
         best.is_reached_by({"psnr_db": 30.0})
-    trainer._let_go()
+    trainer.folder.close()
 
 
 @pytest.mark.parametrize(

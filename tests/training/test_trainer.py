@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from stopping import stopped_at
+from stopping import after_step, before_step, stopped_at
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from img2img.data.dataset import load_photos
@@ -174,15 +174,9 @@ def test_photos_that_vanish_are_left_out_and_when_none_is_left_everything_is_sav
 ) -> None:
     recipe = on(photo_folder, small("denoise_tiny", steps=30), cache_mb=0, validation_share=0)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
-    take = trainer._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        gone = ["photo_0.png"] if trainer.done == 3 else [f"photo_{i}.png" for i in range(1, 6)]
-        for name in gone if trainer.done in (3, 20) else []:
-            (photo_folder / name).unlink()
-
-    trainer._one_step = one_step  # type: ignore[method-assign]  # someone tidies up
+    after_step(trainer, 3, (photo_folder / "photo_0.png").unlink)
+    others = [photo_folder / f"photo_{i}.png" for i in range(1, 6)]
+    after_step(trainer, 20, lambda: [path.unlink() for path in others])
     with pytest.raises(
         UserError, match=r"step 21: .*none of the photos can be read.*everything is saved"
     ) as ended:
@@ -201,14 +195,7 @@ def test_a_run_whose_photos_go_after_its_last_step_ends_whole(
 ) -> None:
     recipe = on(photo_folder, small("denoise_tiny", steps=2), cache_mb=0, validation_share=0)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
-    take = trainer._one_step
-
-    def one_step(*args: Any) -> None:
-        take(*args)
-        if trainer.done == 2:
-            shutil.rmtree(photo_folder)
-
-    trainer._one_step = one_step  # type: ignore[method-assign]  # someone tidies up
+    after_step(trainer, 2, lambda: shutil.rmtree(photo_folder))
     summary = trainer.run()
     assert summary["step"] == 2 and len(summary["left_out"]) == 6
     assert (tmp_path / "run/model.safetensors").is_file()
@@ -323,19 +310,10 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert "damaged" in caplog.text
 
 
-def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     recipe = small("denoise_tiny", steps=6, checkpoint_every=2)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
-    take = trainer._one_step
-
-    def poisoned(batches: Any, bar: Any) -> None:
-        if trainer.done == 3:
-            batches[0].target.fill_(float("nan"))
-        take(batches, bar)
-
-    monkeypatch.setattr(trainer, "_one_step", poisoned)
+    before_step(trainer, 3, lambda batches: batches[0].target.fill_(float("nan")))
     with pytest.raises(TrainingError, match=r"step 4: .*NaN.*checkpoint"):
         trainer.run()
     kept = latest_checkpoint(tmp_path / "run/checkpoints")
@@ -357,7 +335,7 @@ def test_a_nan_before_the_first_checkpoint_says_that_nothing_was_saved(tmp_path:
 
 
 def test_a_nan_of_d_is_mended_by_its_own_rate(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def played(lr: float) -> Recipe:
         fields = small("translate_tiny", steps=6, checkpoint_every=3).fields()
@@ -365,15 +343,12 @@ def test_a_nan_of_d_is_mended_by_its_own_rate(
         return Recipe.parse(fields)
 
     trainer = Trainer(played(2e-4), tmp_path / "run", device="cpu")
-    take = trainer._one_step
 
-    def poisoned(batches: Any, bar: Any) -> None:
-        if trainer.done == 4:
-            with torch.no_grad():
-                next(critic_of(trainer).player.bare.parameters()).fill_(float("nan"))
-        take(batches, bar)
+    def poison(_: object) -> None:
+        with torch.no_grad():
+            next(critic_of(trainer).player.bare.parameters()).fill_(float("nan"))
 
-    monkeypatch.setattr(trainer, "_one_step", poisoned)
+    before_step(trainer, 4, poison)
     with pytest.raises(TrainingError, match=r"NaN.*lower train\.lr \(or adversarial\.lr\)"):
         trainer.run()
     mended = Trainer(played(1e-5), tmp_path / "run", resume=True, device="cpu")

@@ -1,0 +1,168 @@
+"""What happens after each step of a training: progress, log, validation, doctor, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from img2img.diagnostics.doctor import Diagnosis
+from img2img.diagnostics.runlog import Averages, Bar, Clock
+from img2img.diagnostics.treatment import Treatment, row_of, told_before
+from img2img.errors import StoppedByDoctor
+from img2img.recipe import Recipe, TrainConfig
+from img2img.training.best import Best
+from img2img.training.folder import RunFolder
+from img2img.training.saving import Saver, images_per_step
+from img2img.training.step import TrainingStep
+from img2img.training.validation import Validation
+
+log = logging.getLogger("img2img")
+
+SHEET_ROWS = 6
+
+
+class Listener(Protocol):
+    """Called in every process after each step, with the number of steps taken and its numbers."""
+
+    def __call__(self, step: int, logs: Mapping[str, float]) -> None: ...
+
+
+class ShowProgress:
+    """A bar or plain lines on the terminal."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+
+    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+        pace = {name: logs[name] for name in ("images_per_second", "data_wait")}
+        shown = {k: v for k, v in logs.items() if k not in pace and not k.endswith("norm")}
+        self.bar.advance(**pace, losses=shown)
+
+
+class LogEvery:
+    """Every `train.log_every` steps the means since the last row, in log.jsonl and TensorBoard."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        step: TrainingStep[Any],
+        clock: Clock,
+        averages: Averages,
+    ) -> None:
+        self.train, self.folder, self.step = recipe.train, folder, step
+        self.clock, self.averages = clock, averages
+        self.images_per_step = images_per_step(recipe, step.accelerator)
+
+    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+        self.averages.add(logs)
+        if step % self.train.log_every and step < self.train.steps:
+            return
+        means, peaks = self.averages.take()
+        seen = {
+            "images": step * self.images_per_step,
+            "seconds": round(self.clock.seconds, 2),
+        }
+        self.folder.write(step=step, **seen, **means, **self.step.rates, peaks=peaks)
+        self.folder.board.numbers({**means, **self.step.rates}, step=step)
+
+
+class Validate:
+    """Every `train.validate_every` steps metrics, vital signs and a sheet of samples; the best model
+    is kept with `train.keep_best`.
+    """
+
+    def __init__(
+        self, validation: Validation, folder: RunFolder, saver: Saver, best: Best | None
+    ) -> None:
+        self.validation, self.folder, self.saver, self.best = validation, folder, saver, best
+        self.train = validation.recipe.train
+
+    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+        if step % self.train.validate_every == 0 and step < self.train.steps:
+            self.now(step)
+            self.folder.write_report()
+
+    def now(self, step: int, **mark: bool) -> dict[str, dict[str, Any]]:
+        """Validate, in the first process; metrics and baseline, for the summary. `mark` goes into
+        the log's row.
+        """
+        validation, photos = self.validation, self.validation.photos
+        if not self.folder.is_main or not photos.validation:
+            return {"validation": {}, "baseline": {}}
+        held_out = validation.measure(photos.validation, "validation")
+        trained = validation.measure(photos.trained, "training")
+        self.folder.write_samples(step, validation.step.sheet(held_out.rows[:SHEET_ROWS]))
+        numbers = {"validation": held_out.metrics, "baseline": held_out.baseline.numbers}
+        groups = dict(numbers)
+        if trained.rows:
+            groups["training"] = trained.metrics
+            groups["training_baseline"] = trained.baseline.numbers
+        groups["vitals"] = validation.vitals(held_out.rows)
+        named = {"baseline_is": held_out.baseline.named}
+        self.folder.write(step=step, **mark, **groups, **named)
+        tagged = {f"{group}/{name}": v for group, vs in groups.items() for name, v in vs.items()}
+        self.folder.board.numbers(tagged, step=step)
+        if self.best and not mark and self.best.is_reached_by(held_out.metrics):
+            self.best.card = self.saver.save_model(self.best.path, step, {**numbers, **named})
+        return {**numbers, **named}
+
+
+class Doctor:
+    """Whenever a row was logged: report what the doctor finds, and do what `train.on_trouble` says.
+
+    Raises StoppedByDoctor.
+    """
+
+    def __init__(
+        self,
+        treatment: Treatment,
+        folder: RunFolder,
+        step: TrainingStep[Any],
+        save: Callable[[], None],
+    ) -> None:
+        self.treatment, self.folder, self.step, self.save = treatment, folder, step, save
+        self.train = step.recipe.train
+
+    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+        logged = step % self.train.log_every == 0 or step % self.train.validate_every == 0
+        if not logged or step == self.train.steps:
+            return
+        found = self.treatment.news(self.folder.rows)
+        self.report(found)
+        if self.treatment.wants_stop(found):
+            self.save()
+            worst = found[0].line if found else "stopped by the main process"
+            raise StoppedByDoctor(
+                f"step {step}: {worst}; train.on_trouble=stop, everything is saved: "
+                "--resume goes on"
+            )
+        self.step.remedies, remedy = self.treatment.adapted(self.folder.rows, self.step.remedies)
+        if remedy and self.folder.is_main:
+            log.warning("step %d: %s: %s", step, remedy["diagnosis"], remedy["remedy"])
+            self.folder.write(**remedy)
+            said = {"doctor": f"{remedy['diagnosis']}: {remedy['remedy']}"}
+            self.folder.board.numbers(said, step=step)
+
+    def report(self, found: list[Diagnosis]) -> None:
+        """New findings, on the terminal, in log.jsonl and in TensorBoard."""
+        for diagnosis in found:
+            before = told_before(diagnosis, self.folder.rows)
+            milder = f" (it was {before})" if before else ""
+            log.warning("step %d: %s%s", diagnosis.step, diagnosis.line, milder)
+            self.folder.write(**row_of(diagnosis))
+            self.folder.board.numbers({"doctor": diagnosis.line}, step=diagnosis.step)
+
+
+class SaveCheckpoint:
+    """Every `train.checkpoint_every` steps, and after `train.checkpoint_minutes` without one."""
+
+    def __init__(self, train: TrainConfig, saver: Saver) -> None:
+        self.train, self.saver = train, saver
+
+    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+        overdue = time.monotonic() - self.saver.saved_at > self.train.checkpoint_minutes * 60
+        if (step % self.train.checkpoint_every == 0 or overdue) and step < self.train.steps:
+            self.saver.save(step)

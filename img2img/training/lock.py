@@ -1,0 +1,114 @@
+"""The lock on a run's folder: one writer, and folders made in vain are taken away."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from img2img.errors import UserError
+
+log = logging.getLogger("img2img")
+
+LOCK = ".lock"
+BUSY = (errno.EAGAIN, errno.EACCES)  # of a lock that another process holds
+
+
+class FolderLock:
+    """The folder's one writer. The operating system holds the lock for this process, and drops it
+    however that ends.
+
+    Raises UserError when another process writes there, or nobody can. Where there are no such locks
+    (Windows, some network file systems) the run goes on without.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / LOCK
+        self.made = [
+            p for p in (folder, *folder.parents) if not p.exists()
+        ]  # to be taken away if nothing comes of it
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.handle: int | None = self._taken() if sys.platform != "win32" else None
+        except OSError as error:
+            self._take_away()
+            raise UserError(
+                f"--out: cannot write in '{folder}': {error.strerror or error}"
+            ) from error
+        _held.add(self)
+
+    def release(self) -> None:
+        """Let others write; empty folders that were made for the run are taken away."""
+        if self.handle is not None:
+            with suppress(OSError):
+                # still locked: who waits for this file sees that it is gone, and takes the next
+                self.path.unlink()
+            os.close(self.handle)
+            self.handle = None
+        self._take_away()
+
+    def __del__(self) -> None:
+        if getattr(self, "handle", None) is not None:
+            self.release()
+
+    def forget(self) -> None:
+        """In a forked child: the lock is the parent's alone."""
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
+
+    def _taken(self) -> int:
+        import fcntl
+
+        while True:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in BUSY:
+                    holder = (
+                        os.read(handle, 200).decode(errors="replace").strip() or "another process"
+                    )
+                    os.close(handle)
+                    raise UserError(
+                        f"--out: {holder} is writing in '{self.folder}': wait, stop it, or choose another folder"
+                    ) from error
+                log.warning(
+                    "--out: '%s' has no locks (%s): see that nothing else writes there",
+                    self.folder,
+                    error,
+                )
+            if _is_at(handle, self.path):
+                os.ftruncate(handle, 0)
+                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                return handle
+            os.close(handle)  # it was released, and with it this file, between opening and locking
+
+    def _take_away(self) -> None:
+        for folder in self.made:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+
+
+_held: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for lock in list(_held):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):  # data loaders outlive a killed parent for some seconds
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,156 @@
+"""Going on with a stopped run: what may differ from it, what is refused, and what is taken up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from img2img.data.dataset import Photos
+from img2img.data.identity import data_change
+from img2img.diagnostics.runlog import Averages
+from img2img.errors import UserError
+from img2img.recipe import Recipe
+from img2img.training.folder import RunFolder
+from img2img.training.processes import first_decides, of_the_first
+from img2img.training.step import TrainingStep
+
+log = logging.getLogger("img2img")
+
+OTHER_VERSION = (
+    "--resume: the checkpoint was written by another version of img2img; nothing was changed. "
+    "Go on with that version, or start anew with another --out"
+)
+
+# Fields that mend a run which met NaN: they may differ on --resume, with a warning.
+MENDING = {"train": ("lr", "clip_norm", "precision"), "adversarial": ("lr",)}
+# Fields that may differ: where the same photos lie, how often is reported and saved, the mending.
+FREE = {
+    "data": ("path", "terms", "cache_mb", "workers"),
+    "train": (
+        "steps",
+        "init",
+        "init_partial",
+        "log_every",
+        "validate_every",
+        "checkpoint_every",
+        "checkpoint_minutes",
+        "on_trouble",
+        "keep_best",
+        *MENDING["train"],
+    ),
+    "adversarial": MENDING["adversarial"],
+}
+
+
+def start_or_resume(
+    folder: RunFolder, recipe: Recipe, accelerator: Accelerator, resume: bool
+) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:
+    """Lock the folder. The facts of the checkpoint to go on from, None for a fresh start; its
+    tensors, in the first process.
+
+    Raises UserError where a run would be lost or would not be the run that was stopped.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+
+    def take_folder() -> dict[str, Any] | None:
+        checkpoint = folder.take(resume=resume)
+        if checkpoint is None:
+            return None
+        check_same_run(checkpoint.facts, recipe)
+        tensors.update(checkpoint.tensors)
+        return checkpoint.facts
+
+    return first_decides(take_folder, accelerator), tensors
+
+
+def check_same_run(facts: dict[str, Any], recipe: Recipe) -> None:
+    """Raise UserError when a resumed run would not be the run that was stopped; warn when its
+    schedule moves.
+
+    `facts` are the checkpoint's; what recipes could not say when it was written has its default.
+    """
+    saved, wanted = _recipe_of(facts, recipe), recipe.fields()
+    for part in wanted:
+        old, new = (_without_free(part, fields[part]) for fields in (saved, wanted))
+        if json.dumps(old) != json.dumps(new) and part != "name":
+            raise UserError(
+                f"--resume: the run was started with another {part}: "
+                f"{_differences(part, old, new)}; undo the change, or start a new --out"
+            )
+    before, now = saved["train"], wanted["train"]
+    if before["steps"] != now["steps"]:
+        log.warning("train.steps was %d: the learning rate follows the new length", before["steps"])
+    for part, names in MENDING.items():
+        # `adversarial: null` has nothing to mend
+        before, now = (fields[part] or {} for fields in (saved, wanted))
+        for name in names:
+            old, new = before.get(name), now.get(name)
+            if old != new:
+                log.warning("%s.%s was %s, and is %s from here on", part, name, old, new)
+
+
+def _recipe_of(facts: dict[str, Any], wanted: Recipe) -> dict[str, Any]:
+    try:
+        float(facts["step"]), float(facts["seconds"]), Averages(facts["averages"])
+        saved: dict[str, Any] = facts["recipe"]
+        # Only the task that is asked for anyway may be code that is imported: a checkpoint runs
+        # none of its own.
+        return Recipe.parse(saved, trusted=saved["task"]["kind"] == wanted.task.kind).fields()
+    except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
+        raise UserError(OTHER_VERSION) from error
+
+
+def _without_free(part: str, value: Any) -> Any:
+    free = FREE.get(part, ())
+    return {k: v for k, v in value.items() if k not in free} if isinstance(value, dict) else value
+
+
+def _differences(place: str, old: Any, new: Any) -> str:
+    """`train.batch_size was 8, and is 4`, for each field that differs."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return f"{place} was {old}, and is {new}"
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return "; ".join(
+        _differences(f"{place}.{name}", old.get(name), new.get(name)) for name in names
+    )
+
+
+def compare_data(photos: Photos, facts: dict[str, Any]) -> None:
+    """Warn when the photos are not those that the run was started with; files that were left out
+    before stay in the list.
+    """
+    change = data_change(facts["data"], photos.identity) if "data" in facts else None
+    if change:
+        log.warning(
+            "--resume: the data has changed: %s; the run goes on with what is there", change
+        )
+    # Compared by folder and name: the same photos may lie elsewhere now.
+    here = {Path(name).parts[-2:] for name in photos.left_out}
+    earlier = facts.get("left_out", {}).items()
+    photos.left_out = {
+        name: why for name, why in earlier if Path(name).parts[-2:] not in here
+    } | photos.left_out
+
+
+def load_state(
+    step: TrainingStep[Any], tensors: dict[str, torch.Tensor], accelerator: Accelerator
+) -> None:
+    """Take up a checkpoint's tensors, if any; every process then has the first one's state."""
+    if tensors:
+        try:
+            step.load_state(tensors)
+        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+            raise UserError(OTHER_VERSION) from error
+    if accelerator.num_processes == 1:
+        return
+    step.load_state(of_the_first(step.state(), accelerator))
+    if tensors and any(critic.pool for critic in step.critics.values()):
+        log.warning(
+            "the replay pool of the first process is taken up by all: not the run it would have "
+            "been"
+        )

@@ -1,0 +1,105 @@
+"""What a run saves: checkpoints to go on from, and model files to use."""
+
+from __future__ import annotations
+
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from img2img import __version__
+from img2img.data.dataset import Photos
+from img2img.data.sample import sample_rng
+from img2img.diagnostics.runlog import Averages, Clock
+from img2img.modelfile import Card, save_model
+from img2img.pixels.tiling import measured_overlap
+from img2img.recipe import Recipe
+from img2img.tasks.forward import forward
+from img2img.training.checkpoint import Checkpoint, save_checkpoint
+from img2img.training.folder import MODEL, RunFolder, trained_steps
+from img2img.training.step import TrainingStep
+
+OVERLAP_PHOTOS = 20  # the tile overlap is measured on the largest of so many training photos
+
+
+class Saver:
+    """Writes a run's checkpoints and model files, in the first process."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        photos: Photos,
+        step: TrainingStep[Any],
+        clock: Clock,
+        averages: Averages,
+    ) -> None:
+        self.recipe, self.folder, self.photos, self.step = recipe, folder, photos, step
+        self.clock, self.averages = clock, averages
+        # More than the run's own steps where newer checkpoints were lost: then it is the better one.
+        self.model_steps = trained_steps(folder.path / MODEL)
+        self.saved_at = time.monotonic()
+
+    def save(self, step: int, metrics: dict[str, Any] | None = None) -> None:
+        """A checkpoint, and the averaged weights as model.safetensors; with metrics, the run ends."""
+        self.saved_at = time.monotonic()
+        if not self.folder.is_main:
+            return
+        facts = {
+            "step": step,
+            "seconds": self.clock.seconds,
+            "averages": self.averages.sums,
+            "recipe": self.recipe.fields(),
+            "data": self.photos.identity,
+            "left_out": self.photos.left_out,
+        }
+        save_checkpoint(self.folder.path / "checkpoints", Checkpoint(self.step.state(), facts))
+        if step >= self.model_steps or metrics is not None:
+            self.save_model(self.folder.path / MODEL, step, metrics)
+
+    def save_model(self, path: Path, step: int, metrics: dict[str, Any] | None = None) -> Card:
+        """The averaged weights as a model file; its card, which with metrics has the tile overlap."""
+        data, task = self.recipe.data, self.recipe.task
+        overlap = metrics is not None and task.tiles
+        device, threads = self.step.accelerator.device.type, torch.get_num_threads()
+        card = Card(
+            photos=self.photos.count,
+            data=", ".join(data.path),
+            data_terms=data.terms,
+            class_names=self.photos.class_names,
+            steps=step,
+            images=step * images_per_step(self.recipe, self.step.accelerator),
+            minutes=round(self.clock.seconds / 60, 1),
+            machine=f"{device}, {threads} threads, {platform.machine()}",
+            metrics=metrics or {},
+            tile_overlap_px=self._tile_overlap() if overlap else Card().tile_overlap_px,
+            version=__version__,
+        )
+        save_model(path, self.step.ema, self.recipe, card)
+        return card
+
+    def _tile_overlap(self) -> int:
+        """Measured on a large training photo, degraded as the task does it, which is the condition
+        of every task that tiles.
+        """
+        task, generator = self.recipe.task, self.recipe.generator
+        samples = self.photos.train.readable(OVERLAP_PHOTOS)
+        if not samples:  # gone since the last step: no reason to lose what was learned from them
+            return Card().tile_overlap_px
+        largest = max(samples, key=lambda s: 0 if s.photo is None else min(s.photo.shape[:2]))
+        pair = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0))
+        condition = pair.condition[..., :384, :384].to(self.step.accelerator.device)
+        return measured_overlap(
+            lambda x: forward(task, self.step.ema, generator.multiple_of, x),
+            condition,
+            task.scale,
+            generator.multiple_of,
+        )
+
+
+def images_per_step(recipe: Recipe, accelerator: Accelerator) -> int:
+    """Samples that all processes together see in a step."""
+    return recipe.train.batch_size * recipe.train.accumulate * accelerator.num_processes
