@@ -17,9 +17,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from img2img import __version__
 from img2img.errors import UserError
 from img2img.inference.batch import Request
+from img2img.version import __version__
 
 from .answers import handlers
 from .examples import Examples

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from img2img.environment import work_offline
+from img2img.version import __version__
 
 if TYPE_CHECKING:
     from img2img.inference.pipeline import load
     from img2img.recipe import Recipe
     from img2img.training import train
 
-__version__ = "0.1.0"
 __all__ = ["Recipe", "__version__", "load", "train"]
 
 work_offline()

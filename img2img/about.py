@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from img2img import __version__
 from img2img.resources import recipes_dir
+from img2img.version import __version__
 from img2img.zoo import lessons, measurements, shipped_models
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from img2img import __version__
 from img2img.errors import (
     Command,
     Interrupted,
@@ -30,6 +29,7 @@ from img2img.errors import (
     UserError,
     rendered,
 )
+from img2img.version import __version__
 
 if TYPE_CHECKING:
     from img2img.inference.batch import Result

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from img2img.maintenance import ship as shipping
 from img2img.modelfile import Card, read_header, save_model
 from img2img.recipe import Recipe
-from img2img.zoo import __main__ as shipping
 from img2img.zoo import model_path, shipped_models
 
 
@@ -31,7 +31,7 @@ def test_a_shipped_model_names_the_shipped_model_it_began_with(
     init: str | None, kept: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zoo, run = tmp_path / "zoo", tmp_path / "run.safetensors"
-    for place in ("img2img.zoo.zoo_dir", "img2img.zoo.__main__.zoo_dir"):
+    for place in ("img2img.zoo.zoo_dir", "img2img.maintenance.ship.zoo_dir"):
         monkeypatch.setattr(place, lambda: zoo)
     saved(zoo / "plain.safetensors", None)
     saved(zoo / "crisp.safetensors", "plain")  # what ships so far

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from img2img import __version__
 from img2img.data.dataset import Photos
 from img2img.data.sample import sample_rng
 from img2img.diagnostics.runlog import Averages, Clock
@@ -21,6 +20,7 @@ from img2img.tasks.forward import forward
 from img2img.training.checkpoint import Checkpoint, save_checkpoint
 from img2img.training.folder import MODEL, RunFolder, trained_steps
 from img2img.training.step import TrainingStep
+from img2img.version import __version__
 
 OVERLAP_PHOTOS = 20  # the tile overlap is measured on the largest of so many training photos
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from img2img.resources.apps.browser import Running, chromium, chromium_path, running_app
 from PIL import Image
 
 from img2img.cli import main
+from img2img.maintenance.browser import Running, chromium, chromium_path, running_app
 from img2img.modelfile import Card, save_model
 from img2img.recipe import Recipe
 

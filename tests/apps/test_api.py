@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from img2img.resources.apps.benchmark import costs, photo_of
-from img2img.resources.apps.browser import Running, running_app
-from img2img.resources.apps.client import answered, called, uploaded
 from PIL import Image
 
 from img2img.cli import main
+from img2img.maintenance.benchmark import costs, photo_of
+from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.client import answered, called, uploaded
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
 

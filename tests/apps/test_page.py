@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from img2img.resources.apps.browser import Running, running_app
-from img2img.resources.apps.screenshots import open_tab
 from PIL import Image
 
+from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.screenshots import open_tab
 from img2img.resources import inputs_dir
 
 Infer = Callable[..., bytes]

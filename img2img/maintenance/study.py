@@ -1,6 +1,6 @@
 """One problem under every adversarial objective at equal steps: a table and a picture in a page.
 
-`python -m img2img.study RECIPE --data DIR --page PAGE --picture FILE [--runs DIR] [--limit N]
+`python -m img2img.maintenance.study RECIPE --data DIR --page PAGE --picture FILE [--runs DIR] [--limit N]
 [key.path=value …]` trains the recipe once a kind (finished runs are kept, stopped ones go on),
 measures all of them on DIR by the task's protocol, and rewrites what lies between the recipe's
 marks in the page.
@@ -162,7 +162,7 @@ def command(options: argparse.Namespace) -> str:
     for name in ("data", "page", "picture"):
         words += [f"--{name}", _portable(getattr(options, name))]
     words += ["--limit", str(options.limit)] if options.limit is not None else []
-    return shlex.join(["python", "-m", "img2img.study", *words])
+    return shlex.join(["python", "-m", "img2img.maintenance.study", *words])
 
 
 def _shown(override: str) -> str:

@@ -1,6 +1,6 @@
 """The pictures and tables of the READMEs, made from the shipped models by one command:
 
-`python -m img2img.evaluation.showcase [--bench DIR] [--model NAME]` writes before/after pictures to
+`python -m img2img.maintenance.showcase [--bench DIR] [--model NAME]` writes before/after pictures to
 `data/showcase`, and with a folder of benchmark sets also every model's card (numbers and the first
 four photos, `img2img/zoo/cards`). What lies between the `results` marks in `img2img/zoo/README.md`
 and the `summary` marks in `README.md` are the numbers of the cards, written anew each time.
@@ -20,10 +20,10 @@ from img2img.data.labelled import KNOWN
 from img2img.errors import UserError
 from img2img.evaluation.pictures import drawn
 from img2img.evaluation.report import Report
-from img2img.evaluation.results import HEADLINES, headline_row, merged, tables_of
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
 from img2img.inference.batch import Request, parse_tasks
+from img2img.maintenance.results import HEADLINES, headline_row, merged, tables_of
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, read_mask, read_photo, write_photo
 from img2img.resources import cards_dir, inputs_dir
@@ -32,7 +32,7 @@ from img2img.zoo.catalogue import CATALOGUE
 
 HEIGHT_PX, CARD_PX = 300, 900
 GAP_PX = 6
-COMMAND = "python -m img2img.evaluation.showcase"
+COMMAND = "python -m img2img.maintenance.showcase"
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,19 @@ from PIL import Image
 
 from img2img import zoo
 from img2img.about import model_card
-from img2img.evaluation import results, showcase
 from img2img.evaluation.pictures import FIRST
+from img2img.maintenance import results, showcase
 from img2img.modelfile import load_generator, save_model
 from img2img.resources import cards_dir, recipes_dir
 from img2img.zoo import shipped_models
 
 
 @pytest.fixture
-def bench(photos: Path, tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def bench(
+    photo_folder: Path, tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A shipped `denoise` without training, a benchmark folder, and somewhere for its card."""
-    shutil.copytree(photos, tmp_path / "cbsd68")
-    for number in (3, 4):
-        shutil.copy(photos / "0.png", tmp_path / "cbsd68" / f"{number}.png")
+    shutil.copytree(photo_folder, tmp_path / "cbsd68")
     monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: tiny_zoo)
     cards = tmp_path / "cards"
     monkeypatch.setattr("img2img.zoo.cards_dir", lambda: cards)
@@ -41,7 +41,7 @@ def test_a_card_holds_the_numbers_and_the_first_photos(bench: Path) -> None:
     assert list(reports) == ["denoise"], "what is not shipped is not measured"
     lines = reports["denoise"][0].first
     assert [Path(line.title.split()[0]).name for line in lines] == [
-        f"{n}.png" for n in range(FIRST)
+        f"photo_{n}.png" for n in range(FIRST)
     ]
     assert all("sigma 25" in line.title.replace("σ", "sigma") for line in lines), (
         "the middle setting"

@@ -1,4 +1,4 @@
-"""Pictures of every tab, light, dark and on a phone: `python -m img2img.resources.apps.screenshots
+"""Pictures of every tab, light, dark and on a phone: `python -m img2img.maintenance.screenshots
 FOLDER`.
 """
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .browser import chromium, running_app
+from img2img.maintenance.browser import chromium, running_app
 
 TABS = (
     "Restore",

@@ -1,4 +1,4 @@
-"""How long a person waits: `python -m img2img.resources.apps.benchmark` starts the app and restores
+"""How long a person waits: `python -m img2img.maintenance.benchmark` starts the app and restores
 a photo.
 
 Wall seconds depend on what else the machine does; processor seconds (the app's own, with its
@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.client import called
 from img2img.pixels.images import from_array, read_photo, write_photo
 from img2img.resources import inputs_dir
-
-from .browser import Running, running_app
-from .client import called
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Cost:
 def main() -> None:
     """Measure the start, and each call on a photo of the asked size, the first in a fresh app."""
     parser = argparse.ArgumentParser(
-        prog="python -m img2img.resources.apps.benchmark", description=__doc__
+        prog="python -m img2img.maintenance.benchmark", description=__doc__
     )
     parser.add_argument("--megapixels", type=float, default=1.0)
     parser.add_argument("--task", default="auto", help="auto, or names such as denoise,colorize")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from img2img import study
 from img2img.losses.objectives import OBJECTIVES
-from img2img.study import markdown_table, page_with, recipe_under
+from img2img.maintenance import study
+from img2img.maintenance.study import markdown_table, page_with, recipe_under
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)

@@ -1,4 +1,4 @@
-"""Ship a run: `python -m img2img.zoo RUN NAME [--notes TEXT]` writes its weights, in half
+"""Ship a run: `python -m img2img.maintenance.ship RUN NAME [--notes TEXT]` writes its weights, in half
 precision, into the zoo.
 """
 
