@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from img2img.devices import Precision, pick_device, precision_for
-from img2img.errors import UserError, did_you_mean
+from img2img.errors import Advice, Option, Phrase, UserError, did_you_mean
 from img2img.files import atomic_path, check_folder, longest_name, shortened
 from img2img.inference.canvas import Canvas
 from img2img.inference.ensemble import can_ensemble
@@ -88,11 +88,15 @@ class Request:
         asked = asked_steps(self.tasks, self.scale, self.model, self.detail)
         if asked is not None and self._ensembles_nothing(asked):
             raise UserError(
-                "--self-ensemble: no step's model was trained on turned photos: leave it out"
+                "no step's model was trained on turned photos",
+                field="self_ensemble",
+                remedy="leave it out",
             )
         if self.options.direction is not None and self.model is None:
             raise UserError(
-                "--direction: name the model that goes both ways with --model, or leave --direction out"
+                Phrase("name the model that goes both ways with ", Option("model")),
+                field="direction",
+                remedy=Advice.leave_out("direction"),
             )
         if self.model is not None:
             self.options.check_direction(self.model, CATALOGUE.entry(self.model).task)
@@ -111,7 +115,10 @@ class Request:
         if self.options.hints is not None:
             check_hints(chosen.steps)
         if chosen.steps and self._ensembles_nothing(chosen.steps):
-            left_out = "--self-ensemble left out: no step's model was trained on turned photos"
+            left_out = Phrase(
+                Option("self_ensemble"),
+                " left out: no step's model was trained on turned photos",
+            )
             return replace(chosen, skipped=(*chosen.skipped, left_out))
         return chosen
 
@@ -144,7 +151,9 @@ def parse_tasks(text: str) -> tuple[str, ...]:
         return ()
     for name in names:
         if name == AUTO:
-            raise UserError(f"--task: '{text}': auto stands alone, it chooses the tasks itself")
+            raise UserError(
+                f"'{text}': auto stands alone, it chooses the tasks itself", field="task"
+            )
         if name not in task_kinds():
             task_class(name, trusted=False)  # raises with what was probably meant
     return names
@@ -165,17 +174,20 @@ class Saving:
                 output_format("x" if "." in self.format.removeprefix(".") else f"x{self.suffix}")
             except UserError:
                 raise UserError(
-                    f"--format: unknown '{self.format}'{did_you_mean(self.format, FORMATS)}"
+                    f"unknown '{self.format}'{did_you_mean(self.format, FORMATS)}",
+                    field="format",
                 ) from None
         if self.quality is not None and not 1 <= self.quality <= 100:
-            raise UserError(f"--quality: {self.quality} is not between 1 and 100")
+            raise UserError(f"{self.quality} is not between 1 and 100", field="quality")
         if (
             self.quality is not None
             and self.suffix
             and output_format(f"x{self.suffix}") not in WITH_QUALITY
         ):
             raise UserError(
-                f"--quality: {self.format} keeps every pixel: leave --quality out, or use --format jpg"
+                f"{self.format} keeps every pixel",
+                field="quality",
+                remedy=Advice.leave_out("quality") | Advice.set("format", "jpg"),
             )
 
     @property
@@ -260,9 +272,9 @@ class FileBatch:
         self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
         self.jobs = [job for text in self.inputs for job in self._jobs(text)]
         self._check_output()
-        for flag, place in (("--mask", self.mask), ("--hints", self.hints)):
+        for field_, place in (("mask", self.mask), ("hints", self.hints)):
             if place and not os.path.exists(place):
-                raise UserError(f"{flag}: '{place}': no such file or folder")
+                raise UserError(Phrase("'", Path(place), "': no such file or folder"), field=field_)
         self._check_request()
         self.names = Counter(self._name(job, self._guessed_suffix(job.input)) for job in self.jobs)
 
@@ -283,7 +295,7 @@ class FileBatch:
             try:
                 yield work(job, started)
             except UserError as error:
-                yield Result(job.input, seconds=_since(started), error=str(error))
+                yield Result(job.input, seconds=_since(started), error=error.phrase)
             except Exception as error:
                 if not self.several:
                     raise
@@ -364,7 +376,7 @@ class FileBatch:
                 else ""
             )
             unread = f"; it holds {counted(others)}" if others else ""
-            raise UserError(f"--input: no photo in '{text}'{left}{unread}")
+            raise UserError(f"no photo in '{text}'{left}{unread}", field="input")
         if others:
             log.warning("%s: passed over: %s", text, counted(others))
         if len(fresh) < len(jobs):
@@ -419,19 +431,30 @@ class FileBatch:
         fills = self.mask is not None or canvas.extends
         if (canvas.grow_px or canvas.feather_px) and not fills:
             raise UserError(
-                "--mask-grow and --feather need something to fill: give --mask or --extend"
+                "need something to fill",
+                field=("mask_grow", "feather"),
+                remedy=Advice.give("mask", "extend"),
             )
         if canvas.mask_invert and self.mask is None:
-            raise UserError("--mask-invert: there is no mask to turn round: give --mask")
+            raise UserError(
+                "there is no mask to turn round", field="mask_invert", remedy=Advice.give("mask")
+            )
         if self.hints and canvas.extends:
-            raise UserError("--hints: --extend changes the photo's size: do one after the other")
+            raise UserError(
+                Phrase(Option("extend"), " changes the photo's size"),
+                field="hints",
+                remedy="do one after the other",
+            )
         asked = asked_steps(self.request.tasks, self.request.scale, self.request.model)
         if self.hints and asked is not None:
             check_hints(asked)
         for step in asked or ():
             if task_class(step.task, trusted=False).needs_mask and not fills:
                 raise UserError(
-                    f"--task {step.task} fills masks: give --mask (white = fill) or --extend"
+                    Phrase(Option("task", step.task), " fills masks"),
+                    remedy=Advice(
+                        *("give ", Option("mask"), " (white = fill) or ", Option("extend"))
+                    ),
                 )
 
     def _check_output(self) -> None:
@@ -443,32 +466,55 @@ class FileBatch:
             has_photo_suffix(self.output) and not os.path.isdir(self.output)
         ):
             raise UserError(
-                f"--output: '{self.output}' is one file, and there may be several photos: name a folder"
+                f"'{self.output}' is one file, and there may be several photos",
+                field="output",
+                remedy="name a folder",
             )
 
     def _check_file_name(self, name: str) -> None:
         kind, path = output_format(name), Path(name)
         if self.saving.suffix and output_format(f"x{self.saving.suffix}") != kind:
             raise UserError(
-                f"--format: '{self.saving.format}' is not what --output '{name}' says: leave one of them out"
+                Phrase(
+                    *(f"'{self.saving.format}' is not what ", Option("output", f"'{name}'")),
+                    " says",
+                ),
+                field="format",
+                remedy="leave one of them out",
             )
         if self.saving.quality is not None and kind not in WITH_QUALITY:
-            raise UserError(f"--quality: {path.suffix} keeps every pixel: leave --quality out")
+            raise UserError(
+                f"{path.suffix} keeps every pixel",
+                field="quality",
+                remedy=Advice.leave_out("quality"),
+            )
         if len(os.fsencode(path.name)) > longest_name(path.parent):
             raise UserError(
-                f"--output: '{path.name[:40]}…' is longer than a file name may be: shorten it"
+                f"'{path.name[:40]}…' is longer than a file name may be",
+                field="output",
+                remedy="shorten it",
             )
 
     def _check_free(self, job: Job, output: Path) -> None:
         if output in self.taken:
             raise UserError(
-                f"{job.input}: {output} was just made from another photo of that name: give the folder above both"
+                Phrase(output, " was just made from another photo of that name"),
+                place=job.input,
+                remedy="give the folder above both",
             )
         if output.exists() and output.samefile(job.input):
-            raise UserError(f"{job.input}: --output is the photo itself: choose another name")
+            raise UserError(
+                Phrase(Option("output"), " is the photo itself"),
+                place=job.input,
+                remedy="choose another name",
+            )
         if output.exists() and not self.overwrite:
             raise UserError(
-                f"{job.input}: {output} exists: add --overwrite, or choose another --output"
+                Phrase(output, " exists"),
+                place=job.input,
+                remedy=Advice(
+                    *("add ", Option("overwrite"), ", or choose another ", Option("output"))
+                ),
             )
 
     # --- what is drawn for a photo: its mask, its colors -------------------------------------------------------------
@@ -497,7 +543,7 @@ class FileBatch:
             for path in sorted(place.glob(f"{glob.escape(job.input.stem)}.*")):
                 if is_photo(path) and path.stem == job.input.stem and not path.samefile(job.input):
                     return path
-        raise UserError(f"{job.input}: no {what} named {job.input.stem}.* in {folder}")
+        raise UserError(Phrase(f"no {what} named {job.input.stem}.* in ", folder), place=job.input)
 
 
 # --- suffixes --------------------------------------------------------------------------------------------------------
@@ -522,7 +568,7 @@ def _copy(source: Path, target: Path) -> None:
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
     except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror})") from error
+        raise UserError(f"cannot be written ({error.strerror})", place=target) from error
 
 
 def _since(started: float) -> float:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from img2img.errors import UserError
+from img2img.errors import Advice, UserError
 from img2img.modelfile import Card, load_generator
 from img2img.recipe import Recipe
 from img2img.zoo.catalogue import CATALOGUE, Entry
@@ -45,7 +45,9 @@ def checked_pair(model: Entry, detail: float) -> Pair:
     pair = pair_of(model)
     if pair is None:
         raise UserError(
-            f"--detail: model '{model.name}' has no crisper or plainer half: leave --detail out"
+            f"model '{model.name}' has no crisper or plainer half",
+            field="detail",
+            remedy=Advice.leave_out("detail"),
         )
     check_detail(detail)
     return pair
@@ -54,7 +56,7 @@ def checked_pair(model: Entry, detail: float) -> Pair:
 def check_detail(detail: float) -> None:
     """Raises UserError for a detail beyond [0,1]."""
     if not 0 <= detail <= 1:
-        raise UserError(f"--detail: {detail:g} is not between 0 and 1")
+        raise UserError(f"{detail:g} is not between 0 and 1", field="detail")
 
 
 def blended(model: Entry, detail: float) -> tuple[Recipe, Card, nn.Module]:

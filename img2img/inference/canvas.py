@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from img2img.errors import UserError
+from img2img.errors import Advice, UserError
 from img2img.pixels.images import Photo, quantise, to_float
 from img2img.pixels.masks import grow
 
@@ -18,8 +18,8 @@ Mask = np.ndarray
 
 @dataclass(frozen=True)
 class Canvas:
-    """`--mask-grow`, `--feather` and `--extend`, all in pixels; `extend` is left, top, right,
-    bottom.
+    """Growing and feathering of the mask, and a wider canvas, all in pixels; `extend` is left, top,
+    right, bottom.
 
     With `mask_invert` what the mask leaves out is filled.
     """
@@ -30,13 +30,15 @@ class Canvas:
     mask_invert: bool = False
 
     def __post_init__(self) -> None:
-        for flag, px in (
-            ("--mask-grow", self.grow_px),
-            ("--feather", self.feather_px),
-            ("--extend", min(self.extend)),
+        for field, px in (
+            ("mask_grow", self.grow_px),
+            ("feather", self.feather_px),
+            ("extend", min(self.extend)),
         ):
             if px < 0:
-                raise UserError(f"{flag}: {px} is less than 0: give whole pixels from 0 up")
+                raise UserError(
+                    f"{px} is less than 0", field=field, remedy="give whole pixels from 0 up"
+                )
 
     @property
     def extends(self) -> bool:
@@ -48,7 +50,9 @@ class Canvas:
         border and grown.
         """
         if mask is None and self.mask_invert:
-            raise UserError("--mask-invert: there is no mask to turn round: give --mask")
+            raise UserError(
+                "there is no mask to turn round", field="mask_invert", remedy=Advice.give("mask")
+            )
         if mask is not None and self.mask_invert:
             mask = ~mask
         if self.extends:
@@ -56,13 +60,17 @@ class Canvas:
         if mask is None:
             if self.grow_px or self.feather_px:
                 raise UserError(
-                    "--mask-grow and --feather need something to fill: give --mask or --extend"
+                    "need something to fill",
+                    field=("mask_grow", "feather"),
+                    remedy=Advice.give("mask", "extend"),
                 )
             return photo, None
         wider = grow(mask, self.grow_px)
         if grow(wider, self.feather_px).all() and not mask.all():
             raise UserError(
-                "--mask-grow and --feather leave nothing of the photo to fill from: lower them"
+                "leave nothing of the photo to fill from",
+                field=("mask_grow", "feather"),
+                remedy="lower them",
             )
         return photo, wider
 
@@ -73,7 +81,9 @@ def parse_extend(text: str) -> tuple[int, int, int, int]:
         left, top, right, bottom = (int(part) for part in text.split(","))
     except ValueError:
         raise UserError(
-            f"--extend: '{text}' is not L,T,R,B: give four whole pixel counts, such as 0,0,200,0"
+            f"'{text}' is not L,T,R,B",
+            field="extend",
+            remedy="give four whole pixel counts, such as 0,0,200,0",
         ) from None
     return left, top, right, bottom
 

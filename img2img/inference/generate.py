@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from img2img.data.sample import sample_rng
-from img2img.errors import UserError, did_you_mean
+from img2img.errors import Advice, Option, UserError, did_you_mean
 from img2img.files import atomic_path
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import from_array, output_format, quantise, write_photo
@@ -35,7 +35,7 @@ _SUM = re.compile(r"\s*\d+(\s*,\s*\d+)*\s*([+-]\s*\d+(\s*,\s*\d+)*\s*)*")
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """What to make; the flags of `img2img generate` fill it in. Raises UserError for what cannot be
+    """What to make: how many, from which seeds and labels. Raises UserError for what cannot be
     meant.
     """
 
@@ -48,19 +48,17 @@ class GenerateRequest:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise UserError(f"--n: {self.count} is nothing: give 1 or more")
+            raise UserError(f"{self.count} is nothing", field="count", remedy="give 1 or more")
         if min(self.seed, *(self.interpolate or (0,))) < 0:
-            raise UserError("--seed: seeds are 0 or more")
-        asked = [
-            f"--{name}"
-            for name in ("interpolate", "arithmetic", "code")
-            if getattr(self, name) is not None
-        ]
+            raise UserError("seeds are 0 or more", field="seed")
+        walks = ("interpolate", "arithmetic", "code")
+        asked = tuple(name for name in walks if getattr(self, name) is not None)
         if len(asked) > 1:
-            raise UserError(f"{asked[0]} and {asked[1]} are different pictures: leave one out")
+            raise UserError("are different pictures", field=asked[:2], remedy="leave one out")
         if self.arithmetic is not None and not _SUM.fullmatch(self.arithmetic):
             raise UserError(
-                f"--arithmetic: '{self.arithmetic}' is no sum of seeds such as 12 - 3 + 7 or 1,2 - 3,4 + 5"
+                f"'{self.arithmetic}' is no sum of seeds such as 12 - 3 + 7 or 1,2 - 3,4 + 5",
+                field="arithmetic",
             )
 
 
@@ -106,10 +104,15 @@ def noise_task(model: Model) -> FromNoise:
             "train one with a loss of kind kl (vae), or adversarial.discriminates: latent (aae)"
         )
         raise UserError(
-            f"--model: the codes of '{model.name}' follow no prior to draw from: {remedy}"
+            f"the codes of '{model.name}' follow no prior to draw from",
+            field="model",
+            remedy=remedy,
         )
-    use = f"img2img infer --input PHOTO --model {model.name}"
-    raise UserError(f"--model: '{model.name}' changes photos and makes none from noise: use {use}")
+    raise UserError(
+        f"'{model.name}' changes photos and makes none from noise",
+        field="model",
+        remedy=Advice.run("infer", Option("input", "PHOTO"), Option("model", model.name)),
+    )
 
 
 @torch.inference_mode()
@@ -202,7 +205,7 @@ def _code_walk(task: FromNoise, wish: GenerateRequest, label: int | None) -> Lat
             if continuous
             else "no continuous codes"
         )
-        raise UserError(f"--code: {wish.code}: the model has {has}")
+        raise UserError(f"{wish.code}: the model has {has}", field="code")
     rows = max(1, categorical)
     columns = max(2, wish.count // rows)
     code = torch.zeros(rows, columns, categorical + continuous)
@@ -218,14 +221,16 @@ def label_number(label: str | None, classes: int, names: Sequence[str] = ()) -> 
     if label is None:
         return None
     if not classes:
-        raise UserError("--label: the model knows no classes: leave --label out")
+        raise UserError(
+            "the model knows no classes", field="label", remedy=Advice.leave_out("label")
+        )
     known = {name.casefold(): number for number, name in enumerate(names)}
     if label.casefold() in known:
         return known[label.casefold()]
     if label.isdecimal() and int(label) < classes:
         return int(label)
     hint = did_you_mean(label, names) if names else f": classes are 0 to {classes - 1}"
-    raise UserError(f"--label: unknown class '{label}'{hint}")
+    raise UserError(f"unknown class '{label}'{hint}", field="label")
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -238,8 +243,14 @@ def check_places(output: str | None, grid: str | None) -> None:
     if output is None or Path(output).is_dir() or Path(output).suffix == ".npy":
         return
     if Path(output).is_file() or Path(output).suffix:
-        use = f"a folder for one PNG each, NAME.npy for the numbers, or --grid {output} for one picture of all"
-        raise UserError(f"--output: '{output}' is one file: give {use}")
+        raise UserError(
+            f"'{output}' is one file",
+            field="output",
+            remedy=Advice(
+                "give a folder for one PNG each, NAME.npy for the numbers, or ",
+                *(Option("grid", output), " for one picture of all"),
+            ),
+        )
 
 
 def default_grid(model: str) -> Path:
@@ -259,7 +270,11 @@ def write_samples(task: FromNoise, pictures: Tensor, output: Path) -> None:
             np.save(temporary, array)
         return
     if array.ndim == 2:
-        raise UserError(f"--output: points are numbers: give a file NAME.npy, not '{output}'")
+        raise UserError(
+            "points are numbers",
+            field="output",
+            remedy=f"give a file NAME.npy, not '{output}'",
+        )
     stated = None if task.source_type is None else with_source_type(None, task.source_type)
     for number, picture in enumerate(array):
         made = from_array(picture[..., 0] if picture.shape[2] == 1 else picture)

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from img2img.devices import Precision, pick_device, precision_for
-from img2img.errors import UserError
+from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.modelfile import Card, load_generator
@@ -60,23 +60,35 @@ class Options:
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
-            raise UserError(f"--strength: {self.strength} is not between 0 and 1")
+            raise UserError(f"{self.strength} is not between 0 and 1", field="strength")
         if self.direction not in (None, *DIRECTIONS):
-            raise UserError(f"--direction: '{self.direction}' is none of {', '.join(DIRECTIONS)}")
+            raise UserError(
+                f"'{self.direction}' is none of {', '.join(DIRECTIONS)}", field="direction"
+            )
         if self.from_photo and self.direction == "BtoA":
             raise UserError(
-                "--from-photo makes side A's picture, and --direction BtoA takes side B's: leave one out"
+                Phrase(
+                    *(Option("from_photo"), " makes side A's picture, and "),
+                    *(Option("direction", "BtoA"), " takes side B's"),
+                ),
+                remedy="leave one out",
             )
 
     def check_hints(self, name: str, task: Task) -> None:
         """Raise UserError when colors are given to a model that does not color."""
         if self.hints is not None and not task.takes_hints:
-            raise UserError(f"--hints: model '{name}' colors nothing: leave the hints out")
+            raise UserError(
+                f"model '{name}' colors nothing", field="hints", remedy="leave the hints out"
+            )
 
     def check_direction(self, name: str, task: Task) -> None:
         """Raise UserError when a direction is asked of a model that has but one."""
         if self.direction is not None and not task.unpaired:
-            raise UserError(f"--direction: model '{name}' goes one way only: leave --direction out")
+            raise UserError(
+                f"model '{name}' goes one way only",
+                field="direction",
+                remedy=Advice.leave_out("direction"),
+            )
 
 
 class Model:
@@ -125,9 +137,11 @@ class Model:
         painted = None if hints is None else hints_in(_as_photo(hints), photo)
         hole = as_mask(mask, photo.size)
         if hole is None and mask_invert:
-            raise UserError("mask_invert needs a mask: give one")
+            raise UserError(
+                "there is no mask to turn round", field="mask_invert", remedy=Advice.give("mask")
+            )
         if hole is not None and not self.task.needs_mask:
-            raise UserError(f"model '{self.name}' fills nothing: leave the mask out")
+            raise UserError(f"model '{self.name}' fills nothing", remedy="leave the mask out")
         done = self.run(
             photo,
             ~hole if mask_invert and hole is not None else hole,
@@ -164,7 +178,8 @@ class Model:
             raise UserError(f"predict_tensor takes (B,1,H,W) or (B,3,H,W), not {tuple(x.shape)}")
         if self.task.needs_mask and mask is None:
             raise UserError(
-                f"model '{self.name}' fills masks: give mask (B,1,H,W), > 0.5 = to be filled"
+                f"model '{self.name}' fills masks",
+                remedy="give mask (B,1,H,W), > 0.5 = to be filled",
             )
         pictures = x.float().expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.float()
         holes = [None] * len(x) if mask is None else list(mask)
@@ -219,10 +234,15 @@ class Model:
 
     def _check(self, photo: Photo, mask: np.ndarray | None) -> None:
         if self.task.needs_mask and mask is None:
-            raise UserError(f"model '{self.name}' fills masks: give one with --mask (white = fill)")
+            raise UserError(
+                f"model '{self.name}' fills masks",
+                remedy=Advice("give one with ", Option("mask"), " (white = fill)"),
+            )
         if mask is not None and mask.shape != photo.rgb.shape[:2]:
             raise UserError(
-                f"mask is {mask.shape[1]}x{mask.shape[0]}, photo is {photo.size[0]}x{photo.size[1]}: make them equal"
+                f"mask is {mask.shape[1]}x{mask.shape[0]}, "
+                f"photo is {photo.size[0]}x{photo.size[1]}",
+                remedy="make them equal",
             )
 
     def _apply(
@@ -389,7 +409,7 @@ def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:
     drawn = drawn_in_array(np.asarray(mask), size) if numbers else drawn_in_pil(mask)
     wrong = misfit("mask is", drawn.rgb.shape[1::-1], size)
     if wrong:
-        raise UserError(f"{wrong}: make them equal")
+        raise UserError(wrong, remedy="make them equal")
     return marked(drawn).checked("mask")
 
 

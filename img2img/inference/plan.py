@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from img2img.devices import Precision
-from img2img.errors import UserError
+from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.blend import check_detail, checked_pair, pair_of
 from img2img.inference.canvas import feathered
 from img2img.inference.pipeline import Model, Options, load
@@ -76,16 +76,19 @@ class Plan:
         return ",".join(step.model for step in self.steps)
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """One line for people: what will be done, and why."""
         return self.told("copied unchanged")
 
-    def told(self, unchanged: str) -> str:
+    def told(self, unchanged: str) -> Phrase:
         """The same, where `unchanged` says what becomes of a photo to which nothing is done."""
+        return Phrase.joined(self.sentences(unchanged), "; ")
+
+    def sentences(self, unchanged: str) -> list[str]:
+        """What is done and why, then what is left out."""
         if not self.steps and not self.skipped:
-            kinds = "|".join(photo_tasks())
-            nothing = f"{unchanged}, nothing needs doing; what may be asked: --task {kinds}"
-            return "; ".join([nothing, *self.declined])
+            asked = Phrase("what may be asked: ", Option("task", "|".join(photo_tasks())))
+            return [f"{unchanged}, nothing needs doing", asked, *self.declined]
         done = _listed([step.verb for step in self.steps], ", then ") or unchanged
         reasons = [step.reason for step in self.steps if step.reason]
         why = (
@@ -95,7 +98,7 @@ class Plan:
             if self.steps
             else ""
         )
-        return "; ".join([done + why, *self.skipped, *self.declined])
+        return [done + why, *self.skipped, *self.declined]
 
 
 def plan(
@@ -127,7 +130,9 @@ def plan(
     if mask is not None and not any(_defaults(step.task).needs_mask for step in made.steps):
         fills = ", ".join(kind for kind in photo_tasks() if _defaults(kind).needs_mask)
         raise UserError(
-            f"--mask: '{made.tasks}' fills nothing: leave the mask out, or ask for --task {fills}"
+            f"'{made.tasks}' fills nothing",
+            field="mask",
+            remedy=Advice("leave the mask out, or ask for ", Option("task", fills)),
         )
     return made
 
@@ -138,7 +143,9 @@ def check_hints(steps: Sequence[PlanStep]) -> None:
         names = ",".join(step.task for step in steps) or "the automatic plan"
         able = ", ".join(kind for kind in photo_tasks() if _defaults(kind).takes_hints)
         raise UserError(
-            f"--hints: {names} colors nothing: leave the hints out, or ask for --task {able}"
+            f"{names} colors nothing",
+            field="hints",
+            remedy=Advice("leave the hints out, or ask for ", Option("task", able)),
         )
 
 
@@ -174,7 +181,9 @@ def _named_steps(
     if scale is not None and not any(_enlarges(kind) for kind in tasks):
         able = ", ".join(kind for kind in photo_tasks() if _enlarges(kind))
         raise UserError(
-            f"--scale: '{','.join(tasks)}' does not enlarge: leave --scale out, or use --task {able}"
+            f"'{','.join(tasks)}' does not enlarge",
+            field="scale",
+            remedy=Advice.leave_out("scale") | Advice.set("task", able),
         )
     return tuple(_step(kind, scale) for kind in tasks)
 
@@ -253,7 +262,10 @@ def _automatic(
         )  # a mask says what is wanted
         if not reason and scale is None and not seen.has_mask and (against := task.declines(seen)):
             declined.append(
-                f"not done: {task.verb}, since {against}; --task {kind} does it all the same"
+                Phrase(
+                    *(f"not done: {task.verb}, since {against}; ", Option("task", kind)),
+                    " does it all the same",
+                )
             )
         if not reason or beside_the_point:
             continue
@@ -262,9 +274,10 @@ def _automatic(
         except UserError as error:
             if wanted or task.needs_mask:
                 raise
-            skipped.append(f"not done: {task.verb}, though {reason} ({error})")
+            skipped.append(Phrase(f"not done: {task.verb}, though {reason} (", error.phrase, ")"))
     if detail is not None and steps and all(step.detail is None for step in steps):
-        skipped.append(f"--detail {detail:g} left out: no step has a crisper half to mix with")
+        left_out = Option("detail", f"{detail:g}")
+        skipped.append(Phrase(left_out, " left out: no step has a crisper half to mix with"))
     return Plan(tuple(steps), tuple(skipped), tuple(declined))
 
 
@@ -299,7 +312,9 @@ def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool =
     task = _defaults(kind)
     if task.from_noise:
         raise UserError(
-            f"--task: '{kind}' makes pictures from noise, not from photos: use img2img generate"
+            f"'{kind}' makes pictures from noise, not from photos",
+            field="task",
+            remedy=Advice.run("generate"),
         )
     factor = (scale or task.scale) if task.scale > 1 else None
     return PlanStep(
@@ -320,15 +335,28 @@ def _with_detail(step: PlanStep, detail: float | None) -> PlanStep:
 def _step_of_model(name: str, tasks: Sequence[str] | None, scale: int | None) -> PlanStep:
     task = CATALOGUE.entry(name).task
     if task.from_noise:
-        use = f"img2img generate --model {name}"
-        raise UserError(f"--model: '{name}' makes pictures from noise, not from photos: use {use}")
+        raise UserError(
+            Phrase("'", Path(name), "' makes pictures from noise, not from photos"),
+            field="model",
+            remedy=Advice.run("generate", Option("model", Path(name))),
+        )
     if tasks and list(tasks) != [task.kind]:
         raise UserError(
-            f"--model: '{name}' is for --task {task.kind}, not '{','.join(tasks)}': leave one of them out"
+            Phrase(
+                "'",
+                Path(name),
+                "' is for ",
+                Option("task", task.kind),
+                f", not '{','.join(tasks)}'",
+            ),
+            field="model",
+            remedy="leave one of them out",
         )
     if scale not in (None, task.scale):
         raise UserError(
-            f"--scale: model '{name}' is for ×{task.scale}, not ×{scale}: leave --scale out"
+            Phrase("model '", Path(name), f"' is for ×{task.scale}, not ×{scale}"),
+            field="scale",
+            remedy=Advice.leave_out("scale"),
         )
     return PlanStep(task.kind, name, _verb(task, task.scale))
 
@@ -343,7 +371,9 @@ def _applied(
 ) -> Photo:
     if options.from_photo and type(model.task).from_photo is Task.from_photo:
         raise UserError(
-            f"--from-photo: '{model.task.kind}' takes the photo as it is: leave --from-photo out"
+            f"'{model.task.kind}' takes the photo as it is",
+            field="from_photo",
+            remedy=Advice.leave_out("from_photo"),
         )
     if not model.task.takes_hints:
         options = replace(options, hints=None)  # they are for another step of the plan

@@ -94,9 +94,9 @@ def test_a_request_reaches_the_mixture_and_nothing_else_changes(rng: np.random.G
 
 @pytest.mark.usefixtures("pair")
 def test_what_has_no_crisper_half_is_refused(tiny_zoo: Path) -> None:
-    with pytest.raises(UserError, match="--detail: model 'tuned' has no crisper"):
+    with pytest.raises(UserError, match=r"^detail: model 'tuned' has no crisper"):
         Request(model="tuned", detail=0.5).check()
-    with pytest.raises(UserError, match=r"--detail: 1\.5 is not between 0 and 1"):
+    with pytest.raises(UserError, match=r"^detail: 1\.5 is not between 0 and 1"):
         Request(("super-resolve",), scale=4, detail=1.5).check()
     with pytest.raises(UserError, match="has no crisper"):
         load(tiny_zoo / "denoise.safetensors", detail=0.5)

@@ -74,7 +74,7 @@ def test_what_cannot_take_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
         Request(model="inpaint", options=ENSEMBLE),
     ):
         with pytest.raises(
-            UserError, match="--self-ensemble: no step's model was trained on turned photos"
+            UserError, match=r"^self_ensemble: no step's model was trained on turned photos"
         ):
             request.check()
     with Image.open(samples_dir() / "astronaut.jpg") as image:
@@ -82,7 +82,7 @@ def test_what_cannot_take_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
             np.asarray(image.convert("L").resize((1000, 1000), Image.Resampling.LANCZOS))
         )
     found = Request(options=ENSEMBLE).plan(grey, None)
-    assert found.models == "colorize" and "--self-ensemble left out" in found.sentence
+    assert found.models == "colorize" and "self_ensemble left out" in found.sentence
     with pytest.raises(
         UserError, match="--self-ensemble: 'colorize' was not trained on turned photos"
     ):

@@ -138,12 +138,15 @@ def test_codes_are_drawn_and_walked(model: Callable[..., Model]) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"count": 0}, "--n: 0"),
-        ({"seed": -1}, "--seed"),
-        ({"interpolate": (-1, 2)}, "--seed"),
-        ({"interpolate": (1, 2), "arithmetic": "1+2"}, "--interpolate and --arithmetic"),
-        ({"arithmetic": "1 - cat"}, "--arithmetic: '1 - cat'"),
-        ({"arithmetic": "1 +"}, "--arithmetic"),
+        ({"count": 0}, "count: 0"),
+        ({"seed": -1}, "seed: "),
+        ({"interpolate": (-1, 2)}, "seed: "),
+        (
+            {"interpolate": (1, 2), "arithmetic": "1+2"},
+            "interpolate and arithmetic are different pictures: leave one out",
+        ),
+        ({"arithmetic": "1 - cat"}, "arithmetic: '1 - cat'"),
+        ({"arithmetic": "1 +"}, "arithmetic: "),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_a_model_is_read(
@@ -201,7 +204,7 @@ def test_places_are_checked_and_the_grid_has_one_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for output, grid, message in (
-        ("a.png", None, "--grid a.png"),
+        ("a.png", None, "grid a.png"),
         (None, "a.foo", "a.foo"),
         (None, "a", "no suffix"),
     ):

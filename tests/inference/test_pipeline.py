@@ -279,7 +279,7 @@ def test_a_mask_can_be_turned_round_and_must_mark_something(models: dict[str, Mo
     mask = mask_for(model, (40, 40))
     assert mask is not None
     np.testing.assert_array_equal(model(rgb, ~mask, mask_invert=True), model(rgb, mask))
-    with pytest.raises(UserError, match="mask_invert needs a mask"):
+    with pytest.raises(UserError, match="mask_invert: there is no mask"):
         model(rgb, mask_invert=True)
     with pytest.raises(UserError, match="fills nothing: leave the mask out"):
         models["denoise"](rgb, mask)
@@ -311,13 +311,13 @@ def test_strength_runs_from_the_baseline_to_the_network(models: dict[str, Model]
         np.abs(full - to_float(photo.rgb)).mean(),
     )
     assert change == pytest.approx(most / 2, rel=0.1)
-    with pytest.raises(UserError, match=r"--strength: 1\.5"):
+    with pytest.raises(UserError, match=r"^strength: 1\.5"):
         Options(strength=1.5)
 
 
 def test_a_mask_that_is_missing_or_of_another_size_is_refused(models: dict[str, Model]) -> None:
     photo = Photo(picture((32, 48)))
-    with pytest.raises(UserError, match="--mask"):
+    with pytest.raises(UserError, match=r"give one with mask \(white = fill\)"):
         models["inpaint"].run(photo)
     with pytest.raises(UserError, match="mask is 32x32, photo is 48x32"):
         models["inpaint"](picture((32, 48)), np.ones((32, 32), bool))
