@@ -818,6 +818,10 @@ def test_a_plan_is_told_and_nothing_is_written(zoo: Path, run: Run, photo: Path)
     assert list(photo.parent.glob("photo.*")) == [photo]
     code, stdout, _ = run("infer", "--input", photo, "--plan", "--json")
     assert json.loads(stdout)["steps"] is not None
+    code, line, _ = run("infer", "--input", photo, "--plan", "--detail", "0.5")
+    code, stdout, _ = run("infer", "--input", photo, "--plan", "--detail", "0.5", "--json")
+    assert (reason := json.loads(stdout)["reason"]) in line
+    assert "; --detail 0.5 left out: no step has a crisper half to mix with" in reason
     assert (
         run("infer", "--input", photo, "--task", "denoise", "--format", "jpg", "--quality", "70")[0]
         == 0
