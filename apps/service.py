@@ -19,10 +19,10 @@ from img2img.errors import UserError
 from img2img.inference.batch import FileBatch, Request, Result
 from img2img.inference.plan import Plan, PlanStep, asked_steps, plan, tile_counts
 from img2img.inference.statistics import statistics
-from img2img.models.two_way import Direction
 from img2img.pixels.codecs import strict_pillow
 from img2img.pixels.images import Photo, photo_suffixes, read_photo
-from img2img.tasks import Task, task_class, task_kinds
+from img2img.tasks import MaskedTask, ask, has_answer, photo_tasks
+from img2img.tasks.unpaired import Direction
 from img2img.zoo.catalogue import CATALOGUE
 
 from .jobs import Jobs, Owner, Stopped
@@ -102,7 +102,7 @@ class Service:
     def _seen(self, path: Path, photo: Photo) -> UploadInfo:
         stats = statistics(photo)
         shown = preview(photo, self.workspace.new_folder() / "before.jpg")
-        wanted = [reason for kind in task_kinds() if (reason := _defaults(kind).applies(stats))]
+        wanted = [reason for kind in photo_tasks() if (reason := ask("applies", kind, stats))]
         words = [
             TINTS[stats.tints],
             *(r.removeprefix("it is ").removeprefix("it has ") for r in wanted),
@@ -296,8 +296,11 @@ def photo_types() -> list[str]:
 
 def automatic_kinds() -> list[str]:
     """Tasks that propose themselves for a photo, in the order of an automatic plan."""
-    kinds = [kind for kind in task_kinds() if type(_defaults(kind)).applies is not Task.applies]
-    return [kind for kind in kinds if not _defaults(kind).needs_mask]
+    return [
+        kind
+        for kind, task in photo_tasks().items()
+        if has_answer("applies", kind) and not issubclass(task, MaskedTask)
+    ]
 
 
 def _size_in_header(path: Path) -> tuple[int, int] | None:
@@ -329,10 +332,6 @@ def _untouched(seen: UploadInfo, folder: Path) -> Result:
     return Result(
         seen.path, output, size_in=seen.size, size_out=seen.size, reason="left as it is, as ticked"
     )
-
-
-def _defaults(kind: str) -> Task:
-    return task_class(kind, trusted=False)(kind=kind)
 
 
 def _output(result: Result) -> Path:

@@ -20,13 +20,14 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
-from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.data.sample import Batch, collate, sample_rng
 from img2img.errors import UserError
 from img2img.losses.perceptual import missing
 from img2img.modelfile import Card, load_generator, read_header, save_model
 from img2img.recipe import Recipe, schema, schema_json
 from img2img.resources import recipes_dir
-from img2img.tasks import build_task, task_kinds
+from img2img.tasks import photo_tasks, task_kinds
+from img2img.testing import sample_for
 from img2img.training.methods import STEPS
 from img2img.training.paired import PairedStep
 from img2img.training.step import TrainingStep
@@ -76,9 +77,8 @@ def batch_for(recipe: Recipe, photos: Sequence[np.ndarray]) -> Batch:
     for number, photo in enumerate(photos[:2]):
         rng = sample_rng(recipe.seed, 0, number)
         pictures = recipe.data([photo, photo[:, ::-1]], rng)
-        other = pictures[1] if recipe.task.reads == "pair" or recipe.task.unpaired else None
-        label = number % recipe.task.classes if recipe.task.classes else None
-        items.append(recipe.task.make_pair(Sample(number, pictures[0], other, label), rng))
+        label = number % max(1, recipe.task.classes)
+        items.append(recipe.task.make_pair(sample_for(recipe.task, *pictures, label, number), rng))
     return collate(items)
 
 
@@ -168,7 +168,7 @@ def test_the_resolved_recipe_reads_back(path: Path, tmp_path: Path) -> None:
 
 def test_there_is_a_tiny_recipe_for_every_task_on_photos() -> None:
     tiny = {Recipe.load(path).task.kind for path in RECIPES if path.stem.endswith("_tiny")}
-    assert tiny == {kind for kind in task_kinds() if not build_task(kind).from_noise}
+    assert tiny == set(photo_tasks())
 
 
 def test_pix2pix_is_as_published() -> None:

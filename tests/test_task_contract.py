@@ -16,17 +16,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img import tasks
-from img2img.data.sample import Batch, Sample, as_tensor, sample_rng
+from img2img.data.sample import Batch, EmptySample, PairSample, PhotoSample, as_tensor, sample_rng
 from img2img.errors import UserError
 from img2img.modelfile import Card, load_generator, save_model
 from img2img.models.restorer import RestorerConfig
-from img2img.pixels.color import AB_SCALE, downscale, luminance, to_lab, upscale
+from img2img.pixels.color import downscale, luminance, to_lab, upscale
 from img2img.pixels.images import quantise, to_float
 from img2img.recipe import Recipe
-from img2img.tasks import Task, build_task, task_class, task_kinds
-from img2img.tasks.base import PhotoStatistics
+from img2img.tasks import (
+    MaskedTask,
+    NoiseTask,
+    PhotoTask,
+    Task,
+    ask,
+    build_task,
+    photo_tasks,
+    task_class,
+    task_kinds,
+)
 from img2img.tasks.forward import forward, predict_rgb
 from img2img.tasks.generate import sliced_wasserstein
+from img2img.tasks.photo import PhotoStatistics
+from img2img.testing import sample_for
 
 SIZES = [(16, 16), (17, 23), (16, 61), (129, 33)]
 VARIANTS: list[dict[str, Any]] = [
@@ -68,19 +79,17 @@ def each(tasks: list[Task]) -> pytest.MarkDecorator:
 
 EVERY = [build_task({"kind": kind}) for kind in task_kinds()]
 ALL = each(
-    [task for task in EVERY if not task.from_noise] + [build_task(fields) for fields in VARIANTS]
+    [task for task in EVERY if isinstance(task, PhotoTask)]
+    + [build_task(fields) for fields in VARIANTS]
 )
 OF_NOISE = each(
-    [task for task in EVERY if task.from_noise] + [build_task(fields) for fields in FROM_NOISE]
+    [task for task in EVERY if isinstance(task, NoiseTask)]
+    + [build_task(fields) for fields in FROM_NOISE]
 )
-
-
-def sample(photo: np.ndarray, task: Task) -> Sample:
-    return Sample(0, photo=photo, other=photo[::-1].copy() if task.reads == "pair" else None)
 
 
 def pair(task: Task, photo: np.ndarray, seed: int = 0) -> Batch:
-    return task.make_pair(sample(photo, task), sample_rng(seed, 0, 0))
+    return task.make_pair(sample_for(task, photo), sample_rng(seed, 0, 0))
 
 
 def tensors(batch: Batch) -> dict[str, Tensor]:
@@ -92,6 +101,10 @@ def same(a: Batch, b: Batch) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
+def batch_of(target: Tensor, mask: Tensor | None = None) -> Batch:
+    return Batch(condition=target, target=target, mask=mask)
+
+
 def random_mask(size: tuple[int, int]) -> Tensor:
     mask = torch.zeros(1, 1, *size)
     mask[..., size[0] // 4 : size[0] // 2, 2 : size[1] // 2] = 1
@@ -99,7 +112,9 @@ def random_mask(size: tuple[int, int]) -> Tensor:
 
 
 def condition_of(task: Task, photo: Tensor) -> tuple[Tensor, Tensor | None]:
-    mask = random_mask((photo.shape[-2], photo.shape[-1])) if task.needs_mask else None
+    if not isinstance(task, MaskedTask):
+        return task.prepare(photo), None
+    mask = random_mask((photo.shape[-2], photo.shape[-1]))
     return task.prepare(photo, mask), mask
 
 
@@ -125,7 +140,7 @@ def test_a_pair_has_the_stated_shapes_and_ranges(task: Task, photos: list[np.nda
     assert -1.5 < batch.condition.min() <= batch.condition.max() < 2.5, (
         "noise may reach beyond [0,1]"
     )
-    assert (batch.mask is not None) == task.needs_mask
+    assert (batch.mask is not None) == isinstance(task, MaskedTask)
     if batch.mask is not None and batch.local_center is not None:
         assert batch.mask.unique().tolist() == [0, 1]
         row, column = batch.local_center[0].tolist()
@@ -152,11 +167,6 @@ def test_a_task_survives_the_recipe_it_is_written_to(task: Task) -> None:
 
 # --- decode
 
-TRUTH = {
-    "translate": lambda batch: batch.target * 2 - 1,
-    "colorize": lambda batch: to_lab(batch.target)[:, 1:] / AB_SCALE,
-    "reconstruct": lambda batch: torch.atanh((batch.target * 2 - 1).clamp(-1 + 1e-6, 1 - 1e-6)),
-}
 TOLERANCE = {"colorize": 1 / 255}  # Lab and back, in single precision
 BASELINE = {
     "denoise": lambda task, condition: condition,
@@ -179,13 +189,7 @@ def zeros(task: Task, batch: Batch) -> Tensor:
 def test_the_truth_decodes_to_the_photo(task: Task, photos: list[np.ndarray]) -> None:
     batch = pair(task, photos[0])
 
-    def residual(b: Batch) -> Tensor:
-        return b.target - task.decode(b.condition, zeros(task, b), b.mask)
-
-    prediction = zeros(task, batch)
-    truth = TRUTH.get(task.kind, residual)(batch)
-    prediction[:, : truth.shape[1]] = truth
-    decoded = task.decode(batch.condition, prediction, batch.mask)
+    decoded = task.decode(batch.condition, task.encode(batch))
     assert torch.allclose(decoded, batch.target, rtol=0, atol=TOLERANCE.get(task.kind, 1e-6))
 
 
@@ -194,7 +198,7 @@ def test_a_prediction_of_zeros_is_the_trivial_baseline(
     task: Task, photos: list[np.ndarray]
 ) -> None:
     batch = pair(task, photos[0])
-    made = task.decode(batch.condition, zeros(task, batch), batch.mask)
+    made = task.decode(batch.condition, zeros(task, batch))
     assert made.shape == batch.target.shape
     if task.kind in BASELINE:
         assert torch.allclose(made, BASELINE[task.kind](task, batch.condition), atol=1e-6)
@@ -207,10 +211,10 @@ def test_a_prediction_of_zeros_is_the_trivial_baseline(
 def test_decode_carries_gradients_even_at_black_white_and_beyond(task: Task) -> None:
     photo = torch.rand(1, 3, 24, 24).mul(1.4).sub(0.2)
     photo[..., :4, :], photo[..., 4:8, :] = 0, 1
-    condition, mask = condition_of(task, photo)
+    condition, _ = condition_of(task, photo)
     for amplitude in (0.0, 0.1, 3.0):
         prediction = any_prediction(task, condition, amplitude).requires_grad_()
-        task.decode(condition, prediction, mask).square().mean().backward()
+        task.decode(condition, prediction).square().mean().backward()
         assert prediction.grad is not None
         assert prediction.grad.isfinite().all()
         assert prediction.grad.any() or task.kind == "colorize", (
@@ -239,10 +243,11 @@ def test_the_result_has_the_photos_size_times_scale_and_range(
 ) -> None:
     photo = torch.rand(1, 3, *size)
     condition, mask = condition_of(task, photo)
-    rgb = task.decode(condition, any_prediction(task, condition), mask)
+    rgb = task.decode(condition, any_prediction(task, condition))
     smaller = rgb[..., : max(8, size[0] // 2), : max(8, size[1] // 2)] if not task.tiles else rgb
     for made in (rgb, smaller):
-        finished = task.finish(photo, made, mask)
+        given = (photo, made) if mask is None else (photo, made, mask)
+        finished = task.finish(*given)
         assert finished.shape == (1, 3, size[0] * task.scale, size[1] * task.scale)
         assert 0 <= finished.min() <= finished.max() <= 1
         assert finished.isfinite().all()
@@ -267,13 +272,13 @@ def test_a_network_works_on_any_size_and_at_a_working_size(task: Task) -> None:
 @ALL
 def test_views_lie_inside_the_photo_and_respect_the_working_size(task: Task) -> None:
     for size in [(16, 16), (3000, 41), (1500, 2000)]:
-        mask = random_mask(size)[0, 0].bool().numpy() if task.needs_mask else None
-        views = task.views(size, mask)
+        mask = random_mask(size)[0, 0].bool().numpy() if isinstance(task, MaskedTask) else None
+        views = task.views(size) if mask is None else task.views(size, mask)
         covered = np.zeros(size, bool)
         for view in views:
             assert 0 <= view.top < view.top + view.height <= size[0]
             assert 0 <= view.left < view.left + view.width <= size[1]
-            assert max(view.size) <= getattr(task, "working_px", max(size))
+            assert max(view.size) <= max(size if task.family != "autoencoder" else (task.size_px,))
             assert min(view.size) >= 1
             covered[view.top : view.top + view.height, view.left : view.left + view.width] = True
         assert (covered | ~mask).all() if mask is not None else covered.all()
@@ -385,7 +390,7 @@ def test_denoise_takes_values_beyond_the_range() -> None:
 
 
 def test_translation_reads_pairs_in_the_asked_direction(photos: list[np.ndarray]) -> None:
-    both = Sample(0, photo=photos[0], other=photos[1])
+    both = PairSample(0, photo=photos[0], other=photos[1])
     there, back = (
         build_task({"kind": "translate", "direction": d}).make_pair(both, sample_rng(0, 0, 0))
         for d in ("AtoB", "BtoA")
@@ -421,9 +426,9 @@ def test_edges_are_black_lines_on_white() -> None:
 
 def drawn(task: Task, photos: list[np.ndarray], seed: int = 0, number: int = 0) -> Batch:
     """A pair of a noise task, whose photo, if it reads any, was cut to the size it makes."""
-    photo = None if task.reads == "none" else photos[number][: task.scale, : task.scale]
+    photo = photos[number][: task.size_px, : task.size_px]
     return task.make_pair(
-        Sample(number, photo=photo, label=1 if task.classes else None), sample_rng(seed, 0, number)
+        sample_for(task, photo, label=1, number=number), sample_rng(seed, 0, number)
     )
 
 
@@ -471,7 +476,7 @@ def test_the_condition_is_noise_then_the_label_one_hot_then_the_codes(
 def test_noise_is_standard_normal_and_codes_are_uniform(
     task: Task, photos: list[np.ndarray]
 ) -> None:
-    batches = [task.make_pair(Sample(0, photos[0][: task.scale, : task.scale], label=0), sample_rng(0, 0, n))
+    batches = [task.make_pair(sample_for(task, photos[0][: task.scale, : task.scale], label=0), sample_rng(0, 0, n))
                for n in range(400)]  # fmt: skip
     latent, (categorical, continuous) = task.model_dump()["latent"], task.code_sizes
     noise = torch.cat([b.condition[:, :latent, 0, 0] for b in batches])
@@ -522,13 +527,6 @@ def test_a_network_makes_what_a_noise_task_decodes(task: Task, photos: list[np.n
     assert made.shape == (2, task.picture_channels, task.scale, task.scale)
 
 
-@OF_NOISE
-def test_a_noise_task_does_not_take_photos(task: Task) -> None:
-    with pytest.raises(UserError, match="use img2img generate"):
-        task.prepare(torch.rand(1, 3, 16, 16))
-    assert task.applies(PhotoStatistics(**vars(UNTOUCHED))) is None
-
-
 def test_zeros_decode_to_mid_grey_and_a_grey_picture_has_equal_channels() -> None:
     task = build_task({"kind": "generate", "channels": 1, "size_px": 16})
     condition = torch.zeros(1, task.condition_channels, 1, 1)
@@ -551,7 +549,7 @@ def test_real_points_lie_round_their_modes_in_equal_shares() -> None:
     )
     assert np.allclose(task.means, [[4, -1], [1, 2], [-2, -1], [1, -4]])
     points = (
-        torch.cat([task.make_pair(Sample(n), sample_rng(0, 0, n)).target for n in range(2000)])
+        torch.cat([task.make_pair(EmptySample(n), sample_rng(0, 0, n)).target for n in range(2000)])
         .flatten(1)
         .numpy()
     )
@@ -564,7 +562,7 @@ def test_real_points_lie_round_their_modes_in_equal_shares() -> None:
 def test_a_points_label_is_its_gaussian() -> None:
     task: Any = build_task({"kind": "points", "labels": 8})
     for n in range(20):
-        batch = task.make_pair(Sample(n), sample_rng(0, 0, n))
+        batch = task.make_pair(EmptySample(n), sample_rng(0, 0, n))
         assert (
             np.linalg.norm(batch.target.flatten().numpy() - task.means[int(batch.label)])
             < 6 * task.sigma
@@ -578,7 +576,7 @@ def test_a_mode_counts_with_its_share_within_four_sigma() -> None:
     points[:25], points[25:49] = means[0], means[1]  # 2.5 % counts, 2.4 % does not
     points[49:149] = means[2] + torch.tensor([0.39, 0.0])
     points[149:249] = means[3] + torch.tensor([0.0, 0.41])
-    assert task.metrics(points[..., None, None], points[..., None, None]) == {
+    assert task.metrics(points[..., None, None], batch_of(points[..., None, None])) == {
         "modes_covered": 2.0,
         "share_near_modes": pytest.approx(0.149),
     }
@@ -597,7 +595,7 @@ def test_distance_and_diversity_tell_real_pictures_from_collapsed_ones(
         ]
     )
     same_set, collapsed = (
-        task.metrics(made, real) for made in (real.flip(0), real[:1].expand_as(real))
+        task.metrics(made, batch_of(real)) for made in (real.flip(0), real[:1].expand_as(real))
     )
     assert same_set["sliced_wasserstein"] == pytest.approx(0, abs=1e-6)
     assert same_set["diversity"] == pytest.approx(1)
@@ -638,7 +636,7 @@ UNTOUCHED = SimpleNamespace(width=1200, height=900, has_mask=False, tints=2, noi
 )
 def test_each_task_says_when_it_applies(change: dict[str, Any], asks_for: list[str]) -> None:
     photo = PhotoStatistics(**{**vars(UNTOUCHED), **change})
-    assert [kind for kind in task_kinds() if build_task(kind).applies(photo)] == asks_for
+    assert [kind for kind in photo_tasks() if ask("applies", kind, photo)] == asks_for
 
 
 @pytest.mark.parametrize(
@@ -666,9 +664,12 @@ def test_colorize_says_what_speaks_against_it(change: dict[str, Any], says: str 
 
 @ALL
 def test_metrics_tell_a_good_result_from_a_bad_one(task: Task, photos: list[np.ndarray]) -> None:
-    target, mask = as_tensor(photos[0]), random_mask((96, 96)) if task.needs_mask else None
+    target, mask = (
+        as_tensor(photos[0]),
+        random_mask((96, 96)) if isinstance(task, MaskedTask) else None,
+    )
     good, bad = (
-        task.metrics((target + n * torch.randn_like(target)).clamp(0, 1), target, mask)
+        task.metrics((target + n * torch.randn_like(target)).clamp(0, 1), batch_of(target, mask))
         for n in (0.01, 0.3)
     )
     assert good.keys() == bad.keys()
@@ -707,7 +708,7 @@ def test_a_wrong_task_is_refused_with_field_and_fix(value: Any, message: str) ->
 # --- a sixth task
 
 
-class Invert(Task):
+class Invert(PhotoTask):
     """A task as a stranger would write it: a negative in, a positive out."""
 
     kind: Literal["invert"] = "invert"
@@ -715,12 +716,11 @@ class Invert(Task):
 
     tiles: ClassVar[bool] = True
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        assert sample.photo is not None
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         target = as_tensor(sample.photo)
         return Batch(condition=1 - target + self.haze * float(rng.random()), target=target)
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         return 1 - condition + prediction
 
 

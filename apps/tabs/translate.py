@@ -11,7 +11,7 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.batch import Request
 from img2img.inference.pipeline import Options
-from img2img.models.two_way import DIRECTIONS
+from img2img.tasks.unpaired import DIRECTIONS
 
 from ..drawing import LayersEditor, sketch_file
 from ..examples import Examples

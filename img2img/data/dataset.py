@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -16,10 +16,10 @@ import numpy as np
 from pydantic import Field, StringConstraints, field_validator
 from torch.utils.data import Dataset
 
-from img2img.data.folder import Unmatched, open_pairs, open_photos
+from img2img.data.folder import Unmatched, open_pairs, open_photos, pair_source, photo_source
 from img2img.data.identity import files_of, identity_of
 from img2img.data.labelled import LabelledSource, array_source, open_classes
-from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.data.sample import Batch, EmptySample, PhotoSample, Sample, collate, sample_rng
 from img2img.data.source import Cache, Opened, Reading, Source
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
@@ -94,7 +94,7 @@ class PairMaker(Protocol):
     def background(self) -> str: ...
 
     @property
-    def from_noise(self) -> bool: ...
+    def family(self) -> str: ...
 
     @property
     def set_based(self) -> bool: ...
@@ -102,7 +102,7 @@ class PairMaker(Protocol):
     @property
     def classes(self) -> int: ...
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch: ...
+    def make_pair(self, sample: Any, rng: np.random.Generator) -> Batch: ...
 
 
 @dataclass
@@ -117,6 +117,8 @@ class Photos:
     )  # as many of the training photos, seen as those of `validation`
     class_names: tuple[str, ...] = ()
     told: str = ""  # how the folders were read
+    drawn: bool = False  # from the random generator alone: no files are read
+    demonstration: bool = False  # the photos that ship are among them
     identity: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  # files that cannot be read, and why
 
@@ -153,8 +155,8 @@ class Nothing:
     def files(self, index: int) -> tuple[Path, ...]:
         return ()
 
-    def read(self, index: int, number: int) -> Sample:
-        return Sample(number)
+    def read(self, index: int, number: int) -> EmptySample:
+        return EmptySample(number)
 
 
 class TrainingSet(Dataset[Batch]):
@@ -191,7 +193,7 @@ class TrainingSet(Dataset[Batch]):
         rng = sample_rng(self.seed, TRAINING, number)
         sample = self._read(number)
         return self.task.make_pair(
-            _mapped(sample, lambda pictures: self.config(pictures, rng)), rng
+            sample.augmented(lambda pictures: self.config(pictures, rng)), rng
         )
 
     def batch(self, first: int, count: int) -> Batch:
@@ -216,12 +218,13 @@ class TrainingSet(Dataset[Batch]):
 
     def check(self) -> None:
         """Raise UserError when none of the photos can be read: before anything is written."""
-        if not self.readable(1):
+        if next(readable(self.source, self.items), None) is None:
             raise _unreadable(self.cache)
 
-    def readable(self, most: int) -> list[Sample]:
+    def readable(self, most: int) -> list[PhotoSample]:
         """The first photos as they are, at most so many; fewer where others cannot be read."""
-        return list(islice((sample for _, sample in readable(self.source, self.items)), most))
+        samples = (sample for _, sample in readable(self.source, self.items))
+        return list(islice((s for s in samples if isinstance(s, PhotoSample)), most))
 
     def _read(self, number: int) -> Sample:
         """The photo whose turn it is, or the next that can be read: one broken file must not end a
@@ -237,7 +240,7 @@ class TrainingSet(Dataset[Batch]):
         if self.config.repeat_large == 1:
             return 1
         for _, sample in readable(self.source, [index]):
-            if sample.photo is not None:
+            if isinstance(sample, PhotoSample):
                 crops = sample.photo.shape[0] * sample.photo.shape[1] / self.config.crop_px**2
                 return int(np.clip(crops / 8, 1, self.config.repeat_large))
         return 1
@@ -284,15 +287,23 @@ def load_photos(
     names = (
         source.class_names if isinstance(source, LabelledSource) and task.reads == "label" else ()
     )
-    own_target = validation and not task.from_noise
     as_many = islice(_validation(source, train, task, config, seed, seen), len(validation))
-    trained = list(as_many) if own_target else []
+    trained = list(as_many) if task.family != "noise" else []
     _advise(task, config, held_out, validation, seen, fits)
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
     training_set = TrainingSet(source, train, task, config, seed, cache)
+    drawn = isinstance(source, Nothing)
     photos = Photos(
-        training_set, validation, count, trained, names, opened.told, identity_of(source)
+        training_set,
+        validation,
+        count,
+        trained,
+        names,
+        opened.told,
+        drawn,
+        not drawn and samples_dir() in map(resolve_folder, config.path),
+        identity_of(source),
     )
     photos.leave_out(cache.broken)
     return photos
@@ -342,6 +353,11 @@ def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Ope
     return open_photos(folders, cache, share)
 
 
+def measured_source(task: PairMaker, folders: Sequence[Path], cache: Cache) -> Source:
+    """The photos or pairs of folders to measure a task's models on."""
+    return (pair_source if task.reads == "pair" else photo_source)(folders, cache)
+
+
 def _with_classes(wanted: int, config: DataConfig, cache: Cache) -> Opened:
     opened = open_classes(config.path, cache, config.validation_share)
     names = opened.source.class_names if isinstance(opened.source, LabelledSource) else ()
@@ -383,14 +399,6 @@ def _validation(
     The shorter side of each photo, px, is added to `seen`.
     """
     for place, sample in readable(source, items):
-        if sample.photo is not None:
+        if isinstance(sample, PhotoSample):
             seen.append(min(sample.photo.shape[:2]))
-        yield task.make_pair(_mapped(sample, config.center), sample_rng(seed, VALIDATION, place))
-
-
-def _mapped(sample: Sample, change: Callable[[list[np.ndarray]], list[np.ndarray]]) -> Sample:
-    pictures = [p for p in (sample.photo, sample.other) if p is not None]
-    if not pictures:
-        return sample
-    changed = change(pictures) if sample.paired else [change([picture])[0] for picture in pictures]
-    return replace(sample, photo=changed[0], other=changed[1] if len(changed) > 1 else None)
+        yield task.make_pair(sample.augmented(config.center), sample_rng(seed, VALIDATION, place))

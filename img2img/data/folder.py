@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from img2img.data.layout import HELD, LAYOUTS, Listed, Part, parts_of, sides_of
 from img2img.data.listing import find_photos, photos_and_others, photos_in
-from img2img.data.sample import Sample
+from img2img.data.sample import PairSample, PhotoSample
 from img2img.data.side_by_side import could_be_pairs
 from img2img.data.source import Cache, Files, Opened, Reading, Source, name_of, split
 from img2img.errors import UserError
@@ -36,14 +36,14 @@ NAMED = 5  # files without partner; the rest are counted
 class PhotoSource(Files):
     """Single photos."""
 
-    def read(self, index: int, number: int) -> Sample:
-        return Sample(number, photo=self.cache.read(self.paths[index]))
+    def read(self, index: int, number: int) -> PhotoSample:
+        return PhotoSample(number, photo=self.cache.read(self.paths[index]))
 
 
 class SideBySideSource(Files):
     """Pairs in one file, A left and B right, as pix2pix data sets come."""
 
-    def read(self, index: int, number: int) -> Sample:
+    def read(self, index: int, number: int) -> PairSample:
         both = self.cache.read(self.paths[index], parts=2)
         width = both.shape[1]
         if width < 32 or width % 2:
@@ -52,7 +52,7 @@ class SideBySideSource(Files):
                 f"is {width} px wide",
                 "pairs side by side need an even width, 32 px or more",
             )
-        return Sample(number, photo=both[:, width // 2 :], other=both[:, : width // 2])
+        return PairSample(number, photo=both[:, width // 2 :], other=both[:, : width // 2])
 
 
 @dataclass
@@ -71,14 +71,14 @@ class FolderPairSource:
     def files(self, index: int) -> tuple[Path, ...]:
         return self.pairs[index]
 
-    def read(self, index: int, number: int) -> Sample:
+    def read(self, index: int, number: int) -> PairSample:
         first, second = self.pairs[index]
         a, b = self.cache.read(first), self.cache.read(second)
         if a.shape != b.shape:
             sizes = " and ".join(f"{p.shape[1]}×{p.shape[0]}" for p in (a, b))
             apart = f"it and its partner '{first}' are not of one size ({sizes})"
             raise self.cache.refused(second, apart, "a pair must match pixel by pixel")
-        return Sample(number, photo=b, other=a)
+        return PairSample(number, photo=b, other=a)
 
 
 def photo_source(folders: Sequence[Path], cache: Cache) -> Source:

@@ -19,7 +19,7 @@ import numpy as np
 from img2img.data.layout import HELD, PARTS
 from img2img.data.layout import Part as FolderPart
 from img2img.data.listing import find_photos, photos_in
-from img2img.data.sample import Sample
+from img2img.data.sample import LabelledSample
 from img2img.data.source import Cache, Opened, Reading, hashed
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
@@ -29,27 +29,28 @@ Part = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class Known:
+class PublishedDataSet:
     """A published data set: its loader in torchvision, where that keeps its files, and how to come
     by them.
     """
 
     title: str
     loader: str
-    folder: str  # below torchvision's root
+    folder: str
+    """Below torchvision's root."""
     remedy: str
 
 
 _IDX = "put train-images-idx3-ubyte.gz and its three companions"
 KNOWN = {
-    "mnist": Known("MNIST", "MNIST", "MNIST", f"{_IDX} into ./mnist"),
-    "fashion-mnist": Known(
+    "mnist": PublishedDataSet("MNIST", "MNIST", "MNIST", f"{_IDX} into ./mnist"),
+    "fashion-mnist": PublishedDataSet(
         "Fashion-MNIST",
         "FashionMNIST",
         "FashionMNIST",
         f"apt-get install dataset-fashion-mnist, or {_IDX} into ./fashion-mnist",
     ),
-    "cifar-10": Known(
+    "cifar-10": PublishedDataSet(
         "CIFAR-10",
         "CIFAR10",
         "cifar-10-batches-py",
@@ -80,10 +81,10 @@ class ArraySource:
     def files(self, index: int) -> tuple[Path, ...]:
         return ()
 
-    def read(self, index: int, number: int) -> Sample:
+    def read(self, index: int, number: int) -> LabelledSample:
         picture = self.pictures[index]
         photo = picture if picture.ndim == 3 else picture[..., None].repeat(3, -1)
-        return Sample(number, photo=photo, label=self.label(index))
+        return LabelledSample(number, photo=photo, label=self.label(index))
 
     def label(self, index: int) -> int:
         """The class of an item, without reading it."""
@@ -109,8 +110,10 @@ class ClassFolderSource:
     def files(self, index: int) -> tuple[Path, ...]:
         return (self.paths[index],)
 
-    def read(self, index: int, number: int) -> Sample:
-        return Sample(number, photo=self.cache.read(self.paths[index]), label=self.label(index))
+    def read(self, index: int, number: int) -> LabelledSample:
+        return LabelledSample(
+            number, photo=self.cache.read(self.paths[index]), label=self.label(index)
+        )
 
     def label(self, index: int) -> int:
         """The class of an item, without reading it."""
@@ -187,14 +190,14 @@ def _arrays_in(folder: Path, part: Part) -> ArraySource | None:
     return _read_known(KNOWN["fashion-mnist" if fashion else "mnist"], folder, part)
 
 
-def _read_known(known: Known, place: Path, part: Part) -> ArraySource | None:
+def _read_known(known: PublishedDataSet, place: Path, part: Part) -> ArraySource | None:
     """By torchvision's loader where its files lie as it lays them, else idx files; None when
     neither is there.
     """
     return _by_torchvision(known, place, part) or _by_idx(known, place, part)
 
 
-def _by_torchvision(known: Known, root: Path, part: Part) -> ArraySource | None:
+def _by_torchvision(known: PublishedDataSet, root: Path, part: Part) -> ArraySource | None:
     if not (root / known.folder).is_dir():
         return None
     loader = _loader(known)
@@ -213,7 +216,7 @@ def _by_torchvision(known: Known, root: Path, part: Part) -> ArraySource | None:
     )
 
 
-def _by_idx(known: Known, place: Path, part: Part) -> ArraySource | None:
+def _by_idx(known: PublishedDataSet, place: Path, part: Part) -> ArraySource | None:
     folders = [place / known.folder / "raw", place / known.folder, place / "raw", place]
     for folder in folders:
         files = _idx_file(folder, part, "images-idx3"), _idx_file(folder, part, "labels-idx1")
@@ -382,7 +385,7 @@ def _listed(
     return tuple(names), [(Path(path), label) for path, label in listed]
 
 
-def _loader(known: Known) -> Any:
+def _loader(known: PublishedDataSet) -> Any:
     declare_torchvision_ops()
     import torchvision.datasets
 

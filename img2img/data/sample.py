@@ -2,38 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from img2img.pixels.tensors import as_picture, as_tensor
+
+__all__ = [
+    "Batch",
+    "EmptySample",
+    "LabelledSample",
+    "PairSample",
+    "PhotoSample",
+    "Sample",
+    "UnpairedSample",
+    "as_picture",
+    "as_tensor",
+    "collate",
+    "sample_rng",
+]
+
+Augmentation = Callable[[list[np.ndarray]], list[np.ndarray]]
+"""Crops, flips and the like: all pictures given at once are changed alike."""
+
 
 @dataclass(frozen=True)
-class Sample:
-    """What a source yields: one photo, or a pair, or a label, and the sample's number in the run."""
+class EmptySample:
+    """The number of a sample, for a task that draws all else from its random generator."""
 
     number: int
-    photo: np.ndarray | None = None  # (H,W,3) uint8 RGB
-    other: np.ndarray | None = (
-        None  # the pair's condition side, as large as `photo` if they are a pair
-    )
-    label: int | None = None
-    paired: bool = True  # `photo` and `other` belong together, and are cropped alike
+    """The sample's number in the run."""
+
+    def augmented(self, change: Augmentation) -> Self:
+        """The sample with its pictures changed."""
+        return self
+
+
+@dataclass(frozen=True)
+class PhotoSample(EmptySample):
+    """One photo."""
+
+    photo: np.ndarray
+    """(H,W,3) uint8 RGB"""
+
+    def augmented(self, change: Augmentation) -> Self:
+        return replace(self, photo=change([self.photo])[0])
+
+
+@dataclass(frozen=True)
+class LabelledSample(PhotoSample):
+    """A photo and its class."""
+
+    label: int
+
+
+@dataclass(frozen=True)
+class PairSample(PhotoSample):
+    """A photo and its partner of the same size; both are cropped alike."""
+
+    other: np.ndarray
+    """Side A, where `photo` is side B: (H,W,3) uint8 RGB, as large as `photo`"""
+
+    def augmented(self, change: Augmentation) -> Self:
+        photo, other = change([self.photo, self.other])
+        return replace(self, photo=photo, other=other)
+
+
+@dataclass(frozen=True)
+class UnpairedSample(PhotoSample):
+    """A photo of side B and one of side A that have nothing to do with each other."""
+
+    other: np.ndarray
+    """Side A, of a size of its own: (H,W,3) uint8 RGB"""
+
+    def augmented(self, change: Augmentation) -> Self:
+        photo, other = (change([picture])[0] for picture in (self.photo, self.other))
+        return replace(self, photo=photo, other=other)
+
+
+Sample = EmptySample | PhotoSample | LabelledSample | PairSample | UnpairedSample
+"""What a source yields."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """What a task makes of samples. Pictures are RGB in [0,1]; noise may reach beyond."""
 
-    condition: Tensor  # (B,Cc,H,W)
-    target: Tensor  # (B,3,H·scale,W·scale)
-    mask: Tensor | None = None  # (B,1,H,W), 1 = to be filled
-    local_center: Tensor | None = None  # (B,2) row and column of a pixel in the hole
-    label: Tensor | None = None  # (B,) class numbers
-    code: Tensor | None = None  # (B,K) InfoGAN's codes: one-hot, then continuous
+    condition: Tensor
+    """What the generator sees: (B,Cc,H,W)"""
+    target: Tensor
+    """What it should make of it: (B,3,H·scale,W·scale)"""
+    mask: Tensor | None = None
+    """(B,1,H,W), 1 = to be filled"""
+    local_center: Tensor | None = None
+    """(B,2) row and column of a pixel in the hole"""
+    label: Tensor | None = None
+    """(B,) class numbers"""
+    code: Tensor | None = None
+    """(B,K) InfoGAN's codes: one-hot, then continuous"""
 
     def __len__(self) -> int:
         return len(self.condition)
@@ -61,22 +131,6 @@ def collate(items: Sequence[Batch]) -> Batch:
         values = [getattr(item, field.name) for item in items]
         joined[field.name] = None if values[0] is None else torch.cat(values)
     return Batch(**joined)
-
-
-def as_tensor(picture: np.ndarray) -> Tensor:
-    """(H,W,C) or (H,W) array to a (1,C,H,W) float tensor, values unchanged (uint8 becomes [0,1])."""
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    scale = 1 / 255 if picture.dtype == np.uint8 else 1.0
-    moved = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
-    return torch.from_numpy(moved * np.float32(scale) if scale != 1 else moved)
-
-
-def as_picture(tensor: Tensor) -> np.ndarray:
-    """(C,H,W) or (1,C,H,W) tensor to an (H,W,C) float32 array."""
-    if tensor.dim() == 4:
-        tensor = tensor[0]
-    return tensor.detach().float().cpu().permute(1, 2, 0).contiguous().numpy()
 
 
 def sample_rng(seed: int, stream: int, number: int) -> np.random.Generator:

@@ -13,7 +13,7 @@ import numpy as np
 
 from img2img.data.folder import PhotoSource, paths_of
 from img2img.data.layout import parts_of, sides_of
-from img2img.data.sample import Sample
+from img2img.data.sample import UnpairedSample
 from img2img.data.source import Cache, Opened, Reading, hashed, name_of
 from img2img.errors import UserError
 
@@ -74,15 +74,11 @@ class UnpairedSource:
         first = len(self.b.train)
         return list(range(first)), list(range(first, len(self))) if self.a.validation else []
 
-    def read(self, index: int, number: int) -> Sample:
+    def read(self, index: int, number: int) -> UnpairedSample:
         """Side B's picture as photo, side A's as other; they are of any two sizes."""
         photo = self.items.read(index, number).photo
-        return Sample(
-            number,
-            photo=photo,
-            other=self._a(number, trains=index < len(self.b.train)),
-            paired=False,
-        )
+        other = self._a(number, trains=index < len(self.b.train))
+        return UnpairedSample(number, photo, other)
 
     def _a(self, number: int, trains: bool) -> np.ndarray:
         """Side A's picture for a sample number, or the next that can be read."""

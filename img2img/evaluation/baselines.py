@@ -12,16 +12,19 @@ from torch import Tensor
 from img2img.data.sample import as_picture, as_tensor
 from img2img.evaluation.case import Case
 from img2img.pixels.images import quantise
-from img2img.tasks.base import Task
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.inpaint import classical_fill
+from img2img.tasks.masked import MaskedTask
+from img2img.tasks.photo import PhotoTask
 
 
-def trivial(task: Task, case: Case) -> dict[str, Tensor]:
+def trivial(task: PhotoTask, case: Case) -> dict[str, Tensor]:
     """The task's trivial answers, the same as in a training's log, but for means of training
     targets not at hand.
     """
-    return trivial_answers(task, task.prepare(case.given, case.mask), case.mask)
+    if isinstance(task, MaskedTask):
+        return trivial_answers(task, task.prepare(case.given, case.mask), case.mask)
+    return trivial_answers(task, task.prepare(case.given))
 
 
 def non_local_means(case: Case) -> Tensor:

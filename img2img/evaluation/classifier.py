@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.devices import precision_for
+from img2img.pixels.tensors import as_float
 
 BATCH = 128
 FEATURES = 128
@@ -76,5 +77,4 @@ def seen_by(network: Classifier, pictures: Tensor) -> Seen:
 
 
 def _floats(x: Tensor) -> Tensor:
-    x = x if x.is_floating_point() else x.float() / 255
-    return x.contiguous(memory_format=torch.channels_last)
+    return as_float(x).contiguous(memory_format=torch.channels_last)

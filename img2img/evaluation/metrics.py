@@ -18,8 +18,8 @@ from img2img.losses.kid import JUDGED_PX, at_most
 from img2img.losses.kid import kid as kid  # a metric like the others
 from img2img.losses.kid import kid_features as kid_features
 from img2img.losses.perceptual import PerceptualNetwork, missing, perceptual_distance
-from img2img.losses.reconstruction import masked_mean
 from img2img.pixels.color import y_channel
+from img2img.pixels.tensors import masked_mean
 
 MOST_DB = 100.0  # of equal pictures; infinity would swallow the mean of a whole folder
 PERCEPTUAL_METRICS: dict[PerceptualNetwork, str] = {

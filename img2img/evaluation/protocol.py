@@ -18,7 +18,7 @@ from img2img.evaluation import baselines, metrics
 from img2img.evaluation.case import Case, Method
 from img2img.evaluation.metrics import PERCEPTUAL_METRICS, Column
 from img2img.pixels.augment import Augment
-from img2img.tasks.base import Task
+from img2img.tasks.photo import PhotoTask
 
 Scores = dict[str, float | None]
 LEAST_PX = 32  # perceptual networks and the window of SSIM need so much
@@ -37,7 +37,7 @@ class Protocol(ABC):
         {}
     )  # the names that trivial answers have in tables
 
-    def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
+    def __init__(self, task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> None:
         self.task, self.crop, self.device = task, crop, torch.device(device)
         self.judges = metrics.judges() if self.judged else {}
 

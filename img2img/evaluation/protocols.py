@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2img.data.sample import Sample, as_picture, as_tensor, sample_rng
+from img2img.data.sample import PairSample, PhotoSample, Sample, as_picture, as_tensor, sample_rng
 from img2img.errors import UserError
 from img2img.evaluation import baselines, metrics
 from img2img.evaluation.case import Case, Method, as_8_bit
@@ -25,7 +25,8 @@ from img2img.evaluation.protocol import Protocol, Scores, mean
 from img2img.pixels import degrade, masks
 from img2img.pixels.augment import Augment
 from img2img.pixels.color import downscale, from_lab, luminance
-from img2img.tasks.base import COPIED, Task
+from img2img.tasks.base import COPIED
+from img2img.tasks.photo import PhotoTask
 
 SEED = 0
 
@@ -205,7 +206,7 @@ class TranslateProtocol(Protocol):
     judged = True
     ranked_by = Column(PERCEPTUAL_METRICS["stlpips_alex"], "lower", 4)
 
-    def __init__(self, task: Task, crop: Augment, device: torch.device | str = "cpu") -> None:
+    def __init__(self, task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> None:
         if task.reads == "two sides":
             raise UserError(
                 "--model: it learned from two sides, and no photo is another's truth: name a model of pairs"
@@ -214,9 +215,8 @@ class TranslateProtocol(Protocol):
         self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
-        pictures = self.crop.center([p for p in (sample.photo, sample.other) if p is not None])
-        sample = Sample(sample.number, pictures[0], pictures[1] if len(pictures) > 1 else None)
-        if self.task.reads == "pair":
+        sample = sample.augmented(self.crop.center)
+        if isinstance(sample, PairSample):
             pair = self.task.make_pair(sample, sample_rng(SEED, 0, sample.number))
             yield Case(photo, "", pair.condition, pair.target)
         else:
@@ -252,7 +252,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
 FOUND_PHOTOS: dict[str, type[Protocol]] = {"denoise": FoundPhotoProtocol}
 
 
-def protocol_for(task: Task, crop: Augment, device: torch.device | str = "cpu") -> Protocol:
+def protocol_for(task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> Protocol:
     """The protocol of a task, its recipe's `crop` given. Raises UserError for a task that has none."""
     known = {**PROTOCOLS, **FOUND_PHOTOS} if task.for_found_photos else PROTOCOLS
     if task.kind not in known:
@@ -263,7 +263,7 @@ def protocol_for(task: Task, crop: Augment, device: torch.device | str = "cpu") 
 
 
 def _photo(sample: Sample) -> Tensor:
-    assert sample.photo is not None
+    assert isinstance(sample, PhotoSample)
     return as_tensor(sample.photo)
 
 

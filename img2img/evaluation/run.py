@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from img2img.data.folder import pair_source, photo_source
-from img2img.data.sample import Sample
+from img2img.data.sample import PhotoSample, Sample
 from img2img.data.source import Cache, Source
 from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
@@ -94,7 +94,7 @@ def _one_model(
         )
     if model.task.from_noise:
         return _described(_of_noise(data, model, baseline, limit), model)
-    protocol = protocol_for(model.task, model.recipe.data, model.device)
+    protocol = protocol_for(model.photo_task, model.recipe.data, model.device)
     rivals = protocol.baselines()
     if baseline is not None:
         other = load(baseline, device=str(model.device), precision=_precision(model))
@@ -253,7 +253,7 @@ def _cases(
 
 
 def _check_size(sample: Sample, least_px: int) -> None:
-    assert sample.photo is not None
+    assert isinstance(sample, PhotoSample)
     height, width = sample.photo.shape[:2]
     if min(height, width) < least_px:
         raise UserError(

@@ -53,7 +53,7 @@ from img2img.pixels.images import (
     read_photo,
     write_photo,
 )
-from img2img.tasks import task_class, task_kinds
+from img2img.tasks import MaskedTask, task_class, task_kinds
 from img2img.zoo.catalogue import CATALOGUE
 
 log = logging.getLogger("img2img")
@@ -449,7 +449,7 @@ class FileBatch:
         if self.hints and asked is not None:
             check_hints(asked)
         for step in asked or ():
-            if task_class(step.task, trusted=False).needs_mask and not fills:
+            if issubclass(task_class(step.task, trusted=False), MaskedTask) and not fills:
                 raise UserError(
                     Phrase(Option("task", step.task), " fills masks"),
                     remedy=Advice(

@@ -126,7 +126,7 @@ def made(model: Model, conditions: Tensor) -> Tensor:
     for batch in conditions.split(BATCH):
         full = torch.cat([batch, batch[-1:].expand(BATCH - len(batch), -1, -1, -1)])
         rgb = predict_rgb(task, network, model.recipe.generator.multiple_of, full.to(model.device))
-        pictures.append(task.finish(full, rgb)[: len(batch)].cpu())
+        pictures.append(task.finish(rgb)[: len(batch)].cpu())
         if model.on_tile:
             model.on_tile(sum(len(picture) for picture in pictures))
     return torch.cat(pictures)

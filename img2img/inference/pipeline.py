@@ -21,7 +21,7 @@ from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.modelfile import Card, load_generator
-from img2img.models.two_way import DIRECTIONS, Direction, TwoWay
+from img2img.models.two_way import TwoWay
 from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
 from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.drawn_masks import drawn_in_array, marked, misfit
@@ -36,11 +36,15 @@ from img2img.pixels.images import (
     to_float,
     to_pil,
 )
+from img2img.pixels.tensors import as_float
 from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
-from img2img.tasks.base import Task, View
+from img2img.tasks.base import Task
 from img2img.tasks.forward import forward, in_own_numbers
+from img2img.tasks.masked import MaskedTask
+from img2img.tasks.photo import PhotoTask, View
+from img2img.tasks.unpaired import DIRECTIONS, Direction
 from img2img.zoo.catalogue import CATALOGUE, Entry
 
 Picture = TypeVar("Picture", Image.Image, np.ndarray)
@@ -112,6 +116,15 @@ class Model:
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
         self.on_tile: Progress | None = (
             None  # called with the number of tiles done; raising in it cancels the work
+        )
+
+    @property
+    def photo_task(self) -> PhotoTask:
+        """The task, which has to be one on photos. Raises UserError for any other."""
+        if isinstance(self.task, PhotoTask):
+            return self.task
+        raise UserError(
+            f"model '{self.name}' makes pictures from noise, not from photos: use img2img generate"
         )
 
     def __call__(
@@ -262,7 +275,7 @@ class Model:
 
         def piece(part: Tensor, hole: Tensor | None = None, view: View | None = None) -> Tensor:
             nonlocal done
-            floats = _as_float(part).to(self.device)
+            floats = as_float(part).to(self.device)
             if options.from_photo:
                 floats = in_own_numbers(self.task.from_photo, floats, color)
             size = view.size if view else None
@@ -279,7 +292,7 @@ class Model:
                 self.on_tile(done)
             if self.task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
                 return torch.from_numpy(
-                    color.quantised(rgb.cpu().numpy(), _as_float(part).numpy(), dtype)
+                    color.quantised(rgb.cpu().numpy(), as_float(part).numpy(), dtype)
                 )
             return _as_depth(rgb.cpu(), dtype)
 
@@ -299,10 +312,13 @@ class Model:
         """Work view by view; what one view filled is known to the next."""
         size = (x.shape[-2], x.shape[-1])
         hole = None if mask is None else (mask > 0.5).float()
-        views = self.task.views(size, None if hole is None else hole[0, 0].bool().cpu().numpy())
+        if isinstance(self.task, MaskedTask):
+            views = self.task.views(size, None if hole is None else hole[0, 0].bool().cpu().numpy())
+        else:
+            views = self.photo_task.views(size)
         if len(views) == 1 and views[0].cut(x).shape == x.shape:
             return piece(x, None if hole is None else hole.to(self.device), views[0])
-        out = _as_depth(_as_float(x), dtype) if _depth(x) != dtype else x.clone()
+        out = _as_depth(as_float(x), dtype) if _depth(x) != dtype else x.clone()
         for view in views:
             inside = None if hole is None else view.cut(hole)
             view.cut(out).copy_(
@@ -330,7 +346,7 @@ class Model:
                 options.hints,
             )
             return forward(
-                self.task, network, multiple_of, x, mask, size, strength, grey, hints, color
+                self.photo_task, network, multiple_of, x, mask, size, strength, grey, hints, color
             )
 
     def _network(self, condition: Tensor, direction: Direction | None = None) -> Tensor:
@@ -415,12 +431,6 @@ def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:
 
 def _as_photo(image: Any) -> Photo:
     return from_pil(image) if isinstance(image, Image.Image) else from_array(image)
-
-
-def _as_float(x: Tensor) -> Tensor:
-    if x.dtype.is_floating_point:
-        return x.float()
-    return x.float() / (255 if x.dtype == torch.uint8 else 65535)
 
 
 def _as_depth(x: Tensor, dtype: Any) -> Tensor:

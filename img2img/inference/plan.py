@@ -25,7 +25,7 @@ from img2img.modelfile import Header
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX, tiles
-from img2img.tasks import Task, task_class, task_kinds
+from img2img.tasks import MaskedTask, PhotoTask, Task, ask, has_answer, photo_tasks, task_class
 from img2img.zoo import model_path
 from img2img.zoo.catalogue import CATALOGUE
 
@@ -122,13 +122,15 @@ def plan(
         made = _automatic(photo, mask, scale, detail)
     else:
         made = Plan(asked if model is not None else _for_this_photo(asked, photo, mask))
-    least = max((_defaults(step.task).minimum_px for step in made.steps), default=0)
+    least = max((_class_of(step.task).minimum_px for step in made.steps), default=0)
     if min(photo.size) < least:
         raise UserError(
             f"the photo is {photo.size[0]}x{photo.size[1]}: at least {least}x{least} pixels are needed"
         )
-    if mask is not None and not any(_defaults(step.task).needs_mask for step in made.steps):
-        fills = ", ".join(kind for kind in photo_tasks() if _defaults(kind).needs_mask)
+    if mask is not None and not any(
+        issubclass(_class_of(step.task), MaskedTask) for step in made.steps
+    ):
+        fills = ", ".join(kind for kind in photo_tasks() if issubclass(_class_of(kind), MaskedTask))
         raise UserError(
             f"'{made.tasks}' fills nothing",
             field="mask",
@@ -139,19 +141,14 @@ def plan(
 
 def check_hints(steps: Sequence[PlanStep]) -> None:
     """Raise UserError unless a step takes a person's colors."""
-    if not any(_defaults(step.task).takes_hints for step in steps):
+    if not any(_class_of(step.task).takes_hints for step in steps):
         names = ",".join(step.task for step in steps) or "the automatic plan"
-        able = ", ".join(kind for kind in photo_tasks() if _defaults(kind).takes_hints)
+        able = ", ".join(kind for kind in photo_tasks() if _class_of(kind).takes_hints)
         raise UserError(
             f"{names} colors nothing",
             field="hints",
             remedy=Advice("leave the hints out, or ask for ", Option("task", able)),
         )
-
-
-def photo_tasks() -> list[str]:
-    """Names of the tasks that change photos, in plan order; the others make pictures from noise."""
-    return [kind for kind in task_kinds() if not _defaults(kind).from_noise]
 
 
 def asked_steps(
@@ -253,14 +250,18 @@ def _automatic(
     so.
     """
     seen, steps, skipped, declined = statistics(photo, mask), [], [], []
-    for kind in photo_tasks():
-        task = _defaults(kind)
-        wanted = scale is not None and task.scale > 1
-        reason = f"×{scale} was asked for" if wanted else task.applies(seen)
+    for kind, task in photo_tasks().items():
+        wanted = scale is not None and task.usual_scale > 1
+        reason = f"×{scale} was asked for" if wanted else ask("applies", kind, seen)
         beside_the_point = (
-            seen.has_mask and not task.needs_mask and not wanted
+            seen.has_mask and not issubclass(task, MaskedTask) and not wanted
         )  # a mask says what is wanted
-        if not reason and scale is None and not seen.has_mask and (against := task.declines(seen)):
+        if (
+            not reason
+            and scale is None
+            and not seen.has_mask
+            and (against := ask("declines", kind, seen))
+        ):
             declined.append(
                 Phrase(
                     *(f"not done: {task.verb}, since {against}; ", Option("task", kind)),
@@ -272,7 +273,7 @@ def _automatic(
         try:
             steps.append(_with_detail(_step(kind, scale, reason, found_photo=True), detail))
         except UserError as error:
-            if wanted or task.needs_mask:
+            if wanted or issubclass(task, MaskedTask):
                 raise
             skipped.append(Phrase(f"not done: {task.verb}, though {reason} (", error.phrase, ")"))
     if detail is not None and steps and all(step.detail is None for step in steps):
@@ -290,33 +291,21 @@ def _for_this_photo(
     found = {
         step.task: CATALOGUE.default(step.task, found_photo=True).name
         for step in steps
-        if _tells_found(step.task)
+        if has_answer("wants_found_model", step.task)
     }
     if all(found.get(step.task, step.model) == step.model for step in steps):
         return tuple(steps)
     seen = statistics(photo, mask)
-    wanted = {
-        kind: model for kind, model in found.items() if _defaults(kind).wants_found_model(seen)
-    }
+    wanted = {kind: model for kind, model in found.items() if ask("wants_found_model", kind, seen)}
     return tuple(replace(step, model=wanted.get(step.task, step.model)) for step in steps)
-
-
-def _tells_found(kind: str) -> bool:
-    return task_class(kind, trusted=False).wants_found_model is not Task.wants_found_model
 
 
 def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool = False) -> PlanStep:
     """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge
     alone.
     """
-    task = _defaults(kind)
-    if task.from_noise:
-        raise UserError(
-            f"'{kind}' makes pictures from noise, not from photos",
-            field="task",
-            remedy=Advice.run("generate"),
-        )
-    factor = (scale or task.scale) if task.scale > 1 else None
+    task = _class_of(kind)
+    factor = (scale or task.usual_scale) if task.usual_scale > 1 else None
     return PlanStep(
         kind,
         CATALOGUE.default(kind, factor, found_photo=found_photo).name,
@@ -369,7 +358,7 @@ def _applied(
     feather_px: int,
     dtype: np.dtype[Any],
 ) -> Photo:
-    if options.from_photo and type(model.task).from_photo is Task.from_photo:
+    if options.from_photo and type(model.photo_task).from_photo is PhotoTask.from_photo:
         raise UserError(
             f"'{model.task.kind}' takes the photo as it is",
             field="from_photo",
@@ -392,15 +381,23 @@ def _loaded(
     return load(path, device=device, precision=precision, detail=detail)
 
 
-def _defaults(kind: str) -> Task:
-    return task_class(kind, trusted=False)(kind=kind)
+def _class_of(kind: str) -> type[PhotoTask]:
+    """What the plan asks of tasks it asks of their classes: a stranger's may have required fields."""
+    found = task_class(kind, trusted=False)
+    if issubclass(found, PhotoTask):
+        return found
+    raise UserError(
+        f"'{kind}' makes pictures from noise, not from photos",
+        field="task",
+        remedy=Advice.run("generate"),
+    )
 
 
 def _enlarges(kind: str) -> bool:
-    return _defaults(kind).scale > 1
+    return _class_of(kind).usual_scale > 1
 
 
-def _verb(task: Task, scale: int) -> str:
+def _verb(task: Task | type[Task], scale: int) -> str:
     return f"{task.verb} ×{scale}" if scale > 1 else task.verb
 
 

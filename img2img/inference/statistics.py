@@ -12,7 +12,7 @@ from img2img.inference.tint import see_color
 from img2img.inference.tones import see_tones
 from img2img.pixels.alpha import seen, uncounted
 from img2img.pixels.images import Photo, as_srgb
-from img2img.tasks.base import PhotoStatistics
+from img2img.tasks.photo import PhotoStatistics
 
 
 def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:

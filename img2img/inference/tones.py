@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from img2img.pixels.images import to_float
-from img2img.tasks.base import Tones
+from img2img.tasks.photo import Tones
 
 _LOOK_PX, _FLAT_BLUR_PX, _QUIET = (
     512,

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
+from img2img.pixels.tensors import Region, masked_mean
 from img2img.ranges import Fields, renamed
 
-Region = Literal["all", "hole", "known"]
 Of = Literal["target", "cycle", "identity"]
 
 
@@ -160,18 +160,6 @@ Loss = Annotated[
     Field(discriminator="kind"),
     renamed({"colourfulness": "colorfulness"}),
 ]
-
-
-def masked_mean(values: Tensor, mask: Tensor | None, region: Region) -> Tensor:
-    """Mean of (B,C,H,W) over all pixels, the missing ones (mask 1) or the known ones; 0 where the
-    region is empty.
-    """
-    if region == "all":
-        return values.mean()
-    if mask is None:
-        raise ValueError(f"region '{region}' needs a mask")
-    weight = (mask if region == "hole" else 1 - mask).float()
-    return (values * weight).sum() / (weight.sum() * values.shape[1]).clamp_min(1)
 
 
 def _opponent_spread(rgb: Tensor) -> Tensor:

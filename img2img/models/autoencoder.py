@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import Bottleneck, NetworkConfig, Norm, Shapes, Upsampling, init_normal
+from img2img.models.blocks import (
+    AutoencoderShapes,
+    Bottleneck,
+    NetworkConfig,
+    Norm,
+    Shapes,
+    Upsampling,
+    init_normal,
+)
 from img2img.models.dcgan import (
     DcganGenerator,
     DcganGeneratorConfig,
@@ -34,13 +42,13 @@ class AutoencoderConfig(NetworkConfig):
     encodes: ClassVar[bool] = True
 
     def refusal(self, shapes: Shapes) -> str | None:
-        if shapes.bottleneck is None:
+        if shapes.family != "autoencoder":
             return "it squeezes pictures through a bottleneck, and the task does not ask for one"
-        return size_refusal(shapes.bottleneck.size_px)
+        return size_refusal(cast(AutoencoderShapes, shapes).bottleneck.size_px)
 
     def build(self, shapes: Shapes) -> nn.Module:
-        assert shapes.bottleneck is not None, "checked by refusal()"
-        return Autoencoder(self, shapes.prediction_channels, shapes.bottleneck)
+        bottleneck = cast(AutoencoderShapes, shapes).bottleneck  # checked by refusal()
+        return Autoencoder(self, shapes.prediction_channels, bottleneck)
 
 
 class Code(NamedTuple):

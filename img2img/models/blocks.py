@@ -21,43 +21,46 @@ class Shapes(Protocol):
     """What a generator must know of its task; every Task satisfies it."""
 
     @property
+    def family(self) -> str:
+        """`photo`; `masked`: the condition's last channel is a mask, 1 = to be filled; `noise`: the
+        condition is one column (B,C,1,1) of noise and label; `autoencoder`.
+        """
+
+    @property
     def condition_channels(self) -> int: ...
 
     @property
     def prediction_channels(self) -> int: ...
 
     @property
-    def scale(self) -> int:
-        """Height of the picture made over height of the condition."""
-
-    @property
-    def needs_mask(self) -> bool:
-        """The condition's last channel is a mask, 1 = to be filled."""
-
-    @property
     def prediction_strides(self) -> tuple[int, ...]:
         """Heights of the picture over heights of the prediction that `decode` accepts."""
 
-    @property
-    def from_noise(self) -> bool:
-        """The condition is one column of noise (and label), not a picture; `scale` is the size of
-        what is made.
-        """
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the picture that is made of a condition of this size."""
+
+
+class AutoencoderShapes(Shapes, Protocol):
+    """What an autoencoder must know besides."""
 
     @property
-    def bottleneck(self) -> Bottleneck | None:
-        """What pictures have to pass through to be made again; None where they need not."""
+    def bottleneck(self) -> Bottleneck: ...
 
 
-@dataclass(frozen=True)
-class Bottleneck:
-    """The narrow place in the middle of an autoencoder, and the size of the pictures on either
-    side.
-    """
+class Bottleneck(Protocol):
+    """The narrow place in the middle of an autoencoder, and what lies on either side."""
 
-    latent: int  # numbers in a code
-    size_px: int
-    labels: int = 0  # one-hot values that encoder and decoder know besides
+    @property
+    def latent(self) -> int:
+        """Numbers in a code."""
+
+    @property
+    def size_px(self) -> int:
+        """Side of the pictures."""
+
+    @property
+    def labels(self) -> int:
+        """One-hot values that encoder and decoder know besides."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,12 @@ class NetworkConfig(Fields):
 
     def refusal(self, shapes: Shapes) -> str | None:
         """Why this network cannot serve a task of these shapes, or None."""
-        if shapes.from_noise:
+        if shapes.family == "noise":
             return "it changes pictures, and the task makes them from noise; use dcgan or mlp"
         if 1 not in shapes.prediction_strides:
             return "it predicts at full size"
-        if shapes.scale != 1:
-            return f"it keeps the input's size, and the task enlarges ×{shapes.scale}; use restorer"
+        if (scale := shapes.output_size((1, 1))[0]) > 1:
+            return f"it keeps the input's size, and the task enlarges ×{scale}; use restorer"
         return None
 
     def start(self, network: nn.Module) -> None:
@@ -192,26 +195,3 @@ def channels_last(module: nn.Module) -> nn.Module:
     and GPU.
     """
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-
-
-def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
-    """Grow (B,C,H,W) on the right and bottom to multiples of `multiple` by mirroring, however small
-    the picture is.
-    """
-    height, width = (max(minimum, -(-n // multiple) * multiple) for n in x.shape[-2:])
-    if (height, width) == tuple(x.shape[-2:]):
-        return x
-    rows, columns = (
-        _mirror(n, wanted, x.device)
-        for n, wanted in zip(x.shape[-2:], (height, width), strict=True)
-    )
-    return x.index_select(-2, rows).index_select(-1, columns)
-
-
-def _mirror(length: int, wanted: int, device: torch.device) -> Tensor:
-    """Indices 0..length-1, back to 1, up again …: reflection without F.pad's limit of one period."""
-    if length == 1:
-        return torch.zeros(wanted, dtype=torch.long, device=device)
-    period = 2 * (length - 1)
-    index = torch.arange(wanted, device=device) % period
-    return torch.minimum(index, period - index)

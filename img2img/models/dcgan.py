@@ -42,13 +42,16 @@ class DcganGeneratorConfig(NetworkConfig):
     upsampling: Upsampling = "transposed"
 
     def refusal(self, shapes: Shapes) -> str | None:
-        if not shapes.from_noise:
+        if shapes.family != "noise":
             return "it makes pictures from noise, and the task gives it a picture"
-        return size_refusal(shapes.scale)
+        return size_refusal(shapes.output_size((1, 1))[0])
 
     def build(self, shapes: Shapes) -> nn.Module:
         return DcganGenerator(
-            self, shapes.condition_channels, shapes.prediction_channels, shapes.scale
+            self,
+            shapes.condition_channels,
+            shapes.prediction_channels,
+            shapes.output_size((1, 1))[0],
         )
 
 

@@ -29,7 +29,7 @@ class GlcicConfig(NetworkConfig):
 
     def refusal(self, shapes: Shapes) -> str | None:
         return super().refusal(shapes) or (
-            None if shapes.needs_mask else "it completes holes and the task has no mask"
+            None if shapes.family == "masked" else "it completes holes and the task has no mask"
         )
 
     def build(self, shapes: Shapes) -> nn.Module:

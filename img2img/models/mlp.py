@@ -33,13 +33,16 @@ class MlpGeneratorConfig(NetworkConfig):
     def refusal(self, shapes: Shapes) -> str | None:
         return (
             None
-            if shapes.from_noise
+            if shapes.family == "noise"
             else "it makes pictures from noise, and the task gives it a picture"
         )
 
     def build(self, shapes: Shapes) -> nn.Module:
         return MlpGenerator(
-            self, shapes.condition_channels, shapes.prediction_channels, shapes.scale
+            self,
+            shapes.condition_channels,
+            shapes.prediction_channels,
+            shapes.output_size((1, 1))[0],
         )
 
 

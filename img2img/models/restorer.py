@@ -37,7 +37,7 @@ class RestorerConfig(NetworkConfig):
         return self.unshuffle * 2 ** (len(self.widths) - 1)
 
     def refusal(self, shapes: Shapes) -> str | None:
-        if shapes.from_noise:
+        if shapes.family == "noise":
             return "it changes pictures, and the task makes them from noise; use dcgan or mlp"
         return None if 1 in shapes.prediction_strides else "it predicts at full size"
 
@@ -85,7 +85,7 @@ class Restorer(nn.Module):
         self.decoder = nn.ModuleList(
             _stack(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True)
         )
-        grow = fold * shapes.scale
+        grow = fold * shapes.output_size((1, 1))[0]
         last = nn.Conv2d(widths[0], shapes.prediction_channels * grow**2, 3, padding=1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # torch types bias as optional

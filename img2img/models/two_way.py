@@ -8,7 +8,6 @@ from typing import Literal
 from torch import Tensor, nn
 
 Direction = Literal["AtoB", "BtoA"]
-DIRECTIONS: tuple[Direction, Direction] = ("AtoB", "BtoA")
 
 
 class TwoWay(nn.Module):

@@ -100,3 +100,26 @@ def measured_overlap(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, ali
 def _spans(length: int, step: int) -> Iterator[tuple[int, int]]:
     for start in range(0, length, step):
         yield start, min(start + step, length)
+
+
+def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
+    """Grow (B,C,H,W) on the right and bottom to multiples of `multiple` by mirroring, however small
+    the picture is.
+    """
+    height, width = (max(minimum, -(-n // multiple) * multiple) for n in x.shape[-2:])
+    if (height, width) == tuple(x.shape[-2:]):
+        return x
+    rows, columns = (
+        _mirror(n, wanted, x.device)
+        for n, wanted in zip(x.shape[-2:], (height, width), strict=True)
+    )
+    return x.index_select(-2, rows).index_select(-1, columns)
+
+
+def _mirror(length: int, wanted: int, device: torch.device) -> Tensor:
+    """Indices 0..length-1, back to 1, up again …: reflection without F.pad's limit of one period."""
+    if length == 1:
+        return torch.zeros(wanted, dtype=torch.long, device=device)
+    period = 2 * (length - 1)
+    index = torch.arange(wanted, device=device) % period
+    return torch.minimum(index, period - index)

@@ -11,17 +11,38 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal, TypeGuard
 
 from pydantic import ValidationError, create_model
 
 from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
+from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
+from img2img.tasks.masked import MaskedTask
+from img2img.tasks.noise import NoiseTask
+from img2img.tasks.photo import PhotoStatistics, PhotoTask
+from img2img.tasks.unpaired import UnpairedTask
 
-__all__ = ["Task", "build_task", "task_class", "task_kinds"]
+__all__ = [
+    "AutoencoderTask",
+    "MaskedTask",
+    "NoiseTask",
+    "PhotoStatistics",
+    "PhotoTask",
+    "Task",
+    "UnpairedTask",
+    "ask",
+    "build_task",
+    "has_answer",
+    "photo_tasks",
+    "task_class",
+    "task_kinds",
+]
 
 log = logging.getLogger("img2img")
+
+Question = Literal["applies", "declines", "wants_found_model"]
 
 
 @cache
@@ -37,12 +58,11 @@ def built_in() -> dict[str, type[Task]]:
             )
             continue
         for _, member in inspect.getmembers(loaded, inspect.isclass):
-            if (
-                issubclass(member, Task)
-                and member is not Task
-                and isinstance(member.model_fields["kind"].default, str)
-            ):
-                found[member.model_fields["kind"].default] = member
+            if not _is_task(member) or "kind" not in inspect.get_annotations(member):
+                continue
+            kind = member.model_fields["kind"].default
+            if isinstance(kind, str):  # the families have none
+                found[kind] = _of_a_family(member)
     return found
 
 
@@ -57,10 +77,8 @@ def plugins() -> dict[str, type[Task]]:
             loaded = point.load()
             if not _is_task(loaded):
                 raise TypeError("not a class derived from img2img.tasks.Task")
-            found[point.name] = loaded
-        except (
-            Exception
-        ) as error:  # as with the built-in: whoever writes a task breaks this one alone
+            found[point.name] = _of_a_family(loaded)
+        except Exception as error:  # as with the built-in: it breaks this task alone
             log.warning(
                 "task '%s' (%s) is left out: %s: %s",
                 point.name,
@@ -75,6 +93,32 @@ def task_kinds() -> list[str]:
     """Names a recipe or `--task` may use, in the order in which an automatic plan applies them."""
     classes = _installed()
     return sorted(classes, key=lambda kind: (classes[kind].plan_order, kind))
+
+
+def photo_tasks() -> dict[str, type[PhotoTask]]:
+    """The tasks that change photos by kind, in plan order; the others make pictures from noise."""
+    classes = _installed()
+    return {kind: found for kind in task_kinds() if issubclass(found := classes[kind], PhotoTask)}
+
+
+def has_answer(question: Question, kind: str) -> bool:
+    """Whether a task answers a question about photos in a way of its own."""
+    own = inspect.getattr_static(task_class(kind, trusted=False), question, None)
+    return own is not None and own is not inspect.getattr_static(PhotoTask, question)
+
+
+def ask(question: Question, kind: str, photo: PhotoStatistics) -> Any:
+    """What a photo's task says of it, asked of the class; None where a plugin cannot say, told once."""
+    try:
+        return getattr(task_class(kind, trusted=False), question)(photo)
+    except Exception as error:  # a stranger's task breaks nobody's plan
+        _told_once(f"task '{kind}' is not asked whether it {question}: {error}")
+        return None
+
+
+@cache
+def _told_once(problem: str) -> None:
+    log.warning("%s", problem)
 
 
 def task_class(kind: str, *, trusted: bool) -> type[Task]:
@@ -101,7 +145,7 @@ def build_task(value: Any, *, trusted: bool = True) -> Task:
     fields = {"kind": value} if isinstance(value, str) else value
     if not isinstance(fields, Mapping) or not isinstance(fields.get("kind"), str):
         raise UserError(f"task.kind is missing: name one of {', '.join(task_kinds())}")
-    found = task_class(fields["kind"], trusted=trusted)
+    found = task_class(fields["kind"], trusted=trusted).for_fields(fields)
     try:
         return found.model_validate(dict(fields))
     except ValidationError as error:
@@ -113,7 +157,16 @@ def _installed() -> dict[str, type[Task]]:
     return {**plugins(), **built_in()}
 
 
-def _is_task(found: Any) -> bool:
+def _of_a_family(found: type[Task]) -> type[Task]:
+    """The class, as a task on photos where it derives from `Task` alone: there were no families
+    when it was written.
+    """
+    if hasattr(found, "family"):
+        return found
+    return type(found.__name__, (found, PhotoTask), {"__module__": found.__module__})
+
+
+def _is_task(found: Any) -> TypeGuard[type[Task]]:
     return inspect.isclass(found) and issubclass(found, Task)
 
 
@@ -129,6 +182,7 @@ def _imported(path: str) -> type[Task]:
         raise UserError(f"task.kind: cannot import '{path}': {error}") from error
     if not _is_task(found):
         raise UserError(f"task.kind: '{path}' is not a class derived from img2img.tasks.Task")
+    found = _of_a_family(found)
     if found.model_fields["kind"].annotation is str:
         return found
     return create_model(

@@ -25,8 +25,8 @@ def trivial_answers(
 
     `mean` is the mean training target (1,C,h,w). Where there is a mask, all keep what is known.
     """
-    own = _own(task, condition, mask)
-    found = {} if task.from_noise else _copied(task, condition, own)
+    own = _own(task, condition)
+    found = _copied(task, condition, own)
     if mean is not None:
         found |= _means(mean.to(own), own)
     if mask is not None:
@@ -81,13 +81,14 @@ def higher_is_better(metric: str) -> bool:
     return metric.endswith(HIGHER_IS_BETTER)
 
 
-def _own(task: Task, condition: Tensor, mask: Tensor | None) -> Tensor:
+def _own(task: Task, condition: Tensor) -> Tensor:
     stride = min(task.prediction_strides)
-    height, width = (side * task.scale // stride for side in condition.shape[-2:])
+    size = task.output_size((condition.shape[-2], condition.shape[-1]))
+    height, width = (side // stride for side in size)
     zeros = condition.new_zeros(
         len(condition), task.prediction_channels, height, width, dtype=torch.float32
     )
-    return task.decode(condition.float(), zeros, mask)
+    return task.decode(condition.float(), zeros)
 
 
 def _copied(task: Task, condition: Tensor, own: Tensor) -> dict[str, Tensor]:

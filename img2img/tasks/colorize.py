@@ -9,16 +9,16 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from kornia.metrics import psnr
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels.color import AB_SCALE, fit_gamut, from_lab, luminance, resize, to_lab
 from img2img.pixels.hints import Hints, spread
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import PhotoStatistics, Task, View, working_view
+from img2img.tasks.base import Size
+from img2img.tasks.photo import PhotoStatistics, PhotoTask, View, working_view
 
 # longer side at which painted colors spread: the solver's time grows faster than its pixels
 _HINTS_PX = 384
@@ -36,7 +36,7 @@ _NO_PHOTO = {
 _MOSTLY_GREY = 0.25
 
 
-class Colorize(Task):
+class Colorize(PhotoTask):
     """Grey (or faded, or sepia) photo in, color photo of the same luminance out."""
 
     kind: Literal["colorize"] = "colorize"
@@ -63,19 +63,21 @@ class Colorize(Task):
     def prediction_channels(self) -> int:
         return 2
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        assert sample.photo is not None
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         target = as_tensor(sample.photo)
         return Batch(condition=self.prepare(target), target=target)
 
-    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+    def prepare(self, photo: Tensor) -> Tensor:
         return luminance(photo)
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         chroma = _enlarge(prediction.float(), condition.shape[-2:]) * AB_SCALE
         return from_lab(torch.cat([condition[:, :1].float() * 100, chroma], 1))
 
-    def follow(self, rgb: Tensor, hints: Hints) -> Tensor:
+    def encode(self, batch: Batch) -> Tensor:
+        return to_lab(batch.target)[:, 1:] / AB_SCALE
+
+    def apply_hints(self, rgb: Tensor, hints: Hints) -> Tensor:
         lab, full = to_lab(rgb), (rgb.shape[-2], rgb.shape[-1])
         size = working_view(full, _HINTS_PX).size
         small = resize(lab, size)
@@ -86,18 +88,20 @@ class Colorize(Task):
         ).to(rgb)
         return fit_gamut(torch.cat([lab[:, :1], lab[:, 1:] + _enlarge(carried, full)], 1))
 
-    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+    def finish(self, photo: Tensor, rgb: Tensor) -> Tensor:
         chroma = _enlarge(to_lab(rgb)[:, 1:], photo.shape[-2:])
         strips = zip(photo.split(_STRIP_ROWS, -2), chroma.split(_STRIP_ROWS, -2), strict=True)
         return torch.cat([fit_gamut(torch.cat([luminance(p) * 100, c], 1)) for p, c in strips], -2)
 
-    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
+    def views(self, size: Size) -> list[View]:
         return [working_view(size, self.working_px)]
 
-    def applies(self, photo: PhotoStatistics) -> str | None:
+    @classmethod
+    def applies(cls, photo: PhotoStatistics) -> str | None:
         return _SEEN.get(photo.tints) if photo.tones == "continuous" else None
 
-    def declines(self, photo: PhotoStatistics) -> str | None:
+    @classmethod
+    def declines(cls, photo: PhotoStatistics) -> str | None:
         if photo.tints in _SEEN and photo.tones in _NO_PHOTO:
             return f"{_SEEN[photo.tints]}, but {_NO_PHOTO[photo.tones]}"
         if photo.tints not in _SEEN and 0 < photo.own_color_share < _MOSTLY_GREY:
@@ -106,16 +110,9 @@ class Colorize(Task):
             return f"it is {photo.own_hue} throughout, but not as the tint of a print is: it may be a photo in color"
         return None
 
-    def metrics(
-        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
-    ) -> Mapping[str, float]:
-        made, true = to_lab(rgb.float())[:, 1:], to_lab(target.float())[:, 1:]
-        return {
-            "psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)),
-            "chroma_ratio": float(
-                made.norm(dim=1).mean() / true.norm(dim=1).mean().clamp_min(1e-3)
-            ),
-        }
+    def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
+        fake, true = (to_lab(x.float())[:, 1:].norm(dim=1).mean() for x in (rgb, batch.target))
+        return {**super().metrics(rgb, batch), "chroma_ratio": float(fake / true.clamp_min(1e-3))}
 
 
 def _percent(share: float) -> str:

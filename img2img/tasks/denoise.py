@@ -10,10 +10,12 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Tensor
 
-from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels import degrade
+from img2img.pixels.images import to_float
 from img2img.ranges import Ordered
-from img2img.tasks.base import COPIED, PhotoStatistics, Task
+from img2img.tasks.base import COPIED
+from img2img.tasks.photo import PhotoStatistics, PhotoTask
 
 LEAST_NOISE_255 = 6.0  # σ of white noise that is worth what denoising takes from the rest
 LEAST_GRAIN_255 = 1.2  # of correlated noise, which is coarser and so seen when weaker
@@ -22,7 +24,7 @@ LEAST_BLOCKS_255 = (
 )
 
 
-class Denoise(Task):
+class Denoise(PhotoTask):
     """Noisy photo in, clean photo out, at the same size."""
 
     kind: Literal["denoise"] = "denoise"
@@ -47,6 +49,7 @@ class Denoise(Task):
     )
     grey_share: float = Field(0.0, ge=0, le=1, description="share of photos made grey first")
 
+    draws: ClassVar[bool] = True
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 20
     zeros_are: ClassVar[str] = COPIED
@@ -71,9 +74,8 @@ class Denoise(Task):
             )
         return self
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        assert sample.photo is not None
-        clean = sample.photo.astype(np.float32) / 255
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
+        clean = to_float(sample.photo)
         if rng.random() < self.grey_share:
             clean = np.repeat(clean.mean(2, keepdims=True), 3, 2)
         return Batch(condition=as_tensor(self._damage(clean, rng)), target=as_tensor(clean))
@@ -93,10 +95,11 @@ class Denoise(Task):
             )
         return degrade.gaussian_noise(clean, sigma, rng)
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         return condition + prediction
 
-    def applies(self, photo: PhotoStatistics) -> str | None:
+    @classmethod
+    def applies(cls, photo: PhotoStatistics) -> str | None:
         reasons = []
         if photo.noise_correlated and photo.noise_sigma_255 >= LEAST_GRAIN_255:
             reasons.append(f"it is grainy (σ about {photo.noise_sigma_255:.0f} of 255)")
@@ -106,7 +109,8 @@ class Denoise(Task):
             reasons.append("the blocks of strong JPEG compression show")
         return " and ".join(reasons) or None
 
-    def wants_found_model(self, photo: PhotoStatistics) -> bool:
+    @classmethod
+    def wants_found_model(cls, photo: PhotoStatistics) -> bool:
         """Grain, what cameras make of noise, and blocks: a model of white noise leaves all three."""
         grainy = photo.noise_correlated and photo.noise_sigma_255 >= LEAST_GRAIN_255
         return grainy or photo.blockiness_255 >= LEAST_BLOCKS_255

@@ -10,19 +10,20 @@ from typing import Annotated, ClassVar, Literal
 import cv2
 import numpy as np
 import torch
-from kornia.metrics import psnr
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
-from img2img.data.sample import Batch, Sample, as_picture, as_tensor
-from img2img.losses.reconstruction import masked_mean
+from img2img.data.sample import Batch, PhotoSample, as_picture, as_tensor
 from img2img.pixels import masks
-from img2img.pixels.color import resize
 from img2img.pixels.fill import mirrored_detail, smooth_fill
 from img2img.pixels.masks import thickness_px
+from img2img.pixels.tensors import as_uint8, masked_mean
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.ranges import Ordered
-from img2img.tasks.base import PhotoStatistics, Task, View
+from img2img.tasks.base import Size
+from img2img.tasks.masked import MaskedTask
+from img2img.tasks.photo import View
 
 Fill = Literal["telea", "navier_stokes", "mirrored", "mean"]
 Hole = Annotated[float, Field(ge=0, le=0.9)]  # strokes alone hardly cover the last corners
@@ -34,7 +35,7 @@ Box = tuple[int, int, int, int]  # top, left, bottom, right
 _DETAIL = 0.7
 
 
-class Inpaint(Task):
+class Inpaint(MaskedTask):
     """Photo and mask in, photo with the masked part made up out. The network sees the filled photo
     and the mask.
 
@@ -69,7 +70,7 @@ class Inpaint(Task):
         768, ge=64, description="a hole and its surroundings are shrunk to this for the network"
     )
 
-    needs_mask: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
     plan_order: ClassVar[int] = 10
     zeros_are: ClassVar[str] = "the classical fill"
     verb: ClassVar[str] = "fill the masked part"
@@ -83,8 +84,7 @@ class Inpaint(Task):
     def prediction_channels(self) -> int:
         return 6 if self.fill == "mirrored" else 3
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        assert sample.photo is not None
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         hole = self.draw_mask(sample.photo.shape[:2], rng)
         target, mask = as_tensor(sample.photo), as_tensor(hole.astype(np.float32))
         rows, columns = np.nonzero(hole)
@@ -108,39 +108,29 @@ class Inpaint(Task):
         return masks.box((size[0], size[1]), rng, self.box_share)
 
     def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
-        assert mask is not None, "inpaint needs a mask"
+        mask = torch.zeros_like(photo[:, :1]) if mask is None else mask
         filled = [_filled(p, m, self.fill) for p, m in zip(photo, mask, strict=True)]
         return torch.cat([torch.stack(filled), mask.to(photo.dtype)], 1)
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         change = prediction[:, :3]
         if self.fill == "mirrored":
             change = change + prediction[:, 3:] * condition[:, 3:6]
         return condition[:, :3] + change * condition[:, -1:]
 
-    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
-        assert mask is not None, "inpaint needs a mask"
-        return torch.where(
-            mask > 0.5, resize(rgb, (photo.shape[-2], photo.shape[-1])).clamp(0, 1), photo
-        )
+    def encode(self, batch: Batch) -> Tensor:
+        """What the fill lacks; of the mirrored detail there was just enough."""
+        change = batch.target - batch.condition[:, :3]
+        return F.pad(change, (0, 0) * 2 + (0, self.prediction_channels - 3))
 
-    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
-        assert mask is not None, "inpaint needs a mask"
-        return [
-            _view(box, size, mask, self.working_px) for box in hole_boxes(mask, self.working_px)
-        ]
+    def views(self, size: Size, mask: np.ndarray | None = None) -> list[View]:
+        boxes = [] if mask is None else hole_boxes(mask, self.working_px)
+        return [_view(box, size, self.working_px) for box in boxes]
 
-    def applies(self, photo: PhotoStatistics) -> str | None:
-        return "a part of it is to be filled" if photo.has_mask else None
-
-    def metrics(
-        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
-    ) -> Mapping[str, float]:
-        hole_l1 = masked_mean((rgb.float() - target.float()).abs(), mask, "hole")
-        return {
-            "psnr_db": float(psnr(rgb.float().clamp(0, 1), target.float(), 1.0)),
-            "hole_l1": float(hole_l1),
-        }
+    def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
+        difference = (rgb.float() - batch.target.float()).abs()
+        hole_l1 = masked_mean(difference, batch.mask, "hole")
+        return {**super().metrics(rgb, batch), "hole_l1": float(hole_l1)}
 
 
 def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
@@ -160,7 +150,7 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
     low, high = _range(photo, hole)
     missing = hole.cpu().numpy()
     if (low, high) == (0.0, 1.0):
-        rgb8 = (photo.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().contiguous().numpy()
+        rgb8 = as_uint8(photo).permute(1, 2, 0).cpu().contiguous().numpy()
         made = as_tensor(classical_fill(rgb8, missing, fill))[0].to(photo)
     else:  # colors outside sRGB: OpenCV fills 16 bits too, a channel at a time
         rgb16 = (
@@ -266,7 +256,7 @@ def _merge(boxes: list[Box], most_px: int) -> list[Box]:
     return merged
 
 
-def _view(box: Box, size: tuple[int, int], mask: np.ndarray, working_px: int) -> View:
+def _view(box: Box, size: Size, working_px: int) -> View:
     """The box with surroundings as wide as the hole is (at least 64 px), shrunk to at most
     `working_px`.
     """

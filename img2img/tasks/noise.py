@@ -1,10 +1,8 @@
-"""What tasks that make something of noise have in common: how a condition is drawn and put
-together.
-"""
+"""Tasks that make pictures or points of noise: how a condition is drawn and put together."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -12,13 +10,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.errors import UserError
+from img2img.data.sample import Batch
+from img2img.pixels.images import quantise
 from img2img.pixels.sheets import grid_sheet
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import Task
+from img2img.tasks.base import Family, Size, Task
 
 
-class FromNoise(Task):
+class NoiseTask(Task):
     """The condition is (B, latent + labels + codes, 1, 1): normal noise, the label one-hot,
     InfoGAN's codes.
     """
@@ -28,13 +27,20 @@ class FromNoise(Task):
     categorical: int = Field(0, ge=0, description="InfoGAN: values of its categorical code")
     continuous: int = Field(0, ge=0, description="InfoGAN: continuous codes, uniform in [-1,1]")
 
-    from_noise: ClassVar[bool] = True
+    if TYPE_CHECKING:  # a field of tasks that make pictures, and 1 of those that make points
+
+        @property
+        def size_px(self) -> int:
+            """Side of what is made."""
+
+    family: ClassVar[Family] = "noise"
+    draws: ClassVar[bool] = True
+    has_truth: ClassVar[bool] = False
     set_based: ClassVar[bool] = True
-    keeps_grey: ClassVar[bool] = False
-    minimum_px: ClassVar[int] = 1
     zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "make it up"
     source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
+    from_noise: ClassVar[bool] = True
 
     @property
     def classes(self) -> int:
@@ -47,6 +53,23 @@ class FromNoise(Task):
     @property
     def condition_channels(self) -> int:
         return self.latent + self.labels + sum(self.code_sizes)
+
+    def output_size(self, size: Size) -> Size:
+        return self.size_px, self.size_px
+
+    def discriminator_size_px(self, crop_px: int) -> int:
+        return self.size_px
+
+    @property
+    def limits(self) -> str:
+        return f"makes {self.size_px} px from noise"
+
+    def shown(self, condition: Tensor) -> Tensor | None:
+        """Noise is no picture."""
+        return None
+
+    def unit_range(self, batch: Batch) -> dict[str, Tensor]:
+        return {"target": batch.target}
 
     def condition(
         self, noise: Tensor, label: Tensor | None = None, code: Tensor | None = None
@@ -77,11 +100,18 @@ class FromNoise(Task):
         code[0, self.categorical :] = rng.uniform(-1, 1, self.continuous)
         return torch.from_numpy(code)
 
-    def overview(self, made: Tensor, columns: int | None = None) -> np.ndarray:
-        """All that was made as one picture, (H,W,3) in [0,1]."""
-        return grid_sheet(made, columns)
+    def finish(self, rgb: Tensor) -> Tensor:
+        """What is written of decoded pictures."""
+        return rgb.clamp(0, 1)
 
-    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
-        raise UserError(
-            "this model makes pictures from noise, not from photos: use img2img generate --model …"
-        )
+    def as_array(self, pictures: Tensor) -> np.ndarray:
+        """Pictures (N,3,S,S) as (N,S,S,C) uint8, C as many as the network makes."""
+        own = pictures[:, : self.prediction_channels].permute(0, 2, 3, 1)
+        return quantise(own.numpy(), np.uint8)
+
+    def overview(self, pictures: Tensor, columns: int | None = None) -> np.ndarray:
+        """All of them as one picture, (H,W,3) in [0,1]."""
+        return grid_sheet(pictures, columns)
+
+
+FromNoise = NoiseTask

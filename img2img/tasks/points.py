@@ -13,17 +13,17 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from img2img.data.sample import Batch, Sample
+from img2img.data.sample import Batch, EmptySample
 from img2img.pixels.sheets import points_sheet
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import MainMetric, Reads, Row, ScoreFunction
-from img2img.tasks.noise import FromNoise
+from img2img.tasks.noise import NoiseTask
 
 MODE_SHARE = 0.025  # of all samples, within NEAR_SIGMAS: then a mode counts as covered
 NEAR_SIGMAS = 4.0
 
 
-class Points(FromNoise):
+class Points(NoiseTask):
     """Noise in, a point (B,2,1,1) out; real ones are drawn from Gaussians with their means on a
     circle.
     """
@@ -37,6 +37,7 @@ class Points(FromNoise):
 
     former_names: ClassVar[dict[str, str]] = {"centre": "center"}
     reads_what: ClassVar[Reads] = "none"
+    has_pixels: ClassVar[bool] = False
     source_type: ClassVar[DigitalSourceType | None] = None  # a drawing of points is a diagram
     zeros_are: ClassVar[str] = "the origin"
 
@@ -47,6 +48,10 @@ class Points(FromNoise):
                 f"labels {self.labels}: a point's label is its Gaussian; write 0, or modes: {self.modes}"
             )
         return self
+
+    @property
+    def size_px(self) -> int:
+        return 1
 
     @property
     def prediction_channels(self) -> int:
@@ -61,7 +66,7 @@ class Points(FromNoise):
         """The modes' centers, (modes,2)."""
         return _circle(self.modes, self.radius, self.center)
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+    def make_pair(self, sample: EmptySample, rng: np.random.Generator) -> Batch:
         mode = int(rng.integers(self.modes))
         point = self.means[mode] + self.sigma * rng.standard_normal(2)
         noise, code = self.draw_noise(rng), self.draw_code(rng)
@@ -71,34 +76,42 @@ class Points(FromNoise):
             condition=self.condition(noise, label, code), target=target, label=label, code=code
         )
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         """Networks work in units of the radius."""
         return prediction * (self.radius or 1.0)
 
-    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+    def encode(self, batch: Batch) -> Tensor:
+        return batch.target / (self.radius or 1.0)
+
+    def unit_range(self, batch: Batch) -> dict[str, Tensor]:
+        return {}
+
+    def finish(self, rgb: Tensor) -> Tensor:
         return rgb
+
+    def as_array(self, pictures: Tensor) -> np.ndarray:
+        """Points (N,2), float32."""
+        return pictures.flatten(1).numpy()
 
     @property
     def main_metric(self) -> MainMetric:
         return MainMetric("modes_covered")
 
-    def metrics(
-        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
-    ) -> Mapping[str, float]:
+    def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """How many modes hold their share of the samples, and the share of samples near any mode."""
         near = self._distances(rgb) <= NEAR_SIGMAS * self.sigma
         covered = (near.mean(0) >= MODE_SHARE).sum()
         return {"modes_covered": float(covered), "share_near_modes": float(near.any(1).mean())}
 
-    def sheet(self, rows: Sequence[Row], judge: ScoreFunction | None = None) -> np.ndarray:
-        batch, _, made = rows[0]
-        surface = None if judge is None else _surface(judge, self.reach)
-        shown = [x[:600].float().flatten(1).cpu().numpy() for x in (made, batch.target)]
+    def sheet(self, rows: Sequence[Row], score: ScoreFunction | None = None) -> np.ndarray:
+        batch, _, fake = rows[0]
+        surface = None if score is None else _surface(score, self.reach)
+        shown = [x[:600].float().flatten(1).cpu().numpy() for x in (fake, batch.target)]
         return points_sheet(shown[0], shown[1], self.reach, surface)
 
-    def overview(self, made: Tensor, columns: int | None = None) -> np.ndarray:
+    def overview(self, pictures: Tensor, columns: int | None = None) -> np.ndarray:
         """The points, and the modes' centers."""
-        return points_sheet(made.float().flatten(1).cpu().numpy(), self.means, self.reach)
+        return points_sheet(pictures.float().flatten(1).cpu().numpy(), self.means, self.reach)
 
     @property
     def reach(self) -> float:
@@ -117,8 +130,8 @@ def _circle(count: int, radius: float, center: tuple[float, float]) -> np.ndarra
     return np.array(center) + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
-def _surface(judge: ScoreFunction, reach: float, side: int = 80) -> np.ndarray:
+def _surface(score: ScoreFunction, reach: float, side: int = 80) -> np.ndarray:
     """The discriminator's scores over the plane, top row first."""
     line = torch.linspace(-reach, reach, side)
     y, x = torch.meshgrid(line.flip(0), line, indexing="ij")
-    return judge(torch.stack([x, y], -1).view(-1, 2, 1, 1)).view(side, side).float().cpu().numpy()
+    return score(torch.stack([x, y], -1).view(-1, 2, 1, 1)).view(side, side).float().cpu().numpy()

@@ -13,15 +13,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.data.sample import Batch, LabelledSample, PhotoSample, as_tensor
 from img2img.errors import UserError
-from img2img.models.blocks import Bottleneck
 from img2img.pixels import degrade
-from img2img.tasks.base import Reads, Task, View
-from img2img.tasks.generate import Generate
+from img2img.pixels.images import to_float
+from img2img.tasks.autoencoder import AutoencoderTask, Bottleneck
+from img2img.tasks.base import Reads
+from img2img.tasks.generate import Generate, class_of
 
 
-class Reconstruct(Task):
+class Reconstruct(AutoencoderTask):
     """Picture in, the same picture out. The network sees (B, channels + labels, S, S): the label as
     one-hot planes.
 
@@ -44,7 +45,7 @@ class Reconstruct(Task):
         0.0, ge=0, description="Gaussian noise on the input, 0-255 scale"
     )
 
-    set_based: ClassVar[bool] = True
+    draws: ClassVar[bool] = True
     plan_order: ClassVar[int] = 80
     zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "squeeze it through a bottleneck"
@@ -70,22 +71,16 @@ class Reconstruct(Task):
         return Bottleneck(self.latent, self.size_px, self.labels)
 
     @property
-    def from_prior(self) -> Generate:
+    def prior(self) -> Generate:
         return Generate(
             size_px=self.size_px, channels=self.channels, latent=self.latent, labels=self.labels
         )
 
-    @property
-    def working_px(self) -> int:
-        """The network knows this one size."""
-        return self.size_px
-
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        assert sample.photo is not None
-        clean = sample.photo.astype(np.float32) / 255
+    def make_pair(self, sample: PhotoSample | LabelledSample, rng: np.random.Generator) -> Batch:
+        clean = to_float(sample.photo)
         if self.channels == 1:
             clean = np.repeat(clean.mean(2, keepdims=True), 3, 2)
-        label = torch.tensor([sample.label]) if self.labels else None
+        label = class_of(sample) if self.labels else None
         seen = (
             degrade.gaussian_noise(clean, self.noise_sigma_255, rng)
             if self.noise_sigma_255
@@ -95,7 +90,7 @@ class Reconstruct(Task):
             condition=self._seen(as_tensor(seen), label), target=as_tensor(clean), label=label
         )
 
-    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+    def prepare(self, photo: Tensor) -> Tensor:
         if self.labels:
             raise UserError(
                 "this model must be told a picture's class, and a photo has none: use img2img generate"
@@ -113,16 +108,13 @@ class Reconstruct(Task):
         planes = F.one_hot(label, self.labels).to(picture.dtype)[:, :, None, None]
         return torch.cat([picture, planes.expand(-1, -1, *picture.shape[-2:])], 1)
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.from_prior.decode(condition, prediction)
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
+        return self.prior.decode(condition, prediction)
 
-    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
-        """The whole, shrunk (or stretched) to the one size the network knows."""
-        return [View(0, 0, *size, (self.size_px, self.size_px))]
+    def encode(self, batch: Batch) -> Tensor:
+        return self.prior.encode(batch)
 
-    def metrics(
-        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
-    ) -> Mapping[str, float]:
+    def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """Mean over pictures of each one's PSNR."""
-        error = (rgb.float().clamp(0, 1) - target.float()).square().flatten(1).mean(1)
+        error = (rgb.float().clamp(0, 1) - batch.target.float()).square().flatten(1).mean(1)
         return {"psnr_db": float(-10 * error.clamp_min(1e-12).log10().mean())}

@@ -13,14 +13,16 @@ from kornia.metrics import psnr
 from pydantic import Field
 from torch import Tensor
 
-from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels.color import downscale, upscale, y_channel
-from img2img.tasks.base import MainMetric, PhotoStatistics, Task
+from img2img.pixels.tensors import as_float, as_uint8
+from img2img.tasks.base import MainMetric
+from img2img.tasks.photo import PhotoStatistics, PhotoTask
 
 SMALL_PX = 640  # a photo whose longer side is not above this asks to be enlarged
 
 
-class SuperResolve(Task):
+class SuperResolve(PhotoTask):
     """Small photo in, the same photo `factor` times as large out."""
 
     kind: Literal["super-resolve"] = "super-resolve"
@@ -29,6 +31,7 @@ class SuperResolve(Task):
         5, ge=0, le=20, description="rounds that make the reduced result equal its input"
     )
 
+    usual_scale: ClassVar[int] = 2
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 40
     zeros_are: ClassVar[str] = "bicubic enlargement"
@@ -38,19 +41,16 @@ class SuperResolve(Task):
     def scale(self) -> int:
         return self.factor
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        assert sample.photo is not None
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         height, width = (n - n % self.factor for n in sample.photo.shape[:2])
         target = as_tensor(sample.photo[:height, :width])
-        small = (
-            downscale(target, self.factor).clamp(0, 1) * 255
-        ).round() / 255  # as a file would hold it
-        return Batch(condition=small, target=target)
+        small = as_uint8(downscale(target, self.factor))  # as a file would hold it
+        return Batch(condition=as_float(small), target=target)
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         return upscale(condition, self.factor) + prediction
 
-    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+    def finish(self, photo: Tensor, rgb: Tensor) -> Tensor:
         """Iterative back-projection (Irani & Peleg 1991): reduced again, the result agrees with its
         input.
         """
@@ -58,8 +58,9 @@ class SuperResolve(Task):
             rgb = rgb + step_size * upscale(photo - downscale(rgb, self.factor), self.factor)
         return rgb.clamp(0, 1)
 
-    def applies(self, photo: PhotoStatistics) -> str | None:
-        if max(photo.width, photo.height) > SMALL_PX or self.factor != 2:
+    @classmethod
+    def applies(cls, photo: PhotoStatistics) -> str | None:
+        if max(photo.width, photo.height) > SMALL_PX:
             return None
         return f"it is small ({photo.width}×{photo.height})"
 
@@ -67,14 +68,9 @@ class SuperResolve(Task):
     def main_metric(self) -> MainMetric:
         return MainMetric("psnr_y_db")
 
-    def metrics(
-        self, rgb: Tensor, target: Tensor, mask: Tensor | None = None
-    ) -> Mapping[str, float]:
-        return {
-            "psnr_y_db": float(
-                psnr(y_channel(rgb.float().clamp(0, 1)), y_channel(target.float()), 1.0)
-            )
-        }
+    def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
+        fake, real = (y_channel(x) for x in (rgb.float().clamp(0, 1), batch.target.float()))
+        return {"psnr_y_db": float(psnr(fake, real, 1.0))}
 
 
 def _step_sizes(rounds: int) -> list[float]:

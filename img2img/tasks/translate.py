@@ -4,7 +4,8 @@ et al. 2017).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,15 +14,17 @@ from kornia.filters import canny, gaussian_blur2d
 from pydantic import Field
 from torch import Tensor
 
-from img2img.data.sample import Batch, Sample, as_tensor
+from img2img.data.sample import Batch, PairSample, PhotoSample, UnpairedSample, as_tensor
 from img2img.pixels.color import resize
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import MainMetric, Reads, Task, View, working_view
+from img2img.tasks.base import MainMetric, Reads, Size, Task
+from img2img.tasks.photo import PhotoTask, View, working_view
+from img2img.tasks.unpaired import Direction, UnpairedTask
 
 SEPIA_WHITE = 1.351  # what white becomes in the reddest channel: divided by it, nothing is cut off
 
 
-class Translate(Task):
+class Translate(PhotoTask):
     """Condition picture in (a sketch, a label map), photo out."""
 
     kind: Literal["translate"] = "translate"
@@ -33,9 +36,7 @@ class Translate(Task):
         "files",
         description="unpaired: trainA and trainB as they are, or A made from photos that B never shows",
     )
-    direction: Literal["AtoB", "BtoA"] = Field(
-        "AtoB", description="for pairs: which side is the condition"
-    )
+    direction: Direction = Field("AtoB", description="for pairs: which side is the condition")
     edge_sigma_px: float = Field(
         2.0, gt=0, description="blur before Canny: larger gives fewer, longer lines"
     )
@@ -48,46 +49,38 @@ class Translate(Task):
     verb: ClassVar[str] = "translate"
     source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
 
+    @classmethod
+    def for_fields(cls, fields: Mapping[str, Any]) -> type[Task]:
+        return UnpairedTranslate if fields.get("source") == "unpaired" else cls
+
     @property
     def reads(self) -> Reads:
-        if self.source == "unpaired":
-            return "two sides" if self.side_a == "files" else "two halves"
         return "pair" if self.source == "pairs" else "photo"
 
     @property
-    def made(self) -> str:
-        """What conditions are made of photos, if they are."""
-        return self.side_a if self.source == "unpaired" else self.source
+    def condition_made_as(self) -> str:
+        """How conditions are made of photos; `pairs` and `files` are not."""
+        return self.source
 
     @property
     def background(self) -> str:
         """Drawings and label maps lie on paper; a condition that is itself a photo continues what
         is visible.
         """
-        return "white" if self.made in ("pairs", "edges") else super().background
+        drawn = self.condition_made_as in ("pairs", "edges")
+        return "white" if drawn else super().background
 
     @property
     def condition_channels(self) -> int:
         return 1 if self.source in ("edges", "grey") else 3
 
-    @property
-    def main_metric(self) -> MainMetric:
-        """Unpaired, B → A where that is known; elsewhere only cycles can be measured, and they
-        prove little.
-        """
-        names = {"two halves": "BtoA_psnr_db", "two sides": "cycle_A_psnr_db"}
-        return MainMetric(names.get(self.reads, "psnr_db"))
-
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
-        assert sample.photo is not None
+    def make_pair(self, sample: PhotoSample | PairSample, rng: np.random.Generator) -> Batch:
         target = as_tensor(sample.photo)
-        if self.reads == "photo":
+        if not isinstance(sample, PairSample):
             return Batch(condition=self.prepare(self.from_photo(target)), target=target)
-        assert sample.other is not None
-        other = as_tensor(sample.other)
-        if self.unpaired:
-            return Batch(condition=self.from_photo(other), target=target)
-        condition, target = (other, target) if self.direction == "AtoB" else (target, other)
+        condition = as_tensor(sample.other)
+        if self.direction == "BtoA":
+            condition, target = target, condition
         return Batch(condition=self.prepare(condition), target=target)
 
     def from_photo(self, photo: Tensor) -> Tensor:
@@ -95,30 +88,55 @@ class Translate(Task):
         shrunk to a quarter.
         """
         photo = photo.clamp(0, 1)
-        if self.made == "edges":
+        if self.condition_made_as == "edges":
             return (1 - _edges(photo, self.edge_sigma_px)).expand(-1, 3, -1, -1)
-        if self.made == "grey":
+        if self.condition_made_as == "grey":
             return rgb_to_grayscale(photo).expand(-1, 3, -1, -1)
-        if self.made == "sepia":
+        if self.condition_made_as == "sepia":
             return sepia(photo, rescale=False) / SEPIA_WHITE
-        if self.made == "blur":
+        if self.condition_made_as == "blur":
             return gaussian_blur2d(photo, (13, 13), (3.0, 3.0))
-        if self.made == "downscale":
+        if self.condition_made_as == "downscale":
             height, width = photo.shape[-2:]
             return resize(resize(photo, (-(-height // 4), -(-width // 4))), (height, width))
         return photo
 
-    def other_side(self, photo: Tensor) -> Tensor | None:
-        return self.from_photo(photo) if self.reads == "two halves" else None
-
-    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+    def prepare(self, photo: Tensor) -> Tensor:
         return photo if self.condition_channels == 3 else photo.mean(1, keepdim=True)
 
-    def decode(self, condition: Tensor, prediction: Tensor, mask: Tensor | None = None) -> Tensor:
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         return (prediction + 1) / 2
 
-    def views(self, size: tuple[int, int], mask: np.ndarray | None = None) -> list[View]:
+    def encode(self, batch: Batch) -> Tensor:
+        return batch.target * 2 - 1
+
+    def views(self, size: Size) -> list[View]:
         return [working_view(size, self.working_px)]
+
+
+class UnpairedTranslate(Translate, UnpairedTask):
+    """Translation with `source: unpaired`, both ways."""
+
+    @property
+    def reads(self) -> Reads:
+        return "two sides" if self.side_a == "files" else "two halves"
+
+    @property
+    def condition_made_as(self) -> str:
+        return self.side_a
+
+    @property
+    def main_metric(self) -> MainMetric:
+        """B → A where that is known; elsewhere only cycles can be measured, and they prove little."""
+        known = self.side_a != "files"
+        return MainMetric("BtoA_psnr_db" if known else "cycle_A_psnr_db")
+
+    def make_pair(self, sample: UnpairedSample, rng: np.random.Generator) -> Batch:  # type: ignore[override]  # it reads no other
+        side_a, side_b = as_tensor(sample.other), as_tensor(sample.photo)
+        return Batch(condition=self.from_photo(side_a), target=side_b)
+
+    def other_side(self, photo: Tensor) -> Tensor | None:
+        return None if self.side_a == "files" else self.from_photo(photo)
 
 
 def _edges(photo: Tensor, sigma_px: float) -> Tensor:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import PictureLoss
-from img2img.models.two_way import Direction
 from img2img.pixels.sheets import rows_sheet
 from img2img.tasks.base import Row
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.forward import predict_rgb
+from img2img.tasks.unpaired import Direction
 from img2img.training.discriminator import DiscriminatorTrainer, Shown
 from img2img.training.step import Answer, GradientNormProbe, Parts, TrainingStep
 

@@ -31,9 +31,7 @@ class PairedStep(TrainingStep[Tensor]):
 
     def _make(self, batch: Batch) -> Tensor:
         """fake ← G(x)."""
-        return self.task.decode(
-            batch.condition, self.player.network(batch.condition).float(), batch.mask
-        )
+        return self.task.decode(batch.condition, self.player.network(batch.condition).float())
 
     def _critics_learn(self, batches: Sequence[Batch], made: Sequence[Tensor]) -> dict[str, float]:
         assert self.critic is not None

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from img2img.pixels.tensors import as_float, as_uint8
+
 if TYPE_CHECKING:
     from img2img.training.discriminator import Shown
 
@@ -58,11 +60,11 @@ class ReplayPool:
             self.exact or name != "picture"
         ):  # what is beside it may reach beyond [0,1], and is real for both sides
             return value.contiguous().clone()
-        return (value.clamp(0, 1) * 255).round().byte().contiguous()
+        return as_uint8(value).contiguous()
 
     def _unpacked(self, value: Tensor, like: Tensor) -> Tensor:
-        scaled = value.float() / 255 if value.dtype == torch.uint8 else value
-        return scaled.to(device=like.device, dtype=like.dtype)
+        restored = as_float(value) if value.dtype == torch.uint8 else value
+        return restored.to(device=like.device, dtype=like.dtype)
 
     def state(self) -> dict[str, Tensor]:
         """What is in the pool."""

@@ -134,7 +134,7 @@ class TrainingStep(Generic[Made]):
         """Validation numbers of what the averaged weights made (strength 1), or of a trivial answer
         (0).
         """
-        return dict(self.task.metrics(rgb, batch.target, batch.mask))
+        return dict(self.task.metrics(rgb, batch))
 
     def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
         """The task's trivial answers to a batch; `mean` is the mean training target."""

@@ -18,7 +18,7 @@ from PIL import Image
 from stopping import stopped_at
 
 from img2img.cli import main
-from img2img.data.sample import Batch, Sample
+from img2img.data.sample import Batch, PhotoSample
 from img2img.diagnostics.doctor import RULES, SEVERITIES, Diagnosis, Facts, diagnose, verdict
 from img2img.diagnostics.remedies import REMEDIES, remedy_for
 from img2img.diagnostics.runlog import read_rows
@@ -43,7 +43,7 @@ class Careless(Translate):
     veil: float = 0.0
     stray: float = 1.0
 
-    def make_pair(self, sample: Sample, rng: np.random.Generator) -> Batch:
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         pair = super().make_pair(sample, rng)
         noise = torch.from_numpy(rng.random(tuple(pair.condition.shape), dtype=np.float32))
         condition = self.veil * noise + (1 - self.veil) * pair.condition

@@ -4,13 +4,13 @@ import torch
 from made_photos import picture
 from PIL import Image
 
-from img2img.data.sample import Sample, as_tensor
+from img2img.data.sample import as_tensor
 from img2img.evaluation import baselines
 from img2img.evaluation.case import Case, as_8_bit
 from img2img.evaluation.metrics import psnr_db
 from img2img.pixels import degrade
 from img2img.tasks import build_task, task_kinds
-from img2img.tasks.base import COPIED, Task
+from img2img.tasks.base import COPIED
 from img2img.tasks.baseline import (
     MEAN,
     MEAN_COLOR,
@@ -19,6 +19,8 @@ from img2img.tasks.baseline import (
     mean_target,
     trivial_answers,
 )
+from img2img.tasks.photo import PhotoTask
+from img2img.testing import sample_for
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def test_a_clean_picture_is_no_answer_of_an_autoencoder_and_a_noisy_one_is():
     assert COPIED in trivial_answers(build_task(noisy), given, mean=mean)
 
 
-class Silhouette(Task):
+class Silhouette(PhotoTask):
     """A plugin that says nothing of baselines, and whose photos have four channels beside."""
 
     kind: str = "silhouette"
@@ -119,7 +121,7 @@ class Silhouette(Task):
     def condition_channels(self):
         return 4
 
-    def decode(self, condition, prediction, mask=None):
+    def decode(self, condition, prediction):
         return condition[:, :3] * 0 + prediction
 
 
@@ -135,9 +137,8 @@ def test_a_plugins_task_has_its_answers_without_saying_so():
 def test_every_task_has_answers_in_the_shape_of_its_targets(kind):
     task = build_task(kind)
     rgb8 = picture(0, 64, 64)
-    side = task.scale if task.from_noise else 32
-    photo = rgb8[:side, :side]
-    pair = task.make_pair(Sample(0, photo, photo[:, ::-1].copy(), 0), np.random.default_rng(0))
+    side = task.discriminator_size_px(32)
+    pair = task.make_pair(sample_for(task, rgb8[:side, :side]), np.random.default_rng(0))
     mean = mean_target([pair.target, pair.target])
     made = trivial_answers(task, pair.condition, pair.mask, mean)
     assert (

@@ -3,7 +3,7 @@ import pytest
 import torch
 from made_photos import picture
 
-from img2img.data.sample import Sample
+from img2img.data.sample import PairSample, PhotoSample
 from img2img.errors import UserError
 from img2img.evaluation.protocols import PROTOCOLS, protocol_for
 from img2img.pixels.augment import Augment
@@ -12,7 +12,7 @@ from img2img.tasks import build_task
 
 
 def cases(task, sample=None, crop_px=48):
-    sample = sample or Sample(3, picture(0))
+    sample = sample or PhotoSample(3, picture(0))
     return list(protocol_for(build_task(task), Augment(crop_px=crop_px)).cases("p", sample))
 
 
@@ -28,7 +28,7 @@ def test_denoise_draws_once_per_photo_and_does_not_clip():
     assert torch.allclose(noise[0], noise[2], atol=1e-7)
     assert float(noise[0].std()) == pytest.approx(1 / 255, rel=0.02)
     assert made[2].given.min() < 0
-    assert not torch.equal(cases("denoise", Sample(4, picture(0)))[0].given, made[0].given)
+    assert not torch.equal(cases("denoise", PhotoSample(4, picture(0)))[0].given, made[0].given)
     assert torch.equal(cases("denoise")[0].given, made[0].given)
 
 
@@ -41,7 +41,7 @@ def test_models_of_found_photos_meet_the_same_camera_each_time():
     )
     assert 2 < case.sigma_255 < 60
     assert torch.equal(cases(real)[0].given, case.given)
-    assert not torch.equal(cases(real, Sample(4, picture(0)))[0].given, case.given)
+    assert not torch.equal(cases(real, PhotoSample(4, picture(0)))[0].given, case.given)
 
 
 def test_a_model_of_two_sides_has_no_truth_to_be_measured_by():
@@ -51,7 +51,7 @@ def test_a_model_of_two_sides_has_no_truth_to_be_measured_by():
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_super_resolve_cuts_to_a_multiple_and_gives_8_bits(scale):
-    (case,) = cases({"kind": "super-resolve", "factor": scale}, Sample(0, picture(0, 75, 89)))
+    (case,) = cases({"kind": "super-resolve", "factor": scale}, PhotoSample(0, picture(0, 75, 89)))
     assert case.setting == f"×{scale}"
     assert case.scale == scale
     assert case.truth.shape[-2:] == (75 // scale * scale, 89 // scale * scale)
@@ -62,20 +62,20 @@ def test_super_resolve_cuts_to_a_multiple_and_gives_8_bits(scale):
 def test_inpaint_masks_are_frozen_in_their_range_and_what_they_hide_is_given_to_nobody():
     for number in range(8):
         photo = picture(number, 300, 280)
-        made = cases("inpaint", Sample(number, photo))
+        made = cases("inpaint", PhotoSample(number, photo))
         assert [c.setting for c in made] == ["10–20 %", "20–30 %", "30–40 %"]
         for low, case in zip((0.1, 0.2, 0.3), made, strict=True):
             assert case.truth.shape[-2:] == (256, 256)
             assert low <= float(case.mask.mean()) <= low + 0.1
             assert (case.given * case.mask).abs().max() == 0
-        again = cases("inpaint", Sample(number, photo))
+        again = cases("inpaint", PhotoSample(number, photo))
         assert all(torch.equal(a.mask, b.mask) for a, b in zip(made, again, strict=True))
-    assert not torch.equal(made[0].mask, cases("inpaint", Sample(0, photo))[0].mask)
+    assert not torch.equal(made[0].mask, cases("inpaint", PhotoSample(0, photo))[0].mask)
 
 
 def test_inpaint_crops_the_center():
     photo = picture(0, 260, 300)
-    truth = cases("inpaint", Sample(0, photo))[0].truth
+    truth = cases("inpaint", PhotoSample(0, photo))[0].truth
     assert np.array_equal(
         truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), photo[2:258, 22:278]
     )
@@ -99,7 +99,7 @@ def test_translate_makes_the_condition_from_the_recipes_middle_crop(source):
 
 
 def test_translate_takes_pairs_in_their_direction():
-    sample = Sample(0, photo=picture(0), other=picture(1))
+    sample = PairSample(0, photo=picture(0), other=picture(1))
     (forth,) = cases({"kind": "translate", "direction": "AtoB"}, sample)
     (back,) = cases({"kind": "translate", "direction": "BtoA"}, sample)
     assert torch.equal(forth.given, back.truth)

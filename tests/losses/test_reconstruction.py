@@ -17,8 +17,8 @@ from img2img.losses.reconstruction import (
     PerceptualLoss,
     PixelLoss,
     Region,
-    masked_mean,
 )
+from img2img.pixels.tensors import masked_mean
 
 
 def picture(*values: float) -> Tensor:

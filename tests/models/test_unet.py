@@ -13,7 +13,7 @@ from img2img.models.blocks import Shapes, parameter_count
 from img2img.models.unet import UNetConfig
 
 RGB: Any = SimpleNamespace(
-    condition_channels=3, prediction_channels=3, scale=1, needs_mask=False, prediction_strides=(1,)
+    family="photo", condition_channels=3, prediction_channels=3, prediction_strides=(1,)
 )
 
 

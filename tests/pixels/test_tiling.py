@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from img2img.models.blocks import pad_to_multiple
-from img2img.pixels.tiling import OVERLAPS_PX, measured_overlap, tiled, tiles
+from img2img.pixels.tiling import OVERLAPS_PX, measured_overlap, pad_to_multiple, tiled, tiles
 
 SIZES = [(100, 70), (64, 200), (33, 257)]
 

@@ -18,12 +18,13 @@ from PIL import Image
 from stopping import stop_at
 from torch import Tensor, nn
 
-from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.data.sample import Batch, collate, sample_rng
 from img2img.errors import Interrupted, UserError
 from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import load
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
 from img2img.recipe import Recipe
+from img2img.testing import sample_for
 from img2img.training.autoencode import AutoencoderStep, sharpness_gap
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.step import GradientNormProbe
@@ -90,10 +91,8 @@ def batch_for(known: Recipe, photos: list[np.ndarray]) -> Batch:
     items = []
     for number, photo in enumerate(photos[:BATCH]):
         rng = sample_rng(0, 0, number)
-        label = number % 2 if known.task.classes else None
-        items.append(
-            known.task.make_pair(Sample(number, known.data([photo], rng)[0], label=label), rng)
-        )
+        seen = sample_for(known.task, known.data([photo], rng)[0], label=number % 2, number=number)
+        items.append(known.task.make_pair(seen, rng))
     return collate(items)
 
 

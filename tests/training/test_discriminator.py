@@ -12,12 +12,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from img2img.data.sample import Batch, Sample, collate, sample_rng
+from img2img.data.sample import Batch, collate, sample_rng
 from img2img.losses.adversarial import Adversarial
 from img2img.models.blocks import DiscriminatorShapes
 from img2img.models.dcgan import DcganDiscriminatorConfig
 from img2img.models.mlp import MlpDiscriminatorConfig
 from img2img.recipe import OptimizerChoice, Recipe
+from img2img.testing import sample_for
 from img2img.training.discriminator import DiscriminatorTrainer, Shown
 from img2img.training.paired import PairedStep
 from img2img.training.step import Remedies
@@ -250,11 +251,13 @@ def noise_recipe(
 
 
 def batch_of(step: PairedStep, count: int = 4) -> Batch:
-    side = step.task.scale
+    side = step.task.output_size((1, 1))[0]
     pictures = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8).numpy()
     return collate(
         [
-            step.task.make_pair(Sample(n, pictures[n], label=n % 3), sample_rng(0, 0, n))
+            step.task.make_pair(
+                sample_for(step.task, pictures[n], label=n % 3, number=n), sample_rng(0, 0, n)
+            )
             for n in range(count)
         ]
     )

@@ -1,0 +1,38 @@
+"""Tasks that fill the masked part of a photo."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from img2img.tasks.base import Family, Size
+from img2img.tasks.photo import PhotoStatistics, PhotoTask, View
+
+
+class MaskedTask(PhotoTask):
+    """Photo and mask in, photo with the masked part filled out. Without a mask nothing is filled.
+
+    Masks are (B,1,H,W), 1 = to be filled; the last channel of the condition is the mask.
+    """
+
+    family: ClassVar[Family] = "masked"
+    needs_mask: ClassVar[bool] = True
+
+    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def finish(self, photo: Tensor, rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What is known is the photo's, bit for bit."""
+        filled = super().finish(photo, rgb)
+        return photo if mask is None else torch.where(mask > 0.5, filled, photo)
+
+    def views(self, size: Size, mask: np.ndarray | None = None) -> list[View]:
+        """The parts to work on, in order; `mask` is boolean (H,W). What one fills, the next knows."""
+        return [] if mask is None or not mask.any() else [View(0, 0, *size, size)]
+
+    @classmethod
+    def applies(cls, photo: PhotoStatistics) -> str | None:
+        return "a part of it is to be filled" if photo.has_mask else None

@@ -1,0 +1,160 @@
+"""Tasks that change a photo: what they see of it, at which size, and how the result becomes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from img2img.pixels.color import resize
+from img2img.pixels.hints import Hints
+from img2img.tasks.base import Family, Size, Task
+
+Tones = Literal["continuous", "flat", "few", "halftone", "line art"]
+
+
+@dataclass(frozen=True)
+class PhotoStatistics:
+    """What the automatic plan knows of a photo."""
+
+    width: int
+    height: int
+    has_mask: bool
+    tints: int
+    """0: no color at all; 1: one tint throughout (sepia); 2: colors"""
+    noise_sigma_255: float
+    """Standard deviation of the noise on the 0-255 scale; 0 where none is told from texture."""
+    noise_correlated: bool = False
+    """Neighbouring pixels alike: film grain, and what cameras make of sensor noise."""
+    blockiness_255: float = 0.0
+    """Step across the edges of JPEG's blocks beyond the steps inside them; 0 without a grid."""
+    own_color_share: float = 0.0
+    """Of the visible pixels, that have a color of their own: neither grey nor the tint's."""
+    own_hue: str = ""
+    """Of these, in a word."""
+    one_hue: bool = False
+    """Hardly any of these is of another."""
+    tones: Tones = "continuous"
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of a photo as the network is to see it: a box in pixels, and the (height, width) to
+    work at.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    size: Size
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The box of (B,C,H,W) at its own size."""
+        return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def working_view(size: Size, longest_px: int) -> View:
+    """The whole photo, shrunk so that its longer side is at most `longest_px`; never enlarged."""
+    factor = min(1.0, longest_px / max(size))
+    height, width = (max(1, round(n * factor)) for n in size)
+    return View(0, 0, *size, (height, width))
+
+
+class PhotoTask(Task):
+    """Photo in, photo out.
+
+    What the automatic plan asks (`applies` and the class variables) it asks of the class: a photo
+    needs no settings to show that it is noisy.
+    """
+
+    family: ClassVar[Family] = "photo"
+    usual_scale: ClassVar[int] = 1
+    """Enlargement where none was asked for; 1 for tasks that do not enlarge."""
+    minimum_px: ClassVar[int] = 16
+    """The least side of a photo."""
+    tiles: ClassVar[bool] = False
+    """The result at a pixel depends on its neighbourhood alone, so large photos go in pieces."""
+    takes_hints: ClassVar[bool] = False
+    """A user may paint some of the result's colors."""
+    keeps_grey: ClassVar[bool] = True
+    """A grey photo stays grey."""
+    finishes_in_srgb: ClassVar[bool] = False
+    """The guarantee is one of color; others hold in the photo's own numbers."""
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+        return 1
+
+    @property
+    def for_found_photos(self) -> bool:
+        """Trained on the damage of photos as they are found: the automatic plan prefers such a
+        model.
+        """
+        return False
+
+    def output_size(self, size: Size) -> Size:
+        return size[0] * self.scale, size[1] * self.scale
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} ×{self.scale}" if self.scale > 1 else self.kind
+
+    @property
+    def limits(self) -> str:
+        return f"at least {self.minimum_px} px a side"
+
+    # --- from photo to photo
+
+    def prepare(self, photo: Tensor) -> Tensor:
+        """What the network sees of a photo (B,3,H,W): (B,Cc,H,W). Neither rejects nor clamps values
+        beyond [0,1].
+        """
+        return photo
+
+    def finish(self, photo: Tensor, rgb: Tensor) -> Tensor:
+        """The final RGB for the photo, where the task's guarantee is made exact; `rgb` may be at
+        working size.
+        """
+        return resize(rgb, self.output_size((photo.shape[-2], photo.shape[-1]))).clamp(0, 1)
+
+    def views(self, size: Size) -> list[View]:
+        """The parts of an (H,W) photo to work on, in order; the whole at its own size unless the
+        task knows better.
+        """
+        return [View(0, 0, *size, size)]
+
+    def from_photo(self, photo: Tensor) -> Tensor:
+        """The condition picture made from a finished photo (`--from-photo`), for tasks that know
+        how.
+        """
+        return photo
+
+    def apply_hints(self, rgb: Tensor, hints: Hints) -> Tensor:
+        """A decoded picture (1,3,H,W) with the user's colors in it, for tasks that take them."""
+        raise NotImplementedError
+
+    # --- the automatic plan
+
+    @classmethod
+    def applies(cls, photo: PhotoStatistics) -> str | None:
+        """Why an untouched photo wants this task, in words that complete "because …"; None if it
+        does not.
+        """
+        return None
+
+    @classmethod
+    def declines(cls, photo: PhotoStatistics) -> str | None:
+        """Why an untouched photo that nearly asks for this task is left as it is; completes "not
+        done: …, since …".
+        """
+        return None
+
+    @classmethod
+    def wants_found_model(cls, photo: PhotoStatistics) -> bool:
+        """Whether a photo this task was asked for by name shows what only models for found photos
+        have learned.
+        """
+        return False
