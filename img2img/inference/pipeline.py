@@ -124,7 +124,8 @@ class Model:
         if isinstance(self.task, PhotoTask):
             return self.task
         raise UserError(
-            f"model '{self.name}' makes pictures from noise, not from photos: use img2img generate"
+            f"model '{self.name}' makes pictures from noise, not from photos",
+            remedy=Advice.run("generate", Option("model", self.name)),
         )
 
     def __call__(

@@ -17,6 +17,7 @@ from img2img.modelfile import Card, save_model
 from img2img.pixels.tiling import measured_overlap
 from img2img.recipe import Recipe
 from img2img.tasks.forward import forward
+from img2img.tasks.photo import PhotoTask
 from img2img.training.checkpoint import Checkpoint, save_checkpoint
 from img2img.training.folder import MODEL, RunFolder, trained_steps
 from img2img.training.step import TrainingStep
@@ -63,7 +64,7 @@ class Saver:
     def save_model(self, path: Path, step: int, metrics: dict[str, Any] | None = None) -> Card:
         """The averaged weights as a model file; its card, which with metrics has the tile overlap."""
         data, task = self.recipe.data, self.recipe.task
-        overlap = metrics is not None and task.tiles
+        overlap = metrics is not None and isinstance(task, PhotoTask) and task.tiles
         device, threads = self.step.accelerator.device.type, torch.get_num_threads()
         card = Card(
             photos=self.photos.count,
@@ -86,10 +87,11 @@ class Saver:
         of every task that tiles.
         """
         task, generator = self.recipe.task, self.recipe.generator
+        assert isinstance(task, PhotoTask), "the others have no tiles"
         samples = self.photos.train.readable(OVERLAP_PHOTOS)
         if not samples:  # gone since the last step: no reason to lose what was learned from them
             return Card().tile_overlap_px
-        largest = max(samples, key=lambda s: 0 if s.photo is None else min(s.photo.shape[:2]))
+        largest = max(samples, key=lambda s: min(s.photo.shape[:2]))
         pair = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0))
         condition = pair.condition[..., :384, :384].to(self.step.accelerator.device)
         return measured_overlap(

@@ -10,11 +10,10 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
-from img2img.data.dataset import Photos, load_photos, resolve_folder
+from img2img.data.dataset import Photos, load_photos
 from img2img.devices import pick_device, precision_for
 from img2img.errors import UserError
 from img2img.recipe import Recipe
-from img2img.resources import samples_dir
 from img2img.training.best import Best
 from img2img.training.folder import RunFolder
 from img2img.training.methods import STEPS
@@ -56,13 +55,10 @@ def open_data(recipe: Recipe, *, is_main: bool) -> Photos:
         fits=lambda px: recipe.changed([f"data.crop_px={px}"]) is not None,
     )
     photos.train.check()
-    if recipe.task.reads != "none":
-        if is_main:
-            log.warning("data: %s", photos.told)
-        if samples_dir() in map(resolve_folder, recipe.data.path):
-            log.warning(
-                "%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count
-            )
+    if is_main and not photos.drawn:
+        log.warning("data: %s", photos.told)
+    if photos.demonstration:
+        log.warning("%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count)
     return photos
 
 

@@ -61,7 +61,6 @@ class Validation:
                     self.step.ema,
                     self.recipe.generator.multiple_of,
                     batch.condition,
-                    mask=batch.mask,
                 )
                 outputs.append(rgb)
                 metrics.append(self.step.metrics(batch, rgb, strength=1.0))
