@@ -496,7 +496,7 @@ def serve(
     ] = 2000.0,
 ) -> None:
     """Open the app in the browser: upload a photo, see the difference, keep the file."""
-    from img2img.resources.apps import Settings, launch, parse_auth
+    from img2img_apps import Settings, launch, parse_auth
 
     hosts, origins = tuple(allow_host or ()), tuple(allow_origin or ())
     login = parse_auth(auth)

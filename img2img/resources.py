@@ -10,10 +10,6 @@ _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = _PACKAGE / "_shipped"
 _ROOT = _SHIPPED if _SHIPPED.is_dir() else _PACKAGE.parent
 
-# A module with a __path__ is a package: this makes `img2img.resources.apps` importable from either
-# place.
-__path__ = [str(_ROOT)]
-
 
 def recipes_dir() -> Path:
     """The shipped recipes, one YAML each."""

@@ -31,7 +31,7 @@ from img2img.maintenance.client import answered, called, uploaded
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
 
-EXAMPLES = Path(sys.modules[Running.__module__].__file__ or "").parent / "api_examples"
+EXAMPLES = Path(__file__).parents[2] / "apps" / "api_examples"
 OLD, MASKED, MASK, SKETCH = (
     inputs_dir() / name for name in ("old_photo.jpg", "object.jpg", "object_mask.png", "sketch.png")
 )

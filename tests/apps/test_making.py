@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from img2img.resources.apps.making import Made, class_names, header_of, make
-from img2img.resources.apps.models import GENERATE, Models
-from img2img.resources.apps.service import Service, Stopped
-from img2img.resources.apps.settings import Settings
-from img2img.resources.apps.workspace import Workspace
 from PIL import Image
 
 from img2img.errors import UserError
 from img2img.inference.generate import GenerateRequest
+from img2img_apps.noise_pictures import Made, class_names, header_of, make
+from img2img_apps.offered_models import GENERATE, Models
+from img2img_apps.service import Service, Stopped
+from img2img_apps.settings import Settings
+from img2img_apps.workspace import Workspace
 
 
 @pytest.fixture

@@ -16,14 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from img2img.resources.apps.drawing import brushed, mask_file, sketch_file
-from img2img.resources.apps.jobs import Ended, watched
-from img2img.resources.apps.models import Models
-from img2img.resources.apps.progress import Progress
-from img2img.resources.apps.service import Service, Stopped, zipped
-from img2img.resources.apps.settings import Settings, parse_auth
-from img2img.resources.apps.wording import in_plain_words
-from img2img.resources.apps.workspace import Workspace
 from PIL import Image
 
 from img2img.errors import UserError
@@ -32,6 +24,14 @@ from img2img.inference.canvas import Canvas
 from img2img.pixels import degrade
 from img2img.pixels.images import read_photo
 from img2img.resources import samples_dir
+from img2img_apps.brush import brushed, mask_file, sketch_file
+from img2img_apps.jobs import Ended, watched
+from img2img_apps.offered_models import Models
+from img2img_apps.progress_line import Progress
+from img2img_apps.service import Service, Stopped, zipped
+from img2img_apps.settings import Settings, parse_auth
+from img2img_apps.wording import in_plain_words
+from img2img_apps.workspace import Workspace
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from img2img.resources.apps.service import escaped
-from img2img.resources.apps.settings import Settings
-from img2img.resources.apps.tabs.train import _shown, doctor_says
-from img2img.resources.apps.training import Trainings, _pace, verdict
-from img2img.resources.apps.workspace import Workspace
+from img2img_apps.tabs.train import _shown, doctor_says
 
 from img2img.errors import UserError
 from img2img.maintenance.browser import Running, running_app
 from img2img.maintenance.screenshots import open_tab
+from img2img_apps.service import escaped
+from img2img_apps.settings import Settings
+from img2img_apps.train_runs import Trainings, _pace, verdict
+from img2img_apps.workspace import Workspace
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from img2img.errors import UserError
-
-from .jobs import Ended, Stopped, watched
-from .progress import OnProgress, Progress
-from .service import Service, escaped
-from .wording import in_plain_words
+from img2img_apps.jobs import Ended, Stopped, watched
+from img2img_apps.progress_line import OnProgress, Progress
+from img2img_apps.service import Service, escaped
+from img2img_apps.wording import in_plain_words
 
 log = logging.getLogger("img2img")
 

@@ -13,14 +13,13 @@ import gradio as gr
 
 from img2img.errors import UserError
 from img2img.inference.batch import Request
-
-from .examples import Example
-from .jobs import Ended
-from .models import SHIPPED, verb
-from .progress import Progress
-from .service import RequestOf, RunOutcome, Service, UploadInfo, escaped, photo_types
-from .switch import PRIVATE, QUIET, WORK, Switch, bad
-from .wording import in_plain_words
+from img2img_apps.examples import Example
+from img2img_apps.jobs import Ended
+from img2img_apps.offered_models import SHIPPED, verb
+from img2img_apps.progress_line import Progress
+from img2img_apps.service import RequestOf, RunOutcome, Service, UploadInfo, escaped, photo_types
+from img2img_apps.switch import PRIVATE, QUIET, WORK, Switch, bad
+from img2img_apps.wording import in_plain_words
 
 __all__ = ["LOOK", "PRIVATE", "QUIET", "WORK", "Panel", "bad"]
 

@@ -24,14 +24,13 @@ from img2img.pixels.images import Photo, photo_suffixes, read_photo
 from img2img.tasks import MaskedTask, ask, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
 from img2img.zoo.catalogue import CATALOGUE
-
-from .jobs import Jobs, Owner, Stopped
-from .models import Models
-from .previews import pair, preview
-from .progress import OnProgress
-from .settings import MOST_PHOTOS, Settings
-from .wording import in_plain_words, plain_words
-from .workspace import Workspace
+from img2img_apps.jobs import Jobs, Owner, Stopped
+from img2img_apps.offered_models import Models
+from img2img_apps.previews import pair, preview
+from img2img_apps.progress_line import OnProgress
+from img2img_apps.settings import MOST_PHOTOS, Settings
+from img2img_apps.wording import in_plain_words, plain_words
+from img2img_apps.workspace import Workspace
 
 MOST_EXTENSION_PX = 4096  # a side
 WAYS: dict[str, Direction | None] = {

@@ -9,13 +9,12 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.batch import Request
 from img2img.inference.pipeline import Options
-
-from ..drawing import LayersEditor, on_canvas, painted_colors
-from ..examples import Examples
-from ..models import has_crisp
-from ..panel import PRIVATE, Panel, model_choice, paths_of
-from ..service import Service
-from .parts import columns, example_buttons, lead, note_if_missing
+from img2img_apps.brush import LayersEditor, on_canvas, painted_colors
+from img2img_apps.examples import Examples
+from img2img_apps.offered_models import has_crisp
+from img2img_apps.panel import PRIVATE, Panel, model_choice, paths_of
+from img2img_apps.service import Service
+from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
 
 # Sky, grass, wood, skin, cloth in red and blue, straw, and none at all: what people correct most.
 _COLORS = ["#6fa8dc", "#5b8c3e", "#8b5a2b", "#e0ac8c", "#b3282d", "#2c4a8a", "#d9b44a", "#808080"]

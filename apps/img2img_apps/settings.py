@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from img2img.errors import UserError
-
-from .origins import Known, known_to
+from img2img_apps.origins import Known, known_to
 
 MOST_PHOTOS = 50  # of one batch
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from ..examples import Example
-from ..models import is_installed
-from ..panel import missing
-from ..service import escaped
+from img2img_apps.examples import Example
+from img2img_apps.offered_models import is_installed
+from img2img_apps.panel import missing
+from img2img_apps.service import escaped
 
 
 def lead(text: str) -> None:

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .origins import Known
+from img2img_apps.origins import Known
 
 log = logging.getLogger("img2img")
 

@@ -15,10 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from img2img.errors import UserError
-
-from .checks import check_values
-from .jobs import Stopped
-from .wording import in_plain_words
+from img2img_apps.checks import check_values
+from img2img_apps.jobs import Stopped
+from img2img_apps.wording import in_plain_words
 
 log = logging.getLogger("img2img")
 _NOT_A_CALL = "this is no call that can be understood: /gradio_api/info lists the endpoints and what they take"

@@ -17,13 +17,12 @@ from img2img.errors import UserError
 from img2img.inference.batch import Request
 from img2img.inference.canvas import Canvas
 from img2img.inference.pipeline import Options
-
-from ..drawing import LayersEditor, mask_file, on_canvas
-from ..examples import Example, Examples
-from ..panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of
-from ..service import MOST_EXTENSION_PX, Service
-from ..wording import plain_words
-from .parts import columns, example_buttons, lead, note_if_missing
+from img2img_apps.brush import LayersEditor, mask_file, on_canvas
+from img2img_apps.examples import Example, Examples
+from img2img_apps.panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of
+from img2img_apps.service import MOST_EXTENSION_PX, Service
+from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
+from img2img_apps.wording import plain_words
 
 _KIND = "inpaint"
 _BRUSH = "rgb(220, 38, 38)"

@@ -20,15 +20,14 @@ from starlette.middleware.cors import CORSMiddleware
 from img2img.errors import UserError
 from img2img.inference.batch import Request
 from img2img.version import __version__
-
-from .answers import handlers
-from .examples import Examples
-from .guard import Guard, stay_local
-from .intake import Intake, Presence
-from .models import is_installed
-from .service import Service, automatic_kinds
-from .settings import Settings
-from .theme import css, theme
+from img2img_apps.answers import handlers
+from img2img_apps.examples import Examples
+from img2img_apps.guard import Guard, stay_local
+from img2img_apps.intake import Intake, Presence
+from img2img_apps.offered_models import is_installed
+from img2img_apps.service import Service, automatic_kinds
+from img2img_apps.settings import Settings
+from img2img_apps.theme import css, theme
 
 _GRACE_S = 0.3  # for answers on their way
 

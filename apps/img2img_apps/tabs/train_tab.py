@@ -10,12 +10,11 @@ import gradio as gr
 
 from img2img.diagnostics.drawing import drawn
 from img2img.errors import UserError
-
-from ..panel import PRIVATE, bad, status
-from ..service import Service, escaped
-from ..training import DEMONSTRATION, Trainings, Watched
-from .models import refreshed
-from .parts import columns, lead, plain_examples
+from img2img_apps.panel import PRIVATE, bad, status
+from img2img_apps.service import Service, escaped
+from img2img_apps.tabs.models_tab import refreshed
+from img2img_apps.tabs.parts import columns, lead, plain_examples
+from img2img_apps.train_runs import DEMONSTRATION, Trainings, Watched
 
 _IDLE = (
     '<p class="quiet">Choose a recipe and photos, then press Start. '

@@ -11,13 +11,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from .settings import Settings, parse_auth
-from .workspace import Workspace
+from img2img_apps.settings import Settings, parse_auth
+from img2img_apps.workspace import Workspace
 
 if TYPE_CHECKING:
     import gradio as gr
 
-    from .service import Service
+    from img2img_apps.service import Service
 
 LAST_TILE_S = 0.3
 __all__ = ["Settings", "build", "launch", "parse_auth"]
@@ -26,7 +26,7 @@ __all__ = ["Settings", "build", "launch", "parse_auth"]
 def build(settings: Settings, workspace: Workspace) -> tuple[gr.Blocks, Service]:
     """The page with its endpoints, and what stands behind it."""
     os.environ["GRADIO_TEMP_DIR"] = str(workspace.root)
-    from .page import page, service_of
+    from img2img_apps.tabbed_page import page, service_of
 
     service = service_of(settings, workspace)
     return page(service), service
@@ -42,7 +42,7 @@ def launch(settings: Settings) -> None:
     workspace = Workspace(quota_bytes=settings.quota_mb * 1e6)
     try:
         demo, service = build(settings, workspace)
-        from .server import serve
+        from img2img_apps.server import serve
 
         serve(demo, service)
         if not service.jobs.end(LAST_TILE_S):

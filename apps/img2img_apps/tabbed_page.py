@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import gradio as gr
 
-from . import api
-from .answers import Page
-from .examples import Examples
-from .models import GENERATE, Models
-from .service import Service
-from .settings import Settings
-from .tabs import erase, generate, models, restore, simple, train, translate
-from .training import Trainings
-from .workspace import Workspace
+from img2img_apps import api
+from img2img_apps.answers import Page
+from img2img_apps.examples import Examples
+from img2img_apps.offered_models import GENERATE, Models
+from img2img_apps.service import Service
+from img2img_apps.settings import Settings
+from img2img_apps.tabs import (
+    erase_tab,
+    generate_tab,
+    models_tab,
+    restore_tab,
+    simple_tab,
+    train_tab,
+    translate_tab,
+)
+from img2img_apps.train_runs import Trainings
+from img2img_apps.workspace import Workspace
 
 _MASTHEAD = """<div><h1><span class="mark" aria-hidden="true"></span>img2img</h1>
 <p>Restore, colorize, enlarge and repair photos on this machine. Uploads are deleted after an hour.</p></div>"""
@@ -37,24 +45,26 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
     lists: dict[str, gr.Dropdown] = {}
     with gr.Tabs():
         with gr.Tab("Restore", id="restore"):
-            restore.build(service, examples)
+            restore_tab.build(service, examples)
         with gr.Tab("Colorize", id="colorize"):
-            lists["colorize"] = simple.build_colorize(service, examples)
+            lists["colorize"] = simple_tab.build_colorize(service, examples)
         with gr.Tab("Enlarge", id="enlarge"):
-            lists["super-resolve"] = simple.build_enlarge(service, examples)
+            lists["super-resolve"] = simple_tab.build_enlarge(service, examples)
         with gr.Tab("Denoise", id="denoise"):
-            lists["denoise"] = simple.build_denoise(service, examples)
+            lists["denoise"] = simple_tab.build_denoise(service, examples)
         with gr.Tab("Erase", id="erase"):
-            lists["inpaint"] = erase.build(service, examples)
+            lists["inpaint"] = erase_tab.build(service, examples)
         with gr.Tab("Translate", id="translate"):
-            lists["translate"] = translate.build(service, examples)
+            lists["translate"] = translate_tab.build(service, examples)
         with gr.Tab("Generate", id="generate"):
-            lists[GENERATE] = generate.build(service)
+            lists[GENERATE] = generate_tab.build(service)
         if service.settings.on_loopback:
             with gr.Tab("Train", id="train"):
-                train.build(demo, service, Trainings(service.settings, service.workspace), lists)
+                train_tab.build(
+                    demo, service, Trainings(service.settings, service.workspace), lists
+                )
         with gr.Tab("Models", id="models"):
-            models.build(service, lists)
+            models_tab.build(service, lists)
 
 
 def service_of(settings: Settings, workspace: Workspace) -> Service:

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .guard import answer
-from .jobs import Jobs
-from .workspace import Workspace
+from img2img_apps.guard import answer
+from img2img_apps.jobs import Jobs
+from img2img_apps.workspace import Workspace
 
 MOST_CALL_BYTES = 4_000_000  # of a request that brings no files
 _UPLOADS = ("/gradio_api/upload", "/gradio_api/component_server")

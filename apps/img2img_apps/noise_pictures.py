@@ -20,11 +20,10 @@ from img2img.inference.pipeline import Model, load
 from img2img.modelfile import Header
 from img2img.zoo import model_path
 from img2img.zoo.catalogue import CATALOGUE
-
-from .jobs import Owner, Stopped
-from .previews import MOST_PX
-from .service import Service
-from .wording import plain_words
+from img2img_apps.jobs import Owner, Stopped
+from img2img_apps.previews import MOST_PX
+from img2img_apps.service import Service
+from img2img_apps.wording import plain_words
 
 MOST_SAMPLES = (
     144  # at once: the largest pictures of so many take half a gigabyte on their way to a grid

@@ -22,10 +22,9 @@ from img2img.diagnostics.drawing import Plot
 from img2img.diagnostics.report import Run, loss_plot
 from img2img.errors import UserError
 from img2img.resources import recipes_dir
-
-from .progress import time_left
-from .settings import Settings
-from .workspace import Workspace
+from img2img_apps.progress_line import time_left
+from img2img_apps.settings import Settings
+from img2img_apps.workspace import Workspace
 
 DEMONSTRATION = ""  # the recipe's own photos
 NOTABLE_WAIT = 0.2  # of a step, for data

@@ -15,8 +15,7 @@ from img2img.modelfile import load_generator
 from img2img.tasks import task_class
 from img2img.zoo import shipped_models
 from img2img.zoo.catalogue import CATALOGUE
-
-from .workspace import Workspace
+from img2img_apps.workspace import Workspace
 
 SHIPPED = ""  # the choice that leaves the model to the plan
 GENERATE = "generate"  # stands for every task that makes something of noise

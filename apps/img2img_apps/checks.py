@@ -11,8 +11,7 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
-
-from .wording import echo
+from img2img_apps.wording import echo
 
 MOST_SEED = 2**53 - 1  # beyond this, numbers in JSON lose digits
 MOST_TEXT = 1000

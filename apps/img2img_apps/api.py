@@ -17,12 +17,11 @@ from img2img.inference.generate import GenerateRequest
 from img2img.inference.pipeline import Options
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import read_photo
-
-from .checks import MOST_SEED
-from .making import MOST_SAMPLES, make
-from .panel import WORK
-from .service import WAYS, RunOutcome, Service
-from .wording import plain_words
+from img2img_apps.checks import MOST_SEED
+from img2img_apps.noise_pictures import MOST_SAMPLES, make
+from img2img_apps.panel import WORK
+from img2img_apps.service import WAYS, RunOutcome, Service
+from img2img_apps.wording import plain_words
 
 Answer = tuple[str, dict[str, Any]]
 TAB = "api"

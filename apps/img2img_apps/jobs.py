@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from .progress import OnProgress, Progress
+from img2img_apps.progress_line import OnProgress, Progress
 
 Made = TypeVar("Made")
 EVERY_S = 0.5  # a line of progress

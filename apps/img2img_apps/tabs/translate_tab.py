@@ -12,12 +12,11 @@ from img2img.errors import UserError
 from img2img.inference.batch import Request
 from img2img.inference.pipeline import Options
 from img2img.tasks.unpaired import DIRECTIONS
-
-from ..drawing import LayersEditor, sketch_file
-from ..examples import Examples
-from ..panel import Panel, bad, model_choice
-from ..service import WAYS, Service
-from .parts import columns, example_buttons, lead, note_if_missing
+from img2img_apps.brush import LayersEditor, sketch_file
+from img2img_apps.examples import Examples
+from img2img_apps.panel import Panel, bad, model_choice
+from img2img_apps.service import WAYS, Service
+from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
 
 _KIND = "translate"
 _CANVAS_PX = 320

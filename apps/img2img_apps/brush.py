@@ -18,9 +18,8 @@ from img2img.errors import UserError
 from img2img.pixels.codecs import strict_pillow
 from img2img.pixels.hints import Hints
 from img2img.pixels.images import from_array, read_mask, write_photo
-
-from .previews import preview_of
-from .service import Service, UploadInfo
+from img2img_apps.previews import preview_of
+from img2img_apps.service import Service, UploadInfo
 
 MOST_PX = 4096  # of a layer: the canvas shows a preview, which is smaller
 _CANVAS_PX = 1024

@@ -9,13 +9,12 @@ import gradio as gr
 
 from img2img.errors import UserError
 from img2img.inference.batch import Request
-
-from ..examples import Examples
-from ..models import is_installed, verb
-from ..panel import LOOK, QUIET, Panel, looked_at, paths_of
-from ..service import RequestOf, Service, UploadInfo, automatic_kinds
-from ..wording import in_plain_words
-from .parts import columns, example_buttons, lead
+from img2img_apps.examples import Examples
+from img2img_apps.offered_models import is_installed, verb
+from img2img_apps.panel import LOOK, QUIET, Panel, looked_at, paths_of
+from img2img_apps.service import RequestOf, Service, UploadInfo, automatic_kinds
+from img2img_apps.tabs.parts import columns, example_buttons, lead
+from img2img_apps.wording import in_plain_words
 
 _NAME = "restore"
 

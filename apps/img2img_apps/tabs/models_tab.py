@@ -14,12 +14,11 @@ from img2img.errors import UserError
 from img2img.resources import cards_dir
 from img2img.zoo import measurements, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
-
-from ..models import GENERATE, kind_of, verb
-from ..panel import LOOK, PRIVATE, bad, model_choices, status
-from ..service import Service, escaped
-from ..wording import plain_words
-from .parts import lead, plain_examples
+from img2img_apps.offered_models import GENERATE, kind_of, verb
+from img2img_apps.panel import LOOK, PRIVATE, bad, model_choices, status
+from img2img_apps.service import Service, escaped
+from img2img_apps.tabs.parts import lead, plain_examples
+from img2img_apps.wording import plain_words
 
 
 def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:

@@ -11,15 +11,14 @@ import gradio as gr
 
 from img2img.inference.generate import GenerateRequest
 from img2img.modelfile import Header
-
-from ..jobs import Ended
-from ..making import MOST_SAMPLES, Made, class_names, header_of, make
-from ..models import GENERATE, SHIPPED
-from ..panel import download, model_choices, status
-from ..progress import Progress
-from ..service import Service, escaped
-from ..switch import QUIET, Switch, bad
-from .parts import columns, lead, plain_examples
+from img2img_apps.jobs import Ended
+from img2img_apps.noise_pictures import MOST_SAMPLES, Made, class_names, header_of, make
+from img2img_apps.offered_models import GENERATE, SHIPPED
+from img2img_apps.panel import download, model_choices, status
+from img2img_apps.progress_line import Progress
+from img2img_apps.service import Service, escaped
+from img2img_apps.switch import QUIET, Switch, bad
+from img2img_apps.tabs.parts import columns, lead, plain_examples
 
 _EMPTY = '<p class="quiet">Press Generate, or try an example.</p>'
 _NONE = (

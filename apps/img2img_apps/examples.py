@@ -10,8 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from img2img.resources import inputs_dir, samples_dir
-
-from .workspace import Workspace
+from img2img_apps.workspace import Workspace
 
 
 @dataclass(frozen=True)
