@@ -89,6 +89,16 @@ def test_every_command_of_a_page_is_one(page: Path, monkeypatch: pytest.MonkeyPa
             Recipe.load(recipe, context.params["overrides"] or [])
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w./-]+\.(?:py|md|sh))`", text):
+        if "/" not in name and page.parent in (ROOT, ROOT / ".github"):
+            continue
+        places = (page.parent, ROOT, ROOT / "img2img")
+        assert any((place / name).is_file() for place in places), f"{page_id(page)}: {name}"
+
+
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
 
