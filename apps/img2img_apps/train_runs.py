@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from img2img.diagnostics.doctor import Diagnosis, verdict
+from img2img.diagnostics.doctor import verdict
 from img2img.diagnostics.drawing import Plot
+from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.report import Run, loss_plot
 from img2img.errors import UserError
 from img2img.resources import recipes_dir

@@ -1,5 +1,5 @@
-"""What helps against a diagnosis: changes of the recipe at hand. Each is tried on the recipe before
-it is told.
+"""What helps against a finding: changes of the run's recipe. Each is tried on the recipe before it
+is proposed.
 """
 
 from __future__ import annotations
@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from img2img.diagnostics.findings import Cause, Finding
 from img2img.recipe import Recipe
 
 SLOWER, FASTER = 1 / 4, 4
-SMALL_BATCH = 16  # below, both players see too little of the data at once
+SMALL_BATCH = 16  # below, G and D see too little of the data at once
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,17 @@ class Remedy:
 Candidate = Callable[[Recipe], Remedy | None]
 
 
-def remedy_for(sickness: str, recipe: Recipe | None) -> Remedy:
+def remedy_for(finding: str, recipe: Recipe | None) -> Remedy:
     """The first remedy that the recipe takes and is changed by; only words where there is none, or
     no recipe.
     """
-    last, candidates = REMEDIES[sickness]
-    offered = (candidate(recipe) for candidate in candidates) if recipe else ()
-    return next((r for r in offered if r and recipe and _changes(recipe, r)), Remedy(last))
-
-
-def _changes(recipe: Recipe, remedy: Remedy) -> bool:
-    changed = recipe.changed(remedy.overrides)
-    return changed is not None and changed != recipe
+    last_resort, candidates = REMEDIES[finding]
+    for candidate in candidates if recipe else ():
+        assert recipe is not None
+        remedy = candidate(recipe)
+        if remedy and recipe.changed(remedy.overrides) not in (None, recipe):
+            return remedy
+    return Remedy(last_resort)
 
 
 def _slower_g(recipe: Recipe) -> Remedy:
@@ -67,7 +67,7 @@ def _both_slower(recipe: Recipe) -> Remedy | None:
 
 
 def _alike(recipe: Recipe) -> Remedy | None:
-    """Two players of which one learns three times as fast as the other meet in the middle."""
+    """G that learns three times as fast as D: both at the rate in the middle."""
     if recipe.adversarial is None:
         return None
     g, d = recipe.g_optimizer().lr, recipe.d_optimizer().lr
@@ -134,14 +134,14 @@ def _more_d_steps(recipe: Recipe) -> Remedy | None:
 
 
 def _more_g_steps(recipe: Recipe) -> Remedy | None:
-    """`train.steps` counts D's: what D has of them beyond its kind's usual number is lost to G."""
+    """`train.steps` counts D's steps: those beyond its kind's usual number are lost to G."""
     a = recipe.adversarial
     if a is None or a.rounds <= a.played.d_steps:
         return None
     return Remedy("Give G more of the steps", (f"adversarial.d_steps={a.played.d_steps}",))
 
 
-def _weaker_word(recipe: Recipe) -> Remedy | None:
+def _smaller_weight(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
     if (
         a is None or not recipe.losses
@@ -168,7 +168,7 @@ def _double_batch(recipe: Recipe) -> Remedy:
     return Remedy("Show more at once", (f"train.batch_size={2 * recipe.train.batch_size}",))
 
 
-def _company(recipe: Recipe) -> Remedy | None:
+def _minibatch_discrimination(recipe: Recipe) -> Remedy | None:
     """A discriminator that compares the samples of a batch."""
     compares = (
         getattr(recipe.discriminator, "minibatch_discrimination", None) == 0
@@ -181,7 +181,7 @@ def _company(recipe: Recipe) -> Remedy | None:
     )
 
 
-def _spread(recipe: Recipe) -> Remedy | None:
+def _minibatch_std(recipe: Recipe) -> Remedy | None:
     compares = (
         getattr(recipe.discriminator, "minibatch_std", None) is False
         and recipe.train.batch_size > 1
@@ -201,7 +201,7 @@ def _wgan_gp(recipe: Recipe) -> Remedy | None:
     return Remedy("Play another game", ("adversarial.kind=wasserstein_gp", *norm))
 
 
-def _even(recipe: Recipe) -> Remedy | None:
+def _more_diversity(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
     wanted = a is not None and a.kind == "began" and a.gamma < 1
     return Remedy("Ask for more diversity", ("adversarial.gamma=1",)) if wanted else None
@@ -233,43 +233,50 @@ def _clipped_and_slower(recipe: Recipe) -> Remedy:
 
 
 _BALANCE = (_larger_batch, _more_g_steps, _alike)
-# Each sickness with what to say where no change of the recipe helps, and the changes in the order
-# of their promise.
 REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
-    "not a number": (
+    Finding.NOT_A_NUMBER: (
         "Lower the rates and --resume",
         (_clipped_and_slower, _to("Compute exactly", "train.precision=fp32")),
     ),
-    "exploding gradients of G": ("Lower train.lr", (_clipped, _slower_g)),
-    "exploding gradients of D": ("Lower D's rate", (_r1, _slower_d)),
-    "wrong data range": ("Divide by 255 (or add 1 and halve) once, in the task's make_pair", ()),
-    "discriminator winning": ("Lower adversarial.lr", (_slower_d, _noise)),
-    "discriminator blind": (
+    Cause.EXPLODING_G: ("Lower train.lr", (_clipped, _slower_g)),
+    Cause.EXPLODING_D: ("Lower D's rate", (_r1, _slower_d)),
+    Finding.WRONG_RANGE: ("Divide by 255 (or add 1 and halve) once, in the task's make_pair", ()),
+    Finding.DISCRIMINATOR_WINNING: ("Lower adversarial.lr", (_slower_d, _noise)),
+    Finding.DISCRIMINATOR_BLIND: (
         "Raise adversarial.lr",
         (_less_noise, _true_labels, _faster_d, _wider_d),
     ),
-    "fooling D with garbage": ("Strengthen D", (_faster_d, _more_d_steps, _weaker_word)),
-    "mode collapse": (
+    Finding.FOOLING_WITH_GARBAGE: ("Strengthen D", (_faster_d, _more_d_steps, _smaller_weight)),
+    Finding.MODE_COLLAPSE: (
         "Weaken D",
-        (*_BALANCE, _noise, _even, _company, _spread, _wgan_gp, _less_noise, _longer),
+        (
+            *_BALANCE,
+            _noise,
+            _more_diversity,
+            _minibatch_discrimination,
+            _minibatch_std,
+            _wgan_gp,
+            _less_noise,
+            _longer,
+        ),
     ),
-    "mode collapse without a game": (
+    Cause.COLLAPSE_WITHOUT_D: (
         "Train longer, and look whether the input tells the target",
         (_longer,),
     ),
-    "low fidelity": ("Train longer", (*_BALANCE, _longer)),
-    "excess diversity": ("Lower the rates", (_both_slower, _longer)),
-    "input ignored": (
+    Finding.LOW_FIDELITY: ("Train longer", (*_BALANCE, _longer)),
+    Finding.EXCESS_DIVERSITY: ("Lower the rates", (_both_slower, _longer)),
+    Finding.INPUT_IGNORED: (
         "Look whether the input tells the target",
-        (_sees, _first_loss, _weaker_word, _longer),
+        (_sees, _first_loss, _smaller_weight, _longer),
     ),
-    "overfitting": ("More photos", (_to("Mirror the photos", "data.flip=true"), _shorter)),
-    "dead outputs": ("Lower train.lr, and look at the data", (_slower_g,)),
-    "saturated outputs": (
+    Finding.OVERFITTING: ("More photos", (_to("Mirror the photos", "data.flip=true"), _shorter)),
+    Finding.DEAD_OUTPUTS: ("Lower train.lr, and look at the data", (_slower_g,)),
+    Finding.SATURATED_OUTPUTS: (
         "Lower train.lr, and look whether targets are in [0,1]",
-        (_slower_g, _weaker_word),
+        (_slower_g, _smaller_weight),
     ),
-    "checkerboard": (
+    Finding.CHECKERBOARD: (
         "Train longer",
         (
             _to("Enlarge without overlapping kernels", "generator.upsampling=resize"),
@@ -277,7 +284,10 @@ REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
             _longer,
         ),
     ),
-    "spikes of G": ("Lower train.lr", (_clipped, _slower_g)),
-    "spikes of D": ("Lower D's rate", (_r1, _slower_d)),
-    "swings": ("Lower both rates", (_both_slower, _double_batch)),
+    Cause.SPIKES_OF_G: ("Lower train.lr", (_clipped, _slower_g)),
+    Cause.SPIKES_OF_D: ("Lower D's rate", (_r1, _slower_d)),
+    Cause.SWINGS: ("Lower both rates", (_both_slower, _double_batch)),
 }
+"""By finding, or by the form of one: what to say where no change of the recipe helps, and the
+changes in the order of their promise.
+"""

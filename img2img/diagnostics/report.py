@@ -16,8 +16,10 @@ from typing import Any
 
 import yaml
 
-from img2img.diagnostics.doctor import Diagnosis, Facts, answer_of, diagnose, verdict
+from img2img.diagnostics.chart import Facts
+from img2img.diagnostics.doctor import answer_of, diagnose, verdict
 from img2img.diagnostics.drawing import Curve, Plot, drawn
+from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.page import page
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError

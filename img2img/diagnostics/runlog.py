@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from img2img.diagnostics.doctor import NOT_A_NUMBER
+from img2img.diagnostics.findings import Finding
 from img2img.files import naming, write_text
 
 
@@ -68,7 +68,7 @@ def _belongs(row: dict[str, Any], last_step: int) -> bool:
         row.get("summary")
         or "stopped" in row
         or "error" in row
-        or row.get("diagnosis") == NOT_A_NUMBER
+        or row.get("diagnosis") == Finding.NOT_A_NUMBER
     )
     return row.get("step", 0) <= last_step and not ended
 

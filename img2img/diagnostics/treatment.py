@@ -15,12 +15,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from img2img.diagnostics.doctor import SEVERITIES, Diagnosis, Facts, Row, diagnose
+from img2img.diagnostics.chart import Facts, LogRow
+from img2img.diagnostics.doctor import diagnose
+from img2img.diagnostics.findings import SEVERITIES, Diagnosis, Finding
 from img2img.recipe import Recipe
 
 LEAST_RATE, MOST_RATE, MOST_NOISE, RAREST_TURN = 1 / 16, 4.0, 0.2, 4
-WEAKENS_D = ("discriminator winning", "mode collapse", "loss spikes", "exploding gradients")
-STRENGTHENS_D = ("discriminator blind", "fooling D with garbage")
+TOO_STRONG_D = (
+    Finding.DISCRIMINATOR_WINNING,
+    Finding.MODE_COLLAPSE,
+    Finding.LOSS_SPIKES,
+    Finding.EXPLODING_GRADIENTS,
+)
+TOO_WEAK_D = (Finding.DISCRIMINATOR_BLIND, Finding.FOOLING_WITH_GARBAGE)
 
 
 @dataclass
@@ -41,7 +48,7 @@ class Treatment:
         self.facts, self.on_trouble = Facts.of(recipe.fields(), recipe), recipe.train.on_trouble
         self.accelerator, self.has_discriminator = accelerator, recipe.discriminator is not None
 
-    def news(self, rows: Sequence[Row]) -> list[Diagnosis]:
+    def news(self, rows: Sequence[LogRow]) -> list[Diagnosis]:
         """What is wrong now and not in the log yet, or only in a milder form."""
         told = [
             (row["diagnosis"], SEVERITIES.index(row["severity"]))
@@ -61,7 +68,7 @@ class Treatment:
         return bool(self._agreed([float(any(d.rank > 0 for d in found))])[0])
 
     def adapted(
-        self, rows: Sequence[Row], before: Remedies
+        self, rows: Sequence[LogRow], before: Remedies
     ) -> tuple[Remedies, dict[str, Any] | None]:
         """The remedies with the next one against the worst clear finding, and the row for the log.
 
@@ -80,7 +87,7 @@ class Treatment:
         agreed = Remedies(slower, noise, int(every))
         return agreed, remedy_row(sick, before, after) if after != before else None
 
-    def _found(self, rows: Sequence[Row]) -> list[Diagnosis]:
+    def _found(self, rows: Sequence[LogRow]) -> list[Diagnosis]:
         """After a remedy, only what has been seen since counts."""
         given = [int(row["step"]) for row in rows if "remedy" in row]
         return diagnose(rows, self.facts, since=given[-1] if given else 0)
@@ -96,7 +103,7 @@ class Treatment:
         return shared.tolist()
 
 
-def told_before(diagnosis: Diagnosis, rows: Sequence[Row]) -> str | None:
+def told_before(diagnosis: Diagnosis, rows: Sequence[LogRow]) -> str | None:
     """The form in which the log holds the diagnosis last, if it does."""
     told = [
         row["severity"]
@@ -129,18 +136,18 @@ def remedy_row(diagnosis: Diagnosis, before: Remedies, after: Remedies) -> dict[
     return {"step": diagnosis.step, "diagnosis": diagnosis.name, "remedy": ", ".join(said)}
 
 
-def treated(diagnosis: Diagnosis, remedies: Remedies, rows: Sequence[Row]) -> Remedies:
+def treated(diagnosis: Diagnosis, remedies: Remedies, rows: Sequence[LogRow]) -> Remedies:
     """The next remedy for a clear diagnosis; the same remedies when nothing (more) can be done.
 
     Against a strong discriminator, in turn: half its rate, noise on all it sees, a turn less
     (Sønderby et al. 2017; Heusel et al. 2017 on two rates). Against a weak one, those are taken
     back, then its rate is doubled.
     """
-    if diagnosis.name in WEAKENS_D:
+    if diagnosis.name in TOO_STRONG_D:
         choices = (_slower(remedies), _noisier(remedies), _rarer(remedies))
         given = sum("remedy" in row for row in rows)
         turns = [choices[(given + n) % 3] for n in range(3)]
-    elif diagnosis.name in STRENGTHENS_D:
+    elif diagnosis.name in TOO_WEAK_D:
         turns = [
             replace(remedies, d_every=1),
             replace(remedies, instance_noise=0.0),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from img2img.diagnostics.doctor import Diagnosis
+from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import Averages, Bar, Clock
 from img2img.diagnostics.treatment import Treatment, row_of, told_before
 from img2img.errors import StoppedByDoctor

@@ -19,8 +19,11 @@ from stopping import stopped_at
 
 from img2img.cli import main
 from img2img.data.sample import Batch, PhotoSample
-from img2img.diagnostics.doctor import RULES, SEVERITIES, Diagnosis, Facts, diagnose, verdict
+from img2img.diagnostics.chart import Facts
+from img2img.diagnostics.doctor import diagnose, verdict
+from img2img.diagnostics.findings import SEVERITIES, Cause, Diagnosis, Finding
 from img2img.diagnostics.remedies import REMEDIES, remedy_for
+from img2img.diagnostics.rules import RULES
 from img2img.diagnostics.runlog import read_rows
 from img2img.diagnostics.treatment import treated
 from img2img.errors import TrainingError
@@ -462,7 +465,7 @@ def test_adapt_weakens_the_discriminator_and_resumes_bit_for_bit(
 
 
 def sick(name: str) -> Diagnosis:
-    return Diagnosis(name, "clear", 400, "", "", 1.0)
+    return Diagnosis(name, "clear", 400, "", "")
 
 
 def test_a_strong_discriminator_is_weakened_in_turn_and_a_weak_one_strengthened() -> None:
@@ -538,7 +541,21 @@ def test_a_log_of_any_kind_can_be_read() -> None:
     ]
     assert diagnose([], Facts()) == diagnose(odd * 20, Facts(kind="non_saturating")) == []
     assert verdict([{"step": 5, "l1": 0.1}]).startswith("Too early")
-    assert len({rule.__name__ for rule in RULES}) == len(RULES)
+
+
+def test_every_finding_has_one_rule_and_every_rule_its_remedies() -> None:
+    """The table is whole: names, signs and remedies refer to each other, and treatment to them."""
+    assert [rule.name for rule in RULES] == list(Finding)
+    causes = {sign.remedy for rule in RULES for sign in rule.signs} | {
+        rule.remedy_without_d for rule in RULES
+    }
+    assert causes - {None} == set(Cause)
+    own = {rule.name for rule in RULES if not all(sign.remedy for sign in rule.signs)}
+    assert set(REMEDIES) == own | set(Cause)
+    for rule in RULES:
+        assert len({sign.reading for sign in rule.signs}) == len(rule.signs)
+        for sign in rule.signs:
+            assert sorted(sign.grades) in (list(sign.grades), list(sign.grades)[::-1])
 
 
 # --- what was found wanting in runs of others

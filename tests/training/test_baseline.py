@@ -13,7 +13,8 @@ from kornia.metrics import psnr
 
 from img2img.cli import main
 from img2img.data.dataset import load_photos
-from img2img.diagnostics.doctor import Facts, verdict
+from img2img.diagnostics.chart import Facts
+from img2img.diagnostics.doctor import verdict
 from img2img.diagnostics.report import Run, write_report
 from img2img.diagnostics.runlog import read_rows
 from img2img.recipe import Recipe
