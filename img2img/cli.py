@@ -32,7 +32,7 @@ from img2img.errors import (
 from img2img.version import __version__
 
 if TYPE_CHECKING:
-    from img2img.inference.batch import Result
+    from img2img.inference.results import Result
 
 WHAT = (
     "Denoise, colorize, enlarge, inpaint and translate photos, and train the networks that do it."
@@ -302,10 +302,12 @@ def infer(
     ] = False,
 ) -> None:
     """Restore, enlarge, fill or translate photos."""
-    from img2img.inference.batch import FileBatch, Request, Saving, parse_tasks
+    from img2img.inference.batch import FileBatch
     from img2img.inference.canvas import Canvas, parse_extend
     from img2img.inference.pipeline import Options
     from img2img.inference.progress import TileLine
+    from img2img.inference.request import Request, parse_tasks
+    from img2img.inference.results import Saving
 
     named = [*inputs, *(more or ())]
     failed: list[Result] = []
@@ -555,7 +557,7 @@ def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
     """With --json, an error that ends the command is an object for each input too; it is raised all
     the same.
     """
-    from img2img.inference.batch import refused_fields
+    from img2img.inference.results import refused_fields
 
     try:
         yield

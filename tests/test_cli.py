@@ -345,7 +345,7 @@ def test_a_defect_of_ours_is_an_object_in_json_too(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("img2img.inference.batch.run_plan", broken)
+    monkeypatch.setattr("img2img.inference.plan.Plan.run", broken)
     code, out, _ = run("infer", "--input", photo, "--task", "denoise", "--json")
     assert (code, json.loads(out)["error"]) == (1, "RuntimeError: out of luck")
 

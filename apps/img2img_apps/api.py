@@ -11,10 +11,10 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request, parse_tasks
 from img2img.inference.canvas import Canvas, parse_extend
 from img2img.inference.generate import GenerateRequest
 from img2img.inference.pipeline import Options
+from img2img.inference.request import Request, parse_tasks
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import read_photo
 from img2img_apps.checks import MOST_SEED

@@ -7,7 +7,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,8 @@ from PIL import Image
 from img2img.errors import UserError
 from img2img.inference import generate as making
 from img2img.inference.generate import GenerateRequest
-from img2img.inference.pipeline import Model, load
+from img2img.inference.loaded import MODELS
+from img2img.inference.pipeline import Model
 from img2img.modelfile import Header
 from img2img.zoo import model_path
 from img2img.zoo.catalogue import CATALOGUE
@@ -67,20 +67,16 @@ def make(
     name = service.models.maker(model, user)
     started, path = time.monotonic(), model_path(name)
     with plain_words(path), service.jobs.running(Owner(user, tab)) as stop:
-        ready = _loaded(path, path.stat().st_mtime_ns)
+        ready = MODELS.get(CATALOGUE.entry(name), precision="fp32")
         _check_size(service, ready, wish)
 
-        def heard(done: int) -> None:
+        def report(done: int) -> None:
             if stop.is_set():
                 raise Stopped
             if on_sample:
                 on_sample(done, wish.count)
 
-        ready.on_tile = heard
-        try:
-            pictures, columns = making.generate(ready, wish)
-        finally:
-            ready.on_tile = None
+        pictures, columns = making.generate(ready, wish, report)
     folder, task = service.workspace.new_folder(), making.noise_task(ready)
     grid = folder / f"{ready.name}.generate.png"
     making.write_grid(task, pictures, columns, grid)
@@ -118,12 +114,6 @@ def class_names(header: Header | None) -> list[str]:
     classes = header.recipe.task.classes if header else 0
     names = header.card.class_names if header else ()
     return list(names) if len(names) == classes else [str(number) for number in range(classes)]
-
-
-@lru_cache(maxsize=2)
-def _loaded(path: Path, changed: int) -> Model:
-    """A model kept ready as the command line loads it; `changed` makes a retrained file a new one."""
-    return load(path, precision="fp32")
 
 
 def _names(model: Model, wish: GenerateRequest) -> tuple[str, ...]:

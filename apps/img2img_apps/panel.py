@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request
+from img2img.inference.request import Request
 from img2img_apps.examples import Example
 from img2img_apps.jobs import Ended
 from img2img_apps.offered_models import SHIPPED, verb

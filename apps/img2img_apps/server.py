@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request
+from img2img.inference.request import Request
 from img2img.version import __version__
 from img2img_apps.answers import handlers
 from img2img_apps.examples import Examples

@@ -5,7 +5,6 @@ changes no pixel.
 from __future__ import annotations
 
 import html
-import math
 import shutil
 import threading
 import zipfile
@@ -16,20 +15,21 @@ from pathlib import Path
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.batch import FileBatch, Request, Result
-from img2img.inference.plan import Plan, PlanStep, asked_steps, plan, tile_counts
+from img2img.inference.batch import FileBatch
+from img2img.inference.plan import Plan
+from img2img.inference.request import Request
+from img2img.inference.results import Result
 from img2img.inference.statistics import statistics
 from img2img.pixels.codecs import strict_pillow
 from img2img.pixels.images import Photo, photo_suffixes, read_photo
-from img2img.tasks import MaskedTask, ask, has_answer, photo_tasks
+from img2img.tasks import MaskedTask, PhotoStatistics, ask, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
-from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.jobs import Jobs, Owner, Stopped
 from img2img_apps.offered_models import Models
 from img2img_apps.previews import pair, preview
 from img2img_apps.progress_line import OnProgress
 from img2img_apps.settings import MOST_PHOTOS, Settings
-from img2img_apps.wording import in_plain_words, plain_words
+from img2img_apps.wording import plain_words
 from img2img_apps.workspace import Workspace
 
 MOST_EXTENSION_PX = 4096  # a side
@@ -51,6 +51,7 @@ class UploadInfo:
     size: tuple[int, int]
     words: tuple[str, ...]
     notes: tuple[str, ...]
+    statistics: PhotoStatistics
     proposed: Plan
 
 
@@ -80,6 +81,7 @@ class Service:
     models: Models
     jobs: Jobs = field(default_factory=Jobs)
     _looks: dict[Path, UploadInfo] = field(default_factory=dict)
+    _read: tuple[Path, Photo] | None = None  # the photo looked at last, until work on it begins
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -93,7 +95,7 @@ class Service:
             photo = read_photo(path)
             self._check_size(path, photo.size)
             seen = self._seen(path, photo)
-        self._looks[path] = seen
+        self._looks[path], self._read = seen, (path, photo)
         for old in [p for p in self._looks if not p.exists()]:
             self._looks.pop(old, None)
         return seen
@@ -107,7 +109,13 @@ class Service:
             *(r.removeprefix("it is ").removeprefix("it has ") for r in wanted),
         ]
         said = tuple(dict.fromkeys(w for w in words if w not in ("no color", "a single tint")))
-        return UploadInfo(path, shown, photo.size, said, photo.notes, plan(photo))
+        proposed = Request().resolve().plan(photo, seen=stats)
+        return UploadInfo(path, shown, photo.size, said, photo.notes, stats, proposed)
+
+    def _photo(self, path: Path) -> Photo:
+        """The photo as `look` has read it, or read again if another was looked at since."""
+        known, self._read = self._read, None
+        return known[1] if known and known[0] == path else read_photo(path)
 
     def check_upload(self, path: Path) -> None:
         """Only files of the own temporary folder, of a name and a size that are allowed. Raises
@@ -131,14 +139,13 @@ class Service:
                 "make it smaller first"
             )
 
-    def _check_result(self, seen: UploadInfo, request: Request) -> None:
+    def _check_result(self, seen: UploadInfo, request: Request, scale: int) -> None:
         """The limit holds for what is made, too: canvas and enlargement, before any work."""
         extend, limit = request.canvas.extend, self.settings.max_megapixels
         if max(extend) > MOST_EXTENSION_PX:
             raise UserError(
                 f"extend: at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all"
             )
-        scale = math.prod(CATALOGUE.entry(step.model).task.scale for step in _steps(seen, request))
         width, height = seen.size[0] + sum(extend[::2]), seen.size[1] + sum(extend[1::2])
         megapixels = width * height * scale**2 / 1e6
         if megapixels > limit:
@@ -205,17 +212,17 @@ class Service:
                 request = wanted if isinstance(wanted, Request) else wanted(seen)
                 if request is None:
                     return _untouched(seen, folder)
-                self._check_result(seen, request)
-                pieces.expect(seen, request)
+                folder.mkdir(parents=True)
                 batch = FileBatch(
-                    [str(path)], request, f"{folder}/", None if mask is None else str(mask)
+                    [str(path)], request, str(folder), None if mask is None else str(mask)
                 )
-                result = next(batch.run(pieces, pieces.planned))
-            return (
-                result
-                if not result.error
-                else Result(path, error=in_plain_words(result.error, path))
-            )
+                named = batch.resolved.steps
+                expected = seen.proposed if named is None else Plan(named)
+                self._check_result(seen, request, expected.scale)
+                pieces.expect(path, expected, seen.size)
+                return batch.write(
+                    batch.jobs[0], self._photo(path), pieces, pieces.planned, seen.statistics
+                )
         except UserError as error:
             return Result(path, error=str(error))
 
@@ -235,19 +242,17 @@ class TileProgress:
     totals: tuple[int | None, ...] = ()
     verbs: tuple[str, ...] = ()
 
-    def expect(self, seen: UploadInfo, request: Request) -> None:
+    def expect(self, path: Path, expected: Plan, size: tuple[int, int]) -> None:
         """Work out how many tiles each step has, as far as it can be known beforehand."""
         if self.stop.is_set():
             raise Stopped
-        self.planned(seen.path, Plan(_steps(seen, request)), seen.size)
+        self.planned(path, expected, size)
         self._say(0, 0)
 
     def planned(self, _: Path, chosen: Plan, size: tuple[int, int]) -> None:
         """What is really done to the photo, whose models may be others than those expected by name."""
-        self.totals, self.verbs = (
-            tile_counts(chosen, size),
-            tuple(step.verb for step in chosen.steps),
-        )
+        self.totals = chosen.tile_counts(size)
+        self.verbs = tuple(step.verb for step in chosen.steps)
 
     def __call__(self, step: int, done: int) -> None:
         if self.stop.is_set():
@@ -315,12 +320,6 @@ def _size_in_header(path: Path) -> tuple[int, int] | None:
         ) from None
     except Exception:  # any damage; read_photo names it
         return None
-
-
-def _steps(seen: UploadInfo, request: Request) -> tuple[PlanStep, ...]:
-    """What a request comes to for a photo."""
-    asked = asked_steps(request.tasks, request.scale, request.model)
-    return seen.proposed.steps if asked is None else asked
 
 
 def _untouched(seen: UploadInfo, folder: Path) -> Result:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from img2img.recipe import Recipe
+from img2img.tasks import PhotoTask
 
 VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
@@ -20,7 +21,7 @@ def can_ensemble(recipe: Recipe) -> bool:
     """Whether a model saw turned pictures in training, and works on any part of a photo without
     knowing the rest.
     """
-    return recipe.data.rotate and recipe.task.tiles
+    return recipe.data.rotate and isinstance(recipe.task, PhotoTask) and recipe.task.tiles
 
 
 def ensembled(run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

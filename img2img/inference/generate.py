@@ -20,7 +20,7 @@ from torch import Tensor
 from img2img.data.sample import sample_rng
 from img2img.errors import Advice, Option, UserError, did_you_mean
 from img2img.files import atomic_path
-from img2img.inference.pipeline import Model
+from img2img.inference.pipeline import Model, Progress
 from img2img.pixels.images import from_array, output_format, quantise, write_photo
 from img2img.pixels.sheets import write_sheet
 from img2img.pixels.xmp import with_source_type
@@ -82,13 +82,18 @@ class Latents:
         return Latents(noise, label, code)
 
 
-def generate(model: Model, wish: GenerateRequest) -> tuple[Tensor, int | None]:
+def generate(
+    model: Model, wish: GenerateRequest, on_samples: Progress | None = None
+) -> tuple[Tensor, int | None]:
     """Pictures (N,3,S,S) in [0,1], or points (N,2,1,1), and the columns to show them in. Raises
     UserError.
+
+    `on_samples` is called after every batch with how many there are; raising in it cancels.
     """
     task = noise_task(model)
     wanted = latents(task, wish, label_number(wish.label, task.classes, model.card.class_names))
-    return made(model, task.condition(wanted.noise, wanted.label, wanted.code)), wanted.columns
+    conditions = task.condition(wanted.noise, wanted.label, wanted.code)
+    return made(model, conditions, on_samples), wanted.columns
 
 
 def noise_task(model: Model) -> FromNoise:
@@ -116,19 +121,16 @@ def noise_task(model: Model) -> FromNoise:
 
 
 @torch.inference_mode()
-def made(model: Model, conditions: Tensor) -> Tensor:
-    """What the model makes of conditions (N,C,1,1), on the CPU, in fp32: points need their digits.
-
-    The model's `on_tile` hears how many there are after every batch.
-    """
+def made(model: Model, conditions: Tensor, on_samples: Progress | None = None) -> Tensor:
+    """What the model makes of conditions (N,C,1,1), on the CPU, in fp32: points need their digits."""
     task, pictures = noise_task(model), list[Tensor]()
     network = model.generator if model.task.from_noise else model.generator.get_submodule("decoder")
     for batch in conditions.split(BATCH):
         full = torch.cat([batch, batch[-1:].expand(BATCH - len(batch), -1, -1, -1)])
         rgb = predict_rgb(task, network, model.recipe.generator.multiple_of, full.to(model.device))
         pictures.append(task.finish(rgb)[: len(batch)].cpu())
-        if model.on_tile:
-            model.on_tile(sum(len(picture) for picture in pictures))
+        if on_samples:
+            on_samples(sum(len(picture) for picture in pictures))
     return torch.cat(pictures)
 
 

@@ -5,7 +5,6 @@ evaluation use it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -114,9 +113,6 @@ class Model:
         self.name, self.recipe, self.card, self.task = name, recipe, card, recipe.task
         self.device, self.dtype = device, precision_for(device, precision)
         self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
-        self.on_tile: Progress | None = (
-            None  # called with the number of tiles done; raising in it cancels the work
-        )
 
     @property
     def photo_task(self) -> PhotoTask:
@@ -210,9 +206,10 @@ class Model:
         mask: np.ndarray | None = None,
         options: Options = Options(),
         dtype: Any = None,
+        on_tile: Progress | None = None,
     ) -> Photo:
         """The photo after this model, at `dtype` (the photo's own depth by default); metadata are
-        kept.
+        kept. `on_tile` is called with the number of tiles done; raising in it cancels the work.
 
         So is the alpha, but for what was filled, which becomes opaque, and for tasks that read
         transparency as paper. What lies under alpha 0 has no part in what is visible.
@@ -221,13 +218,13 @@ class Model:
         options.check_hints(self.name, self.task)
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
-        alpha = self._alpha(photo.alpha, mask, options, wanted)
+        alpha = self._alpha(photo.alpha, mask, options, wanted, on_tile)
         visible = seen(
             photo.rgb, photo.alpha, self.recipe.background, mask if self.task.needs_mask else None
         )
         x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
-        made = self._apply(x, holes, options, wanted, photo.color)
+        made = self._apply(x, holes, options, wanted, photo.color, on_tile)
         rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
         if mask is not None and self.task.needs_mask and visible is not photo.rgb:
             rgb[~mask] = quantise(
@@ -266,6 +263,7 @@ class Model:
         options: Options,
         dtype: Any = np.float32,
         color: ColorDescription = SRGB,
+        on_tile: Progress | None = None,
     ) -> Tensor:
         """One picture (1,3,H,W) of any depth to the result at `dtype`; only one tile or view is in
         float at a time.
@@ -289,8 +287,8 @@ class Model:
                 else forward(floats)
             )
             done += 1
-            if self.on_tile:
-                self.on_tile(done)
+            if on_tile:
+                on_tile(done)
             if self.task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
                 return torch.from_numpy(
                     color.quantised(rgb.cpu().numpy(), as_float(part).numpy(), dtype)
@@ -363,6 +361,7 @@ class Model:
         mask: np.ndarray | None,
         options: Options,
         dtype: np.dtype[Any],
+        on_tile: Progress | None,
     ) -> np.ndarray | None:
         """The result's alpha; it is enlarged as the picture is, by the same network."""
         if alpha is None or self.recipe.background != BLEED:
@@ -370,21 +369,21 @@ class Model:
         if mask is not None and self.task.needs_mask:
             alpha = opaque_in(alpha, mask)
         alpha = alpha if alpha.dtype == dtype else quantise(to_float(alpha), dtype)
-        return alpha if self.task.scale == 1 else self._enlarged_alpha(alpha, options)
+        return alpha if self.task.scale == 1 else self._enlarged_alpha(alpha, options, on_tile)
 
-    def _enlarged_alpha(self, alpha: np.ndarray, options: Options) -> np.ndarray:
+    def _enlarged_alpha(
+        self, alpha: np.ndarray, options: Options, on_tile: Progress | None
+    ) -> np.ndarray:
         """Through the network as a grey picture; tiles without an edge in them are spared."""
-        quiet, on_tile = copy(self), self.on_tile
-        quiet.on_tile = (
-            None if on_tile is None else (lambda _: on_tile(0))
-        )  # may cancel, and counts for nothing
         own = replace(options, hints=None, from_photo=False)
+        # Its tiles may cancel the work, but are not among those of the picture.
+        uncounted = None if on_tile is None else (lambda _: on_tile(0))
 
         def piece(part: Tensor) -> Tensor:
             pixels, scale = part.numpy(), self.task.scale
             if (pixels == pixels.flat[0]).all():
                 return torch.from_numpy(pixels.repeat(scale, -2).repeat(scale, -1))
-            return quiet._apply(part, None, own, alpha.dtype)
+            return self._apply(part, None, own, alpha.dtype, on_tile=uncounted)
 
         x = torch.from_numpy(np.repeat(alpha[None, None], 3, 1))
         made = tiled(

@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from img2img.inference.plan import Plan, Size, tile_counts
+from img2img.inference.plan import Plan, Size
 
 MOMENT_S = 1.0  # what is done sooner needs no line
 
@@ -41,7 +41,7 @@ class TileLine:
         self.name, self.verbs, self.totals = (
             path.name,
             [s.verb for s in plan.steps],
-            tile_counts(plan, size),
+            plan.tile_counts(size),
         )
         columns = (
             TextColumn("{task.description}", markup=False),

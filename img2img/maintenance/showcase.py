@@ -22,7 +22,7 @@ from img2img.evaluation.pictures import drawn
 from img2img.evaluation.report import Report
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
-from img2img.inference.batch import Request, parse_tasks
+from img2img.inference.request import Request, parse_tasks
 from img2img.maintenance.results import HEADLINES, headline_row, merged, tables_of
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, read_mask, read_photo, write_photo
@@ -98,9 +98,10 @@ def before_after(exhibit: Exhibit) -> np.ndarray:
     """The input (its mask in red) and the result side by side, (H,W,3) uint8."""
     photo = read_photo(inputs_dir() / exhibit.input)
     mask = None if exhibit.mask is None else read_mask(inputs_dir() / exhibit.mask, photo.size)
-    _, made = Request(
+    request = Request(
         tasks=parse_tasks(exhibit.tasks), scale=exhibit.scale, model=exhibit.model
-    ).apply(photo, mask)
+    ).resolve()
+    made = request.plan(photo, mask).run(photo, mask)
     before = quantise(photo.rgb, np.uint8).copy()
     if mask is not None:
         before[mask] = (220, 40, 40)

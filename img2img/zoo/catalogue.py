@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from img2img.errors import Advice, Option, UserError
+from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.modelfile import Card, Header, read_header
 from img2img.recipe import Recipe
-from img2img.tasks import Task
+from img2img.tasks import PhotoTask, Task
 from img2img.zoo import model_path, shipped_models
 
 _KEPT = 512  # headers of about 10 kB each
@@ -42,6 +42,24 @@ class Entry:
     def task(self) -> Task:
         """The task as the model was trained for it: with its scale, its classes, its mask."""
         return self.header.recipe.task
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size; of what is made from noise, the side in px."""
+        return self.task.output_size((1, 1))[0]
+
+    @property
+    def photo_task(self) -> PhotoTask:
+        """The same for a model that changes photos. Raises UserError for one that makes pictures
+        from noise.
+        """
+        if isinstance(self.task, PhotoTask):
+            return self.task
+        raise UserError(
+            Phrase("'", Path(self.name), "' makes pictures from noise, not from photos"),
+            field="model",
+            remedy=Advice.run("generate", Option("model", Path(self.name))),
+        )
 
 
 class Catalogue:
@@ -95,9 +113,9 @@ class Catalogue:
         """
         shipped = self.shipped()
         fitting = [
-            (entry.task.for_found_photos != found_photo, len(name), name)
+            (_is_for_found_photos(entry.task) != found_photo, len(name), name)
             for name, entry in shipped.items()
-            if entry.task.kind == task_kind and scale in (None, entry.task.scale)
+            if entry.task.kind == task_kind and scale in (None, entry.scale)
         ]
         if fitting:
             return shipped[min(fitting)[-1]]
@@ -112,8 +130,8 @@ class Catalogue:
         """The default model of a task for each shipped scale, small ones first. Raises UserError if
         there is none.
         """
-        tasks = [entry.task for entry in self.shipped().values()]
-        scales = sorted({task.scale for task in tasks if task.kind == task_kind})
+        fitting = [entry for entry in self.shipped().values() if entry.task.kind == task_kind]
+        scales = sorted({entry.scale for entry in fitting})
         return [self.default(task_kind, scale) for scale in scales] or [self.default(task_kind)]
 
     def clear(self) -> None:
@@ -123,3 +141,7 @@ class Catalogue:
 
 
 CATALOGUE = Catalogue()
+
+
+def _is_for_found_photos(task: Task) -> bool:
+    return isinstance(task, PhotoTask) and task.for_found_photos

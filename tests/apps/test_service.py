@@ -19,11 +19,14 @@ import pytest
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request, Result
 from img2img.inference.canvas import Canvas
+from img2img.inference.request import Request
+from img2img.inference.results import Result
+from img2img.inference.statistics import statistics
 from img2img.pixels import degrade
-from img2img.pixels.images import read_photo
+from img2img.pixels.images import Photo, read_photo
 from img2img.resources import samples_dir
+from img2img.tasks import PhotoStatistics
 from img2img_apps.brush import brushed, mask_file, sketch_file
 from img2img_apps.jobs import Ended, watched
 from img2img_apps.offered_models import Models
@@ -191,6 +194,34 @@ def test_look_says_what_it_sees(service: Service, upload: Callable[..., Path]) -
     seen = service.look(upload(content=png(grey)))
     assert seen.words[0] == "grey" and any("noisy" in word for word in seen.words)
     assert {step.task for step in seen.proposed.steps} == {"denoise", "colorize", "super-resolve"}
+
+
+def test_an_upload_is_decoded_and_measured_once_from_looking_to_the_result(
+    service: Service, upload: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = ("img2img_apps.service", "img2img.inference.batch")
+    decoded, measured = list[Path](), list[Photo]()
+
+    def read(path: Path) -> Photo:
+        decoded.append(path)
+        return read_photo(path)
+
+    def measure(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
+        measured.append(photo)
+        return statistics(photo, mask)
+
+    for room in rooms:
+        monkeypatch.setattr(f"{room}.read_photo", read)
+    for room in (rooms[0], "img2img.inference.request"):
+        monkeypatch.setattr(f"{room}.statistics", measure)
+    first, second = upload(), upload(photo=1)
+    service.look(first)
+    assert service.run([first], Request()).results[0].output is not None
+    assert (decoded, len(measured)) == ([first], 1)
+    service.look(first), service.look(second)
+    service.run([first], Request(("denoise",)))
+    assert decoded == [first, second, first], "another was looked at since: it is read again"
+    assert len(measured) == 2
 
 
 def test_several_photos_come_as_a_zip_and_bad_ones_are_reported(

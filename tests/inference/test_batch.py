@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.batch import FileBatch, Request, Result, Saving, parse_tasks
+from img2img.inference.batch import FileBatch
 from img2img.inference.canvas import Canvas
 from img2img.inference.inputs import find_jobs
+from img2img.inference.plan import Plan
+from img2img.inference.request import Request, parse_tasks
+from img2img.inference.results import Result, Saving
 from img2img.pixels.images import read_photo
 from img2img.pixels.xmp import source_type
 
@@ -272,6 +275,15 @@ def test_bad_files_are_reported_and_passed_over(tmp_path: Path) -> None:
     assert "at least 16x16" in str(done[4].error)
 
 
+def test_a_photo_that_was_read_already_gives_the_same_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png")
+    [read] = run(path, output=f"{tmp_path}/read/")
+    batch = FileBatch([str(path)], DENOISE, f"{tmp_path}/given/")
+    given = batch.write(batch.jobs[0], read_photo(path))
+    assert read.output and given.output and given.output.name == read.output.name
+    assert given.output.read_bytes() == read.output.read_bytes()
+
+
 def test_a_defect_of_ours_does_not_end_a_batch_but_a_single_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,7 +291,7 @@ def test_a_defect_of_ours_does_not_end_a_batch_but_a_single_run(
         raise RuntimeError("out of luck")
 
     save(tmp_path / "a.png")
-    monkeypatch.setattr(Request, "run", broken)
+    monkeypatch.setattr(Plan, "run", broken)
     [done] = run(tmp_path)
     assert (done.error, done.mendable) == ("RuntimeError: out of luck", False)
     with pytest.raises(RuntimeError):

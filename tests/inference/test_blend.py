@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request
 from img2img.inference.blend import pair_of
 from img2img.inference.pipeline import load
-from img2img.inference.plan import plan
+from img2img.inference.request import Request
 from img2img.modelfile import Card, read_weights, save_model
 from img2img.pixels.images import Photo
 from img2img.recipe import Recipe
@@ -83,20 +82,21 @@ def test_weights_lie_between_the_halves(pair: tuple[Path, Path], name: str) -> N
 def test_a_request_reaches_the_mixture_and_nothing_else_changes(rng: np.random.Generator) -> None:
     photo = Photo(rng.integers(0, 256, (20, 24, 3)).astype(np.uint8))
     made = {
-        d: Request(("super-resolve",), scale=4, detail=d).apply(photo)[1].rgb
+        d: Request(("super-resolve",), scale=4, detail=d).resolve().plan(photo).run(photo).rgb
         for d in (None, 0.0, 0.5, 1.0)
     }
     assert (made[None] == made[0.0]).all(), "faithful unless asked"
     assert (made[1.0] == load("sr_gan").run(photo).rgb).all()
     assert (made[0.5] != made[0.0]).any() and (made[0.5] != made[1.0]).any()
-    assert plan(photo, scale=4, detail=0.5).steps[-1].detail == 0.5, "in an automatic plan too"
+    automatic = Request(scale=4, detail=0.5).resolve().plan(photo)
+    assert automatic.steps[-1].detail == 0.5, "in an automatic plan too"
 
 
 @pytest.mark.usefixtures("pair")
 def test_what_has_no_crisper_half_is_refused(tiny_zoo: Path) -> None:
     with pytest.raises(UserError, match=r"^detail: model 'tuned' has no crisper"):
-        Request(model="tuned", detail=0.5).check()
+        Request(model="tuned", detail=0.5).resolve()
     with pytest.raises(UserError, match=r"^detail: 1\.5 is not between 0 and 1"):
-        Request(("super-resolve",), scale=4, detail=1.5).check()
+        Request(("super-resolve",), scale=4, detail=1.5).resolve()
     with pytest.raises(UserError, match="has no crisper"):
         load(tiny_zoo / "denoise.safetensors", detail=0.5)

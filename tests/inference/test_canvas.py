@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request
 from img2img.inference.canvas import Canvas, extended, feathered, parse_extend
+from img2img.inference.plan import Plan
+from img2img.inference.request import Request
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
 
@@ -27,13 +28,22 @@ def hole(size: tuple[int, int] = (40, 56)) -> np.ndarray:
     return mask
 
 
+def done(
+    before: Photo, mask: np.ndarray | None, canvas: Canvas, tasks: tuple[str, ...]
+) -> tuple[Plan, Photo]:
+    """The plan for a photo and what came of it."""
+    larger, filled = canvas.prepared(before, mask)
+    plan = Request(tasks, canvas=canvas).resolve().plan(larger, filled)
+    return plan, plan.run(larger, filled)
+
+
 @pytest.mark.usefixtures("zoo")
 @pytest.mark.parametrize("dtype", DEPTHS)
 @pytest.mark.parametrize("feather_px", [0, 1, 6])
 def test_known_pixels_beyond_the_ring_come_back_bit_for_bit(dtype: type, feather_px: int) -> None:
     before, mask = photo(dtype, alpha=True), hole()
     canvas = Canvas(grow_px=2, feather_px=feather_px)
-    _, after = Request(canvas=canvas, tasks=("inpaint",)).apply(before, mask)
+    _, after = done(before, mask, canvas, ("inpaint",))
     changed, filled = (after.rgb != before.rgb).any(2), grow(grow(mask, 2), feather_px)
     assert not changed[~filled].any()
     assert changed[grow(mask, 2)].mean() > 0.9
@@ -85,9 +95,10 @@ def test_feathering_fades_from_fill_to_photo() -> None:
 @pytest.mark.parametrize("dtype", DEPTHS)
 def test_extension_keeps_the_photo_and_fills_the_border(dtype: type) -> None:
     before = photo(dtype, alpha=True)
-    chosen, after = Request(canvas=Canvas(extend=(8, 0, 5, 11))).apply(before)
+    canvas = Canvas(extend=(8, 0, 5, 11))
+    chosen, after = done(before, None, canvas, ())
     assert "inpaint" in chosen.tasks
-    alone = Request(canvas=Canvas(extend=(8, 0, 5, 11)), tasks=("inpaint",)).apply(before)[1]
+    _, alone = done(before, None, canvas, ("inpaint",))
     assert alone.size == (56 + 13, 40 + 11)
     np.testing.assert_array_equal(alone.rgb[:40, 8:64], before.rgb)
     assert alone.alpha is not None

@@ -5,6 +5,7 @@ own numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,9 @@ from made_profiles import (
 )
 from PIL import Image
 
-from img2img.inference.batch import FileBatch, Request
+from img2img.inference.batch import FileBatch
 from img2img.inference.pipeline import Model, Options, load
-from img2img.inference.plan import Plan, asked_steps, run_plan
+from img2img.inference.request import Request
 from img2img.inference.statistics import statistics
 from img2img.pixels.color import downscale
 from img2img.pixels.images import Photo, as_srgb, quantise, read_photo, to_float, write_photo
@@ -214,15 +215,12 @@ def test_statistics_see_srgb(photos: list[np.ndarray]) -> None:
 def test_a_chain_keeps_the_description_and_a_grey_photo_grey(zoo: Path, grey: np.ndarray) -> None:
     photo = in_space("prophoto", grey, np.uint16)
     photo.rgb[:] = photo.rgb[..., :1]
-    steps = asked_steps(("denoise", "colorize"), None, None)
-    assert steps is not None
-    made = run_plan(
-        Plan(steps), photo, options=Options(strength=0.2), device="cpu", precision="fp32"
-    )
+    options = Options(strength=0.2)
+    request = Request(("denoise", "colorize"), options=options, device="cpu", precision="fp32")
+    chain = request.resolve().plan(photo)
+    made = chain.run(photo)
     assert made.icc == photo.icc
-    denoised = run_plan(
-        Plan(steps[:1]), photo, options=Options(strength=0.2), device="cpu", precision="fp32"
-    )
+    denoised = replace(chain, steps=chain.steps[:1]).run(photo)
     off = lightness_in("prophoto", to_float(made.rgb)) - lightness_in(
         "prophoto", to_float(denoised.rgb)
     )

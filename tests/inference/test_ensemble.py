@@ -15,9 +15,9 @@ import img2img
 from img2img.cli import main
 from img2img.errors import UserError
 from img2img.evaluation import evaluate
-from img2img.inference.batch import Request
 from img2img.inference.ensemble import ensembled
 from img2img.inference.pipeline import Options
+from img2img.inference.request import Request
 from img2img.pixels.images import from_array
 from img2img.resources import samples_dir
 
@@ -59,11 +59,10 @@ def test_a_chain_takes_it_where_it_can() -> None:
     """The coloring model never saw turned photos: it works as ever."""
     grey = from_array(np.repeat(colors(40, 48)[..., :1], 3, 2))
     plain, mean = (
-        Request(("denoise", "colorize"), options=options) for options in (Options(), ENSEMBLE)
+        Request(("denoise", "colorize"), options=options).resolve().plan(grey)
+        for options in (Options(), ENSEMBLE)
     )
-    mean.check()
-    plan, made = mean.apply(grey)
-    assert not plan.skipped and not np.array_equal(made.rgb, plain.apply(grey)[1].rgb)
+    assert not mean.skipped and not np.array_equal(mean.run(grey).rgb, plain.run(grey).rgb)
     colorize = img2img.load("colorize", device="cpu")
     assert np.array_equal(colorize(grey.rgb, self_ensemble=True), colorize(grey.rgb))
 
@@ -76,12 +75,12 @@ def test_what_cannot_take_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
         with pytest.raises(
             UserError, match=r"^self_ensemble: no step's model was trained on turned photos"
         ):
-            request.check()
+            request.resolve()
     with Image.open(samples_dir() / "astronaut.jpg") as image:
         grey = from_array(
             np.asarray(image.convert("L").resize((1000, 1000), Image.Resampling.LANCZOS))
         )
-    found = Request(options=ENSEMBLE).plan(grey, None)
+    found = Request(options=ENSEMBLE).resolve().plan(grey)
     assert found.models == "colorize" and "self_ensemble left out" in found.sentence
     with pytest.raises(
         UserError, match="--self-ensemble: 'colorize' was not trained on turned photos"

@@ -198,12 +198,10 @@ def test_tiles_equal_the_whole(
 ) -> None:
     model, photo = models[name], Photo(picture((150, TILE_PX + 90)))
     tiles: list[int] = []
-    model.on_tile = tiles.append
-    tiled = model.run(photo, dtype=np.float32).rgb
+    tiled = model.run(photo, dtype=np.float32, on_tile=tiles.append).rgb
     assert tiles == [1, 2]
     monkeypatch.setattr("img2img.inference.pipeline.tiled", lambda run, x, *_: run(x))
     whole = model.run(photo, dtype=np.float32).rgb
-    model.on_tile = None
     assert np.abs(tiled - whole).max() <= 1 / 255
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,13 +13,21 @@ from made_prints import RED, aged, grey, with_disc
 
 from img2img.errors import UserError
 from img2img.inference.pipeline import Options, load
-from img2img.inference.plan import plan, run_plan, tile_counts
+from img2img.inference.plan import Plan
+from img2img.inference.request import Request
 from img2img.pixels import degrade
 from img2img.pixels.images import Photo, quantise, read_photo
 from img2img.resources import inputs_dir, samples_dir
 from img2img.tasks.super_resolve import SMALL_PX
 
 CLEAN = samples_dir() / "cat.jpg"
+
+
+def plan(
+    photo: Photo, mask: np.ndarray | None = None, tasks: Sequence[str] = (), **fields: Any
+) -> Plan:
+    """What a request comes to for a photo."""
+    return Request(tuple(tasks), **fields).resolve().plan(photo, mask)
 
 
 @pytest.fixture
@@ -216,7 +226,7 @@ def test_a_mask_nobody_uses_and_a_photo_too_small_are_refused(clean: Photo) -> N
 @pytest.mark.usefixtures("zoo")
 def test_steps_chain_in_float_and_end_at_the_photos_depth() -> None:
     photo = old_photo((80, 60))
-    done = run_plan(plan(photo), photo)
+    done = plan(photo).run(photo)
     step = photo
     for name in ("denoise", "colorize"):
         step = load(name).run(step, dtype=np.float32)
@@ -233,7 +243,7 @@ def test_a_mask_follows_an_enlargement() -> None:
     photo = Photo(np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8))
     mask = np.zeros((30, 40), bool)
     mask[8:12, 10:20] = True
-    done = run_plan(plan(photo, mask, ["super-resolve", "inpaint"]), photo, mask)
+    done = plan(photo, mask, ["super-resolve", "inpaint"]).run(photo, mask)
     enlarged = load("super_resolve_x2").run(photo, dtype=np.float32)
     known = ~mask.repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(done.rgb[known], quantise(enlarged.rgb, np.uint8)[known])
@@ -242,21 +252,17 @@ def test_a_mask_follows_an_enlargement() -> None:
 @pytest.mark.usefixtures("zoo")
 def test_progress_is_reported_per_step_and_may_cancel() -> None:
     photo, seen = old_photo((600, 20)), []
-    run_plan(
-        plan(photo, tasks=["denoise", "colorize"]),
-        photo,
-        on_tile=lambda step, tiles: seen.append((step, tiles)),
-    )
+    chain = plan(photo, tasks=["denoise", "colorize"])
+    chain.run(photo, on_tile=lambda step, tiles: seen.append((step, tiles)))
     assert seen == [(0, 1), (0, 2), (1, 1)]
 
     def stop(step: int, tiles: int) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        run_plan(plan(photo, tasks=["denoise"]), photo, on_tile=stop)
-    run_plan(
-        plan(photo, tasks=["denoise"]), photo
-    )  # the callback is gone: the cached model is shared by all
+        plan(photo, tasks=["denoise"]).run(photo, on_tile=stop)
+    # The callback is gone: the model that stays loaded is shared by all.
+    plan(photo, tasks=["denoise"]).run(photo)
 
 
 @pytest.mark.usefixtures("zoo")
@@ -264,8 +270,8 @@ def test_tiles_are_counted_beforehand_where_that_can_be() -> None:
     photo = old_photo((600, 20))
     chain = plan(photo, tasks=["super-resolve", "denoise", "colorize"])
     seen: dict[int, int] = {}
-    run_plan(chain, photo, on_tile=lambda step, tiles: seen.update({step: tiles}))
-    counts = tile_counts(chain, photo.size)
+    chain.run(photo, on_tile=lambda step, tiles: seen.update({step: tiles}))
+    counts = chain.tile_counts(photo.size)
     assert counts == (2, seen[1], None)
     assert seen[0] == 2
 
@@ -278,16 +284,19 @@ def test_models_are_loaded_once_and_again_when_their_file_changes(
     path = tmp_path / "own.safetensors"
     path.write_bytes((tiny_zoo / "denoise.safetensors").read_bytes())
     asked = plan(photo, model=str(path))
-    first = run_plan(asked, photo)
+    first = asked.run(photo)
     changed = tiny_zoo / "super_resolve_x2.safetensors"
     path.write_bytes(changed.read_bytes())
-    assert run_plan(asked, photo).size == (first.size[0] * 2, first.size[1] * 2)
+    assert asked.run(photo).size == (first.size[0] * 2, first.size[1] * 2)
 
 
 @pytest.mark.usefixtures("zoo")
 def test_from_photo_is_for_tasks_that_know_how(clean: Photo) -> None:
     small = clean.with_pixels(clean.rgb[:64, :64])
-    sketch = run_plan(plan(small, tasks=["translate"]), small, options=Options(from_photo=True))
-    assert (sketch.rgb != run_plan(plan(small, tasks=["translate"]), small).rgb).any()
+    options = Options(from_photo=True)
+    sketch = plan(small, tasks=["translate"], options=options).run(small)
+    assert (sketch.rgb != plan(small, tasks=["translate"]).run(small).rgb).any()
     with pytest.raises(UserError, match=r"^from_photo: 'denoise'"):
-        run_plan(plan(small, tasks=["denoise"]), small, options=Options(from_photo=True))
+        Request(("denoise",), options=options).resolve()
+    with pytest.raises(UserError, match=r"^from_photo: '"):
+        plan(old_photo(), options=options)

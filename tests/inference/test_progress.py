@@ -10,10 +10,9 @@ import pytest
 
 from img2img.inference.plan import Plan, PlanStep
 from img2img.inference.progress import TileLine
+from img2img.zoo.catalogue import CATALOGUE
 
-pytestmark = pytest.mark.usefixtures("zoo")
 PHOTO, SIZE = Path("scans/a[1].png"), (900, 20)
-CHAIN = Plan(tuple(PlanStep(name, name, name) for name in ("denoise", "colorize")))
 
 
 class Terminal(io.StringIO):
@@ -21,6 +20,11 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+@pytest.fixture
+def chain(zoo: Path) -> Plan:
+    return Plan(tuple(PlanStep(CATALOGUE.entry(name), name) for name in ("denoise", "colorize")))
 
 
 @pytest.fixture
@@ -43,10 +47,10 @@ def shown(line: TileLine, stream: Terminal, words: str) -> bool:
 
 
 def test_each_step_has_its_tiles_and_those_that_cannot_be_known_no_total(
-    terminal: Terminal,
+    terminal: Terminal, chain: Plan
 ) -> None:
     with TileLine(stream=terminal) as line:
-        line.begin(PHOTO, CHAIN, SIZE)
+        line.begin(PHOTO, chain, SIZE)
         assert shown(line, terminal, "0/2 tiles")
         line.tile(0, 1)
         assert shown(line, terminal, "1/2 tiles")
@@ -65,10 +69,10 @@ def test_a_photo_that_is_only_copied_has_no_line(terminal: Terminal) -> None:
 
 
 def test_a_line_that_ends_before_its_moment_is_never_seen(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, chain: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("img2img.inference.progress.MOMENT_S", 30)
     with TileLine(stream=terminal) as line:
-        line.begin(PHOTO, CHAIN, SIZE)
+        line.begin(PHOTO, chain, SIZE)
         line.tile(0, 1)
     assert terminal.getvalue() == ""

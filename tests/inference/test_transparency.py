@@ -14,8 +14,9 @@ import tifffile
 import torch
 from PIL import Image
 
-from img2img.inference.batch import FileBatch, Request
+from img2img.inference.batch import FileBatch
 from img2img.inference.pipeline import Model, Options, load
+from img2img.inference.request import Request
 from img2img.inference.statistics import statistics
 from img2img.modelfile import Card
 from img2img.pixels.hints import hints_in
@@ -232,17 +233,14 @@ def test_progress_counts_the_pictures_tiles_and_enlarging_an_alpha_can_be_stoppe
     models: dict[str, Model],
 ) -> None:
     model, told = models["super_resolve_x2"], []
-    model.on_tile = told.append
-    model.run(Photo(smooth(), disc()))
+    model.run(Photo(smooth(), disc()), on_tile=told.append)
     assert [n for n in told if n] == [1]
 
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    model.on_tile = stop
     with pytest.raises(KeyboardInterrupt):
-        model.run(Photo(smooth(), disc()))
-    model.on_tile = None
+        model.run(Photo(smooth(), disc()), on_tile=stop)
 
 
 def test_a_filled_hole_is_opaque_and_known_pixels_come_back_hidden_ones_too(

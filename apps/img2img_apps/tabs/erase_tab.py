@@ -14,9 +14,9 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request
 from img2img.inference.canvas import Canvas
 from img2img.inference.pipeline import Options
+from img2img.inference.request import Request
 from img2img_apps.brush import LayersEditor, mask_file, on_canvas
 from img2img_apps.examples import Example, Examples
 from img2img_apps.panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
-from img2img.inference.batch import Request
+from img2img.inference.request import Request
 from img2img_apps.examples import Examples
 from img2img_apps.offered_models import is_installed, verb
 from img2img_apps.panel import LOOK, QUIET, Panel, looked_at, paths_of

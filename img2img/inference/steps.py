@@ -1,0 +1,196 @@
+"""Which steps: those a user named, or those a photo wants.
+
+Which task applies is each task's own knowledge; none is named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from img2img.errors import Advice, Option, Phrase, UserError
+from img2img.inference.blend import check_detail, checked_pair, pair_of
+from img2img.inference.plan import Plan, PlanStep, Size
+from img2img.tasks import (
+    MaskedTask,
+    PhotoStatistics,
+    PhotoTask,
+    ask,
+    has_answer,
+    photo_tasks,
+    task_class,
+)
+from img2img.zoo.catalogue import CATALOGUE
+
+
+def asked_steps(
+    tasks: Sequence[str], scale: int | None, model: str | None, detail: float | None
+) -> tuple[PlanStep, ...] | None:
+    """The steps a user named, None when the choice is left to the photo.
+
+    `scale` chooses the enlargement, `detail` in [0,1] mixes models with their crisper half. Raises
+    UserError for unknown names, a step without a model, a scale or a detail without use.
+    """
+    if detail is not None:
+        check_detail(detail)  # here, for a plan may hold no step that would notice
+    if model is not None:
+        steps: tuple[PlanStep, ...] = (_step_of_model(model, tasks, scale),)
+    elif not tasks:
+        return None
+    else:
+        if scale is not None and not any(_class_of(kind).usual_scale > 1 for kind in tasks):
+            able = _names(lambda task: task.usual_scale > 1)
+            raise UserError(
+                f"'{','.join(tasks)}' does not enlarge",
+                field="scale",
+                remedy=Advice.leave_out("scale") | Advice.set("task", able),
+            )
+        steps = tuple(_step(kind, scale) for kind in tasks)
+    mixed = tuple(_with_detail(step, detail) for step in steps)
+    if detail is not None and all(step.detail is None for step in mixed):
+        checked_pair(mixed[-1].model, detail)  # raises, naming it
+    return mixed
+
+
+def automatic_plan(seen: PhotoStatistics, scale: int | None, detail: float | None) -> Plan:
+    """Every task that applies to a photo, in plan order; one without a model is left out and said
+    so.
+    """
+    steps: list[PlanStep] = []
+    skipped, declined = list[str](), list[str]()
+    for kind, task in photo_tasks().items():
+        wanted, fills = scale is not None and task.usual_scale > 1, issubclass(task, MaskedTask)
+        reason = f"×{scale} was asked for" if wanted else ask("applies", kind, seen)
+        untouched = scale is None and not seen.has_mask  # nothing was said of what is wanted
+        if not reason and untouched and (against := ask("declines", kind, seen)):
+            refused = f"not done: {task.verb}, since {against}; "
+            declined.append(Phrase(refused, Option("task", kind), " does it all the same"))
+        # A mask says what is wanted: to fill it, and nothing else.
+        if not reason or (seen.has_mask and not fills and not wanted):
+            continue
+        try:
+            steps.append(_with_detail(_step(kind, scale, reason, found_photo=True), detail))
+        except UserError as error:
+            if wanted or fills:
+                raise
+            skipped.append(Phrase(f"not done: {task.verb}, though {reason} (", error.phrase, ")"))
+    if detail is not None and steps and all(step.detail is None for step in steps):
+        left_out = Option("detail", f"{detail:g}")
+        skipped.append(Phrase(left_out, " left out: no step has a crisper half to mix with"))
+    return Plan(tuple(steps), tuple(skipped), tuple(declined))
+
+
+def for_found_photos(
+    steps: Sequence[PlanStep], look: Callable[[], PhotoStatistics]
+) -> tuple[PlanStep, ...]:
+    """Steps asked for by name, with the models for found photos where the photo has the damage those
+    were trained on; `look` measures the photo, and is called only where that matters.
+    """
+    chosen = []
+    for step in steps:
+        if has_answer("wants_found_model", step.task):
+            found = CATALOGUE.default(step.task, found_photo=True)
+            if found != step.model and ask("wants_found_model", step.task, look()):
+                step = replace(step, model=found)
+        chosen.append(step)
+    return tuple(chosen)
+
+
+def check_photo(plan: Plan, size: Size, masked: bool) -> None:
+    """Raise UserError for a photo too small for a step, and for a mask that no step fills."""
+    least = max((step.model.photo_task.minimum_px for step in plan.steps), default=0)
+    if min(size) < least:
+        raise UserError(
+            f"the photo is {size[0]}x{size[1]}: at least {least}x{least} pixels are needed"
+        )
+    if masked and not any(isinstance(step.model.task, MaskedTask) for step in plan.steps):
+        fills = _names(lambda task: issubclass(task, MaskedTask))
+        raise UserError(
+            f"'{plan.tasks}' fills nothing",
+            field="mask",
+            remedy=Advice("leave the mask out, or ask for ", Option("task", fills)),
+        )
+
+
+def check_hints(steps: Sequence[PlanStep]) -> None:
+    """Raise UserError unless a step takes a user's colors."""
+    if not any(step.model.photo_task.takes_hints for step in steps):
+        names = ",".join(step.task for step in steps) or "the automatic plan"
+        able = _names(lambda task: task.takes_hints)
+        raise UserError(
+            f"{names} colors nothing",
+            field="hints",
+            remedy=Advice("leave the hints out, or ask for ", Option("task", able)),
+        )
+
+
+def check_from_photo(steps: Sequence[PlanStep]) -> None:
+    """Raise UserError for a step that cannot make its condition from a finished photo."""
+    for step in steps:
+        if type(step.model.photo_task).from_photo is PhotoTask.from_photo:
+            raise UserError(
+                f"'{step.task}' takes the photo as it is",
+                field="from_photo",
+                remedy=Advice.leave_out("from_photo"),
+            )
+
+
+def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool = False) -> PlanStep:
+    """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge
+    alone.
+    """
+    task = _class_of(kind)
+    factor = (scale or task.usual_scale) if task.usual_scale > 1 else None
+    model = CATALOGUE.default(kind, factor, found_photo=found_photo)
+    return PlanStep(model, _verb(task.verb, factor or 1), reason)
+
+
+def _step_of_model(name: str, tasks: Sequence[str], scale: int | None) -> PlanStep:
+    model = CATALOGUE.entry(name)
+    task = model.photo_task
+    if tasks and list(tasks) != [task.kind]:
+        raise UserError(
+            Phrase(
+                *("'", Path(name), "' is for ", Option("task", task.kind)),
+                f", not '{','.join(tasks)}'",
+            ),
+            field="model",
+            remedy="leave one of them out",
+        )
+    if scale not in (None, task.scale):
+        raise UserError(
+            Phrase("model '", Path(name), f"' is for ×{task.scale}, not ×{scale}"),
+            field="scale",
+            remedy=Advice.leave_out("scale"),
+        )
+    return PlanStep(model, _verb(task.verb, task.scale))
+
+
+def _with_detail(step: PlanStep, detail: float | None) -> PlanStep:
+    """The step at this detail, if its model has a crisper half."""
+    if detail is None or pair_of(step.model) is None:
+        return step
+    return replace(step, detail=detail)
+
+
+def _verb(verb: str, scale: int) -> str:
+    return f"{verb} ×{scale}" if scale > 1 else verb
+
+
+def _class_of(kind: str) -> type[PhotoTask]:
+    """The class of a task on photos: what is asked of tasks is asked of their classes, since a
+    stranger's may have fields that must be given.
+    """
+    found = task_class(kind, trusted=False)
+    if issubclass(found, PhotoTask):
+        return found
+    raise UserError(
+        f"'{kind}' makes pictures from noise, not from photos",
+        field="task",
+        remedy=Advice.run("generate"),
+    )
+
+
+def _names(wanted: Callable[[type[PhotoTask]], bool]) -> str:
+    return ", ".join(kind for kind, task in photo_tasks().items() if wanted(task))
