@@ -213,11 +213,23 @@ class Recipe(Fields):
             return TwoWay(lambda: self.generator.build(self.task))
         return self.generator.build(self.task)
 
+    def start_generator(self, generator: nn.Module) -> None:
+        """Load what training starts from (such as a pretrained encoder), in each network that the
+        generator's config has built.
+        """
+        for network in generator.children() if self.task.unpaired else [generator]:
+            self.generator.start(network)
+
+    def build_discriminator(self) -> nn.Module:
+        """A discriminator with fresh weights, of a recipe that has one."""
+        assert self.discriminator is not None, "a discriminator and adversarial come together"
+        return self.discriminator.build(self.discriminator_shapes())
+
     def g_optimizer(self) -> OptimizerChoice:
         """The generator's optimizer: the recipe's word, else what the adversarial kind's paper
         used.
         """
-        kind = self.adversarial.played if self.adversarial else None
+        kind = self.adversarial.objective_class if self.adversarial else None
         return OptimizerChoice(
             self.train.optimizer or (kind.optimizer if kind else "adam"),
             self.train.lr or (kind.lr if kind else DEFAULT_LR),
@@ -229,7 +241,7 @@ class Recipe(Fields):
         generator's rate.
         """
         assert self.adversarial is not None
-        a, kind = self.adversarial, self.adversarial.played
+        a, kind = self.adversarial, self.adversarial.objective_class
         lr = a.lr or kind.d_lr or self.train.lr or kind.lr
         return OptimizerChoice(a.optimizer or kind.optimizer, lr, a.betas or kind.betas)
 
@@ -256,7 +268,7 @@ class Recipe(Fields):
         task, sees = self.task, self.adversarial.sees
         if task.bottleneck and self.adversarial.discriminates == "latent":
             return DiscriminatorShapes(
-                task.bottleneck.latent, 1, task.classes, head=self.adversarial.played.head
+                task.bottleneck.latent, 1, task.classes, head=self.adversarial.objective_class.head
             )
         beside = (
             task.condition_channels * ("condition" in sees)
@@ -268,7 +280,7 @@ class Recipe(Fields):
             size_px=task.scale if task.from_noise else self.data.crop_px,
             classes=task.classes,
             codes=sum(task.code_sizes) if self.adversarial.information else 0,
-            head=self.adversarial.played.head,
+            head=self.adversarial.objective_class.head,
         )
 
     def to_yaml(self) -> str:
@@ -451,7 +463,7 @@ def _code_refusal(recipe: Recipe, kinds: Sequence[str]) -> str | None:
             or adversarial.discriminates == "latent"
         ):
             return f"{place} compares what a discriminator of pictures sees: add discriminator and adversarial"
-        if not recipe.discriminator.has_features or adversarial.played.head != "logits":
+        if not recipe.discriminator.has_features or adversarial.objective_class.head != "logits":
             return f"{place} needs a discriminator with features and a kind that scores: use dcgan, and not began"
     return (
         None
@@ -463,7 +475,7 @@ def _code_refusal(recipe: Recipe, kinds: Sequence[str]) -> str | None:
 def _code_judge_refusal(recipe: Recipe, adversarial: Adversarial) -> str | None:
     """Why this discriminator cannot judge an autoencoder's codes or pictures, or None."""
     if adversarial.sees:
-        projects = adversarial.sees[0] == "label" and adversarial.played.head == "logits"
+        projects = adversarial.sees[0] == "label" and adversarial.objective_class.head == "logits"
         instead = "use discriminator.projection" if projects else "leave it out"
         return f"adversarial.sees '{adversarial.sees[0]}': an autoencoder's critic sees nothing beside; {instead}"
     if adversarial.discriminates == "pictures":
@@ -506,13 +518,16 @@ def _adversarial_refusal(recipe: Recipe) -> str | None:
     reason = discriminator.refusal_at(judged.size_px, recipe.train.batch_size)
     if reason:
         return f"data.crop_px {judged.size_px} does not suit discriminator '{discriminator.kind}': {reason}"
-    start = adversarial.turns(recipe.train.steps)[0]
+    start = adversarial.phase_starts(recipe.train.steps)[0]
     if start > 0 and not recipe.losses:
         return "losses is empty: before the discriminator starts there is nothing to learn from"
     if adversarial.start_step >= recipe.train.steps:
         return f"adversarial.start_step is {start}, and the run has {recipe.train.steps} steps: D would never play"
-    if adversarial.turns(recipe.train.steps)[1] + adversarial.rounds > recipe.train.steps:
-        few = f"train.steps is {recipe.train.steps}: too few for adversarial.d_steps {adversarial.rounds}"
+    if (
+        adversarial.phase_starts(recipe.train.steps)[1] + adversarial.d_steps_per_g_step
+        > recipe.train.steps
+    ):
+        few = f"train.steps is {recipe.train.steps}: too few for adversarial.d_steps {adversarial.d_steps_per_g_step}"
         return f"{few}, G would never play"
     return _sees_refusal(adversarial, task) or _judge_refusal(adversarial, discriminator, task)
 
@@ -534,7 +549,7 @@ def _judge_refusal(
     adversarial: Adversarial, discriminator: Discriminator, task: Task
 ) -> str | None:
     """Why this discriminator cannot play this kind, or None."""
-    kind, head = discriminator.kind, adversarial.played.head
+    kind, head = discriminator.kind, adversarial.objective_class.head
     if head not in discriminator.heads:
         return f"adversarial.kind '{adversarial.kind}' judges by {head}, and '{kind}' cannot: use dcgan or mlp"
     if adversarial.penalised and discriminator.batch_normed:

@@ -28,7 +28,7 @@ from img2img.recipe import Recipe, schema, schema_json
 from img2img.resources import recipes_dir
 from img2img.tasks import photo_tasks, task_kinds
 from img2img.testing import sample_for
-from img2img.training.methods import STEPS
+from img2img.training.methods import METHODS
 from img2img.training.paired import PairedStep
 from img2img.training.step import TrainingStep
 
@@ -86,11 +86,10 @@ def weights(network: torch.nn.Module) -> list[torch.Tensor]:
     return [p.detach().clone() for p in network.parameters()]
 
 
-def players(step: TrainingStep[Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The weights of the generator and of the discriminator, if there is one."""
-    return weights(step.generator), [] if step.critic is None else weights(
-        step.critic.player.unwrapped
-    )
+def both_weights(step: TrainingStep) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The weights of the generator and of the discriminators, if there are any."""
+    of_d = [w for network in step.discriminator_modules for w in weights(network)]
+    return weights(step.generator.module), of_d
 
 
 def changed(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
@@ -99,16 +98,18 @@ def changed(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
 
 def steps_once(
     recipe: Recipe, accelerator: Accelerator, photos: Sequence[np.ndarray]
-) -> TrainingStep[Any]:
-    """One joint step; both players must learn from it."""
-    step, batch = STEPS[recipe.train.method](recipe, accelerator), batch_for(recipe, photos)
+) -> TrainingStep:
+    """One joint step; G and D must learn from it, and D not from G's loss."""
+    step, batch = METHODS[recipe.train.method].step(recipe, accelerator), batch_for(recipe, photos)
     a = recipe.adversarial
-    number = a.turns(recipe.train.steps)[1] + a.rounds - 1 if a else 0
-    before = players(step)
-    losses = step.step([batch], number)
-    after = players(step)
+    number = a.phase_starts(recipe.train.steps)[1] + a.d_steps_per_g_step - 1 if a else 0
+    before = both_weights(step)
+    losses = step([batch], number)
+    after = both_weights(step)
     assert all(math.isfinite(value) for value in losses.values())
     assert changed(before[0], after[0])
+    of_d = [p for network in step.discriminator_modules for p in network.parameters()]
+    assert all(p.requires_grad and p.grad is None for p in of_d)
     assert not a or changed(before[1], after[1])
     assert ("adversarial" in losses) == (a is not None)
     return step
@@ -136,16 +137,18 @@ def test_a_shipped_recipe_steps_saves_and_comes_back_the_same(
         pytest.skip("its perceptual network is not installed")
     step = steps_once(recipe, accelerator, photos)
     for half in (False, True):
-        save_model(tmp_path / "model.safetensors", step.ema, recipe, Card(steps=1), half=half)
+        save_model(
+            tmp_path / "model.safetensors", step.ema.module, recipe, Card(steps=1), half=half
+        )
         header, network = load_generator(tmp_path / "model.safetensors")
         assert header.recipe == recipe
-        trained = step.ema.state_dict()
+        trained = step.ema.module.state_dict()
         assert half or all(
             torch.equal(value, trained[name]) for name, value in network.state_dict().items()
         )
         condition = batch_for(recipe, photos).condition
         with torch.inference_mode():
-            difference = (network(condition) - step.ema(condition)).abs().max()
+            difference = (network(condition) - step.ema.module(condition)).abs().max()
         assert difference <= (0.02 if half else 1e-6)
 
 
@@ -191,7 +194,7 @@ def test_pix2pix_is_as_published() -> None:
 def test_glcic_has_three_phases_in_the_papers_proportions() -> None:
     r = Recipe.load("inpaint_glcic")
     assert r.adversarial is not None
-    d_starts, both_start = r.adversarial.turns(r.train.steps)
+    d_starts, both_start = r.adversarial.phase_starts(r.train.steps)
     assert (d_starts / r.train.steps, both_start / r.train.steps) == pytest.approx((0.18, 0.20))
     assert r.adversarial.weight == 4e-4
     assert [loss.kind for loss in r.losses] == ["l2"]
@@ -421,9 +424,9 @@ def test_phases_train_who_they_should(
     batch = batch_for(step.recipe, photos)
     who = []
     for number in (0, 1, 2, 3):
-        before = players(step)
-        step.step([batch], number)
-        who.append(tuple(changed(*pair) for pair in zip(before, players(step), strict=True)))
+        before = both_weights(step)
+        step([batch], number)
+        who.append(tuple(changed(*pair) for pair in zip(before, both_weights(step), strict=True)))
     assert who == expected
 
 

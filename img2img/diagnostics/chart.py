@@ -61,7 +61,7 @@ class Facts:
         return cls(
             steps,
             a.kind,
-            a.turns(steps)[1],
+            a.phase_starts(steps)[1],
             a.d_loss_weight,
             **known,
             d_alone=not fields.get("losses", True),

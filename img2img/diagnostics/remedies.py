@@ -130,15 +130,19 @@ def _wider_d(recipe: Recipe) -> Remedy | None:
 
 def _more_d_steps(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
-    return Remedy("Give D more steps", (f"adversarial.d_steps={a.rounds + 1}",)) if a else None
+    return (
+        Remedy("Give D more steps", (f"adversarial.d_steps={a.d_steps_per_g_step + 1}",))
+        if a
+        else None
+    )
 
 
 def _more_g_steps(recipe: Recipe) -> Remedy | None:
     """`train.steps` counts D's steps: those beyond its kind's usual number are lost to G."""
     a = recipe.adversarial
-    if a is None or a.rounds <= a.played.d_steps:
+    if a is None or a.d_steps_per_g_step <= a.objective_class.d_steps:
         return None
-    return Remedy("Give G more of the steps", (f"adversarial.d_steps={a.played.d_steps}",))
+    return Remedy("Give G more of the steps", (f"adversarial.d_steps={a.objective_class.d_steps}",))
 
 
 def _smaller_weight(recipe: Recipe) -> Remedy | None:

@@ -116,21 +116,21 @@ class Adversarial(OptimizerConfig):
 
     @model_validator(mode="after")
     def _kind_has_it(self) -> Adversarial:
-        played = self.played
-        if self.gradient_penalty and played.penalty is None:
-            having = " and ".join(kind for kind, played in OBJECTIVES.items() if played.penalty)
+        own = self.objective_class
+        if self.gradient_penalty and own.penalty is None:
+            having = " and ".join(kind for kind, each in OBJECTIVES.items() if each.penalty)
             raise ValueError(
                 f"gradient_penalty belongs to {having}, not to kind '{self.kind}'; r1 fits all"
             )
-        if self.real_label < 1 and not played.smooths:
-            having = ", ".join(kind for kind, played in OBJECTIVES.items() if played.smooths)
+        if self.real_label < 1 and not own.smooths:
+            having = ", ".join(kind for kind, each in OBJECTIVES.items() if each.smooths)
             raise ValueError(
                 f"real_label smooths labels, and kind '{self.kind}' has none: use one of {having}"
             )
         return self
 
     @property
-    def played(self) -> type[Objective]:
+    def objective_class(self) -> type[Objective]:
         """The objective's class, with its defaults."""
         return OBJECTIVES[self.kind]
 
@@ -142,39 +142,37 @@ class Adversarial(OptimizerConfig):
     @property
     def penalty_weight(self) -> float:
         """λ of the kind's gradient penalty."""
-        return (
-            self.played.gradient_penalty if self.gradient_penalty is None else self.gradient_penalty
-        )
+        if self.gradient_penalty is None:
+            return self.objective_class.gradient_penalty
+        return self.gradient_penalty
 
     @property
     def weight_limit(self) -> float | None:
         """What D's weights are clipped to, or None."""
-        return (
-            self.played.clip_weights if self.clip_weights is None else self.clip_weights
-        ) or None
+        own = self.objective_class.clip_weights
+        return (own if self.clip_weights is None else self.clip_weights) or None
 
     @property
-    def rounds(self) -> int:
-        """Discriminator steps to one of the generator."""
-        return self.d_steps or self.played.d_steps
+    def d_steps_per_g_step(self) -> int:
+        """D's steps to one of G's: `d_steps`, or what the kind's paper used."""
+        return self.d_steps or self.objective_class.d_steps
 
     def noise_sigma(self, number: int, steps: int) -> float:
         """σ of the instance noise at a step of a run of `steps`."""
         left = max(0.0, 1 - number / (self.instance_noise_until * steps))
         return max(self.instance_noise_floor, self.instance_noise * left)
 
-    def turns(self, steps: int) -> tuple[int, int]:
-        """The step from which the discriminator learns, and the one from which both do, in a run of
-        `steps`.
-        """
+    def phase_starts(self, steps: int) -> tuple[int, int]:
+        """The step from which D trains, and the one from which both do, in a run of `steps`."""
         if self.phases is None:
             return self.start_step, self.start_step
-        alone, judging, _ = (part / sum(self.phases) * steps for part in self.phases)
-        return round(alone), round(alone + judging)
+        g_alone, d_alone, _ = (part / sum(self.phases) * steps for part in self.phases)
+        return round(g_alone), round(g_alone + d_alone)
 
     def build(self) -> Objective:
         """A fresh objective of this kind."""
-        return self.played(**{name: getattr(self, name) for name in self.played.fields})
+        own = self.objective_class
+        return own(**{name: getattr(self, name) for name in own.fields})
 
 
 def as_the_kind_has_it(fields: Any) -> Any:
@@ -195,12 +193,10 @@ def as_the_kind_has_it(fields: Any) -> Any:
             )
         for name in own or ():
             _check_known(str(Adversarial.former_names.get(name, name)), known, f"per_kind.{kind}")
-    played = fields.get(
-        "kind", known["kind"].default
-    )  # unchecked yet, be it a list: compared, not looked up
-    if isinstance(played, str):
-        played = SHORT_KINDS.get(played, played)
-    own = next((own for kind, own in per_kind.items() if kind == played), None) or {}
+    chosen = fields.get("kind", known["kind"].default)
+    if isinstance(chosen, str):  # unchecked yet: it may be a list, which no dict looks up
+        chosen = SHORT_KINDS.get(chosen, chosen)
+    own = next((own for kind, own in per_kind.items() if kind == chosen), None) or {}
     return {**{name: value for name, value in fields.items() if name != "per_kind"}, **own}
 
 

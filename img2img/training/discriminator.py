@@ -1,11 +1,8 @@
-"""The discriminator's side of the game: its network, objective, optimizer and stabilisers, for
-every kind of step.
-"""
+"""A discriminator in training: its objective, optimizer and stabilisers, the same for every step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -16,210 +13,184 @@ from img2img.losses.adversarial import Adversarial
 from img2img.losses.diffaugment import diffaugment
 from img2img.losses.information import code_loss
 from img2img.losses.penalties import around, between, r1_penalty, unit_norm_penalty
-from img2img.models.blocks import DiscriminatorConfig, DiscriminatorShapes
+from img2img.models.blocks import DiscriminatorShapes
 from img2img.recipe import OptimizerChoice
-from img2img.training.optimized import OptimizedModule
+from img2img.training.inputs import DiscriminatorInput, Pair
+from img2img.training.optimized import Logs, OptimizedModule, under
 from img2img.training.replay import ReplayPool
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a discriminator is shown: a picture, and what it may know beside it."""
-
-    picture: Tensor  # (B,C,H,W)
-    beside: Tensor | None = None  # (B,K,H,W) further channels: condition, mask, label
-    local_center: Tensor | None = None  # (B,2)
-    label: Tensor | None = None  # (B,)
-    code: Tensor | None = None  # (B,K), of what was made with InfoGAN's codes
-
-    def detached(self) -> Shown:
-        """The same without a way back to the generator."""
-        return replace(self, picture=self.picture.detach())
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What is there, by name."""
-        return {
-            f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None
-        }
-
-
 class DiscriminatorTrainer:
-    """A discriminator that learns to tell real from made, and what the generator hears of it."""
+    """A discriminator that learns to tell real from fake, and the adversarial loss it gives G."""
 
     def __init__(
         self,
-        config: DiscriminatorConfig,
+        module: nn.Module,
         adversarial: Adversarial,
-        judged: DiscriminatorShapes,
+        shapes: DiscriminatorShapes,
         optimizer: OptimizerChoice,
         accelerator: Accelerator,
-        *,
         code_sizes: tuple[int, int] = (0, 0),
-        points: bool = False,
     ) -> None:
-        self.adversarial, self.shapes, self.accelerator = adversarial, judged, accelerator
+        self.adversarial, self.shapes, self.accelerator = adversarial, shapes, accelerator
         self.code_sizes = code_sizes
         self.objective = adversarial.build()
-        self.player = OptimizedModule(config.build(judged), optimizer, accelerator)
+        self.optimized = OptimizedModule(module, optimizer, accelerator)
+        points = shapes.size_px == 1  # and latent codes: no values in [0,1]
         self.pool = ReplayPool(adversarial.replay, exact=points) if adversarial.replay else None
-        self.noise_sigma, self.number = 0.0, 0
+        self.noise_sigma, self.step = 0.0, 0
 
-    def begin_step(
-        self, number: int, steps: int, lr_factor: float, least_noise: float = 0.0
-    ) -> None:
-        """Take up the learning rate and the instance noise of this step."""
-        self.number = number
-        self.noise_sigma = max(least_noise, self.adversarial.noise_sigma(number, steps))
-        self.player.set_rate(lr_factor)
+    @property
+    def module(self) -> nn.Module:
+        """The network D."""
+        return self.optimized.module
 
-    def learn(self, turns: Sequence[tuple[Shown, Shown]]) -> dict[str, float]:
-        """One optimizer step on micro-batches of (real, made); returns losses and vital signs by
-        name.
-        """
-        self.player.network.requires_grad_(True).train()
-        values: dict[str, float] = {}
-        for real, fake in turns:
-            fake = fake.detached()
-            loss, parts = self._losses(
-                real, self.pool.exchange(fake) if self.pool is not None else fake
-            )
+    def begin_step(self, step: int, steps: int, lr_factor: float, least_noise: float = 0.0) -> None:
+        """Set the learning rate and the instance noise of a step of `steps`."""
+        self.step = step
+        self.noise_sigma = max(least_noise, self.adversarial.noise_sigma(step, steps))
+        self.optimized.set_rate(lr_factor)
+
+    def update(self, pairs: Sequence[Pair]) -> Logs:
+        """One optimizer step on (real, fake) micro-batches; returns losses and measures by name."""
+        logs = Logs()
+        for real, fake in pairs:
+            fake = fake.with_image(fake.image.detach())  # G learns nothing from D's step
+            if self.pool is not None:
+                fake = self.pool.exchange(fake)
+            loss, measures = self._d_loss(real, fake)
             loss = loss * self.adversarial.d_loss_weight
-            self.player.backward(loss, len(turns))
-            for name, value in {"d_loss": loss.detach(), **parts}.items():
-                values[name] = values.get(name, 0.0) + float(value) / len(turns)
-        values["d_grad_norm"] = self.player.update()
+            self.optimized.backward(loss, len(pairs))
+            measures = {"d_loss": float(loss.detach()), **measures}
+            logs.add({name: value / len(pairs) for name, value in measures.items()})
+        logs["d_grad_norm"] = self.optimized.update()
         if self.adversarial.weight_limit is not None:
-            clip_weights(self.player.bare, self.adversarial.weight_limit)
-        return values
+            clip_weights(self.module, self.adversarial.weight_limit)
+        return logs
 
-    def g_loss(self, real: Shown, fake: Shown) -> Tensor:
-        """The generator's adversarial loss, and the information loss where codes are played with."""
-        judge = self.player.unwrapped.requires_grad_(False)
-        fake_scores, recognised = self._scores(judge, fake)
+    def adversarial_loss(self, real: DiscriminatorInput, fake: DiscriminatorInput) -> Tensor:
+        """The generator's adversarial loss, InfoGAN's information loss included; D is to be frozen.
+
+        The real scores are computed only for objectives that compare both sides.
+        """
+        fake_scores, recognised = self._scores(fake)
         with torch.no_grad():
-            real_scores = self._scores(judge, real)[0] if self.objective.compares else fake_scores
+            real_scores = self._scores(real)[0] if self.objective.compares else fake_scores
         loss = self.objective.g_loss(real_scores, fake_scores)
         if recognised is not None and fake.code is not None:
-            loss = loss + self.adversarial.information * code_loss(
-                recognised, fake.code, self.code_sizes
-            )
+            information = code_loss(recognised, fake.code, self.code_sizes)
+            loss = loss + self.adversarial.information * information
         return loss
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """What D, frozen, makes of a picture in its last hidden layer: Dis_l of Larsen et al. 2016."""
-        judge: Any = self.player.unwrapped.requires_grad_(False)
+    def features(self, images: Tensor) -> Tensor:
+        """D's last hidden layer, Dis_l of Larsen et al. 2016."""
+        module: Any = self.module
         with self.accelerator.autocast():
-            return judge.features(pictures)
+            return module.features(images)
 
     @torch.no_grad()
-    def judge(self, pictures: Tensor) -> Tensor:
-        """One score a picture, (B,), higher for what looks real, from a discriminator that sees
-        nothing beside it.
+    def score(self, images: Tensor) -> Tensor:
+        """One score an image, (B,), higher for what looks real, of a D without conditioning.
+
+        In evaluation mode and fp32, without noise; leaves D as it was, for validation must not
+        change a run.
         """
-        network, learning = self.player.unwrapped, self.player.unwrapped.training
-        network.eval()
-        shown = Shown(pictures.to(self.accelerator.device))
-        scores = self._scores(self.player.plain, shown, plain=True)[0].flatten(1).mean(1)
-        network.train(learning)  # as it was: a look must not change the run
+        was_training = self.module.training
+        self.module.eval()
+        inputs = DiscriminatorInput(images.to(self.accelerator.device))
+        scores = self._scores(inputs, plain=True)[0].flatten(1).mean(1)
+        self.module.train(was_training)
         return -scores if self.objective.head == "reconstruction" else scores
 
-    def _losses(self, real: Shown, fake: Shown) -> tuple[Tensor, dict[str, Tensor | float]]:
-        network = self.player.network
-        real_scores, _ = self._scores(network, real)
-        fake_scores, recognised = self._scores(network, fake)
-        seen_real, seen_fake = self._noisy_labels(real_scores, fake_scores)
-        loss = self.objective.d_loss(seen_real, seen_fake)
-        parts: dict[str, Tensor | float] = {
-            **vital_signs(real_scores, fake_scores, self.objective.head),
-            **self.objective.observe(*self._agreed(real_scores, fake_scores)),
+    def _d_loss(
+        self, real: DiscriminatorInput, fake: DiscriminatorInput
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The objective's loss + information loss + gradient penalties, and measures to log."""
+        real_scores, _ = self._scores(real)
+        fake_scores, recognised = self._scores(fake)
+        loss = self.objective.d_loss(*self._noisy_labels(real_scores, fake_scores))
+        # What an objective learns from the scores (BEGAN's k) must be the same in all processes.
+        means = torch.stack([scores.detach().mean() for scores in (real_scores, fake_scores)])
+        measures = {
+            **score_measures(real_scores, fake_scores, self.objective.head),
+            **self.objective.observe(*self.accelerator.reduce(means, "mean")),
         }
         if recognised is not None and fake.code is not None:
             information = code_loss(recognised, fake.code, self.code_sizes)
-            parts["code_loss"] = information.detach()
+            measures["code_loss"] = float(information.detach())
             loss = loss + self.adversarial.information * information
         if self.adversarial.penalised:
             penalty = self._penalty(real, fake)
-            parts["d_penalty"] = penalty.detach()
+            measures["d_penalty"] = float(penalty.detach())
             loss = loss + penalty
-        return loss, parts
+        return loss, measures
 
-    def _penalty(self, real: Shown, fake: Shown) -> Tensor:
-        def judge(picture: Tensor) -> Tensor:
-            return self._scores(self.player.plain, replace(real, picture=picture), plain=True)[0]
+    def _penalty(self, real: DiscriminatorInput, fake: DiscriminatorInput) -> Tensor:
+        """λ·(‖∇D‖ - 1)² between real and fake or around the real, and lazy R1 at the real."""
 
-        a, total = self.adversarial, torch.zeros((), device=real.picture.device)
+        def score(image: Tensor) -> Tensor:
+            return self._scores(real.with_image(image), plain=True)[0]
+
+        a, total = self.adversarial, torch.zeros((), device=real.image.device)
         if a.penalty_weight:
-            where = (
-                between(real.picture, fake.picture)
-                if a.played.penalty == "between"
-                else around(real.picture)
-            )
-            total = total + a.penalty_weight * unit_norm_penalty(judge, where)
-        if a.r1 and self.number % a.r1_every == 0:
-            total = total + a.r1 * a.r1_every * r1_penalty(judge, real.picture)
+            at_between = a.objective_class.penalty == "between"
+            where = between(real.image, fake.image) if at_between else around(real.image)
+            total = total + a.penalty_weight * unit_norm_penalty(score, where)
+        if a.r1 and self.step % a.r1_every == 0:
+            total = total + a.r1 * a.r1_every * r1_penalty(score, real.image)
         return total
 
     def _scores(
-        self, network: nn.Module, shown: Shown, plain: bool = False
+        self, inputs: DiscriminatorInput, plain: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """Scores (fp32) and what it recognises of the codes; `plain` leaves noise and augmentation
-        out.
+        """Scores (fp32), and InfoGAN's recognised codes where D has them.
+
+        `plain` leaves out instance noise, augmentation and autocast.
         """
-        picture = shown.picture
+        image = inputs.image
         if self.noise_sigma and not plain:
-            picture = picture + self.noise_sigma * torch.randn_like(picture)
-        joined = (
-            picture
-            if shown.beside is None
-            else torch.cat([picture, shown.beside.to(picture.dtype)], 1)
-        )
+            image = image + self.noise_sigma * torch.randn_like(image)
+        joined = image
+        if inputs.conditioning is not None:
+            joined = torch.cat([image, inputs.conditioning.to(image.dtype)], 1)
         if self.adversarial.augment and not plain:
-            joined = diffaugment(joined, self.adversarial.augment, picture.shape[1])
+            joined = diffaugment(joined, self.adversarial.augment, image.shape[1])
         joined = joined.contiguous(memory_format=torch.channels_last)
-        out = network(joined, shown.local_center, shown.label).float()
+        forward = self.optimized.forward_fp32 if plain else self.module
+        out = forward(joined, inputs.local_center, inputs.label).float()
         if self.objective.head == "reconstruction":
             return (out - joined.float()).abs().flatten(1).mean(1, keepdim=True), None
         return (out[:, :1], out[:, 1:]) if self.shapes.codes else (out, None)
-
-    def _agreed(self, *scores: Tensor) -> Tensor:
-        """Mean scores over all processes: what an objective keeps must be the same in each."""
-        means = torch.stack([s.detach().mean() for s in scores])
-        return self.accelerator.reduce(means, "mean")
 
     def _noisy_labels(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Scores with the two sides of some samples swapped (Salimans et al. 2016; Chintala et al.
         2016).
         """
-        if not self.adversarial.label_noise:
+        share = self.adversarial.label_noise
+        if not share:
             return real, fake
-        swapped = (
-            torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-            < self.adversarial.label_noise
-        )
+        swapped = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device) < share
         return torch.where(swapped, fake, real), torch.where(swapped, real, fake)
 
     def state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs, as named tensors."""
-        tensors = self.player.state() | {
-            f"objective.{k}": v for k, v in self.objective.state_dict().items()
-        }
-        return tensors | (
-            {f"replay.{k}": v for k, v in self.pool.state().items()}
-            if self.pool is not None
-            else {}
-        )
+        tensors = self.optimized.state()
+        tensors |= {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
+        if self.pool is not None:
+            tensors |= {f"replay.{k}": v for k, v in self.pool.state().items()}
+        return tensors
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up a run from what `state` gave."""
-        self.player.load_state(tensors)
+        """Restore what `state` gave."""
+        self.optimized.load_state(tensors)
         self.objective.load_state_dict(under("objective.", tensors))
         if self.pool is not None:  # an empty pool is falsy
             self.pool.load_state(under("replay.", tensors))
 
 
-def vital_signs(real: Tensor, fake: Tensor, head: str) -> dict[str, float]:
-    """Mean scores, and the share of (real, made) pairs that D ranks rightly: ½ blind, 1 perfect,
-    whatever the scale.
+def score_measures(real: Tensor, fake: Tensor, head: str) -> dict[str, float]:
+    """Mean scores, and the share of (real, fake) pairs that D ranks rightly: ½ for a blind D, 1 for
+    a perfect one, on any scale of scores.
     """
     r, f = real.detach().float().flatten(1).mean(1), fake.detach().float().flatten(1).mean(1)
     better = f[None] - r[:, None] if head == "reconstruction" else r[:, None] - f[None]
@@ -228,16 +199,7 @@ def vital_signs(real: Tensor, fake: Tensor, head: str) -> dict[str, float]:
 
 
 @torch.no_grad()
-def clip_weights(network: nn.Module, limit: float) -> None:
+def clip_weights(module: nn.Module, limit: float) -> None:
     """Every parameter into [-limit, limit] (Arjovsky et al. 2017, algorithm 1)."""
-    for parameter in network.parameters():
+    for parameter in module.parameters():
         parameter.clamp_(-limit, limit)
-
-
-def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

@@ -48,7 +48,7 @@ class LogEvery:
         self,
         recipe: Recipe,
         folder: RunFolder,
-        step: TrainingStep[Any],
+        step: TrainingStep,
         clock: Clock,
         averages: Averages,
     ) -> None:
@@ -94,7 +94,7 @@ class Validate:
             return {"validation": {}, "baseline": {}}
         held_out = validation.measure(photos.validation, "validation")
         trained = validation.measure(photos.trained, "training")
-        self.folder.write_samples(step, validation.step.sheet(held_out.rows[:SHEET_ROWS]))
+        self.folder.write_samples(step, validation.measures.sheet(held_out.rows[:SHEET_ROWS]))
         numbers = {"validation": held_out.metrics, "baseline": held_out.baseline.numbers}
         groups = dict(numbers)
         if trained.rows:
@@ -120,7 +120,7 @@ class Doctor:
         self,
         treatment: Treatment,
         folder: RunFolder,
-        step: TrainingStep[Any],
+        step: TrainingStep,
         save: Callable[[], None],
     ) -> None:
         self.treatment, self.folder, self.step, self.save = treatment, folder, step, save

@@ -1,12 +1,13 @@
-"""A network that learns: with its optimizer, on the run's device, in its precision and across its
-processes.
+"""A module in training with its optimizer, on the run's device, in its precision and across its
+processes; the average of its weights; and a way to freeze it for a while.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
@@ -21,56 +22,62 @@ from img2img.training.muon import Muon
 from img2img.training.processes import reduce_gradients
 
 
+class Logs(dict[str, float]):
+    """A step's losses and measures by name: sums of what each micro-batch contributes."""
+
+    def add(self, shares: Mapping[str, float]) -> None:
+        """Add one micro-batch's shares (values already divided by the number of micro-batches)."""
+        for name, share in shares.items():
+            self[name] = self.get(name, 0.0) + share
+
+
 class OptimizedModule:
-    """One side of the game."""
+    """A module with its optimizer: `backward` for each micro-batch, then `update`."""
 
     def __init__(
         self,
-        network: nn.Module,
+        module: nn.Module,
         choice: OptimizerChoice,
         accelerator: Accelerator,
         clip_norm: float | None = None,
     ) -> None:
         self.accelerator, self.choice, self.clip_norm = accelerator, choice, clip_norm
-        self.bare = channels_last(network.to(accelerator.device))
-        self.plain: Any = (
-            self.bare.forward
-        )  # before Accelerate wraps it in autocast: penalties run in fp32
-        # "Evaluation" keeps Accelerate's wrapper of several processes away: gradients are reduced
-        # in `update`.
-        self.network = accelerator.prepare_model(self.bare, evaluation_mode=True)
-        self.optimizer = accelerator.prepare_optimizer(_optimizer(self.bare, choice, accelerator))
-        self.loss = 0.0  # since the last step
-
-    @property
-    def unwrapped(self) -> nn.Module:
-        """The network without a wrapper of Accelerate's."""
-        return self.accelerator.unwrap_model(self.network)
+        self.module = channels_last(module.to(accelerator.device))
+        self.forward_fp32: Callable[..., Tensor] = self.module.forward
+        """The forward pass without autocast: gradient penalties need fp32."""
+        # Puts autocast around `forward`, in place. As "evaluation", so that nothing wraps the module
+        # for several processes: `update` reduces the gradients itself.
+        accelerator.prepare_model(self.module, evaluation_mode=True)
+        self.optimizer = accelerator.prepare_optimizer(_optimizer(self.module, choice, accelerator))
+        self.loss = 0.0  # of the micro-batches since the last update
 
     def set_rate(self, factor: float) -> None:
-        """The learning rate of this step, as a part of the recipe's."""
+        """Set the learning rate to the recipe's times `factor`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.choice.lr * factor
 
-    def backward(self, loss: Tensor, parts: int = 1) -> float:
-        """Add a part's gradients to those of the step; returns its share of the loss."""
-        share = float(loss.detach()) / parts
+    def backward(self, loss: Tensor, micro_batches: int = 1) -> float:
+        """Accumulate the gradients of one of a step's micro-batches; returns its share of the loss."""
+        share = float(loss.detach()) / micro_batches
         self.loss += share
         if math.isfinite(share):  # else `update` ends the run, in all processes at once
-            self.accelerator.backward(loss / parts)
+            self.accelerator.backward(loss / micro_batches)
         return share
 
     def update(self) -> float:
-        """The optimizer's step on the gradients of all processes; returns their norm before
+        """One optimizer step on the gradients' mean over all processes; returns their norm before
         clipping.
 
+        Processes exchange gradients here, once a step and after all micro-batches: so accumulation
+        and several processes give what one process gives for the same samples.
         Raises TrainingError for NaN, before it reaches the weights.
         """
-        loss, self.loss = reduce_gradients(self.bare.parameters(), self.loss, self.accelerator), 0.0
+        parameters = self.module.parameters()
+        loss, self.loss = reduce_gradients(parameters, self.loss, self.accelerator), 0.0
         if not math.isfinite(loss):
             raise TrainingError("the loss is not a number any more (NaN or infinite)")
         limit = self.clip_norm if self.clip_norm is not None else float("inf")
-        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), limit))
+        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
         if not math.isfinite(norm):
             raise TrainingError("a gradient is not a number any more (NaN or infinite)")
         self.optimizer.step()
@@ -79,42 +86,67 @@ class OptimizedModule:
 
     def state(self) -> dict[str, Tensor]:
         """Weights and the optimizer's state, as named tensors."""
-        weights = {f"network.{name}": value for name, value in self.unwrapped.state_dict().items()}
+        weights = {f"network.{name}": value for name, value in self.module.state_dict().items()}
         return weights | optimizer_tensors(self.optimizer, "optimizer.")
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up a run from what `state` gave."""
-        own = {
-            n.removeprefix("network."): v for n, v in tensors.items() if n.startswith("network.")
-        }
-        self.unwrapped.load_state_dict(own)
-        restore_optimizer(
-            getattr(self.optimizer, "optimizer", self.optimizer), tensors, "optimizer."
-        )
+        """Restore what `state` gave."""
+        self.module.load_state_dict(under("network.", tensors))
+        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # within Accelerate's
+        restore_optimizer(optimizer, tensors, "optimizer.")
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Within the context, gradients flow through the modules to their input, and their parameters
+    collect none.
+    """
+    learning = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 class Ema:
-    """The weights that are shipped: an exponential moving average over images, ramped up from zero."""
+    """Exponential moving average of a module's weights, with a half-life in training images; the
+    weights that are shipped.
+    """
 
-    def __init__(self, network: nn.Module, halflife_images: float) -> None:
-        self.network = channels_last(copy.deepcopy(network).eval().requires_grad_(False))
-        self.halflife_images = halflife_images
+    def __init__(self, module: nn.Module, halflife_images: float, images_per_update: int) -> None:
+        self.module = channels_last(copy.deepcopy(module).eval().requires_grad_(False))
+        self.decay = 0.5 ** (images_per_update / halflife_images) if halflife_images else 0.0
 
-    def follow(self, source: nn.Module, images: int, number: int) -> None:
-        """Take in the weights after a step of `images`; buffers are copied."""
-        decay = 0.5 ** (images / self.halflife_images) if self.halflife_images else 0.0
-        decay = min(decay, (1 + number) / (10 + number))
-        torch._foreach_lerp_(
-            list(self.network.parameters()), [p.detach() for p in source.parameters()], 1 - decay
-        )
-        for mine, theirs in zip(self.network.buffers(), source.buffers(), strict=True):
-            mine.copy_(theirs)
+    def update(self, source: nn.Module, num_updates: int) -> None:
+        """Average in the weights of `source` after its `num_updates` earlier updates; copy buffers.
+
+        The decay ramps up as in TensorFlow's ExponentialMovingAverage(num_updates=…):
+        min(decay, (1 + num_updates) / (10 + num_updates)), so that the random start is soon
+        forgotten.
+        """
+        decay = min(self.decay, (1 + num_updates) / (10 + num_updates))
+        weights = [parameter.detach() for parameter in source.parameters()]
+        torch._foreach_lerp_(list(self.module.parameters()), weights, 1 - decay)
+        for averaged, current in zip(self.module.buffers(), source.buffers(), strict=True):
+            averaged.copy_(current)
 
 
-def _optimizer(network: nn.Module, choice: OptimizerChoice, accelerator: Accelerator) -> Optimizer:
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _optimizer(module: nn.Module, choice: OptimizerChoice, accelerator: Accelerator) -> Optimizer:
     if choice.kind == "rmsprop":
-        return RMSprop(network.parameters(), lr=choice.lr)
+        return RMSprop(module.parameters(), lr=choice.lr)
     fused = accelerator.device.type in ("cpu", "cuda")
     if choice.kind == "muon":
-        return Muon(network, choice.lr, choice.betas, fused)
-    return Adam(network.parameters(), lr=choice.lr, betas=choice.betas, fused=fused)
+        return Muon(module, choice.lr, choice.betas, fused)
+    return Adam(module.parameters(), lr=choice.lr, betas=choice.betas, fused=fused)

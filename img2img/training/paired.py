@@ -1,6 +1,4 @@
-"""The step on pairs and on noise; it reads like pix2pix, and everything after it is a field of the
-recipe.
-"""
+"""The training step on pairs: pix2pix, everything after it, and GANs from noise."""
 
 from __future__ import annotations
 
@@ -8,69 +6,63 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import PictureLoss
-from img2img.pixels.color import resize
-from img2img.training.discriminator import DiscriminatorTrainer, Shown
-from img2img.training.step import GradientNormProbe, Parts, Remedies, TrainingStep
-
-__all__ = ["PairedStep", "Remedies"]
+from img2img.training.inputs import Pair, paired_inputs
+from img2img.training.optimized import Logs, frozen
+from img2img.training.step import GradientNormProbe, Losses, TrainingStep
 
 
-class PairedStep(TrainingStep[Tensor]):
-    """Conditional GAN on pairs (pix2pix and everything after it), and GANs from noise, whose
-    condition is the noise.
-
-    Without a discriminator it is plain regression.
+class PairedStep(TrainingStep):
+    """Conditional GAN on pairs (pix2pix, Isola et al. 2017). Without a discriminator it is plain
+    regression; for GANs from noise the condition is the noise, and there are no other losses.
     """
 
-    def _critics(self) -> dict[str, DiscriminatorTrainer]:
-        return {"critic": self._new_critic()} if self.recipe.discriminator else {}
+    def __call__(self, batches: Sequence[Batch], step: int) -> Logs:
+        """fake = G(x); D on (real, fake); G on λ·L1 + μ·perceptual + adversarial; EMA of G."""
+        phase, logs = self.begin(step), Logs()
+        if phase.idle:
+            return logs
 
-    def _make(self, batch: Batch) -> Tensor:
-        """fake ← G(x)."""
-        return self.task.decode(batch.condition, self.player.network(batch.condition).float())
+        with torch.set_grad_enabled(phase.g_trains):
+            fakes = [self.generate(batch) for batch in batches]
 
-    def _critics_learn(self, batches: Sequence[Batch], made: Sequence[Tensor]) -> dict[str, float]:
-        assert self.critic is not None
-        return self.critic.learn(
-            [self._turn(batch, rgb) for batch, rgb in zip(batches, made, strict=True)]
-        )
+        if phase.d_trains:
+            pairs = [self.pair(batch, fake) for batch, fake in zip(batches, fakes, strict=True)]
+            logs |= self.discriminator.update(pairs)
 
-    def _losses(self, batch: Batch, made: Tensor, heard: GradientNormProbe | None) -> Parts:
-        """λ·L1 + μ·perceptual + … + adversarial."""
-        parts = self._reconstruction(batch, made)
-        if heard and self.critic and self.recipe.adversarial:
-            adversarial = self.critic.g_loss(*self._turn(batch, heard.fork(made)))
-            parts["adversarial"] = (self.recipe.adversarial.weight, adversarial)
-        return parts
+        if phase.g_trains:
+            probe = GradientNormProbe()
+            with frozen(*self.discriminator_modules):
+                for batch, fake in zip(batches, fakes, strict=True):
+                    losses = self.reconstruction_losses(batch, fake)
+                    if phase.adversarial:
+                        loss = self.discriminator.adversarial_loss(*self.pair(batch, probe(fake)))
+                        losses["adversarial"] = (self.discriminator.adversarial.weight, loss)
+                    logs.add(self.backward(losses, len(batches)))
+            logs |= {**probe.logs(), "g_grad_norm": self.generator.update()}
 
-    def _reconstruction(self, batch: Batch, rgb: Tensor) -> Parts:
+        self.share_buffers()
+        if phase.g_trains:
+            self.update_ema(step)
+        return logs
+
+    def generate(self, batch: Batch) -> Tensor:
+        """fake = G(x), RGB (B,3,H,W) in [0,1] (points: (B,2,1,1))."""
+        prediction = self.generator.module(batch.condition).float()
+        return self.task.decode(batch.condition, prediction)
+
+    def pair(self, batch: Batch, fake: Tensor) -> Pair:
+        """(real, fake) as D sees them, with the conditioning that the recipe asks for."""
+        return paired_inputs(batch, fake, self.discriminator.adversarial.sees, self.task.classes)
+
+    def reconstruction_losses(self, batch: Batch, fake: Tensor) -> Losses:
+        """λ·L1, μ·perceptual, …: the losses that compare with the target, as the recipe lists them."""
+        losses: Losses = {}
         with self.accelerator.autocast():
-            return {
-                loss.log_name if len(self.recipe.losses) == 1 else f"{index}_{loss.log_name}": (
-                    loss.weight,
-                    loss(rgb, batch.target, batch.mask, batch.local_center),
-                )
-                for index, loss in enumerate(self.recipe.losses)
-                if isinstance(loss, PictureLoss)
-            }
-
-    def _turn(self, batch: Batch, made: Tensor) -> tuple[Shown, Shown]:
-        """The real and the made picture, each with what the recipe lets the discriminator see
-        beside it.
-        """
-        assert self.recipe.adversarial is not None
-        sees, size, beside = self.recipe.adversarial.sees, (made.shape[-2], made.shape[-1]), []
-        if "condition" in sees:
-            beside.append(resize(batch.condition, size))
-        if "mask" in sees and batch.mask is not None:
-            beside.append(batch.mask)
-        if "label" in sees and batch.label is not None:
-            planes = F.one_hot(batch.label, self.task.classes)[:, :, None, None].to(made.dtype)
-            beside.append(planes.expand(-1, -1, *size))
-        planes_beside = torch.cat(beside, 1) if beside else None
-        real = Shown(batch.target, planes_beside, batch.local_center, batch.label)
-        return real, Shown(made, planes_beside, batch.local_center, batch.label, batch.code)
+            for name, loss in zip(self.loss_names, self.recipe.losses, strict=True):
+                if isinstance(loss, PictureLoss):
+                    value = loss(fake, batch.target, batch.mask, batch.local_center)
+                    losses[name] = (loss.weight, value)
+        return losses

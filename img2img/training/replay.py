@@ -1,46 +1,47 @@
-"""A pool of past fakes, so that D does not forget what G used to make (Shrivastava et al. 2017;
-CycleGAN uses 50).
+"""A pool of past fakes, so that D does not forget what G used to generate.
+
+Shrivastava et al. 2017; CycleGAN keeps 50.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from img2img.pixels.tensors import as_float, as_uint8
+from img2img.training.inputs import DiscriminatorInput
 
-if TYPE_CHECKING:
-    from img2img.training.discriminator import Shown
-
-IN_CHECKPOINTS = {"local_center": "local_centre"}
-"""The names that tensors have in checkpoints, where they bear another in code: runs go on."""
+IN_CHECKPOINTS = {
+    "image": "picture",
+    "conditioning": "beside",
+    "local_center": "local_centre",
+    "label": "label",
+    "code": "code",
+}
+"""Fields of a DiscriminatorInput by the names that checkpoints have always had for them."""
 
 
 class ReplayPool:
-    """At most `size` samples with all that was shown beside them; the pictures are kept as uint8
-    unless `exact`.
-    """
+    """At most `size` past fakes with their conditioning; images are kept as uint8 unless `exact`."""
 
     def __init__(self, size: int, *, exact: bool = False) -> None:
         self.size, self.exact = size, exact
         self.kept: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
-        return len(self.kept["picture"]) if self.kept else 0
+        return len(self.kept["image"]) if self.kept else 0
 
-    def exchange(self, fake: Shown) -> Shown:
-        """The samples to learn from: each is itself while the pool fills, then with p = ½ a past
-        one.
+    def exchange(self, fake: DiscriminatorInput) -> DiscriminatorInput:
+        """The fakes that D learns from: each is itself while the pool fills, then with p = ½ an
+        older one, whose place it takes.
 
-        Draws from torch's generator, which the trainer seeds before each step.
+        Draws from torch's global generator, which is seeded before each training step.
         """
         given = {name: value.clone() for name, value in fake.tensors().items()}
-        for place in range(len(fake.picture)):
+        for index in range(len(fake.image)):
             new = {
-                name: self._packed(name, value[place : place + 1])
+                name: self._packed(name, value[index : index + 1])
                 for name, value in fake.tensors().items()
             }
             if len(self) < self.size:
@@ -50,27 +51,25 @@ class ReplayPool:
             elif torch.rand(()) < 0.5:
                 old = int(torch.randint(self.size, ()))
                 for name, value in new.items():
-                    given[name][place] = self._unpacked(self.kept[name][old], given[name])
+                    past, like = self.kept[name][old], given[name]
+                    past = past.float() / 255 if past.dtype == torch.uint8 else past
+                    given[name][index] = past.to(device=like.device, dtype=like.dtype)
                     self.kept[name][old] = value[0]
         return replace(fake, **given)
 
     def _packed(self, name: str, value: Tensor) -> Tensor:
         value = value.detach().cpu()
-        if (
-            self.exact or name != "picture"
-        ):  # what is beside it may reach beyond [0,1], and is real for both sides
+        # Conditioning may reach beyond [0,1], and D also sees it with real images: it must come
+        # back as it was, or D could tell fakes by its rounding.
+        if self.exact or name != "image":
             return value.contiguous().clone()
-        return as_uint8(value).contiguous()
-
-    def _unpacked(self, value: Tensor, like: Tensor) -> Tensor:
-        restored = as_float(value) if value.dtype == torch.uint8 else value
-        return restored.to(device=like.device, dtype=like.dtype)
+        return (value.clamp(0, 1) * 255).round().byte().contiguous()
 
     def state(self) -> dict[str, Tensor]:
-        """What is in the pool."""
-        return {IN_CHECKPOINTS.get(name, name): value for name, value in self.kept.items()}
+        """The pool as named tensors."""
+        return {IN_CHECKPOINTS[name]: value for name, value in self.kept.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up again what `state` gave."""
+        """Restore what `state` gave."""
         names = {saved: name for name, saved in IN_CHECKPOINTS.items()}
-        self.kept = {names.get(saved, saved): value for saved, value in tensors.items()}
+        self.kept = {names[saved]: value for saved, value in tensors.items()}

@@ -138,7 +138,7 @@ def compare_data(photos: Photos, facts: dict[str, Any]) -> None:
 
 
 def load_state(
-    step: TrainingStep[Any], tensors: dict[str, torch.Tensor], accelerator: Accelerator
+    step: TrainingStep, tensors: dict[str, torch.Tensor], accelerator: Accelerator
 ) -> None:
     """Take up a checkpoint's tensors, if any; every process then has the first one's state."""
     if tensors:
@@ -149,7 +149,7 @@ def load_state(
     if accelerator.num_processes == 1:
         return
     step.load_state(of_the_first(step.state(), accelerator))
-    if tensors and any(critic.pool for critic in step.critics.values()):
+    if tensors and any(d.pool for d in step.discriminators.values()):
         log.warning(
             "the replay pool of the first process is taken up by all: not the run it would have "
             "been"

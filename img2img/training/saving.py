@@ -34,7 +34,7 @@ class Saver:
         recipe: Recipe,
         folder: RunFolder,
         photos: Photos,
-        step: TrainingStep[Any],
+        step: TrainingStep,
         clock: Clock,
         averages: Averages,
     ) -> None:
@@ -79,7 +79,7 @@ class Saver:
             tile_overlap_px=self._tile_overlap() if overlap else Card().tile_overlap_px,
             version=__version__,
         )
-        save_model(path, self.step.ema, self.recipe, card)
+        save_model(path, self.step.ema.module, self.recipe, card)
         return card
 
     def _tile_overlap(self) -> int:
@@ -95,7 +95,7 @@ class Saver:
         pair = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0))
         condition = pair.condition[..., :384, :384].to(self.step.accelerator.device)
         return measured_overlap(
-            lambda x: forward(task, self.step.ema, generator.multiple_of, x),
+            lambda x: forward(task, self.step.ema.module, generator.multiple_of, x),
             condition,
             task.scale,
             generator.multiple_of,

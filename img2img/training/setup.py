@@ -16,7 +16,7 @@ from img2img.errors import UserError
 from img2img.recipe import Recipe
 from img2img.training.best import Best
 from img2img.training.folder import RunFolder
-from img2img.training.methods import STEPS
+from img2img.training.methods import METHODS
 from img2img.training.processes import check_processes
 from img2img.training.starting import model_weights
 from img2img.training.step import TrainingStep
@@ -62,10 +62,10 @@ def open_data(recipe: Recipe, *, is_main: bool) -> Photos:
     return photos
 
 
-def build_step(recipe: Recipe, accelerator: Accelerator) -> TrainingStep[Any]:
+def build_step(recipe: Recipe, accelerator: Accelerator) -> TrainingStep:
     """Networks with their optimizers. Raises UserError where they are too large for the memory."""
     try:
-        return STEPS[recipe.train.method](recipe, accelerator)
+        return METHODS[recipe.train.method].step(recipe, accelerator)
     except (MemoryError, RuntimeError) as error:
         of_memory = any(word in str(error) for word in ("memory", "overflow"))
         if isinstance(error, RuntimeError) and not of_memory:
@@ -76,7 +76,7 @@ def build_step(recipe: Recipe, accelerator: Accelerator) -> TrainingStep[Any]:
         ) from error
 
 
-def set_initial_weights(step: TrainingStep[Any]) -> dict[str, Any]:
+def set_initial_weights(step: TrainingStep) -> dict[str, Any]:
     """Start from `train.init`, or as the generator's own config says; returns which, for the log.
 
     Raises UserError when a model's weights do not fit.
@@ -86,14 +86,12 @@ def set_initial_weights(step: TrainingStep[Any]) -> dict[str, Any]:
         step.start_from(None)
     if train.init is None:
         return {}
-    found = model_weights(train.init, step.generator, step.recipe)
+    found = model_weights(train.init, step.generator.module, step.recipe)
     step.start_from(found.weights)
     return {"init": f"'{train.init}': {found.said()}"}
 
 
-def describe_weights(
-    step: TrainingStep[Any], init: dict[str, Any], *, is_main: bool
-) -> dict[str, Any]:
+def describe_weights(step: TrainingStep, init: dict[str, Any], *, is_main: bool) -> dict[str, Any]:
     """What weights a run started from and which stay as they are: on the terminal, and returned."""
     told = dict(init)
     if step.recipe.train.freeze:

@@ -1,12 +1,13 @@
-"""What every kind of step shares: the players, whose turn it is, the averaged weights, and all that
-a resume needs.
+"""What every training step works with: the networks, who trains when, and the state of a run.
+
+The algorithms are in `paired.py`, `cycle.py` and `autoencode.py`; they call what is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,251 +17,156 @@ from torch import Tensor, nn
 from img2img.data.sample import Batch
 from img2img.diagnostics.treatment import Remedies
 from img2img.recipe import Recipe
-from img2img.tasks.base import Row, ScoreFunction
-from img2img.tasks.baseline import trivial_answers
-from img2img.training.discriminator import DiscriminatorTrainer, under
-from img2img.training.optimized import Ema, OptimizedModule
+from img2img.tasks.base import ScoreFunction
+from img2img.training.discriminator import DiscriminatorTrainer
+from img2img.training.optimized import Ema, Logs, OptimizedModule, under
 from img2img.training.processes import reduce_buffers
-from img2img.training.schedule import learning_rate_factor
+from img2img.training.schedule import Phase, learning_rate_factor, phase_at
 from img2img.training.starting import freeze
 
-Made = TypeVar("Made")  # what a generator made of a batch: a picture, or one a side
-Parts = dict[str, tuple[float, Tensor]]  # losses by name, each with its weight
+Losses = dict[str, tuple[float, Tensor]]
+"""A generator's losses by name, each as (weight, value)"""
 
 
-class Answer(NamedTuple):
-    """What was answered to a validated batch, RGB, and the numbers of it."""
-
-    rgb: Tensor
-    metrics: dict[str, float]
-
-
-@dataclass
 class GradientNormProbe:
-    """How loud a discriminator's gradient arrives at what the generator made."""
-
-    norms: list[float] = field(default_factory=list)
-
-    def fork(self, made: Tensor) -> Tensor:
-        """The same picture, through which only the discriminator's gradient passes."""
-        forked = made.view_as(made)
-        forked.register_hook(lambda slope: self.norms.append(float(slope.float().norm())))
-        return forked
-
-
-class TrainingStep(Generic[Made]):
-    """A generator (or two in one module) against its critics, if any. A kind of step says what each
-    of them does.
+    """Measures the gradient that D sends to the images of G: `g_signal`, by which the doctor sees
+    whether G still learns from D.
     """
+
+    def __init__(self) -> None:
+        self.norms: list[float] = []
+
+    def __call__(self, fake: Tensor) -> Tensor:
+        """The same images; only what is computed from this result is measured."""
+        probed = fake.view_as(fake)
+        probed.register_hook(lambda gradient: self.norms.append(float(gradient.float().norm())))
+        return probed
+
+    def logs(self) -> dict[str, float]:
+        """The mean norm, if there was a gradient."""
+        return {"g_signal": float(np.mean(self.norms))} if self.norms else {}
+
+
+class TrainingStep(ABC):
+    """The networks of a run, and the algorithm that trains them: call it for each step."""
+
+    discriminator_names: ClassVar[tuple[str, ...]] = ("critic",)
+    """under which checkpoints hold the discriminators"""
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
         self.recipe, self.accelerator, self.task = recipe, accelerator, recipe.task
-        generator = recipe.build_generator()
-        self.frozen = freeze(generator, recipe.train.freeze)
-        self.player = OptimizedModule(
-            generator, recipe.g_optimizer(), accelerator, recipe.train.clip_norm
-        )
-        self.average = Ema(self.player.bare, recipe.train.ema_halflife_images)
-        self.critics = self._critics()
+        train, module = recipe.train, recipe.build_generator()
+        self.frozen = freeze(module, train.freeze)
+        self.generator = OptimizedModule(module, recipe.g_optimizer(), accelerator, train.clip_norm)
+        images = train.batch_size * train.accumulate * accelerator.num_processes
+        self.ema = Ema(self.generator.module, train.ema_halflife_images, images)
+        self.discriminators: dict[str, DiscriminatorTrainer] = {}
+        if recipe.adversarial:
+            for name in self.discriminator_names:
+                self.discriminators[name] = DiscriminatorTrainer(
+                    recipe.build_discriminator(),
+                    recipe.adversarial,
+                    recipe.discriminator_shapes(),
+                    recipe.d_optimizer(),
+                    accelerator,
+                    recipe.task.code_sizes,
+                )
         self.remedies = Remedies()
+        names = [loss.log_name for loss in recipe.losses]
+        self.loss_names = names if len(names) == 1 else [f"{i}_{n}" for i, n in enumerate(names)]
+        """of the recipe's losses in log.jsonl: numbered, for one kind may stand there twice"""
 
-    # --- what a kind of step says of itself
+    @abstractmethod
+    def __call__(self, batches: Sequence[Batch], step: int) -> Logs:
+        """One step (counted from 0) on its micro-batches; returns losses and measures by name."""
 
-    def _critics(self) -> dict[str, DiscriminatorTrainer]:
-        """Fresh critics by the name under which their state is saved; none for plain regression."""
-        raise NotImplementedError
-
-    def _make(self, batch: Batch) -> Made:
-        """What the generator makes of a batch."""
-        raise NotImplementedError
-
-    def _critics_learn(self, batches: Sequence[Batch], made: Sequence[Made]) -> dict[str, float]:
-        """One optimizer step of the critics; losses and vital signs by name."""
-        raise NotImplementedError
-
-    def _losses(self, batch: Batch, made: Made, heard: GradientNormProbe | None) -> Parts:
-        """The generator's losses; `heard` is None while it does not listen to its critics."""
-        raise NotImplementedError
-
-    # --- what all have in common
-
-    def step(self, micro_batches: Sequence[Batch], number: int) -> dict[str, float]:
-        """One optimizer step of each player whose turn it is; returns losses and vital signs by
-        name.
-        """
-        self.player.network.train()
+    def begin(self, step: int) -> Phase:
+        """Set learning rates and instance noise, and say who trains."""
+        self.generator.module.train()
         self.frozen.hold()
-        self._begin(number)
-        made = [self._make(batch) for batch in micro_batches] if self._g_learns(number) else None
-        values: dict[str, float] = {}
-        if self.critics and self._d_learns(number):
-            values |= self._critics_learn(micro_batches, made or self._made_quietly(micro_batches))
-        if made is not None:
-            values |= self._generator_step(
-                micro_batches, made, GradientNormProbe() if self._joined(number) else None
+        factor, remedies = learning_rate_factor(self.recipe.train, step), self.remedies
+        self.generator.set_rate(factor)
+        for discriminator in self.discriminators.values():
+            discriminator.begin_step(
+                step,
+                self.recipe.train.steps,
+                factor * remedies.d_lr_factor,
+                remedies.instance_noise,
             )
-        reduce_buffers(
-            [self.generator, *(critic.player.bare for critic in self.critics.values())],
-            self.accelerator,
-        )
-        if made is not None:
-            rounds = self.recipe.adversarial.rounds if self.recipe.adversarial else 1
-            self.average.follow(
-                self.generator, self._images(), number // rounds
-            )  # of G's own steps
-        return values
+        return phase_at(step, self.recipe, remedies.d_every)
 
-    def _generator_step(
-        self, batches: Sequence[Batch], made: Sequence[Made], heard: GradientNormProbe | None
-    ) -> dict[str, float]:
-        values: dict[str, float] = {}
-        for batch, one in zip(batches, made, strict=True):
-            parts = self._losses(batch, one, heard)
-            loss = torch.stack([weight * value for weight, value in parts.values()]).sum()
-            total = self.player.backward(loss, len(batches))
-            for name, (_, value) in parts.items():
-                values[name] = values.get(name, 0.0) + float(value.detach()) / len(batches)
-            values["g_loss"] = values.get("g_loss", 0.0) + total
-        if heard and heard.norms:
-            values["g_signal"] = float(np.mean(heard.norms))
-        values["g_grad_norm"] = self.player.update()
-        return values
-
-    def _made_quietly(self, batches: Sequence[Batch]) -> list[Made]:
-        with torch.no_grad():
-            return [self._make(batch) for batch in batches]
-
-    def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
-        """Validation numbers of what the averaged weights made (strength 1), or of a trivial answer
-        (0).
+    def backward(self, losses: Losses, micro_batches: int) -> dict[str, float]:
+        """Accumulate G's gradients of one of the step's micro-batches; returns its shares of the
+        losses.
         """
-        return dict(self.task.metrics(rgb, batch))
+        total = torch.stack([weight * value for weight, value in losses.values()]).sum()
+        g_loss = self.generator.backward(total, micro_batches)
+        shares = {name: float(v.detach()) / micro_batches for name, (_, v) in losses.items()}
+        return shares | {"g_loss": g_loss}
 
-    def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
-        """The task's trivial answers to a batch; `mean` is the mean training target."""
-        found = trivial_answers(self.task, batch.condition, batch.mask, mean)
-        return {
-            name: Answer(rgb, self.metrics(batch, rgb, strength=0.0)) for name, rgb in found.items()
-        }
+    def share_buffers(self) -> None:
+        """Batch norm's running statistics become the mean of all processes', before they are
+        averaged or saved.
+        """
+        reduce_buffers([self.generator.module, *self.discriminator_modules], self.accelerator)
 
-    def sheet(self, rows: Sequence[Row]) -> np.ndarray:
-        """What validation looks like, (H,W,3) in [0,1]."""
-        return self.task.sheet(rows, self.judge)
-
-    def _networks(self) -> Iterable[nn.Module]:
-        """Every network that one generator config built."""
-        return [self.generator]
-
-    def _new_critic(self) -> DiscriminatorTrainer:
-        recipe = self.recipe
-        assert recipe.discriminator is not None and recipe.adversarial is not None
-        return DiscriminatorTrainer(
-            recipe.discriminator,
-            recipe.adversarial,
-            recipe.discriminator_shapes(),
-            recipe.d_optimizer(),
-            self.accelerator,
-            code_sizes=recipe.task.code_sizes,
-            points=recipe.discriminator_shapes().size_px == 1,
-        )
+    def update_ema(self, step: int) -> None:
+        """Average in the generator's weights, after its update of this step."""
+        adversarial = self.recipe.adversarial
+        d_steps = adversarial.d_steps_per_g_step if adversarial else 1
+        self.ema.update(self.generator.module, step // d_steps)
 
     @property
-    def critic(self) -> DiscriminatorTrainer | None:
-        """The one critic, or the first of several; None where there is no discriminator."""
-        return next(iter(self.critics.values()), None)
+    def discriminator(self) -> DiscriminatorTrainer:
+        """The one discriminator, or the first of several, of a recipe that has one."""
+        return next(iter(self.discriminators.values()))
 
     @property
-    def generator(self) -> nn.Module:
-        """The generator that learns."""
-        return self.player.unwrapped
+    def discriminator_modules(self) -> list[nn.Module]:
+        """The networks of all discriminators."""
+        return [discriminator.module for discriminator in self.discriminators.values()]
 
     @property
-    def ema(self) -> nn.Module:
-        """Its average, which is shipped."""
-        return self.average.network
-
-    @property
-    def judge(self) -> ScoreFunction | None:
-        """Scores of pictures, where the discriminator sees nothing beside them."""
-        alone = (
-            self.critic
-            and self.recipe.adversarial
-            and not self.recipe.adversarial.sees
-            and not self.task.classes
-        )
-        return self.critic.judge if self.critic and alone and not self.task.needs_mask else None
+    def score_function(self) -> ScoreFunction | None:
+        """D's scores of pictures; None where it needs conditioning, or sees codes."""
+        a, task = self.recipe.adversarial, self.task
+        if a is None or a.sees or a.discriminates != "pictures" or task.classes or task.needs_mask:
+            return None
+        return self.discriminator.score
 
     @property
     def rates(self) -> dict[str, float]:
-        """The learning rates of the last step, by name: G's, and D's where there is one."""
-        players = {"lr": self.player} | ({"d_lr": self.critic.player} if self.critic else {})
-        return {
-            name: float(player.optimizer.param_groups[0]["lr"]) for name, player in players.items()
-        }
+        """The learning rates of the last step: `lr` of G, and `d_lr` where there is a D."""
+        optimized = {"lr": self.generator}
+        if self.discriminators:
+            optimized["d_lr"] = self.discriminator.optimized
+        return {name: float(o.optimizer.param_groups[0]["lr"]) for name, o in optimized.items()}
 
     def start_from(self, weights: dict[str, Tensor] | None) -> None:
-        """Begin with given generator weights (fine-tuning), or with what the network's own config
+        """Begin with given generator weights (fine-tuning), or with what the generator's config
         starts from.
         """
         if weights is None:
-            for network in self._networks():
-                self.recipe.generator.start(network)
+            self.recipe.start_generator(self.generator.module)
         else:
-            self.generator.load_state_dict(weights)
-        self.ema.load_state_dict(self.generator.state_dict())
-
-    def _images(self) -> int:
-        train = self.recipe.train
-        return train.batch_size * train.accumulate * self.accelerator.num_processes
-
-    def _d_learns(self, number: int) -> bool:
-        a = self.recipe.adversarial
-        started = a is not None and number >= a.turns(self.recipe.train.steps)[0]
-        return started and number % self.remedies.d_every == 0
-
-    def _joined(self, number: int) -> bool:
-        """Both play: the generator hears the discriminator."""
-        a = self.recipe.adversarial
-        return a is not None and number >= a.turns(self.recipe.train.steps)[1]
-
-    def _g_learns(self, number: int) -> bool:
-        """All the time but while D learns alone: GLCIC's second phase, and all but the last of
-        `d_steps`.
-        """
-        a = self.recipe.adversarial
-        if a is None:
-            return True
-        d_starts, both_start = a.turns(self.recipe.train.steps)
-        if number < both_start:
-            return number < d_starts
-        return (number - both_start) % a.rounds == a.rounds - 1
-
-    def _begin(self, number: int) -> None:
-        """Take up the rates and the noise of this step."""
-        factor = learning_rate_factor(self.recipe.train, number)
-        self.player.set_rate(factor)
-        steps, r = self.recipe.train.steps, self.remedies
-        for critic in self.critics.values():
-            critic.begin_step(number, steps, factor * r.d_lr_factor, r.instance_noise)
+            self.generator.module.load_state_dict(weights)
+        self.ema.module.load_state_dict(self.generator.module.state_dict())
 
     def state(self) -> dict[str, Tensor]:
         """Everything a resumed run needs, as named tensors."""
-        tensors = {f"generator.{name}": value for name, value in self.player.state().items()}
-        tensors |= {f"ema.{name}": value for name, value in self.ema.state_dict().items()}
-        for called, critic in self.critics.items():
-            tensors |= {f"{called}.{name}": value for name, value in critic.state().items()}
+        tensors = {f"generator.{name}": value for name, value in self.generator.state().items()}
+        tensors |= {f"ema.{name}": value for name, value in self.ema.module.state_dict().items()}
+        for name, discriminator in self.discriminators.items():
+            tensors |= {f"{name}.{n}": value for n, value in discriminator.state().items()}
         r = self.remedies
-        return tensors | {
-            "remedies": torch.tensor(
-                [r.d_lr_factor, r.instance_noise, r.d_every], dtype=torch.float64
-            )
-        }
+        remedies = [r.d_lr_factor, r.instance_noise, r.d_every]
+        return tensors | {"remedies": torch.tensor(remedies, dtype=torch.float64)}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up a run from what `state` gave."""
-        self.player.load_state(under("generator.", tensors))
-        self.ema.load_state_dict(under("ema.", tensors))
-        for called, critic in self.critics.items():
-            critic.load_state(under(f"{called}.", tensors))
+        """Restore what `state` gave."""
+        self.generator.load_state(under("generator.", tensors))
+        self.ema.module.load_state_dict(under("ema.", tensors))
+        for name, discriminator in self.discriminators.items():
+            discriminator.load_state(under(f"{name}.", tensors))
         d_lr_factor, instance_noise, d_every = tensors["remedies"].tolist()
         self.remedies = Remedies(d_lr_factor, instance_noise, int(d_every))

@@ -94,7 +94,7 @@ class Trainer:
                 if step == 0:
                     self._log_ranges(batches[0])
                 torch.manual_seed(_mixed(seed, step, rank))  # so that a resumed run draws the same
-                logs = self.step.step(batches, step) | self.clock.pace(images)
+                logs = self.step(batches, step) | self.clock.pace(images)
                 self.done = step + 1
                 for listener in (ShowProgress(bar), *self.listeners):
                     listener(self.done, logs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from img2img.recipe import Recipe
 from img2img.tasks.base import Row
 from img2img.tasks.baseline import best_numbers, mean_target
 from img2img.tasks.forward import predict_rgb
+from img2img.training.methods import METHODS
 from img2img.training.step import TrainingStep
 
 MEAN_OF = 64  # training samples in the mean target, where none of them are frozen for validation
@@ -42,8 +43,9 @@ class Validation:
     A set's baseline never changes, so it is computed once.
     """
 
-    def __init__(self, recipe: Recipe, photos: Photos, step: TrainingStep[Any]) -> None:
+    def __init__(self, recipe: Recipe, photos: Photos, step: TrainingStep) -> None:
         self.recipe, self.photos, self.step = recipe, photos, step
+        self.measures = METHODS[recipe.train.method].measures(step)
         self.accelerator = step.accelerator
         self.baselines: dict[str, Baseline] = {}
 
@@ -58,12 +60,12 @@ class Validation:
             for batch in batches:
                 rgb = predict_rgb(
                     self.recipe.task,
-                    self.step.ema,
+                    self.step.ema.module,
                     self.recipe.generator.multiple_of,
                     batch.condition,
                 )
                 outputs.append(rgb)
-                metrics.append(self.step.metrics(batch, rgb, strength=1.0))
+                metrics.append(self.measures.metrics(batch, rgb, strength=1.0))
         baseline = self.baselines[name]
         rows = list(zip(batches, baseline.pictures, outputs, strict=True))
         return ValidationResult(rows, _means(metrics), baseline)
@@ -80,7 +82,7 @@ class Validation:
             return Baseline({}, {}, [])
         seen = self.photos.trained or [self.photos.train[number] for number in range(MEAN_OF)]
         mean = mean_target(batch.target for batch in seen)
-        answers = [self.step.trivial(batch, mean) for batch in batches]
+        answers = [self.measures.trivial(batch, mean) for batch in batches]
         numbers, named = best_numbers(
             {name: _means([a[name].metrics for a in answers]) for name in answers[0]}
         )

@@ -222,8 +222,8 @@ def test_the_recipe_overrides_a_kinds_own_settings() -> None:
         Adversarial(kind="wasserstein_gp"),
         Adversarial(kind="wasserstein_gp", d_steps=2, gradient_penalty=1),
     )
-    assert (own.rounds, own.penalty_weight, own.weight_limit) == (5, 10, None)
-    assert (said.rounds, said.penalty_weight) == (2, 1)
+    assert (own.d_steps_per_g_step, own.penalty_weight, own.weight_limit) == (5, 10, None)
+    assert (said.d_steps_per_g_step, said.penalty_weight) == (2, 1)
     assert not Adversarial(kind="dragan", gradient_penalty=0).penalised
     assert Adversarial(kind="wasserstein", clip_weights=0.1).weight_limit == 0.1
     assert Adversarial(kind="wasserstein", clip_weights=0).weight_limit is None

@@ -28,24 +28,24 @@ from img2img.training.trainer import Trainer
 RANK, LAST = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")) - 1
 
 
-def players(step: TrainingStep[Any]) -> dict[str, OptimizedModule]:
-    """Both sides, by the names under which their state is saved."""
-    return {"generator": step.player} | {
-        name: critic.player for name, critic in step.critics.items()
+def optimized_modules(step: TrainingStep) -> dict[str, OptimizedModule]:
+    """Generator and discriminators, by the names under which their state is saved."""
+    return {"generator": step.generator} | {
+        name: discriminator.optimized for name, discriminator in step.discriminators.items()
     }
 
 
-def watched(player: OptimizedModule, name: str, seen: dict[str, Tensor]) -> None:
+def watched(optimized: OptimizedModule, name: str, seen: dict[str, Tensor]) -> None:
     """Keep the gradients of its first step."""
-    take = player.optimizer.step
+    take = optimized.optimizer.step
 
     def step(*args: Any) -> None:
-        for index, parameter in enumerate(player.bare.parameters()):
+        for index, parameter in enumerate(optimized.module.parameters()):
             if parameter.grad is not None:
                 seen.setdefault(f"{name}.{index}", parameter.grad.detach().clone().contiguous())
         take(*args)
 
-    player.optimizer.step = step  # type: ignore[method-assign]
+    optimized.optimizer.step = step  # type: ignore[method-assign]
 
 
 def not_a_number(trainer: Trainer, batches: list[Any]) -> None:
@@ -84,8 +84,8 @@ def main(folder: Path, fault: str) -> None:
         out = folder / recipe.stem
         trainer = Trainer(Recipe.load(recipe), out)
         seen: dict[str, Tensor] = {}
-        for name, player in players(trainer.step).items():
-            watched(player, name, seen)
+        for name, optimized in optimized_modules(trainer.step).items():
+            watched(optimized, name, seen)
         if fault in FAULTS and RANK == LAST:
             faulty(trainer, FAULTS[fault])
         with torch.random.fork_rng(devices=[]):

@@ -25,9 +25,10 @@ from img2img.inference.pipeline import load
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
 from img2img.recipe import Recipe
 from img2img.testing import sample_for
-from img2img.training.autoencode import AutoencoderStep, sharpness_gap
+from img2img.training.autoencode import AutoencoderStep
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.step import GradientNormProbe
+from img2img.training.measures import sharpness_gap
+from img2img.training.optimized import frozen
 from img2img.training.trainer import Trainer
 
 SIDE, LATENT, BATCH = 16, 5, 4
@@ -103,25 +104,25 @@ def begun(
     known = Recipe.parse(KINDS[kind])
     step = AutoencoderStep(known, accelerator)
     with torch.no_grad():
-        for weights in step.generator.parameters():
+        for weights in step.generator.module.parameters():
             weights.mul_(8)
-    step.ema.load_state_dict(step.generator.state_dict())
+    step.ema.module.load_state_dict(step.generator.module.state_dict())
     return step, batch_for(known, photos)
 
 
-def taught(network: nn.Module) -> bool:
+def has_gradient(network: nn.Module) -> bool:
     """Some of its weights have a gradient that is not zero."""
     return any(p.grad is not None and bool(p.grad.any()) for p in network.parameters())
 
 
 def learners(step: AutoencoderStep, value: Tensor) -> set[str]:
-    """Who hears of a loss: encoder, decoder, critic."""
-    step.generator.zero_grad()
+    """Who learns from a loss: encoder, decoder, discriminator."""
+    step.generator.module.zero_grad()
     value.backward(retain_graph=True)
-    parts = {"encoder": step.generator.encoder, "decoder": step.generator.decoder}
-    if step.critic:
-        parts["critic"] = step.critic.player.unwrapped
-    return {name for name, network in parts.items() if taught(network)}
+    parts = {"encoder": step.generator.module.encoder, "decoder": step.generator.module.decoder}
+    if step.discriminators:
+        parts["discriminator"] = step.discriminator.module
+    return {name for name, network in parts.items() if has_gradient(network)}
 
 
 # --- by hand
@@ -167,11 +168,11 @@ def test_codes_are_drawn_as_their_mean_and_variance_say(
     accelerator: Accelerator, photos: list[np.ndarray]
 ) -> None:
     step, batch = begun("vae", accelerator, photos)
-    last = step.generator.encoder[-1]
+    last = step.generator.module.encoder[-1]
     last.weight.data.zero_()
     last.bias.data = torch.tensor([3.0] * LATENT + [math.log(0.25)] * LATENT)
     with torch.no_grad():
-        codes = [step.generator.encode(batch.condition) for _ in range(50)]
+        codes = [step.generator.module.encode(batch.condition) for _ in range(50)]
     drawn = torch.stack([code.drawn - code.mean for code in codes])
     assert codes[0].mean.unique().tolist() == [3]
     assert (float(drawn.mean()), float(drawn.std())) == pytest.approx((0, 0.5), abs=0.05)
@@ -185,9 +186,14 @@ def test_each_loss_teaches_whom_its_paper_says(
     kind: str, accelerator: Accelerator, photos: list[np.ndarray]
 ) -> None:
     step, batch = begun(kind, accelerator, photos)
-    step.player.network.train()
-    parts = step._losses(batch, step._make(batch), GradientNormProbe())
-    heard = {name.split("_")[-1]: learners(step, value) for name, (_, value) in parts.items()}
+    step.generator.module.train()
+    output = step.reconstruct(batch)
+    with frozen(*step.discriminator_modules):
+        losses = step.reconstruction_losses(batch, output)
+        if output.pair:
+            adversarial = step.discriminator.adversarial_loss(*output.pair)
+            losses["adversarial"] = (1.0, adversarial)
+    taught = {name.split("_")[-1]: learners(step, value) for name, (_, value) in losses.items()}
     both = {"encoder", "decoder"}
     expected: dict[str, dict[str, set[str]]] = {
         "dae": {"l2": both},
@@ -200,45 +206,47 @@ def test_each_loss_teaches_whom_its_paper_says(
         },  # Larsen et al., algorithm 1
         "aae": {"l2": both, "adversarial": {"encoder"}},
     }
-    assert heard == expected[kind]
+    assert taught == expected[kind]
 
 
 @pytest.mark.parametrize("kind", ["vae_gan", "aae"])
-def test_a_critics_step_changes_the_critic_alone(
+def test_a_discriminators_step_changes_the_discriminator_alone(
     kind: str, accelerator: Accelerator, photos: list[np.ndarray]
 ) -> None:
     step, batch = begun(kind, accelerator, photos)
-    assert step.critic is not None
-    before = [
-        p.detach().clone()
-        for p in (*step.generator.parameters(), *step.critic.player.unwrapped.parameters())
-    ]
-    values = step._critics_learn([batch], [step._make(batch)])
-    after = [*step.generator.parameters(), *step.critic.player.unwrapped.parameters()]
+    networks = (step.generator.module, step.discriminator.module)
+    before = [p.detach().clone() for network in networks for p in network.parameters()]
+    pair = step.reconstruct(batch).pair
+    assert pair is not None
+    values = step.discriminator.update([pair])
+    after = [p for network in networks for p in network.parameters()]
     same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
-    own = len(list(step.generator.parameters()))
+    own = len(list(step.generator.module.parameters()))
     assert all(same[:own]) and not all(same[own:])
-    assert {"d_loss", "d_accuracy"} <= values.keys() and not taught(step.generator)
+    assert {"d_loss", "d_accuracy"} <= values.keys() and not has_gradient(step.generator.module)
 
 
-def test_a_vae_gans_critic_sees_originals_and_half_reconstructions_half_draws(
+def test_a_vae_gans_discriminator_sees_originals_and_half_reconstructions_half_draws(
     accelerator: Accelerator, photos: list[np.ndarray]
 ) -> None:
     step, batch = begun("vae_gan", accelerator, photos)
-    made = step._make(batch)
-    assert made.fake is not None and made.real is batch.target
+    output = step.reconstruct(batch)
+    assert output.pair is not None
+    real, fake = (inputs.image for inputs in output.pair)
+    assert real is batch.target
     half = BATCH // 2
-    assert torch.allclose(made.fake[:half], made.rgb[:half], atol=1e-6)
-    assert not torch.allclose(made.fake[half:], made.rgb[half:], atol=1e-3)
+    assert torch.allclose(fake[:half], output.rgb[:half], atol=1e-6)
+    assert not torch.allclose(fake[half:], output.rgb[half:], atol=1e-3)
 
 
-def test_an_aaes_critic_sees_codes_and_normal_draws(
+def test_an_aaes_discriminator_sees_codes_and_normal_draws(
     accelerator: Accelerator, photos: list[np.ndarray]
 ) -> None:
     step, batch = begun("aae", accelerator, photos)
-    mades = [step._make(batch) for _ in range(50)]
-    assert torch.equal(mades[0].fake, mades[0].code.mean[:, :, None, None])
-    real = torch.cat([made.real for made in mades])
+    outputs = [step.reconstruct(batch) for _ in range(50)]
+    pairs = [output.pair for output in outputs if output.pair]
+    assert torch.equal(pairs[0][1].image, outputs[0].code.mean[:, :, None, None])
+    real = torch.cat([real.image for real, _ in pairs])
     assert real.shape == (50 * BATCH, LATENT, 1, 1)
     assert (float(real.mean()), float(real.std())) == pytest.approx((0, 1), abs=0.08)
 
@@ -247,7 +255,7 @@ def test_labels_reach_encoder_and_decoder(
     accelerator: Accelerator, photos: list[np.ndarray]
 ) -> None:
     step, batch = begun("cvae", accelerator, photos)
-    network = step.ema
+    network = step.ema.module
     assert network.label(batch.condition).tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
     other = torch.cat([batch.condition[:, :3], 1 - batch.condition[:, 3:]], 1)
     assert not torch.allclose(network.encode(batch.condition).mean, network.encode(other).mean)

@@ -22,14 +22,15 @@ from img2img.data.sample import Batch
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.inference.pipeline import load
+from img2img.losses.adversarial import Adversarial
 from img2img.modelfile import load_generator
 from img2img.models.two_way import TwoWay
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.cycle import CycleStep
+from img2img.training.cycle import CycleStep, sides
 from img2img.training.discriminator import DiscriminatorTrainer
-from img2img.training.step import GradientNormProbe
+from img2img.training.measures import CycleMeasures
 
 
 def small(folder: Path | None = None, **parts: dict[str, Any]) -> Recipe:
@@ -77,13 +78,13 @@ class Brighten(nn.Module):
 
 
 class Calm(DiscriminatorTrainer):
-    """A critic that says 1 to everything."""
+    """A discriminator of which G's loss is always 1."""
 
     def __init__(self) -> None:
-        pass
+        self.adversarial = Adversarial(weight=0.5)
 
-    def g_loss(self, real: Any, fake: Any) -> Tensor:
-        return (fake.picture.mean() * 0 + 1.0).sum()
+    def adversarial_loss(self, real: Any, fake: Any) -> Tensor:
+        return (fake.image.mean() * 0 + 1.0).sum()
 
 
 def test_losses_are_the_papers_by_hand(accelerator: Accelerator) -> None:
@@ -91,34 +92,36 @@ def test_losses_are_the_papers_by_hand(accelerator: Accelerator) -> None:
     0.2 (B).
     """
     step = CycleStep(small(), accelerator)
-    step.player.network = step.player.bare = two = TwoWay(lambda: Brighten(0.2))
+    step.generator.module = two = TwoWay(lambda: Brighten(0.2))
     two.BtoA = Brighten(-0.05)
-    step.critics = {"critic_B": Calm(), "critic_A": Calm()}
+    step.discriminators = {"critic_B": Calm(), "critic_A": Calm()}
     given = Batch(condition=torch.full((1, 3, 32, 32), 0.3), target=torch.full((1, 3, 32, 32), 0.5))
-    parts = step._losses(given, step._make(given), GradientNormProbe())
-    found = {name: (weight, round(value.item(), 5)) for name, (weight, value) in parts.items()}
+    real = sides(given)
+    fake = step.translate(real)
+    losses = step.cycle_losses(real, fake) | {"adversarial": step.adversarial_loss(real, fake)}
+    found = {name: (weight, round(value.item(), 5)) for name, (weight, value) in losses.items()}
     assert found == {"cycle": (10.0, 0.3), "identity": (5.0, 0.25), "adversarial": (0.5, 2.0)}
 
 
-def test_each_critic_judges_the_side_it_is_named_after(accelerator: Accelerator) -> None:
+def test_each_discriminator_sees_the_side_it_is_named_after(accelerator: Accelerator) -> None:
     step = CycleStep(small(), accelerator)
     given, seen = batch(step.recipe), {}
     for side in "AB":
 
-        def learn(turns: Any, side: str = side) -> dict[str, float]:
-            seen[side] = turns[0]
+        def update(pairs: Any, side: str = side) -> dict[str, float]:
+            seen[side] = pairs[0]
             return {"d_loss": 1.0 if side == "A" else 3.0, "d_accuracy": 0.5}
 
-        step.critics[f"critic_{side}"].learn = learn  # type: ignore[method-assign]  # only look
-    made = step._make(given)
-    values = step._critics_learn([given], [made])
-    assert torch.equal(seen["A"][0].picture, given.condition) and torch.equal(
-        seen["B"][0].picture, given.target
+        step.discriminators[f"critic_{side}"].update = update  # type: ignore[method-assign,assignment]  # only look
+    with torch.no_grad():
+        fake = step.translate(sides(given))
+        in_b = (step.generator.module.AtoB(given.condition) + 1) / 2  # type: ignore[operator]  # TwoWay
+    values = step([given], 0)
+    assert torch.equal(seen["A"][0].image, given.condition) and torch.equal(
+        seen["B"][0].image, given.target
     )
-    assert torch.equal(seen["A"][1].picture, made["A"]) and torch.equal(
-        seen["B"][1].picture, made["B"]
-    )
-    assert torch.allclose(made["B"], (step.generator.AtoB(given.condition) + 1) / 2)  # type: ignore[operator]  # TwoWay
+    assert torch.equal(seen["A"][1].image, fake["A"]) and torch.equal(seen["B"][1].image, fake["B"])
+    assert torch.allclose(fake["B"], in_b)
     assert (values["d_loss_A"], values["d_loss_B"], values["d_loss"], values["d_accuracy"]) == (
         1.0,
         3.0,
@@ -132,12 +135,12 @@ def test_all_four_networks_learn_in_one_step_and_the_average_follows_both_ways(
 ) -> None:
     step = CycleStep(small(), accelerator)
     networks = [
-        *step.generator.children(),
-        *(c.player.unwrapped for c in step.critics.values()),
-        *step.ema.children(),
+        *step.generator.module.children(),
+        *(c.module for c in step.discriminators.values()),
+        *step.ema.module.children(),
     ]
     before = [copied(network) for network in networks]
-    values = step.step([batch(step.recipe)], 1)
+    values = step([batch(step.recipe)], 1)
     assert [moved(b, n) for b, n in zip(before, networks, strict=True)] == [True] * 6
     assert {
         "cycle",
@@ -153,7 +156,8 @@ def test_all_four_networks_learn_in_one_step_and_the_average_follows_both_ways(
     assert values["g_loss"] == pytest.approx(
         10 * values["cycle"] + 5 * values["identity"] + 0.5 * values["adversarial"], rel=1e-5
     )
-    assert step.critic is step.critics["critic_B"] and step.judge is not None
+    assert step.discriminator is step.discriminators["critic_B"]
+    assert step.score_function is not None
 
 
 def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
@@ -163,9 +167,11 @@ def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
     photo itself.
     """
     step = CycleStep(small(), accelerator)
-    step.average.network = TwoWay(lambda: Brighten(0.0)).requires_grad_(False)
+    step.ema.module = TwoWay(lambda: Brighten(0.0)).requires_grad_(False)
     given = batch(step.recipe, 1)
-    made, plain = (step.metrics(given, given.target, strength) for strength in (1.0, 0.0))
+    made, plain = (
+        CycleMeasures(step).metrics(given, given.target, strength) for strength in (1.0, 0.0)
+    )
     assert made["cycle_A_psnr_db"] > 60 and made["cycle_B_psnr_db"] > 60
     assert made["BtoA_psnr_db"] == pytest.approx(plain["BtoA_psnr_db"], abs=1e-3)
     grey = 10 * np.log10(1 / float((given.condition - 0.5).square().mean()))
@@ -175,7 +181,7 @@ def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
 def test_sheet_shows_three_pictures_a_side(accelerator: Accelerator) -> None:
     step = CycleStep(small(), accelerator)
     given = batch(step.recipe, 1)
-    sheet = step.sheet([(given, given.target, given.target)] * 2)
+    sheet = CycleMeasures(step).sheet([(given, given.target, given.target)] * 2)
     assert sheet.shape == (2 * 196, 6 * 196, 3)
 
 
@@ -267,8 +273,8 @@ def test_every_objective_plays(objective: str, accelerator: Accelerator) -> None
     fields["adversarial"]["kind"] = objective
     recipe = Recipe.parse(fields)
     step, given = CycleStep(recipe, accelerator), batch(recipe)
-    for number in range(step.recipe.adversarial.rounds):  # type: ignore[union-attr]  # it has one
-        values = step.step([given], number)
+    for number in range(step.recipe.adversarial.d_steps_per_g_step):  # type: ignore[union-attr]  # it has one
+        values = step([given], number)
     assert all(np.isfinite(value) for value in values.values()) and "g_loss" in values
 
 
@@ -291,7 +297,7 @@ def test_every_generator_and_loss_trains(
     fields = small().fields() | {"generator": {"kind": generator, **kinds[generator]}}
     fields["losses"] = [{"kind": kind, "of": of} for kind, of in losses]
     recipe = Recipe.parse(fields)
-    values = CycleStep(recipe, accelerator).step([batch(recipe)], 0)
+    values = CycleStep(recipe, accelerator)([batch(recipe)], 0)
     assert {of for _, of in losses} == values.keys() & {"cycle", "identity"}
 
 

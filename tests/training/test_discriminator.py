@@ -19,7 +19,8 @@ from img2img.models.dcgan import DcganDiscriminatorConfig
 from img2img.models.mlp import MlpDiscriminatorConfig
 from img2img.recipe import OptimizerChoice, Recipe
 from img2img.testing import sample_for
-from img2img.training.discriminator import DiscriminatorTrainer, Shown
+from img2img.training.discriminator import DiscriminatorTrainer
+from img2img.training.inputs import DiscriminatorInput
 from img2img.training.paired import PairedStep
 from img2img.training.step import Remedies
 
@@ -28,23 +29,19 @@ POINT = DiscriminatorShapes(2, size_px=1)
 
 
 def critic(
-    accelerator: Accelerator, judged: DiscriminatorShapes = POINT, hidden: Any = (), **fields: Any
+    accelerator: Accelerator, shapes: DiscriminatorShapes = POINT, hidden: Any = (), **fields: Any
 ) -> DiscriminatorTrainer:
-    head = Adversarial(**fields).played.head
+    head = Adversarial(**fields).objective_class.head
     torch.manual_seed(0)
-    config = MlpDiscriminatorConfig(hidden=hidden)
-    return DiscriminatorTrainer(
-        config,
-        Adversarial(**fields),
-        DiscriminatorShapes(**{**vars(judged), "head": head}),
-        STILL,
-        accelerator,
-        points=True,
+    shapes = DiscriminatorShapes(**{**vars(shapes), "head": head})
+    module = MlpDiscriminatorConfig(hidden=hidden).build(shapes)
+    return DiscriminatorTrainer(module, Adversarial(**fields), shapes, STILL, accelerator)
+
+
+def points(x: float, y: float, count: int = 1) -> DiscriminatorInput:
+    return DiscriminatorInput(
+        torch.tensor([float(x), float(y)]).view(1, 2, 1, 1).expand(count, -1, -1, -1)
     )
-
-
-def points(x: float, y: float, count: int = 1) -> Shown:
-    return Shown(torch.tensor([float(x), float(y)]).view(1, 2, 1, 1).expand(count, -1, -1, -1))
 
 
 def watched(network: torch.nn.Module) -> list[Tensor]:
@@ -61,11 +58,11 @@ def test_label_noise_swaps_its_share_and_the_same_by_seed(accelerator: Accelerat
     c = critic(accelerator, kind="wasserstein", label_noise=0.3, clip_weights=100)
     plain = critic(accelerator, kind="wasserstein", clip_weights=100)
     turn = (points(1, 0, 4000), points(0, 2, 4000))
-    apart = plain.learn([turn])["d_loss"]
+    apart = plain.update([turn])["d_loss"]
     losses = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        losses.append(c.learn([turn])["d_loss"])
+        losses.append(c.update([turn])["d_loss"])
     # score(made) − score(real) is the same for all pairs: swapping a share s of them leaves (1 −
     # 2s) of it
     assert (1 - losses[0] / apart) / 2 == pytest.approx(0.3, abs=0.03)
@@ -75,8 +72,8 @@ def test_label_noise_swaps_its_share_and_the_same_by_seed(accelerator: Accelerat
 
 def test_vital_signs_are_of_the_sides_before_they_are_swapped(accelerator: Accelerator) -> None:
     c = critic(accelerator, kind="wasserstein", label_noise=0.49, clip_weights=100)
-    values = c.learn([(points(1, 0, 50), points(0, 2, 50))])
-    (score,) = (c.judge(p.picture) for p in (points(1, 0),))
+    values = c.update([(points(1, 0, 50), points(0, 2, 50))])
+    (score,) = (c.score(p.image) for p in (points(1, 0),))
     assert values["d_real"] == pytest.approx(float(score), rel=1e-5)
     assert values["d_accuracy"] in (0.0, 1.0)
 
@@ -85,12 +82,12 @@ def test_instance_noise_lies_on_real_and_made_alike_and_falls_to_nothing(
     accelerator: Accelerator,
 ) -> None:
     c = critic(accelerator, kind="non_saturating", instance_noise=0.4, instance_noise_until=0.5)
-    seen = watched(c.player.bare)
+    seen = watched(c.module)
     found = []
     for number in (0, 25, 50, 80):
         c.begin_step(number, 100, 1.0)
-        c.learn([(points(1, 1, 3000), points(-1, -1, 3000))])
-        c.g_loss(points(1, 1, 3000), points(-1, -1, 3000))
+        c.update([(points(1, 1, 3000), points(-1, -1, 3000))])
+        c.adversarial_loss(points(1, 1, 3000), points(-1, -1, 3000))
         found += [[float(x.std(0).mean()) for x in seen]]
         seen.clear()
     assert [len(stds) for stds in found] == [3, 3, 3, 3], (
@@ -104,18 +101,17 @@ def test_instance_noise_lies_on_real_and_made_alike_and_falls_to_nothing(
 def test_augmentation_treats_real_and_made_alike_for_both_players(
     kind: Any, accelerator: Accelerator
 ) -> None:
-    config = DcganDiscriminatorConfig(width=4, norm="none")
-    c = DiscriminatorTrainer(
-        config,
-        Adversarial(kind=kind, augment=("cutout",)),
-        DiscriminatorShapes(3, size_px=16),
-        STILL,
-        accelerator,
+    shapes = DiscriminatorShapes(3, size_px=16)
+    module = DcganDiscriminatorConfig(width=4, norm="none").build(shapes)
+    augmented = Adversarial(kind=kind, augment=("cutout",))
+    c = DiscriminatorTrainer(module, augmented, shapes, STILL, accelerator)
+    seen = watched(c.module)
+    real, made = (
+        DiscriminatorInput(torch.ones(40, 3, 16, 16)),
+        DiscriminatorInput(torch.ones(40, 3, 16, 16)),
     )
-    seen = watched(c.player.bare)
-    real, made = Shown(torch.ones(40, 3, 16, 16)), Shown(torch.ones(40, 3, 16, 16))
-    c.learn([(real, made)])
-    c.g_loss(real, made)
+    c.update([(real, made)])
+    c.adversarial_loss(real, made)
     assert len(seen) == (4 if kind == "relativistic" else 3)
     for shown in seen:
         assert 0.05 < (shown == 0.5).float().mean() < 0.3
@@ -124,11 +120,11 @@ def test_augmentation_treats_real_and_made_alike_for_both_players(
 
 def test_the_replay_pool_feeds_d_and_never_g(accelerator: Accelerator) -> None:
     c = critic(accelerator, kind="non_saturating", replay=10)
-    seen = watched(c.player.bare)
+    seen = watched(c.module)
     for n in range(30):
-        c.learn([(points(0, 0), points(1, n))])
+        c.update([(points(0, 0), points(1, n))])
         made = seen[-1].flatten().tolist()
-        c.g_loss(points(0, 0), points(1, n))
+        c.adversarial_loss(points(0, 0), points(1, n))
         assert seen[-1].flatten().tolist() == [1, n]
         if n >= 10 and made != [1, n]:
             assert made[1] < n
@@ -141,9 +137,9 @@ def test_the_replay_pool_feeds_d_and_never_g(accelerator: Accelerator) -> None:
 
 def test_weights_are_clipped_after_every_step_of_d(accelerator: Accelerator) -> None:
     c = critic(accelerator, hidden=(8,), kind="wasserstein")
-    assert max(float(p.detach().abs().max()) for p in c.player.bare.parameters()) > 0.01
-    c.learn([(points(1, 0, 4), points(0, 2, 4))])
-    assert max(float(p.detach().abs().max()) for p in c.player.bare.parameters()) <= 0.01
+    assert max(float(p.detach().abs().max()) for p in c.module.parameters()) > 0.01
+    c.update([(points(1, 0, 4), points(0, 2, 4))])
+    assert max(float(p.detach().abs().max()) for p in c.module.parameters()) <= 0.01
 
 
 @pytest.mark.parametrize("kind", ["wasserstein_gp", "dragan"])
@@ -151,10 +147,10 @@ def test_a_linear_critic_pays_ten_times_its_slopes_distance_from_one(
     kind: Any, accelerator: Accelerator
 ) -> None:
     c = critic(accelerator, kind=kind)
-    slope = float(c.player.bare.get_submodule("head.score").weight.detach().norm())
-    values = c.learn([(points(1, 0, 6), points(0, 2, 6))])
+    slope = float(c.module.get_submodule("head.score").weight.detach().norm())
+    values = c.update([(points(1, 0, 6), points(0, 2, 6))])
     assert values["d_penalty"] == pytest.approx(10 * (slope - 1) ** 2, rel=1e-4)
-    plain = critic(accelerator, kind=kind, gradient_penalty=0).learn(
+    plain = critic(accelerator, kind=kind, gradient_penalty=0).update(
         [(points(1, 0, 6), points(0, 2, 6))]
     )
     assert values["d_loss"] - values["d_penalty"] == pytest.approx(plain["d_loss"], rel=1e-4)
@@ -164,11 +160,11 @@ def test_lazy_r1_is_computed_every_so_many_steps_and_weighs_as_much_more(
     accelerator: Accelerator,
 ) -> None:
     c = critic(accelerator, kind="non_saturating", r1=2, r1_every=3)
-    slope = float(c.player.bare.get_submodule("head.score").weight.detach().norm())
+    slope = float(c.module.get_submodule("head.score").weight.detach().norm())
     paid = []
     for number in range(7):
         c.begin_step(number, 7, 1.0)
-        paid.append(c.learn([(points(1, 0, 4), points(0, 2, 4))])["d_penalty"])
+        paid.append(c.update([(points(1, 0, 4), points(0, 2, 4))])["d_penalty"])
     due = 3 * 2 * 0.5 * slope**2
     assert paid == pytest.approx([due, 0, 0, due, 0, 0, due], rel=1e-4)
 
@@ -182,7 +178,16 @@ def test_penalties_are_the_same_bits_under_bf16(fields: dict[str, Any]) -> None:
         AcceleratorState._reset_state(reset_partial_state=True)
         c = critic(Accelerator(cpu=True, mixed_precision=precision), hidden=(16, 16), **fields)
         torch.manual_seed(1)
-        values.append(c.learn([(Shown(torch.randn(8, 2, 1, 1)), Shown(torch.randn(8, 2, 1, 1)))]))
+        values.append(
+            c.update(
+                [
+                    (
+                        DiscriminatorInput(torch.randn(8, 2, 1, 1)),
+                        DiscriminatorInput(torch.randn(8, 2, 1, 1)),
+                    )
+                ]
+            )
+        )
     AcceleratorState._reset_state(reset_partial_state=True)
     assert values[0]["d_penalty"] == values[1]["d_penalty"] > 0
     assert values[0]["d_real"] != values[1]["d_real"], "the scores themselves are rounded"
@@ -198,12 +203,11 @@ def test_scores_change_with_the_label_where_d_is_told_of_it(
     fields = noise_recipe("generate", "non_saturating", sees=how.get("sees", []))
     fields["discriminator"]["projection"] = how.get("projection", False)
     step = PairedStep(Recipe.parse(fields), accelerator)
-    assert step.critic is not None
     batch, picture = batch_of(step), torch.rand(4, 3, 16, 16)
     scores = []
     for label in (0, 2):
         labelled = Batch(**{**vars(batch), "label": torch.full((4,), label), "target": picture})
-        scores.append(step.critic.g_loss(*step._turn(labelled, picture)))
+        scores.append(step.discriminator.adversarial_loss(*step.pair(labelled, picture)))
     assert torch.equal(*scores) == (how == {})
 
 
@@ -215,8 +219,8 @@ def test_information_teaches_generator_and_discriminator_alike(accelerator: Acce
         torch.manual_seed(0)
         step = PairedStep(Recipe.parse(fields), accelerator)
         batch = batch_of(step)
-        values = step.step([batch], 0)
-        assert step.critic is not None and values["code_loss"] > 0
+        values = step([batch], 0)
+        assert values["code_loss"] > 0
         moved.append(
             (
                 values["d_loss"] - values["code_loss"] * weight,
@@ -268,23 +272,22 @@ def snapshot(*networks: torch.nn.Module) -> list[list[Tensor]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "rounds"), [("non_saturating", 3), ("wasserstein", 5), ("hinge", 1)]
+    ("kind", "d_steps"), [("non_saturating", 3), ("wasserstein", 5), ("hinge", 1)]
 )
 def test_g_and_its_average_move_only_with_every_kth_step_of_d(
-    kind: str, rounds: int, accelerator: Accelerator
+    kind: str, d_steps: int, accelerator: Accelerator
 ) -> None:
-    asked = {"d_steps": rounds} if kind == "non_saturating" else {}  # wgan brings its five
+    asked = {"d_steps": d_steps} if kind == "non_saturating" else {}  # wgan brings its five
     step = PairedStep(Recipe.parse(noise_recipe(kind=kind, **asked)), accelerator)
-    assert step.critic is not None
-    networks = step.generator, step.ema, step.critic.player.bare
-    for number in range(2 * rounds):
+    networks = step.generator.module, step.ema.module, step.discriminator.module
+    for number in range(2 * d_steps):
         before = snapshot(*networks)
-        values = step.step([batch_of(step)], number)
+        values = step([batch_of(step)], number)
         g, average, d = (
             any(not torch.equal(a, b) for a, b in zip(old, new, strict=True))
             for old, new in zip(before, snapshot(*networks), strict=True)
         )
-        last = number % rounds == rounds - 1
+        last = number % d_steps == d_steps - 1
         assert (g, average, d) == (last, last, True)
         assert ("g_loss" in values, "d_loss" in values) == (last, True)
 
@@ -293,10 +296,9 @@ def test_each_player_has_its_own_rate(accelerator: Accelerator) -> None:
     fields = noise_recipe(lr=4e-3)
     fields["train"]["lr"] = 1e-3
     step = PairedStep(Recipe.parse(fields), accelerator)
-    assert step.critic is not None
-    before = snapshot(step.generator, step.critic.player.bare)
-    step.step([batch_of(step)], 0)
-    after = snapshot(step.generator, step.critic.player.bare)
+    before = snapshot(step.generator.module, step.discriminator.module)
+    step([batch_of(step)], 0)
+    after = snapshot(step.generator.module, step.discriminator.module)
     largest = [
         max(float((a - b).abs().max()) for a, b in zip(*pair, strict=True))
         for pair in zip(before, after, strict=True)
@@ -363,9 +365,8 @@ def test_the_stated_optimizer_is_the_one_that_runs(
     kind: str, expected: str, accelerator: Accelerator
 ) -> None:
     step = PairedStep(Recipe.parse(noise_recipe(kind=kind)), accelerator)
-    assert step.critic is not None
-    for player in (step.player, step.critic.player):
-        assert type(player.optimizer.optimizer).__name__ == expected
+    for optimized in (step.generator, step.discriminator.optimized):
+        assert type(optimized.optimizer.optimizer).__name__ == expected
 
 
 def test_looking_at_scores_does_not_change_what_comes_after(accelerator: Accelerator) -> None:
@@ -378,15 +379,14 @@ def test_looking_at_scores_does_not_change_what_comes_after(accelerator: Acceler
         torch.manual_seed(0)
         step = PairedStep(Recipe.parse(fields), accelerator)
         batch = batch_of(step)
-        step.step([batch], 0)
+        step([batch], 0)
         if looked:
-            assert step.judge is not None
-            step.judge(torch.rand(5, 3, 16, 16))
-        assert step.critic is not None
+            assert step.score_function is not None
+            step.score_function(torch.rand(5, 3, 16, 16))
         results.append(
             (
-                step.critic.player.unwrapped.training,
-                step.critic.g_loss(*step._turn(batch, batch.target)),
+                step.discriminator.module.training,
+                step.discriminator.adversarial_loss(*step.pair(batch, batch.target)),
             )
         )
     assert results[0][0] == results[1][0]
@@ -396,15 +396,15 @@ def test_looking_at_scores_does_not_change_what_comes_after(accelerator: Acceler
 def test_whose_batch_holds_several_scores_are_ranked_in_pairs(accelerator: Accelerator) -> None:
     c = critic(accelerator, kind="non_saturating")
     with torch.no_grad():
-        score = c.player.bare.get_submodule("head.score")
+        score = c.module.get_submodule("head.score")
         score.weight.copy_(torch.tensor([[1.0, 0.0]]))
         score.bias.zero_()
     real, made = (
-        Shown(torch.tensor([[x, 0.0] for x in xs]).view(-1, 2, 1, 1))
+        DiscriminatorInput(torch.tensor([[x, 0.0] for x in xs]).view(-1, 2, 1, 1))
         for xs in ([1, 2, 3], [0, 2, 5])
     )
     # 1>0; 2>0, 2=2; 3>0, 3>2: 4 right, 1 tie, of 9
-    assert c.learn([(real, made)])["d_accuracy"] == pytest.approx(4.5 / 9)
+    assert c.update([(real, made)])["d_accuracy"] == pytest.approx(4.5 / 9)
 
 
 @pytest.mark.parametrize("kind", ["non_saturating", "began"])
@@ -413,11 +413,11 @@ def test_scores_that_are_shown_are_higher_for_what_looks_real(
 ) -> None:
     c = critic(accelerator, kind=kind)
     with torch.no_grad():
-        for parameter in c.player.bare.parameters():
+        for parameter in c.module.parameters():
             parameter.zero_()
         if kind == "non_saturating":
-            c.player.bare.get_submodule("head.score").weight.copy_(torch.tensor([[-1.0, -1.0]]))
-    near, far = c.judge(torch.tensor([[0.1, 0.1], [5.0, 5.0]]).view(2, 2, 1, 1))
+            c.module.get_submodule("head.score").weight.copy_(torch.tensor([[-1.0, -1.0]]))
+    near, far = c.score(torch.tensor([[0.1, 0.1], [5.0, 5.0]]).view(2, 2, 1, 1))
     assert near > far, "an autoencoder that gives back zeros finds zeros real"
 
 
@@ -428,15 +428,16 @@ def test_remedies_reach_the_discriminator(accelerator: Accelerator) -> None:
     fields = noise_recipe(lr=1e-3)
     fields["train"] |= {"schedule": "constant", "warmup_steps": 0}
     step = PairedStep(Recipe.parse(fields), accelerator)
-    assert step.critic is not None
     step.remedies = Remedies(d_lr_factor=0.5, instance_noise=0.05, d_every=2)
     moved = []
     for number in range(4):
-        before = [p.clone() for p in step.critic.player.bare.parameters()]
-        values = step.step([batch_of(step)], number)
-        after = step.critic.player.bare.parameters()
+        before = [p.clone() for p in step.discriminator.module.parameters()]
+        values = step([batch_of(step)], number)
+        after = step.discriminator.module.parameters()
         moved.append(not all(torch.equal(a, b) for a, b in zip(before, after, strict=True)))
         assert ("d_loss" in values) == moved[-1] and "g_loss" in values
     assert moved == [True, False, True, False]
-    assert step.critic.noise_sigma == 0.05
-    assert [group["lr"] for group in step.critic.player.optimizer.param_groups] == [0.5e-3]
+    assert step.discriminator.noise_sigma == 0.05
+    assert [group["lr"] for group in step.discriminator.optimized.optimizer.param_groups] == [
+        0.5e-3
+    ]

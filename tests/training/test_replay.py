@@ -1,6 +1,4 @@
-"""The pool of past fakes: it fills, then exchanges every other sample, with all that was shown
-beside it.
-"""
+"""The pool of past fakes: it fills, then exchanges every other sample, conditioning included."""
 
 from __future__ import annotations
 
@@ -8,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from img2img.training.discriminator import Shown
+from img2img.training.inputs import DiscriminatorInput
 from img2img.training.replay import ReplayPool
 
 
-def marked(*numbers: int) -> Shown:
+def marked(*numbers: int) -> DiscriminatorInput:
     """Samples whose picture, planes, label and code all carry one number."""
     n = torch.tensor(numbers)
     planes = (n / 255.0).view(-1, 1, 1, 1)
-    return Shown(
+    return DiscriminatorInput(
         planes.expand(-1, 3, 4, 4),
         planes.expand(-1, 1, 4, 4),
         n[:, None].expand(-1, 2),
@@ -25,19 +23,20 @@ def marked(*numbers: int) -> Shown:
     )
 
 
-def numbers(shown: Shown) -> list[int]:
+def numbers(inputs: DiscriminatorInput) -> list[int]:
     """The number each sample carries, the same wherever it is read."""
-    assert shown.beside is not None and shown.label is not None and shown.code is not None
-    assert shown.local_center is not None
-    read = (shown.picture * 255).round().long()
+    assert inputs.conditioning is not None and inputs.label is not None and inputs.code is not None
+    assert inputs.local_center is not None
+    read = (inputs.image * 255).round().long()
     n: Tensor = read[:, 0, 0, 0]
     assert torch.equal(read, n.view(-1, 1, 1, 1).expand_as(read))
     assert torch.equal(
-        (shown.beside * 255).round().long(), n.view(-1, 1, 1, 1).expand_as(shown.beside)
+        (inputs.conditioning * 255).round().long(),
+        n.view(-1, 1, 1, 1).expand_as(inputs.conditioning),
     )
-    assert torch.equal(shown.label, n)
-    assert torch.equal(shown.local_center, n[:, None].expand(-1, 2))
-    assert torch.equal(shown.code, n[:, None] * 1.5)
+    assert torch.equal(inputs.label, n)
+    assert torch.equal(inputs.local_center, n[:, None].expand(-1, 2))
+    assert torch.equal(inputs.code, n[:, None] * 1.5)
     return n.tolist()
 
 
@@ -81,9 +80,9 @@ def test_pictures_come_back_within_a_step_of_eight_bits_and_points_exactly() -> 
         (ReplayPool(6), pictures, 0.5 / 255 + 1e-6),
         (ReplayPool(6, exact=True), points, 0),
     ):
-        pool.exchange(Shown(values))
+        pool.exchange(DiscriminatorInput(values))
         for _ in range(6):
-            back = pool.exchange(Shown(torch.zeros_like(values[:1]))).picture[0]
+            back = pool.exchange(DiscriminatorInput(torch.zeros_like(values[:1]))).image[0]
             nearest = min(
                 float((back - v).abs().max()) for v in [*values, torch.zeros_like(values[0])]
             )
@@ -93,16 +92,18 @@ def test_pictures_come_back_within_a_step_of_eight_bits_and_points_exactly() -> 
 
 def pool_of(pictures: Tensor) -> ReplayPool:
     pool = ReplayPool(len(pictures))
-    pool.exchange(Shown(pictures))
+    pool.exchange(DiscriminatorInput(pictures))
     return pool
 
 
 def test_what_is_beside_the_picture_keeps_values_beyond_its_range() -> None:
     """A noisy condition in the pool must not be told from a fresh one by its clipping."""
     pool, noisy = ReplayPool(1), torch.randn(1, 3, 4, 4) * 2
-    pool.exchange(Shown(torch.rand(1, 3, 4, 4), noisy))
+    pool.exchange(DiscriminatorInput(torch.rand(1, 3, 4, 4), noisy))
     for _ in range(10):
-        given = pool.exchange(Shown(torch.rand(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))).beside
+        given = pool.exchange(
+            DiscriminatorInput(torch.rand(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
+        ).conditioning
         assert given is not None
         if given.any():
             assert torch.equal(given, noisy)
@@ -113,7 +114,7 @@ def test_what_is_beside_the_picture_keeps_values_beyond_its_range() -> None:
 def test_the_pool_does_not_keep_the_graph_nor_share_memory() -> None:
     picture = torch.rand(2, 3, 4, 4, requires_grad=True)
     pool = ReplayPool(2, exact=True)
-    pool.exchange(Shown(picture))
+    pool.exchange(DiscriminatorInput(picture))
     kept = pool.state()["picture"].clone()
     with torch.no_grad():
         picture.zero_()

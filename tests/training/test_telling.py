@@ -35,6 +35,7 @@ from img2img.tasks.base import MainMetric
 from img2img.tasks.baseline import higher_is_better
 from img2img.training import train
 from img2img.training.best import Best
+from img2img.training.paired import PairedStep
 from img2img.training.saving import Saver
 from img2img.training.trainer import Trainer
 from img2img.training.validation import Validation
@@ -100,7 +101,7 @@ def test_seconds_count_loading_steps_validation_and_saving(
     trainer = Trainer(
         small(steps=2, validate_every=1, checkpoint_every=1), tmp_path / "run", device="cpu"
     )
-    slowed(ticking, 2, trainer.step, "step", monkeypatch)
+    slowed(ticking, 2, PairedStep, "__call__", monkeypatch)
     summary = trainer.run()
     told = [row for row in rows(tmp_path / "run") if "seconds" in row]
     assert [row["seconds"] for row in told] == [100 + 2 + 2, 104 + 100 + 30 + 4]

@@ -54,9 +54,9 @@ def lines(out: Path) -> list[dict[str, Any]]:
     return read_rows(out / "log.jsonl")
 
 
-def critic_of(trainer: Trainer) -> DiscriminatorTrainer:
-    (critic,) = trainer.step.critics.values()
-    return critic
+def discriminator_of(trainer: Trainer) -> DiscriminatorTrainer:
+    (discriminator,) = trainer.step.discriminators.values()
+    return discriminator
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -346,7 +346,7 @@ def test_a_nan_of_d_is_mended_by_its_own_rate(
 
     def poison(_: object) -> None:
         with torch.no_grad():
-            next(critic_of(trainer).player.bare.parameters()).fill_(float("nan"))
+            next(discriminator_of(trainer).module.parameters()).fill_(float("nan"))
 
     before_step(trainer, 4, poison)
     with pytest.raises(TrainingError, match=r"NaN.*lower train\.lr \(or adversarial\.lr\)"):
@@ -354,7 +354,7 @@ def test_a_nan_of_d_is_mended_by_its_own_rate(
     mended = Trainer(played(1e-5), tmp_path / "run", resume=True, device="cpu")
     mended.run()
     assert "adversarial.lr was 0.0002, and is 1e-05 from here on" in caplog.text
-    assert critic_of(mended).player.choice.lr == 1e-5
+    assert discriminator_of(mended).optimized.choice.lr == 1e-5
 
 
 def test_tensorboard_has_what_the_log_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
