@@ -112,6 +112,11 @@ def recipe_text(name: str) -> str:
 
 
 def machine_report() -> str:
+    """What this machine and installation can do, as columns."""
+    return aligned(machine_facts())
+
+
+def machine_facts() -> list[tuple[str, str]]:
     """Versions, devices, precision, perceptual networks, pretrained encoders and shipped models."""
     import torch
 
@@ -124,7 +129,7 @@ def machine_report() -> str:
         if has_fast_bf16(device)
         else "fp32 (bf16 would be emulated: not used by auto)"
     )
-    facts = [
+    return [
         ("img2img", __version__),
         ("python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}"),
         *((package, _version(package)) for package in _PACKAGES),
@@ -135,7 +140,6 @@ def machine_report() -> str:
         *(("encoder", f"{title}: {_there(module)}") for module, title in _ENCODERS.items()),
         ("models", ", ".join(shipped_models()) or "none shipped"),
     ]
-    return aligned(facts)
 
 
 def main_metric(metrics: Mapping[str, Any]) -> str:

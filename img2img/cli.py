@@ -545,11 +545,31 @@ def schema() -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this machine and installation can do."""
-    from img2img.about import machine_report
+def doctor(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="a run's folder; without: as img2img env")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Say how a run's training goes: the doctor's verdict on its log, and what helps."""
+    if run is None:
+        return env(as_json)
+    from img2img.diagnostics.report import Run
 
-    print(machine_report())
+    read = Run.read(run)
+    if as_json:
+        return _print_json(read.verdict_fields())
+    print("\n".join([read.verdict, *(found.line for found in read.diagnoses)]))
+
+
+@app.command()
+def env(
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Say what this machine and installation can do."""
+    from img2img.about import machine_facts, machine_report
+
+    _print_json(dict(machine_facts())) if as_json else print(machine_report())
 
 
 @contextmanager

@@ -23,9 +23,10 @@ from PIL import Image
 from img2img import __version__
 from img2img.cli import main
 from img2img.errors import Advice, Interrupted, Option, Phrase, TrainingError, UserError
+from img2img.recipe import Recipe
 from img2img.resources import recipes_dir
 
-VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "doctor"]
+VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "doctor", "env"]
 INFER_FLAGS = [
     *(
         "--input",
@@ -735,8 +736,9 @@ def test_schema_is_json(run: Run) -> None:
     } <= set(json.loads(out)["properties"])
 
 
-def test_doctor_says_what_there_is(run: Run) -> None:
-    code, out, _ = run("doctor")
+@pytest.mark.parametrize("verb", ["env", "doctor"])
+def test_env_and_doctor_without_a_run_say_what_the_machine_can_do(run: Run, verb: str) -> None:
+    code, out, _ = run(verb)
     assert code == 0
     for word in (
         "img2img",
@@ -749,6 +751,60 @@ def test_doctor_says_what_there_is(run: Run) -> None:
         "denoise",
     ):
         assert word in out
+    code, out, _ = run(verb, "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["img2img"] == __version__ and "denoise" in facts["models"]
+
+
+@pytest.fixture
+def sick_run(tmp_path: Path) -> Path:
+    """A run whose log shows a discriminator that has won, as its training left it."""
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    recipe = Recipe.load("translate_tiny", ["train.steps=200"])
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    rows = [
+        {"step": step, "d_accuracy": 1.0, "d_loss": 1e-7, "g_signal": 0.1, "d_grad_norm": 1.0}
+        for step in range(10, 201, 10)
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_doctor_gives_the_verdict_on_a_run(run: Run, sick_run: Path) -> None:
+    code, out, err = run("doctor", str(sick_run))
+    assert (code, err) == (0, "")
+    verdict, finding = out.splitlines()
+    assert verdict == "In trouble: discriminator winning (severe)."
+    assert finding.startswith("discriminator winning (severe): D tells 100.0% of the pairs apart")
+    assert finding.endswith("Lower adversarial.lr: set adversarial.lr=0.00025")
+    assert sorted(path.name for path in sick_run.iterdir()) == ["log.jsonl", "recipe.yaml"]
+    code, out, _ = run("doctor", str(sick_run), "--json")
+    told = json.loads(out)
+    assert (code, told["verdict"], told["step"], told["steps"]) == (0, verdict, 200, 200)
+    (found,) = told["findings"]
+    assert found["overrides"] == ["adversarial.lr=0.00025"]
+    assert (
+        finding
+        == f"{found['diagnosis']} ({found['severity']}): {found['numbers']}. " + (found["advice"])
+    )
+
+
+def test_doctor_says_what_report_says(run: Run, sick_run: Path) -> None:
+    (sick_run / "log.jsonl").write_text('{"step": 5, "l1": 0.1}\n')
+    code, out, _ = run("doctor", str(sick_run))
+    assert (code, out) == (0, "Too early to tell: nothing was validated yet.\n")
+    assert "Too early to tell" in run("report", str(sick_run))[1]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_doctor_of_what_is_no_run_names_the_file(
+    run: Run, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):
+        code, out, err = run("doctor", str(place), *options)
+        assert (code, out) == (2, "")
+        assert one_line(err) == f"error: '{place}' is no run: it has no log.jsonl\n"
 
 
 def test_evaluation_is_reached(run: Run, tmp_path: Path, photos: list[np.ndarray]) -> None:

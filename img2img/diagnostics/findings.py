@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["mild", "clear", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("mild", "clear", "severe")
@@ -65,6 +65,17 @@ class Diagnosis:
     def rank(self) -> int:
         """0 mild to 2 severe."""
         return SEVERITIES.index(self.severity)
+
+    def row(self) -> dict[str, Any]:
+        """As a row of log.jsonl."""
+        return {
+            "step": self.step,
+            "diagnosis": self.name,
+            "severity": self.severity,
+            "numbers": self.numbers,
+            "advice": self.remedy,
+            "overrides": list(self.overrides),
+        }
 
 
 def grade(value: float | None, grades: Grades) -> Severity | None:

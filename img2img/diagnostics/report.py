@@ -100,6 +100,16 @@ class Run:
         """One sentence."""
         return verdict(self.rows, self.facts)
 
+    def verdict_fields(self) -> dict[str, Any]:
+        """The verdict and all that is wrong, as an object; findings as they stand in log.jsonl."""
+        return {
+            "run": str(self.folder),
+            "step": self.step,
+            "steps": self.facts.steps,
+            "verdict": self.verdict,
+            "findings": [found.row() for found in self.diagnoses],
+        }
+
     @property
     def told(self) -> list[dict[str, Any]]:
         """Rows in which the doctor spoke or acted."""

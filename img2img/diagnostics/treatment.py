@@ -113,19 +113,6 @@ def told_before(diagnosis: Diagnosis, rows: Sequence[LogRow]) -> str | None:
     return told[-1] if told else None
 
 
-def row_of(diagnosis: Diagnosis) -> dict[str, Any]:
-    """A diagnosis as a row of the log."""
-    d = diagnosis
-    advice = {"advice": d.remedy, "overrides": list(d.overrides)}
-    return {
-        "step": d.step,
-        "diagnosis": d.name,
-        "severity": d.severity,
-        "numbers": d.numbers,
-        **advice,
-    }
-
-
 def remedy_row(diagnosis: Diagnosis, before: Remedies, after: Remedies) -> dict[str, Any]:
     """What was changed because of a diagnosis, as a row of the log."""
     said = [

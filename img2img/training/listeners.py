@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import Averages, Bar, Clock
-from img2img.diagnostics.treatment import Treatment, row_of, told_before
+from img2img.diagnostics.treatment import Treatment, told_before
 from img2img.errors import StoppedByDoctor
 from img2img.recipe import Recipe, TrainConfig
 from img2img.training.best import Best
@@ -152,7 +152,7 @@ class Doctor:
             before = told_before(diagnosis, self.folder.rows)
             milder = f" (it was {before})" if before else ""
             log.warning("step %d: %s%s", diagnosis.step, diagnosis.line, milder)
-            self.folder.write(**row_of(diagnosis))
+            self.folder.write(**diagnosis.row())
             self.folder.board.numbers({"doctor": diagnosis.line}, step=diagnosis.step)
 
 
