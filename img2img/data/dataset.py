@@ -196,15 +196,26 @@ class TrainingSet(Dataset[Batch]):
             sample.augmented(lambda pictures: self.config(pictures, rng)), rng
         )
 
+    def __getitems__(self, numbers: Sequence[int]) -> list[Batch] | UserError:
+        """A loader's batch. An error is returned: raised in a loader's process, nothing but the
+        text of its traceback would arrive.
+        """
+        try:
+            return [self[number] for number in numbers]
+        except UserError as error:
+            return error
+
     def batch(self, first: int, count: int) -> Batch:
         """Samples `first` to `first + count - 1`."""
         return collate([self[n] for n in range(first, first + count)])
 
-    def collate(self, items: Sequence[Batch]) -> tuple[Batch, dict[Path, str]]:
+    def collate(
+        self, items: Sequence[Batch] | UserError
+    ) -> tuple[Batch | UserError, dict[Path, str]]:
         """One batch of many, and the files that this process has found broken so far: loaders live
         in their own.
         """
-        return collate(items), dict(self.cache.broken)
+        return items if isinstance(items, UserError) else collate(items), dict(self.cache.broken)
 
     def order(self, epoch: int) -> np.ndarray:
         """The items in the order in which this epoch goes through them."""

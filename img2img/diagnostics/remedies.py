@@ -233,13 +233,13 @@ def _shorter(recipe: Recipe) -> Remedy:
 def _clipped_and_slower(recipe: Recipe) -> Remedy:
     clip = ("train.clip_norm=1",) if recipe.train.clip_norm is None else ()
     rates = (_both_slower(recipe) or _slower_g(recipe)).overrides
-    return Remedy("Lower the rates and --resume", (*rates, *clip))
+    return Remedy("Lower the rates and resume", (*rates, *clip))
 
 
 _BALANCE = (_larger_batch, _more_g_steps, _alike)
 REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
     Finding.NOT_A_NUMBER: (
-        "Lower the rates and --resume",
+        "Lower the rates and resume",
         (_clipped_and_slower, _to("Compute exactly", "train.precision=fp32")),
     ),
     Cause.EXPLODING_G: ("Lower train.lr", (_clipped, _slower_g)),

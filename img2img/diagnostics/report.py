@@ -58,7 +58,7 @@ class Run:
     def read(cls, folder: Path) -> Run:
         """Raises UserError for a folder that is no run."""
         if not (folder / "log.jsonl").is_file():
-            raise UserError(f"'{folder}' is no run: it has no log.jsonl")
+            raise UserError(f"'{folder}' is no run", remedy="it has no log.jsonl")
         recipe = folder / "recipe.yaml"
         text = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
         return cls(folder, read_rows(folder / "log.jsonl"), text, _facts(text))

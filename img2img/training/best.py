@@ -37,7 +37,8 @@ class Best:
         value = validation.get(self.metric.name)
         if value is None:
             raise UserError(
-                f"train.keep_best: the task's main_metric is '{self.metric.name}', which is not measured"
+                f"the task's main_metric is '{self.metric.name}', which is not measured",
+                field="train.keep_best",
             )
         if not math.isfinite(value):
             return False

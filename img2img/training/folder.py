@@ -15,7 +15,7 @@ from accelerate import Accelerator
 
 from img2img.diagnostics.report import write_report
 from img2img.diagnostics.runlog import Board, RunLog
-from img2img.errors import TrainingError, UserError
+from img2img.errors import Advice, Option, Phrase, TrainingError, UserError
 from img2img.files import write_text
 from img2img.pixels.sheets import write_sheet
 from img2img.recipe import Recipe
@@ -26,6 +26,7 @@ from img2img.zoo.catalogue import CATALOGUE
 log = logging.getLogger("img2img")
 
 MODEL = "model.safetensors"
+RESUME_GOES_ON = Advice(Option("resume"), " goes on")
 
 
 class RunFolder:
@@ -82,16 +83,18 @@ class RunFolder:
         what = f"{error.strerror}: '{error.filename}'" if error.filename else str(error)
         with suppress(OSError):
             self.write(step=step, error=what)
-        kept, again = "nothing was saved yet", "start again"
+        kept, again = "nothing was saved yet", Phrase("start again")
         if saved := latest_checkpoint(self.path / "checkpoints"):
             kept = f"the checkpoint of step {saved.facts['step']} is kept"
-            again = "go on with --resume"
+            again = Phrase("go on with ", Option("resume"))
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space there" if full else "see to that file or disk"
         self.close()
         if not saved and holds_run(self.path):
-            again += " with another --out"
-        return TrainingError(f"step {step}: {what}; {kept}; {remedy}, then {again}")
+            again = Phrase(again, " with another ", Option("out"))
+        return TrainingError(
+            Phrase(f"{what}; {kept}; {remedy}, then ", again), place=f"step {step}"
+        )
 
     def close(self) -> None:
         """Close what was opened; another run may write in the folder from here on."""
@@ -119,7 +122,9 @@ def _checkpoint_to_resume(folder: Path, *, resume: bool) -> Checkpoint | None:
     if not resume:
         if holds_run(folder):
             raise UserError(
-                f"--out: '{folder}' already holds a run: add --resume to go on, or choose another folder"
+                f"'{folder}' already holds a run",
+                field="out",
+                remedy=Advice("add ", Option("resume"), " to go on, or choose another folder"),
             )
         return None
     checkpoint, damage = whole_checkpoint(folder / "checkpoints")
@@ -128,8 +133,11 @@ def _checkpoint_to_resume(folder: Path, *, resume: bool) -> Checkpoint | None:
         if steps := trained_steps(folder / MODEL):
             weights = f" and train.init={folder}, which begins with its model of step {steps}"
         raise UserError(
-            f"--resume: '{folder}' holds a run and no whole checkpoint ({found}); nothing was "
-            f"changed. Start anew with another --out{weights}, or delete the folder"
+            f"'{folder}' holds a run and no whole checkpoint ({found}); nothing was changed",
+            field="resume",
+            remedy=Advice(
+                *("start anew with another ", Option("out"), f"{weights}, or delete the folder")
+            ),
         )
     for line in damage:
         log.warning("checkpoint %s: trying the one before", line)

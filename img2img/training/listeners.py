@@ -13,7 +13,7 @@ from img2img.diagnostics.treatment import Treatment, told_before
 from img2img.errors import StoppedByDoctor
 from img2img.recipe import Recipe, TrainConfig
 from img2img.training.best import Best
-from img2img.training.folder import RunFolder
+from img2img.training.folder import RESUME_GOES_ON, RunFolder
 from img2img.training.saving import Saver, images_per_step
 from img2img.training.step import TrainingStep
 from img2img.training.validation import Validation
@@ -136,8 +136,9 @@ class Doctor:
             self.save()
             worst = found[0].line if found else "stopped by the main process"
             raise StoppedByDoctor(
-                f"step {step}: {worst}; train.on_trouble=stop, everything is saved: "
-                "--resume goes on"
+                f"{worst}; train.on_trouble=stop, everything is saved",
+                place=f"step {step}",
+                remedy=RESUME_GOES_ON,
             )
         self.step.remedies, remedy = self.treatment.adapted(self.folder.rows, self.step.remedies)
         if remedy and self.folder.is_main:

@@ -11,7 +11,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from img2img.errors import UserError
+from img2img.errors import Option, Phrase, UserError
 
 log = logging.getLogger("img2img")
 
@@ -38,7 +38,7 @@ class FolderLock:
         except OSError as error:
             self._take_away()
             raise UserError(
-                f"--out: cannot write in '{folder}': {error.strerror or error}"
+                f"cannot write in '{folder}': {error.strerror or error}", field="out"
             ) from error
         _held.add(self)
 
@@ -76,13 +76,12 @@ class FolderLock:
                     )
                     os.close(handle)
                     raise UserError(
-                        f"--out: {holder} is writing in '{self.folder}': wait, stop it, or choose another folder"
+                        f"{holder} is writing in '{self.folder}'",
+                        field="out",
+                        remedy="wait, stop it, or choose another folder",
                     ) from error
-                log.warning(
-                    "--out: '%s' has no locks (%s): see that nothing else writes there",
-                    self.folder,
-                    error,
-                )
+                no_locks = f": '{self.folder}' has no locks ({error}): see that nothing else "
+                log.warning(Phrase(Option("out"), no_locks, "writes there"))
             if _is_at(handle, self.path):
                 os.ftruncate(handle, 0)
                 os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

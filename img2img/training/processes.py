@@ -23,7 +23,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from img2img.errors import TrainingError, UserError
+from img2img.errors import Advice, TrainingError, UserError
 
 Decided = TypeVar("Decided")
 
@@ -41,12 +41,16 @@ def check_processes(device: torch.device) -> None:
         return
     if device.type == "mps":
         raise UserError(
-            f"--device: {started} processes were started, and Apple's GPU takes one: use --device cpu"
+            f"{started} processes were started, and Apple's GPU takes one",
+            field="device",
+            remedy=Advice.set("device", "cpu"),
         )
     if device.type == "cuda" and here > torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise UserError(
-            f"--device: {here} processes were started, and {found} GPU found: start {found}, or use --device cpu"
+            f"{here} processes were started, and {found} GPU found",
+            field="device",
+            remedy=Advice(f"start {found}") | Advice.set("device", "cpu"),
         )
 
 
@@ -138,15 +142,15 @@ def first_decides(decide: Callable[[], Decided], accelerator: Accelerator) -> De
     """What `decide` returns in the first process, which alone asks it; a UserError there is one in
     all.
     """
-    found: tuple[Any, str | None] = (None, None)
+    found: tuple[Any, UserError | None] = (None, None)
     if accelerator.is_main_process:
         try:
             found = decide(), None
         except UserError as error:
-            found = None, str(error)
+            found = None, error
     value, refusal = decided(found, accelerator)
     if refusal is not None:
-        raise UserError(refusal)
+        raise refusal
     return value
 
 

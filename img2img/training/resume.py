@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from img2img.data.dataset import Photos
 from img2img.data.identity import data_change
 from img2img.diagnostics.runlog import Averages
-from img2img.errors import UserError
+from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.recipe import Recipe
 from img2img.training.folder import RunFolder
 from img2img.training.processes import first_decides, of_the_first
@@ -21,12 +21,17 @@ from img2img.training.step import TrainingStep
 
 log = logging.getLogger("img2img")
 
-OTHER_VERSION = (
-    "--resume: the checkpoint was written by another version of img2img; nothing was changed. "
-    "Go on with that version, or start anew with another --out"
-)
 
-# Fields that mend a run which met NaN: they may differ on --resume, with a warning.
+def other_version() -> UserError:
+    """A checkpoint that this version cannot read."""
+    return UserError(
+        "the checkpoint was written by another version of img2img; nothing was changed",
+        field="resume",
+        remedy=Advice("go on with that version, or start anew with another ", Option("out")),
+    )
+
+
+# Fields that mend a run which met NaN: they may differ when a run goes on, with a warning.
 MENDING = {"train": ("lr", "clip_norm", "precision"), "adversarial": ("lr",)}
 # Fields that may differ: where the same photos lie, how often is reported and saved, the mending.
 FREE = {
@@ -79,8 +84,9 @@ def check_same_run(facts: dict[str, Any], recipe: Recipe) -> None:
         old, new = (_without_free(part, fields[part]) for fields in (saved, wanted))
         if json.dumps(old) != json.dumps(new) and part != "name":
             raise UserError(
-                f"--resume: the run was started with another {part}: "
-                f"{_differences(part, old, new)}; undo the change, or start a new --out"
+                f"the run was started with another {part}: {_differences(part, old, new)}",
+                field="resume",
+                remedy=Advice("undo the change, or start a new ", Option("out")),
             )
     before, now = saved["train"], wanted["train"]
     if before["steps"] != now["steps"]:
@@ -102,7 +108,7 @@ def _recipe_of(facts: dict[str, Any], wanted: Recipe) -> dict[str, Any]:
         # none of its own.
         return Recipe.parse(saved, trusted=saved["task"]["kind"] == wanted.task.kind).fields()
     except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
-        raise UserError(OTHER_VERSION) from error
+        raise other_version() from error
 
 
 def _without_free(part: str, value: Any) -> Any:
@@ -126,9 +132,8 @@ def compare_data(photos: Photos, facts: dict[str, Any]) -> None:
     """
     change = data_change(facts["data"], photos.identity) if "data" in facts else None
     if change:
-        log.warning(
-            "--resume: the data has changed: %s; the run goes on with what is there", change
-        )
+        change = f": the data has changed: {change}; the run goes on with what is there"
+        log.warning(Phrase(Option("resume"), change))
     # Compared by folder and name: the same photos may lie elsewhere now.
     here = {Path(name).parts[-2:] for name in photos.left_out}
     earlier = facts.get("left_out", {}).items()
@@ -145,7 +150,7 @@ def load_state(
         try:
             step.load_state(tensors)
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
-            raise UserError(OTHER_VERSION) from error
+            raise other_version() from error
     if accelerator.num_processes == 1:
         return
     step.load_state(of_the_first(step.state(), accelerator))

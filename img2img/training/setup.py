@@ -72,7 +72,7 @@ def build_step(recipe: Recipe, accelerator: Accelerator) -> TrainingStep:
             raise
         larger = "generator or discriminator" if recipe.discriminator else "generator"
         raise UserError(
-            f"{larger}: the network does not fit into the memory: make it narrower"
+            "the network does not fit into the memory", place=larger, remedy="make it narrower"
         ) from error
 
 
@@ -108,7 +108,9 @@ def best_model(recipe: Recipe, folder: RunFolder, photos: Photos) -> Best | None
         return None
     if not photos.validation:
         raise UserError(
-            "train.keep_best: nothing is held out to find the best on: raise data.validation_share"
+            "nothing is held out to find the best on",
+            field="train.keep_best",
+            remedy="raise data.validation_share",
         )
     path = folder.path / "best.safetensors"
     return Best(path, recipe.task.main_metric) if folder.is_main else None

@@ -229,8 +229,11 @@ def model_weights(name: str, network: nn.Module, recipe: Recipe) -> Fit:
     found = fit(read_weights(model.path), was, network, recipe)
     if not (found.unfit or found.unused) or (recipe.train.init_partial and found.taken):
         return found
-    reason = f"train.init: '{name}' does not fit: {difference(was, recipe)}"
+    reason = f"'{name}' does not fit: {difference(was, recipe)}"
     if not found.taken:
-        raise UserError(f"{reason}; nothing of it can be taken")
+        raise UserError(f"{reason}; nothing of it can be taken", field="train.init")
     share = _of(found.taken, found.whole)
-    raise UserError(f"{reason}; or set train.init_partial=true to take what fits ({share})")
+    raise UserError(
+        f"{reason}; or set train.init_partial=true to take what fits ({share})",
+        field="train.init",
+    )

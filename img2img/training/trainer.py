@@ -21,12 +21,19 @@ from img2img.data.sample import Batch
 from img2img.diagnostics.runlog import Averages, Bar, Clock
 from img2img.diagnostics.treatment import Treatment
 from img2img.diagnostics.vitals import are_points, ranges
-from img2img.errors import Interrupted, StoppedByDoctor, TrainingError, UserError
+from img2img.errors import (
+    Interrupted,
+    Option,
+    Phrase,
+    StoppedByDoctor,
+    TrainingError,
+    UserError,
+)
 from img2img.files import check_writable
 from img2img.pixels.sheets import write_animation
 from img2img.recipe import Recipe
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.folder import MODEL, RunFolder
+from img2img.training.folder import MODEL, RESUME_GOES_ON, RunFolder
 from img2img.training.listeners import (
     Doctor,
     Listener,
@@ -120,21 +127,20 @@ class Trainer:
             persistent_workers=workers > 0,
         )
         step, gathered = self.done, list[Batch]()
-        try:
-            for batch, broken in loader:
-                if new := self.photos.leave_out(broken):
-                    self.folder.write(step=step, left_out=new)
-                gathered.append(batch.to(self.accelerator.device))
-                if len(gathered) == accumulate:
-                    yield step, gathered
-                    step, gathered = step + 1, []
-        except UserError as error:  # all photos are gone: what was learned from them is kept
-            self.saver.save(self.done)
-            last_line = str(error).strip().splitlines()[-1]  # a loader's process adds a traceback
-            reason = last_line.removeprefix("img2img.errors.UserError: ")
-            raise UserError(
-                f"step {self.done + 1}: {reason}; everything is saved: --resume goes on"
-            ) from error
+        for batch, broken in loader:
+            if new := self.photos.leave_out(broken):
+                self.folder.write(step=step, left_out=new)
+            if isinstance(batch, UserError):  # all photos are gone: what was learned is kept
+                self.saver.save(self.done)
+                raise UserError(
+                    Phrase(batch.phrase, "; everything is saved"),
+                    place=f"step {self.done + 1}",
+                    remedy=RESUME_GOES_ON,
+                )
+            gathered.append(batch.to(self.accelerator.device))
+            if len(gathered) == accumulate:
+                yield step, gathered
+                step, gathered = step + 1, []
 
     def _sample_numbers(self) -> Iterator[list[int]]:
         """The numbers of this process's samples, a micro-batch at a time."""
@@ -249,10 +255,11 @@ class Trainer:
         if latest_checkpoint(folder.path / "checkpoints") is not None:
             kept = f"the last good checkpoint in {folder.path}/checkpoints is kept"
         rates = "train.lr (or adversarial.lr)" if self.recipe.adversarial else "train.lr"
-        remedy = f"lower {rates}, or set train.clip_norm=1, and --resume"
+        remedy = f"lower {rates}, or set train.clip_norm=1, and "
         # A launcher ends all processes when one ends, and the first is still writing.
         wait_for_all(self.accelerator)
-        return TrainingError(f"step {self.done + 1}: {error}; {kept}; {remedy}")
+        told = Phrase(f"{error}; {kept}; {remedy}", Option("resume"))
+        return TrainingError(told, place=f"step {self.done + 1}")
 
     def _log_ranges(self, batch: Batch) -> None:
         """Lowest and highest values of the first batch of pictures, for the doctor."""

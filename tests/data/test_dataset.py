@@ -245,6 +245,22 @@ def test_a_pair_with_one_broken_side_is_left_out_by_its_file(
     assert len(made) == 12 and list(again.left_out) == [str(broken)]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_when_no_photo_can_be_read_any_more_a_loader_gives_the_error_whole(
+    photo_folder: Path, workers: int
+) -> None:
+    train = opened(photo_folder, validation_share=0, cache_mb=0).train
+    for path in photo_folder.iterdir():
+        path.unlink()
+    (got,) = DataLoader(
+        train, batch_sampler=[[0, 1]], collate_fn=train.collate, num_workers=workers
+    )
+    error, broken = got
+    assert isinstance(error, UserError) and error.field == "data.path"
+    assert str(error).startswith("data.path: none of the photos can be read; first: ")
+    assert len(broken) == 6 and set(broken.values()) == {"no such file"}
+
+
 def test_broken_class_photos_and_side_a_go_the_same_road(
     tmp_path: Path, photos: list[np.ndarray]
 ) -> None:

@@ -272,5 +272,5 @@ def test_more_processes_than_gpus_and_processes_on_apples_gpu_are_refused(
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     check_processes(torch.device("cpu"))
     for device, said in (("mps", "takes one"), ("cuda", "1 GPU found")):
-        with pytest.raises(UserError, match=f"{said}.*use --device cpu"):
+        with pytest.raises(UserError, match=f"{said}.*use device cpu"):
             check_processes(torch.device(device))

@@ -222,7 +222,7 @@ def test_other_photos_are_told_when_a_run_is_taken_up_again(
     (photo_folder / "photo_5.png").unlink()
     train(recipe, tmp_path / "other", resume=True, device="cpu")
     assert (
-        "--resume: the data has changed: 6 files then, 5 now; the run goes on with what is there"
+        "resume: the data has changed: 6 files then, 5 now; the run goes on with what is there"
         in caplog.text
     )
 
@@ -282,7 +282,7 @@ def test_resume_without_checkpoint_starts_at_zero_and_says_so(
 
 def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     train(small("denoise_tiny", steps=1), tmp_path / "run", device="cpu")
-    with pytest.raises(UserError, match="already holds a run: add --resume"):
+    with pytest.raises(UserError, match="already holds a run: add resume to go on"):
         train(small("denoise_tiny", steps=1), tmp_path / "run", device="cpu")
 
 
