@@ -202,8 +202,8 @@ def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
     """The network that measures perceptual distance, loaded once.
 
     Args:
-        network: `stlpips_vgg`, `stlpips_alex`, or `lpips_alex` where torchvision's weights are on
-            this machine.
+        network: `stlpips_vgg`, `stlpips_alex`; `lpips_vgg` or `lpips_alex` where torchvision's
+            weights are on this machine.
 
     Returns:
         A module: two batches (B,3,H,W) in [0,1], at least 24 px a side, to distances (B,); 0 for
