@@ -61,11 +61,15 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     """
     tasks = [_with_classes(model) for model in models]
     if limit is not None and limit < 2:
-        raise UserError(f"--limit: {limit} samples a class have no diversity: give 2 or more")
+        raise UserError(
+            f"{limit} samples a class have no diversity", field="limit", remedy="give 2 or more"
+        )
     channels = {task.prediction_channels for task in tasks}
     if len(channels) > 1:
         raise UserError(
-            "--baseline: one of the models makes grey pictures and the other colored: compare like with like"
+            "one of the models makes grey pictures and the other colored",
+            field="baseline",
+            remedy="compare like with like",
         )
     train, test = (real_pictures(models[0], data, part) for part in ("train", "test"))
     began = time.monotonic()
@@ -109,7 +113,8 @@ def _with_classes(model: Model) -> FromNoise:
     task = noise_task(model)
     if not task.classes:
         raise UserError(
-            f"--model: '{model.name}' knows no classes: none can be asked for and found again"
+            f"'{model.name}' knows no classes: none can be asked for and found again",
+            field="model",
         )
     return task
 
@@ -119,10 +124,12 @@ def real_pictures(model: Model, data: str, part: Part) -> Pictures:
     try:
         source = labelled_source([data], Cache(0), part)
     except UserError as error:
-        raise UserError(str(error).replace("data.path", "--data")) from None
+        raise error.about("data") from None
     task, names = noise_task(model), source.class_names
     if len(names) != task.classes:
-        raise UserError(f"--data: '{data}' has {len(names)} classes, and the model {task.classes}")
+        raise UserError(
+            f"'{data}' has {len(names)} classes, and the model {task.classes}", field="data"
+        )
     cut = np.stack([_picture(source, index, model) for index in range(len(source))])
     labels = torch.tensor([source.label(index) for index in range(len(source))])
     return Pictures(torch.from_numpy(cut).permute(0, 3, 1, 2), labels, names)

@@ -209,7 +209,9 @@ class TranslateProtocol(Protocol):
     def __init__(self, task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> None:
         if task.reads == "two sides":
             raise UserError(
-                "--model: it learned from two sides, and no photo is another's truth: name a model of pairs"
+                "it learned from two sides, and no photo is another's truth",
+                field="model",
+                remedy="name a model of pairs",
             )
         super().__init__(task, crop, device)
         self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
@@ -257,7 +259,8 @@ def protocol_for(task: PhotoTask, crop: Augment, device: torch.device | str = "c
     known = {**PROTOCOLS, **FOUND_PHOTOS} if task.for_found_photos else PROTOCOLS
     if task.kind not in known:
         raise UserError(
-            f"task '{task.kind}' has no protocol to measure it by; there is one for {', '.join(PROTOCOLS)}"
+            f"task '{task.kind}' has no protocol to measure it by",
+            remedy=f"there is one for {', '.join(PROTOCOLS)}",
         )
     return known[task.kind](task, crop, device)
 

@@ -130,7 +130,7 @@ class Report:
         `first.png` in `out`.
         """
         if out.exists() and not out.is_dir():
-            raise UserError(f"--out: '{out}' is a file, not a folder")
+            raise UserError(f"'{out}' is a file, not a folder", field="out")
         write_text(out / "report.json", self.to_json() + "\n")
         write_text(out / "report.md", self.to_markdown())
         write_text(out / "photos.csv", self.to_csv())

@@ -62,11 +62,15 @@ def evaluate(
     if task not in task_kinds():
         raise UserError(f"unknown task '{task}'{did_you_mean(task, task_kinds())}")
     if precision not in get_args(Precision):
-        raise UserError(f"--precision: '{precision}'{did_you_mean(precision, get_args(Precision))}")
+        raise UserError(
+            f"'{precision}'{did_you_mean(precision, get_args(Precision))}", field="precision"
+        )
     if limit is not None and limit < 1:
-        raise UserError(f"--limit: {limit} leaves nothing to measure: give 1 or more")
+        raise UserError(
+            f"{limit} leaves nothing to measure", field="limit", remedy="give 1 or more"
+        )
     if out is not None and Path(out).exists() and not Path(out).is_dir():
-        raise UserError(f"--out: '{out}' is a file, not a folder")
+        raise UserError(f"'{out}' is a file, not a folder", field="out")
     names = CATALOGUE.defaults(task) if model is None else [model]
     models = (load(name, device=device, precision=precision) for name in names)
     report = reduce(
@@ -87,10 +91,14 @@ def _one_model(
     self_ensemble: bool,
 ) -> Report:
     if model.task.kind != task:
-        raise UserError(f"--model: '{model.name}' is made for {model.task.kind}, not for {task}")
+        raise UserError(
+            f"'{model.name}' is made for {model.task.kind}, not for {task}", field="model"
+        )
     if self_ensemble and not can_ensemble(model.recipe):
         raise UserError(
-            f"--self-ensemble: '{model.name}' was not trained on turned photos: leave it out"
+            f"'{model.name}' was not trained on turned photos",
+            field="self_ensemble",
+            remedy="leave it out",
         )
     if model.task.from_noise:
         return _described(_of_noise(data, model, baseline, limit), model)
@@ -173,7 +181,8 @@ def measure(
             first.offer(case, shown, found, ours[0])
     if not scores:
         raise UserError(
-            f"--data: no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}"
+            f"no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}",
+            field="data",
         )
     scores = _without(_lesser(protocol, scores, list(trivial)), scores)
     rows, photos = (
@@ -227,7 +236,7 @@ def _source(protocol: Protocol, data: Path) -> Source:
     try:
         return build([data], Cache(0))
     except UserError as error:
-        raise UserError(str(error).replace("data.path", "--data")) from None
+        raise error.about("data") from None
 
 
 def _cases(
@@ -257,7 +266,8 @@ def _check_size(sample: Sample, least_px: int) -> None:
     height, width = sample.photo.shape[:2]
     if min(height, width) < least_px:
         raise UserError(
-            f"{width}×{height} is too small to measure: at least {least_px} px a side are needed"
+            f"{width}×{height} is too small to measure",
+            remedy=f"at least {least_px} px a side are needed",
         )
 
 
@@ -290,7 +300,7 @@ def _rival_name(model: Model, other: Model) -> str:
     if (theirs.kind, theirs.scale, theirs.reads) != (ours.kind, ours.scale, ours.reads):
         wanted = f"{ours.kind} ×{ours.scale}" if ours.scale > 1 else ours.kind
         raise UserError(
-            f"--baseline: '{other.name}' does something else than '{model.name}' ({wanted})"
+            f"'{other.name}' does something else than '{model.name}' ({wanted})", field="baseline"
         )
     return other.name if other.name != model.name else f"{other.name} (baseline)"
 

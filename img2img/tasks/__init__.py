@@ -90,7 +90,7 @@ def plugins() -> dict[str, type[Task]]:
 
 
 def task_kinds() -> list[str]:
-    """Names a recipe or `--task` may use, in the order in which an automatic plan applies them."""
+    """Names that a recipe or a user may give, in the order in which an automatic plan applies them."""
     classes = _installed()
     return sorted(classes, key=lambda kind: (classes[kind].plan_order, kind))
 
@@ -131,7 +131,9 @@ def task_class(kind: str, *, trusted: bool) -> type[Task]:
         return _installed()[kind]
     if ":" in kind and not trusted:
         raise UserError(
-            f"task.kind: '{kind}' is code, and a model file may not choose code to run: install it as an entry point"
+            f"'{kind}' is code, and a model file may not choose code to run",
+            field="task.kind",
+            remedy="install it as an entry point",
         )
     if ":" in kind:
         return _imported(kind)
@@ -179,9 +181,11 @@ def _imported(path: str) -> type[Task]:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UserError(f"task.kind: cannot import '{path}': {error}") from error
+        raise UserError(f"cannot import '{path}': {error}", field="task.kind") from error
     if not _is_task(found):
-        raise UserError(f"task.kind: '{path}' is not a class derived from img2img.tasks.Task")
+        raise UserError(
+            f"'{path}' is not a class derived from img2img.tasks.Task", field="task.kind"
+        )
     found = _of_a_family(found)
     if found.model_fields["kind"].annotation is str:
         return found

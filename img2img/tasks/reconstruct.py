@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.data.sample import Batch, LabelledSample, PhotoSample, as_tensor
-from img2img.errors import UserError
+from img2img.errors import Advice, UserError
 from img2img.pixels import degrade
 from img2img.pixels.images import to_float
 from img2img.tasks.autoencoder import AutoencoderTask, Bottleneck
@@ -93,7 +93,8 @@ class Reconstruct(AutoencoderTask):
     def prepare(self, photo: Tensor) -> Tensor:
         if self.labels:
             raise UserError(
-                "this model must be told a picture's class, and a photo has none: use img2img generate"
+                "this model must be told a picture's class, and a photo has none",
+                remedy=Advice.run("generate"),
             )
         return self._seen(photo, None)
 

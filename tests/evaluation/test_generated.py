@@ -112,11 +112,11 @@ def test_what_cannot_be_measured_is_said(data: Path, model: Callable[..., Path])
         evaluate("generate", str(data), model("three", 3))
     with pytest.raises(UserError, match="knows no classes"):
         evaluate("generate", str(data), model("none", 0))
-    with pytest.raises(UserError, match=r"--data: .*no train/ and test/"):
+    with pytest.raises(UserError, match=r"^data: .*no train/ and test/"):
         evaluate("generate", str(data / "train"), model("four"))
     with pytest.raises(UserError, match="has 4 classes, and the model 10"):
         evaluate("generate", str(data))  # by the shipped model
-    with pytest.raises(UserError, match="--limit: 1 samples"):
+    with pytest.raises(UserError, match=r"^limit: 1 samples"):
         evaluate("generate", str(data), model("four"), limit=1)
 
 

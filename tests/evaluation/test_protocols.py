@@ -45,7 +45,7 @@ def test_models_of_found_photos_meet_the_same_camera_each_time():
 
 
 def test_a_model_of_two_sides_has_no_truth_to_be_measured_by():
-    with pytest.raises(UserError, match=r"--model: it learned from two sides.*a model of pairs"):
+    with pytest.raises(UserError, match=r"^model: it learned from two sides.*a model of pairs"):
         cases({"kind": "translate", "source": "unpaired"})
 
 

@@ -83,7 +83,7 @@ def test_what_cannot_take_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
     found = Request(options=ENSEMBLE).resolve().plan(grey)
     assert found.models == "colorize" and "self_ensemble left out" in found.sentence
     with pytest.raises(
-        UserError, match="--self-ensemble: 'colorize' was not trained on turned photos"
+        UserError, match=r"^self_ensemble: 'colorize' was not trained on turned photos"
     ):
         evaluate("colorize", tmp_path, "colorize", self_ensemble=True)
     assert main(["infer", "--input", str(tmp_path), "--task", "colorize", "--self-ensemble"]) == 2
