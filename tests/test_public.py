@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 
 PUBLIC = [
+    "img2img.inference.generate:generate",
+    "img2img.inference.pipeline:Model.predict_tensor",
+    "img2img.inference.pipeline:Model.run",
+    "img2img.inference.pipeline:load",
+    "img2img.inference.plan:Plan.run",
+    "img2img.inference.request:Request.resolve",
+    "img2img.inference.request:ResolvedRequest.plan",
+    "img2img.training:train",
     "img2img.evaluation.metrics:ciede2000",
     "img2img.evaluation.metrics:colorfulness",
     "img2img.evaluation.metrics:hole_l1",

@@ -85,10 +85,26 @@ class Latents:
 def generate(
     model: Model, wish: GenerateRequest, on_samples: Progress | None = None
 ) -> tuple[Tensor, int | None]:
-    """Pictures (N,3,S,S) in [0,1], or points (N,2,1,1), and the columns to show them in. Raises
-    UserError.
+    """Make pictures, or points, from noise.
 
-    `on_samples` is called after every batch with how many there are; raising in it cancels.
+    Args:
+        model: one that was trained to.
+        wish: how many, from which seeds and labels.
+        on_samples: called after every batch with how many there are; raising in it cancels.
+
+    Returns:
+        Pictures (N,3,S,S) in [0,1], or points (N,2,1,1), and the columns to show them in.
+
+    Raises:
+        UserError: the model takes photos, or has no such label or code.
+
+    Example:
+        >>> from img2img.inference.pipeline import load
+        >>> model = load("fashion_mnist", device="cpu")
+        >>> pictures, _ = generate(model, GenerateRequest(count=2, label="Coat", seed=7))
+        >>> again, _ = generate(model, GenerateRequest(count=1, label="Coat", seed=8))
+        >>> pictures.shape, bool(torch.allclose(pictures[1:], again, atol=1e-4))
+        (torch.Size([2, 3, 28, 28]), True)
     """
     task = noise_task(model)
     wanted = latents(task, wish, label_number(wish.label, task.classes, model.card.class_names))

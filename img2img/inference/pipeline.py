@@ -176,11 +176,27 @@ class Model:
         direction: Direction | None = None,
         self_ensemble: bool = False,
     ) -> Tensor:
-        """Prepare, generator (tiled), decode and finish on (B,1|3,H,W) floats in [0,1]: RGB
-        (B,3,H·scale,W·scale).
+        """Apply the model to a batch of float tensors: prepare, generator (tiled), decode, finish.
 
-        Values beyond [0,1] (noise) are neither rejected nor clamped. `mask` (B,1,H,W), > 0.5 = to
-        be filled. Raises UserError for another shape, or a missing mask.
+        Args:
+            x: (B,1,H,W) or (B,3,H,W) in [0,1]; values beyond (noise) are neither rejected nor
+                clamped.
+            mask: (B,1,H,W), > 0.5 = to be filled; for models that fill.
+            strength: how much of the network's change is applied, 0 to 1.
+            direction: `AtoB` or `BtoA`, of a model that goes both ways.
+            self_ensemble: the mean over flips and turns.
+
+        Returns:
+            RGB (B,3,H·scale,W·scale) in [0,1], on the device of `x`.
+
+        Raises:
+            UserError: another shape, a missing mask, or an option that the model does not have.
+
+        Example:
+            >>> import torch
+            >>> model = load("super_resolve_x2", device="cpu")
+            >>> model.predict_tensor(torch.rand(2, 1, 24, 32)).shape
+            torch.Size([2, 3, 48, 64])
         """
         options = Options(strength=strength, direction=direction, self_ensemble=self_ensemble)
         options.check_direction(self.name, self.task)
@@ -208,11 +224,32 @@ class Model:
         dtype: Any = None,
         on_tile: Progress | None = None,
     ) -> Photo:
-        """The photo after this model, at `dtype` (the photo's own depth by default); metadata are
-        kept. `on_tile` is called with the number of tiles done; raising in it cancels the work.
+        """Apply the model to a photo as it was read from a file.
 
-        So is the alpha, but for what was filled, which becomes opaque, and for tasks that read
-        transparency as paper. What lies under alpha 0 has no part in what is visible.
+        Metadata are kept, and so is the alpha, but for what was filled, which becomes opaque, and
+        for tasks that read transparency as paper. What lies under alpha 0 has no part in what is
+        visible.
+
+        Args:
+            photo: what `read_photo` gives.
+            mask: boolean (H,W), True = to be filled; for models that fill.
+            options: strength, seed and the like.
+            dtype: the result's depth; the photo's own by default.
+            on_tile: called with the number of tiles done; raising in it cancels the work.
+
+        Returns:
+            The photo with the new pixels.
+
+        Raises:
+            UserError: a mask is missing or of another size, or the model lacks an option.
+
+        Example:
+            >>> from img2img.pixels.images import read_photo
+            >>> from img2img.resources import inputs_dir
+            >>> photo = read_photo(inputs_dir() / "small.jpg")
+            >>> done = load("denoise", device="cpu").run(photo, options=Options(strength=0.5))
+            >>> done.size == photo.size, done.exif == photo.exif
+            (True, True)
         """
         options.check_direction(self.name, self.task)
         options.check_hints(self.name, self.task)
@@ -399,12 +436,28 @@ def load(
     precision: Precision = "auto",
     detail: float | None = None,
 ) -> Model:
-    """A model by zoo name, model file or run folder, ready on a device. Loading never runs code
-    from the file.
+    """A model ready on a device. Loading never runs code from its file.
 
-    `detail` in [0,1] mixes it with its other half (see `blend`). Raises UserError for an unknown
-    name, a file that is not ours, a device that is not here, or a detail asked of a model without
-    another half.
+    Args:
+        name: a shipped model (`img2img models` lists them), a model file, a run's folder, or what
+            the catalogue knows of one.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        precision: `auto` (bf16 where the hardware has it), `fp32` or `bf16`.
+        detail: 0 to 1, between the model and its crisper half (see `blend`); None leaves it as it
+            is.
+
+    Returns:
+        The model; call it with pictures.
+
+    Raises:
+        UserError: an unknown name, a file that is not ours, a device that is not on this machine,
+            or a detail asked of a model without another half.
+
+    Example:
+        >>> import img2img
+        >>> model = img2img.load("super_resolve_x2", device="cpu")
+        >>> model.task.kind, model.task.scale
+        ('super-resolve', 2)
     """
     entry = name if isinstance(name, Entry) else CATALOGUE.entry(name)
     if detail is not None:

@@ -124,8 +124,22 @@ class Plan:
     ) -> Photo:
         """The photo after every step, in float between them and at its own depth at the end.
 
-        `mask` is boolean (H,W), True = to be filled. `on_tile(step, tiles done)` is called as work
-        goes on, steps counted from 0; raising in it cancels.
+        Args:
+            photo: the one that was planned for.
+            mask: boolean (H,W), True = to be filled.
+            on_tile: called as work goes on with the step, counted from 0, and its tiles done;
+                raising in it cancels.
+
+        Returns:
+            The result; `write_photo` writes it.
+
+        Example:
+            >>> import numpy as np
+            >>> from img2img.inference.request import Request
+            >>> photo = Photo(np.full((32, 48, 3), 128, np.uint8))
+            >>> plan = Request(("super-resolve",), scale=2, device="cpu").resolve().plan(photo)
+            >>> plan.run(photo).size
+            (96, 64)
         """
         depth = photo.rgb.dtype
         for number, step in enumerate(self.steps):

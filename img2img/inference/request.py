@@ -53,8 +53,20 @@ class Request:
     ) -> ResolvedRequest:
         """The request with its models found, and everything checked that needs no photo.
 
-        `with_mask`, `with_hints`: whether masks or painted colors come with the photos; None where
-        that is not known yet. Raises UserError for whatever would fail on every photo.
+        Args:
+            with_mask: whether masks come with the photos; None where that is not known yet.
+            with_hints: whether painted colors do.
+
+        Returns:
+            What plans photo by photo.
+
+        Raises:
+            UserError: what would fail on every photo.
+
+        Example:
+            >>> request = Request(("denoise", "super-resolve"), scale=2, device="cpu").resolve()
+            >>> [step.model.name for step in request.steps]
+            ['denoise', 'super_resolve_x2']
         """
         precision_for(pick_device(self.device), self.precision)
         steps = asked_steps(self.tasks, self.scale, self.model, self.detail)
@@ -132,9 +144,24 @@ class ResolvedRequest:
     ) -> Plan:
         """What is to be done to a photo that lies on its canvas already.
 
-        `mask` is boolean (H,W), True = to be filled; `hints` are colors painted on this photo;
-        `seen` are its statistics without a mask, where they are known. Raises UserError for a photo
-        too small, and for a mask, colors or a sketch that no step takes.
+        Args:
+            photo: what `read_photo` gives.
+            mask: boolean (H,W), True = to be filled.
+            hints: colors painted on this photo.
+            seen: its statistics without a mask, where they are known.
+
+        Returns:
+            The steps, each with its model and reason; `Plan.run` takes them.
+
+        Raises:
+            UserError: the photo is too small, or no step takes this mask, colors or sketch.
+
+        Example:
+            >>> from img2img.pixels.images import read_photo
+            >>> from img2img.resources import inputs_dir
+            >>> plan = Request(device="cpu").resolve().plan(read_photo(inputs_dir() / "noisy.png"))
+            >>> [(step.verb, step.reason) for step in plan.steps]
+            [('denoise', 'it is noisy (σ about 21 of 255)'), ('enlarge ×2', '... small (360×270)')]
         """
         request, options = self.request, self.request.options
         if hints is not None:

@@ -15,10 +15,29 @@ def train(
     resume: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Train a recipe into a run folder (default `runs/<name>`) and return the summary.
+    """Train a recipe into a run's folder.
 
-    Raises UserError for what the caller can mend, Interrupted after Ctrl-C, TrainingError when
-    losses become NaN.
+    Args:
+        recipe: a recipe, its file, or the name of a shipped one.
+        out: the folder; `runs/<name>` by default.
+        resume: go on from the last checkpoint in it, to the same weights as without the stop.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Returns:
+        The summary that closes `log.jsonl`: step, images, validation, baseline, model, …
+
+    Raises:
+        UserError: what the caller can mend: recipe, data, folder, device.
+        Interrupted: Ctrl-C; everything is saved.
+        TrainingError: a loss became NaN, or the disk is full; the last checkpoint is kept.
+
+    Example:
+        >>> recipe = Recipe.load("ring", ["train.steps=2", "data.workers=0"])
+        >>> summary = train(recipe, "ring", device="cpu")
+        >>> summary["step"], summary["baseline_is"]["modes_covered"]
+        (2, 'the origin')
+        >>> Path("ring/model.safetensors").is_file()
+        True
     """
     from img2img.training.trainer import Trainer
 
