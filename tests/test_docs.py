@@ -137,6 +137,15 @@ def test_the_map_shows_every_room() -> None:
     assert sorted(word for word in named if not (package / word).exists()) == []
 
 
+def test_the_python_of_restoring_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.full((32, 40, 3), 128, np.uint8)).save("photo.jpg")
+    (code,) = blocks(ROOT / "img2img/inference/README.md", "python")
+    exec(compile(code, "img2img/inference/README.md", "exec"), {})
+    with Image.open("clean.png") as clean:
+        assert clean.size == (40, 32)
+
+
 def test_types_ship() -> None:
     assert (Path(img2img.__file__).parent / "py.typed").is_file()
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
