@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from img2img.config import NoNumber
 from img2img.errors import did_you_mean
-from img2img.ranges import NoNumber
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

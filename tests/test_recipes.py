@@ -26,7 +26,9 @@ from img2img.losses.perceptual import missing
 from img2img.modelfile import Card, load_generator, read_header, save_model
 from img2img.recipe import Recipe, schema, schema_json
 from img2img.resources import recipes_dir
+from img2img.rules import Conflict, RecipeContext
 from img2img.tasks import photo_tasks, task_kinds
+from img2img.tasks.denoise import Denoise
 from img2img.testing import sample_for
 from img2img.training.methods import METHODS
 from img2img.training.paired import PairedStep
@@ -100,7 +102,10 @@ def steps_once(
     recipe: Recipe, accelerator: Accelerator, photos: Sequence[np.ndarray]
 ) -> TrainingStep:
     """One joint step; G and D must learn from it, and D not from G's loss."""
-    step, batch = METHODS[recipe.train.method].step(recipe, accelerator), batch_for(recipe, photos)
+    step, batch = (
+        METHODS[recipe.train.method.kind].step(recipe, accelerator),
+        batch_for(recipe, photos),
+    )
     a = recipe.adversarial
     number = a.phase_starts(recipe.train.steps)[1] + a.d_steps_per_g_step - 1 if a else 0
     before = both_weights(step)
@@ -755,6 +760,58 @@ def test_the_schema_is_json_and_knows_every_task_and_key() -> None:
         fields = yaml.safe_load(path.read_text())
         assert fields.keys() <= set(read["properties"])
         assert fields["task"].keys() <= tasks[fields["task"]["kind"]]["properties"].keys()
+
+
+@pytest.mark.parametrize("method", ["cycle", {"kind": "cycle"}])
+def test_a_method_is_its_kind_or_its_fields_and_is_saved_as_the_kind(method: Any) -> None:
+    fields = Recipe.load("cyclegan_tiny").fields()
+    assert fields["train"]["method"] == "cycle"
+    fields["train"]["method"] = method
+    recipe = Recipe.parse(fields)
+    assert recipe == Recipe.load("cyclegan_tiny")
+    assert "\n  method: cycle\n" in recipe.to_yaml()
+
+
+@pytest.mark.parametrize("key", ["train.method", "train.method.kind"])
+def test_a_method_is_overridden_in_a_word(key: str) -> None:
+    with pytest.raises(UserError, match="'paired' needs pairs, and the task has two sides without"):
+        Recipe.load("cyclegan_tiny", [f"{key}=paired"])
+    with pytest.raises(
+        UserError, match=r"train\.method\.kind: unknown 'cycel', did you mean 'cycle'"
+    ):
+        Recipe.load("cyclegan_tiny", [f"{key}=cycel"])
+
+
+def test_the_schema_knows_the_methods_by_word_and_by_fields_and_says_what_they_ask() -> None:
+    method = schema()["$defs"]["TrainConfig"]["properties"]["method"]
+    word, union = method["anyOf"]
+    assert set(word["enum"]) == set(union["discriminator"]["mapping"]) == set(METHODS)
+    assert method["default"] == "paired"
+    described = {name: schema()["$defs"][name]["description"] for name in union_members(union)}
+    assert "needs discriminators" in described["CycleMethod"]
+    assert "kl alone" in described["AutoencoderMethod"]
+
+
+def union_members(union: dict[str, Any]) -> list[str]:
+    return [member["$ref"].rsplit("/", 1)[1] for member in union["oneOf"]]
+
+
+class Picky(Denoise):
+    """A task of somebody else's that has a rule of its own."""
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if context.data.crop_px > 32:
+            smaller = ("data.crop_px=40", "data.crop_px=32")
+            yield Conflict(".kind", f"'{self.kind}' takes crops of up to 32 px", smaller)
+
+
+def test_a_task_of_somebody_elses_may_refuse_and_a_change_that_helps_is_named() -> None:
+    fields = {"name": "x", "generator": {"kind": "restorer"}, "data": {"crop_px": 64}}
+    task = f"{__name__}:Picky"
+    expected = r"recipe: task\.kind '.*' takes crops of up to 32 px: set data\.crop_px=32$"
+    with pytest.raises(UserError, match=expected):
+        Recipe.parse({**fields, "task": {"kind": task}})
+    assert Recipe.parse({**fields, "task": {"kind": task}, "data": {"crop_px": 32}})
 
 
 @pytest.mark.parametrize(

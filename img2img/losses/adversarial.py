@@ -1,38 +1,26 @@
-"""The adversarial part of a recipe: which game is played, and what keeps it stable."""
+"""The adversarial part of a recipe: the objective, and what keeps D and G in balance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from img2img.config import renamed
 from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
-from img2img.losses.objectives import OBJECTIVES, SHORT_KINDS, Kind, Objective, OptimizerKind
-from img2img.ranges import Fields, renamed
+from img2img.losses.objectives import OBJECTIVES, SHORT_KINDS, Kind, Objective
+from img2img.models.base import Head
+from img2img.optimizer import OptimizerConfig
+from img2img.rules import Conflict, RecipeContext
 
 Sees = Literal["condition", "mask", "label"]
 Discriminates = Literal["pictures", "latent"]
-Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class OptimizerConfig(Fields):
-    """What may be said of a player's optimizer; None leaves it to the adversarial kind's paper."""
-
-    optimizer: OptimizerKind | None = Field(
-        None,
-        description="by default the adversarial kind's own; muon: for restoring without a discriminator",
-    )
-    lr: float | None = Field(None, gt=0)
-    betas: tuple[Beta, Beta] | None = Field(
-        None, description="Adam's; the pix2pix family uses 0.5 for the first"
-    )
 
 
 class Adversarial(OptimizerConfig):
-    """The objective, what D sees beside the picture, when it starts, its optimizer, and the
-    stabilisers.
+    """The objective, what conditioning D sees, when it starts, its optimizer, and the stabilisers.
 
     `lr` and `betas` are the discriminator's; left out, the kind's own (Wasserstein) or `train.lr`.
     """
@@ -41,7 +29,9 @@ class Adversarial(OptimizerConfig):
 
     kind: Annotated[Kind, renamed(SHORT_KINDS)] = "non_saturating"
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
-    sees: tuple[Sees, ...] = Field((), description="what the discriminator gets beside the picture")
+    sees: tuple[Sees, ...] = Field(
+        (), description="D's conditioning: what it sees in addition to the picture"
+    )
     discriminates: Discriminates = Field(
         "pictures",
         description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. 2016)",
@@ -102,7 +92,7 @@ class Adversarial(OptimizerConfig):
     @model_validator(mode="before")
     @classmethod
     def _one_kind(cls, fields: Any) -> Any:
-        return as_the_kind_has_it(fields)
+        return for_its_kind(fields)
 
     @model_validator(mode="after")
     def _one_start(self) -> Adversarial:
@@ -133,6 +123,11 @@ class Adversarial(OptimizerConfig):
     def objective_class(self) -> type[Objective]:
         """The objective's class, with its defaults."""
         return OBJECTIVES[self.kind]
+
+    @property
+    def head(self) -> Head:
+        """What the objective asks of D."""
+        return self.objective_class.head
 
     @property
     def penalised(self) -> bool:
@@ -169,17 +164,75 @@ class Adversarial(OptimizerConfig):
         g_alone, d_alone, _ = (part / sum(self.phases) * steps for part in self.phases)
         return round(g_alone), round(g_alone + d_alone)
 
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from self._conflicts_with_codes(context)
+        yield from self._conflicts_with_the_run(context)
+        yield from self._conflicts_with_the_task(context)
+
+    def _conflicts_with_codes(self, context: RecipeContext) -> Iterator[Conflict]:
+        """Autoencoders: D sees codes and draws of the prior, or pictures made of them."""
+        discriminator, latent = context.discriminator, self.discriminates == "latent"
+        if not context.train.method.has_codes:
+            if latent:
+                problem = "belongs to train.method autoencoder: leave it out"
+                yield Conflict(".discriminates", f"'latent' {problem}")
+            return
+        if not latent and not context.has_prior:
+            problem = "discriminates draws from the prior: set generator.variational: true"
+            yield Conflict("adversarial", f"{problem} and add a loss of kind kl")
+        if self.sees:
+            projects = self.sees[0] == "label" and self.head == "logits"
+            instead = "use discriminator.projection" if projects else "leave it out"
+            problem = f"an autoencoder's critic sees nothing beside; {instead}"
+            yield Conflict(".sees", f"'{self.sees[0]}': {problem}")
+        if latent and discriminator and discriminator.kind != "mlp":
+            problem = f"and discriminator '{discriminator.kind}' needs pixels: use mlp"
+            yield Conflict(".discriminates", f"'latent', {problem}")
+        if latent and self.augment:
+            yield Conflict(".augment", "changes pictures, and codes are judged")
+
+    def _conflicts_with_the_run(self, context: RecipeContext) -> Iterator[Conflict]:
+        """Both networks must come to train within the run's steps."""
+        steps, (d_start, both_start) = context.train.steps, self.phase_starts(context.train.steps)
+        if d_start > 0 and not context.losses:
+            problem = "is empty: before the discriminator starts there is nothing to learn from"
+            yield Conflict("losses", problem)
+        if self.start_step >= steps:
+            problem = f"is {d_start}, and the run has {steps} steps: D would never play"
+            yield Conflict(".start_step", problem)
+        if both_start + self.d_steps_per_g_step > steps:
+            few = f"is {steps}: too few for adversarial.d_steps {self.d_steps_per_g_step}"
+            yield Conflict("train.steps", f"{few}, G would never play")
+
+    def _conflicts_with_the_task(self, context: RecipeContext) -> Iterator[Conflict]:
+        """D can see only what the task's batches hold."""
+        task = context.task
+        if "mask" in self.sees and task.family != "masked":
+            yield Conflict(".sees", f"'mask', and task '{task.kind}' has none")
+        if "condition" in self.sees and task.family == "noise":
+            yield Conflict(".sees", "'condition', and the task's is noise; 'label' shows the class")
+        if "label" in self.sees and not task.classes:
+            yield Conflict(".sees", f"'label', and task '{task.kind}' has no classes")
+        if self.information and not sum(task.code_sizes):
+            problem = "weighs codes, and the task has none: set task.categorical or task.continuous"
+            yield Conflict(".information", problem)
+        if self.augment and not task.has_pixels:
+            yield Conflict(".augment", "changes pictures, and the task makes points")
+        if self.information and self.head == "reconstruction":
+            problem = "has no scores beside which codes could be recognised"
+            yield Conflict(".kind", f"'{self.kind}' {problem}")
+
     def build(self) -> Objective:
         """A fresh objective of this kind."""
         own = self.objective_class
         return own(**{name: getattr(self, name) for name in own.fields})
 
 
-def as_the_kind_has_it(fields: Any) -> Any:
-    """An adversarial part's fields with what its `per_kind` says of the kind in the place of what
-    is said for all.
+def for_its_kind(fields: Any, asked: Container[str] = ()) -> Any:
+    """The fields of an adversarial part, with those that `per_kind` has for its kind in their place.
 
-    What is resolved has no choice left. Raises ValueError for a kind or a field that is not there.
+    Fields named in `asked`, which the user has set otherwise, stay; `per_kind` itself is gone.
+    Raises ValueError for an unknown kind or field.
     """
     if not isinstance(fields, dict) or not isinstance(fields.get("per_kind"), dict):
         return fields
@@ -188,16 +241,16 @@ def as_the_kind_has_it(fields: Any) -> Any:
     for kind, own in per_kind.items():
         _check_known(str(kind), OBJECTIVES, "per_kind")
         if not isinstance(own, dict | None):
-            raise ValueError(
-                f"per_kind.{kind}: {own!r} has no fields; write for example {{lr: 0.0001}}"
-            )
+            problem = f"{own!r} has no fields; write for example {{lr: 0.0001}}"
+            raise ValueError(f"per_kind.{kind}: {problem}")
         for name in own or ():
             _check_known(str(Adversarial.former_names.get(name, name)), known, f"per_kind.{kind}")
     chosen = fields.get("kind", known["kind"].default)
     if isinstance(chosen, str):  # unchecked yet: it may be a list, which no dict looks up
         chosen = SHORT_KINDS.get(chosen, chosen)
     own = next((own for kind, own in per_kind.items() if kind == chosen), None) or {}
-    return {**{name: value for name, value in fields.items() if name != "per_kind"}, **own}
+    for_all = {name: value for name, value in fields.items() if name != "per_kind"}
+    return for_all | {name: value for name, value in own.items() if name not in asked}
 
 
 def _check_known(name: str, known: Iterable[str], where: str) -> None:

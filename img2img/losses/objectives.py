@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.models.blocks import Head
+from img2img.models.base import Head
+from img2img.optimizer import OptimizerKind
 
 Kind = Literal[
     "minimax",
@@ -37,7 +38,6 @@ SHORT_KINDS: dict[str, Kind] = {
 """Short names that recipes may use, and that recipes and model files of before do use."""
 
 Penalty = Literal["between", "around_real"]
-OptimizerKind = Literal["adam", "rmsprop", "muon"]
 
 
 class Objective:

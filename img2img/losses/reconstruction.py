@@ -4,6 +4,7 @@ known part alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -11,15 +12,19 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from img2img.config import FrozenConfig, renamed
 from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
 from img2img.pixels.tensors import Region, masked_mean
-from img2img.ranges import Fields, renamed
+from img2img.rules import Conflict, RecipeContext
 
 Of = Literal["target", "cycle", "identity"]
+LEAST_PX = 32  # a side of what a perceptual network compares
 
 
-class _Config(Fields):
+class LossConfig(FrozenConfig):
+    """One of a recipe's losses, which add up by weight."""
+
     kind: str
     weight: float = Field(1.0, ge=0)
 
@@ -28,20 +33,24 @@ class _Config(Fields):
         """What log.jsonl, and the sums in checkpoints, call this loss."""
         return self.kind
 
-    def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
-        """Why this loss cannot work on training crops of `crop_px`, starting with its field; None
-        if it can.
-        """
-        return None
 
-
-class PictureLoss(_Config):
-    """A loss between what was made and what it should be, RGB in [0,1]."""
+class PictureLoss(LossConfig):
+    """A loss between a generated picture and what it should be, RGB in [0,1]."""
 
     of: Of = Field(
         "target",
-        description="made of what: of the input; unpaired, of its translation (back again), or of what is to stay",
+        description="which generated picture: target: that of the condition, against the target; "
+        "unpaired, cycle: there and back again, identity: of the side where it belongs already, "
+        "both against the input",
     )
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        can = context.train.method.compares_with
+        if self.of not in can:
+            instead = "neither without method 'cycle'"
+            if self.of == "target":
+                instead = f"no target to compare with: use {' or '.join(can)}"
+            yield Conflict(".of", f"'{self.of}': there is {instead}")
 
     def __call__(
         self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
@@ -63,10 +72,10 @@ class PixelLoss(PictureLoss):
     region: Region = "all"
     epsilon: float = Field(1e-3, gt=0, description="charbonnier's rounding at zero")
 
-    def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
-        if has_mask or self.region == "all":
-            return None
-        return f"region '{self.region}' needs a mask, and the task has none"
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from super().conflicts(context)
+        if self.region != "all" and context.task.family != "masked":
+            yield Conflict(".region", f"'{self.region}' needs a mask, and the task has none")
 
     def __call__(
         self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
@@ -88,13 +97,16 @@ class PerceptualLoss(PictureLoss):
 
     kind: Literal["perceptual"]
     network: PerceptualNetwork = "stlpips_vgg"
-    crop_px: int | None = Field(None, ge=32)
+    crop_px: int | None = Field(None, ge=LEAST_PX)
 
-    def refusal(self, *, has_mask: bool, crop_px: int) -> str | None:
-        if crop_px < 32:
-            return f"network '{self.network}' needs a data.crop_px of at least 32, not {crop_px}"
-        too_large = self.crop_px is not None and self.crop_px > crop_px
-        return f"crop_px is larger than data.crop_px ({crop_px})" if too_large else None
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from super().conflicts(context)
+        crop_px = context.data.crop_px
+        if crop_px < LEAST_PX:
+            problem = f"needs a data.crop_px of at least {LEAST_PX}, not {crop_px}"
+            yield Conflict(".network", f"'{self.network}' {problem}")
+        if self.crop_px is not None and self.crop_px > crop_px:
+            yield Conflict(".crop_px", f"is larger than data.crop_px ({crop_px})")
 
     def __call__(
         self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
@@ -128,12 +140,19 @@ class ColorfulnessLoss(PictureLoss):
         return F.relu(1 - ratio).mean()
 
 
-class KlLoss(_Config):
+class KlLoss(LossConfig):
     """KL divergence of the encoder's Gaussian from N(0,I), nats a picture (Kingma & Welling 2014,
     equation 10).
     """
 
     kind: Literal["kl"]
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if not context.train.method.has_codes:
+            yield Conflict(".kind", f"'{self.kind}' belongs to train.method autoencoder")
+        if not context.generator.draws_codes:
+            problem = "holds Gaussians to the prior: set generator.variational: true"
+            yield Conflict(".kind", f"'{self.kind}' {problem}")
 
     def __call__(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """-½ Σ (1 + log σ² - μ² - σ²) over the code, (B,Z) each, mean over the batch."""
@@ -141,12 +160,23 @@ class KlLoss(_Config):
         return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
 
 
-class FeatureLoss(_Config):
+class FeatureLoss(LossConfig):
     """Squared distance in a layer of the discriminator, nats a picture (VAE-GAN, Larsen et al.
     2016, equation 7).
     """
 
     kind: Literal["features"]
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        discriminator, adversarial = context.discriminator, context.adversarial
+        if not context.train.method.has_codes:
+            yield Conflict(".kind", f"'{self.kind}' belongs to train.method autoencoder")
+        if not discriminator or not adversarial or adversarial.discriminates == "latent":
+            problem = "compares what a discriminator of pictures sees"
+            yield Conflict(".kind", f"'{self.kind}' {problem}: add discriminator and adversarial")
+        elif not discriminator.has_features or adversarial.head != "logits":
+            problem = "needs a discriminator with features and a kind that scores"
+            yield Conflict(".kind", f"'{self.kind}' {problem}: use dcgan, and not began")
 
     def __call__(self, made: Tensor, wanted: Tensor) -> Tensor:
         """-log N(wanted | made, I) without its constant: ½ Σ d² over all but the batch, mean over

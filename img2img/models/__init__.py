@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from img2img.config import renamed
 from img2img.models.autoencoder import AutoencoderConfig
 from img2img.models.color_unet import ColorUNetConfig
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
@@ -17,7 +18,6 @@ from img2img.models.patchgan import PatchGanConfig
 from img2img.models.resnet import ResNetConfig
 from img2img.models.restorer import RestorerConfig
 from img2img.models.unet import UNetConfig
-from img2img.ranges import renamed
 
 Generator = Annotated[
     UNetConfig

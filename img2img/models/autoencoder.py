@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple, cast
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import (
-    AutoencoderShapes,
-    Bottleneck,
-    NetworkConfig,
-    Norm,
-    Shapes,
-    Upsampling,
-    init_normal,
-)
+from img2img.models.base import AutoencoderShapes, Bottleneck, GeneratorConfig, Shapes
+from img2img.models.blocks import Norm, Upsampling, init_normal
 from img2img.models.dcgan import (
+    NOT_HALVED,
     DcganGenerator,
     DcganGeneratorConfig,
+    halves_to_a_square,
     halving_tower,
-    size_refusal,
     square_plan,
 )
+from img2img.rules import Conflict, RecipeContext
 
 
-class AutoencoderConfig(NetworkConfig):
+class AutoencoderConfig(GeneratorConfig):
     """Picture to code to picture."""
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -39,15 +35,24 @@ class AutoencoderConfig(NetworkConfig):
         False, description="the encoder gives μ and σ of a Gaussian, and the code is drawn from it"
     )
 
-    encodes: ClassVar[bool] = True
+    @property
+    def draws_codes(self) -> bool:
+        return self.variational
 
-    def refusal(self, shapes: Shapes) -> str | None:
-        if shapes.family != "autoencoder":
-            return "it squeezes pictures through a bottleneck, and the task does not ask for one"
-        return size_refusal(cast(AutoencoderShapes, shapes).bottleneck.size_px)
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if context.task.family != "autoencoder":
+            reason = "it squeezes pictures through a bottleneck, and the task does not ask for one"
+            yield self.unfit(context, reason)
+            return
+        size_px = cast(AutoencoderShapes, context.task).bottleneck.size_px
+        if not halves_to_a_square(size_px):
+            yield self.unfit(context, NOT_HALVED.format(size_px))
+        if self.variational and not context.has_prior:
+            problem = "without a loss of kind kl: nothing would hold its Gaussians to the prior"
+            yield Conflict(".variational", problem)
 
     def build(self, shapes: Shapes) -> nn.Module:
-        bottleneck = cast(AutoencoderShapes, shapes).bottleneck  # checked by refusal()
+        bottleneck = cast(AutoencoderShapes, shapes).bottleneck  # no other task is taken
         return Autoencoder(self, shapes.prediction_channels, bottleneck)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -20,14 +20,14 @@ from torch.nn import functional as F
 
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
-from img2img.models.blocks import NetworkConfig, Shapes
+from img2img.models.base import GeneratorConfig, Shapes
 
 STRIDE = 4
 GROUPS = 8
 SHALLOW_STAGES = 3  # EfficientNet's stages down to an eighth of the picture's size
 
 
-class ColorUNetConfig(NetworkConfig):
+class ColorUNetConfig(GeneratorConfig):
     """Pretrained encoder, decoder of `width` channels at a quarter of the picture's size."""
 
     kind: Literal["color_unet"] = "color_unet"
@@ -41,14 +41,12 @@ class ColorUNetConfig(NetworkConfig):
         "stages too, which hold most weights and cost little; only if pretrained",
     )
 
+    prediction_stride: ClassVar[int] = STRIDE
+    predicts_at: ClassVar[str] = "a quarter of the picture's size, which suits colorize alone"
+
     @property
     def multiple_of(self) -> int:
         return 32
-
-    def refusal(self, shapes: Shapes) -> str | None:
-        if STRIDE not in shapes.prediction_strides:
-            return "it predicts at a quarter of the picture's size, which suits colorize alone"
-        return None
 
     def build(self, shapes: Shapes) -> nn.Module:
         network = ColorUNet(self, shapes.condition_channels, shapes.prediction_channels)

@@ -6,19 +6,21 @@ LeakyReLU in D, N(0, 0.02). G's tanh is in the task's `decode`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import (
-    DiscriminatorConfig,
+from img2img.models.base import (
     DiscriminatorShapes,
-    Head,
-    NetworkConfig,
-    Norm,
+    NoiseGeneratorConfig,
+    NormedDiscriminatorConfig,
     Shapes,
+)
+from img2img.models.blocks import (
+    Norm,
     SignedInput,
     Upsampling,
     init_normal,
@@ -26,10 +28,17 @@ from img2img.models.blocks import (
     spectral,
     upsample,
 )
-from img2img.models.discriminator_layers import DiscriminatorHead, MinibatchStd
+from img2img.models.discriminator_layers import (
+    DiscriminatorHead,
+    HeadedDiscriminatorConfig,
+    MinibatchStd,
+)
+from img2img.rules import Conflict, RecipeContext
+
+NOT_HALVED = "size {} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"
 
 
-class DcganGeneratorConfig(NetworkConfig):
+class DcganGeneratorConfig(NoiseGeneratorConfig):
     """Noise to picture."""
 
     kind: Literal["dcgan"] = "dcgan"
@@ -41,10 +50,11 @@ class DcganGeneratorConfig(NetworkConfig):
     norm: Norm = "batch"
     upsampling: Upsampling = "transposed"
 
-    def refusal(self, shapes: Shapes) -> str | None:
-        if shapes.family != "noise":
-            return "it makes pictures from noise, and the task gives it a picture"
-        return size_refusal(shapes.output_size((1, 1))[0])
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from super().conflicts(context)
+        size_px, _ = context.task.output_size((1, 1))
+        if not halves_to_a_square(size_px):
+            yield self.unfit(context, NOT_HALVED.format(size_px))
 
     def build(self, shapes: Shapes) -> nn.Module:
         return DcganGenerator(
@@ -80,37 +90,31 @@ class DcganGenerator(nn.Module):
         return self.layers(x)
 
 
-class DcganDiscriminatorConfig(DiscriminatorConfig):
+class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorConfig):
     """Picture to score; for BEGAN, to its reconstruction."""
 
     kind: Literal["dcgan"] = "dcgan"
     width: int = Field(
         64, ge=4, description="channels of the first layer; doubled at each halving of the size"
     )
-    norm: Norm = Field("batch", description="gradient penalties need none or instance")
-    spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
-    projection: bool = Field(
-        False, description="the label's embedding times the features (Miyato & Koyama 2018)"
-    )
     minibatch_std: bool = Field(
         False, description="a channel with the batch's spread (Karras et al. 2018)"
-    )
-    minibatch_discrimination: int = Field(
-        0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)"
     )
     bottleneck: int = Field(
         64, ge=1, description="reconstruction: what lies between encoder and decoder"
     )
 
-    heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
-    has_features: ClassVar[bool] = True
-    recognises_codes: ClassVar[bool] = True
+    @property
+    def score_terms(self) -> tuple[str, ...]:
+        return (*super().score_terms, *["minibatch_std"] * self.minibatch_std)
 
-    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
-        alone = self.norm == "batch" and batch_size == 1
-        return size_refusal(crop_px) or (
-            "batch norm needs more than one picture a batch" if alone else None
-        )
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        size_px = context.discriminator_size_px
+        if not halves_to_a_square(size_px):
+            yield self.wrong_size(context, NOT_HALVED.format(size_px))
+        if self.norm == "batch" and context.train.batch_size == 1:
+            yield self.wrong_size(context, "batch norm needs more than one picture a batch")
+        yield from super().conflicts(context)
 
     def build(self, judged: DiscriminatorShapes) -> nn.Module:
         return (
@@ -193,12 +197,7 @@ def square_plan(size_px: int) -> tuple[int, int]:
     return size_px, doublings
 
 
-def size_refusal(size_px: int) -> str | None:
-    """Why pictures of this size do not halve to such a square, or None."""
+def halves_to_a_square(size_px: int) -> bool:
+    """Whether pictures of this size can be halved to such a square, once at least."""
     start, doublings = square_plan(size_px)
-    fits = 4 <= start <= 7 and doublings
-    return (
-        None
-        if fits
-        else f"size {size_px} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"
-    )
+    return 4 <= start <= 7 and doublings > 0

@@ -4,10 +4,13 @@ layer.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.blocks import DiscriminatorShapes
+from img2img.models.base import DiscriminatorConfig, DiscriminatorShapes, Head
 
 CODE_FEATURES = 128
 
@@ -38,6 +41,29 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat(
             [h, ((-distances).exp().sum(1) - 1).to(h.dtype)], 1
         )  # a sample is not its own company
+
+
+class HeadedDiscriminatorConfig(DiscriminatorConfig):
+    """One that ends in a `DiscriminatorHead`, or, for BEGAN, in a reconstruction of its input."""
+
+    projection: bool = Field(
+        False, description="the label's embedding times the features (Miyato & Koyama 2018)"
+    )
+    minibatch_discrimination: int = Field(
+        0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)"
+    )
+
+    heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
+    has_features: ClassVar[bool] = True
+    recognises_codes: ClassVar[bool] = True
+
+    @property
+    def score_terms(self) -> tuple[str, ...]:
+        own = {
+            "projection": self.projection,
+            "minibatch_discrimination": self.minibatch_discrimination,
+        }
+        return tuple(name for name, used in own.items() if used)
 
 
 class DiscriminatorHead(nn.Module):

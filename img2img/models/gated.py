@@ -11,10 +11,10 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from img2img.models.blocks import NetworkConfig, Shapes
+from img2img.models.base import MaskedGeneratorConfig, Shapes
 
 
-class GatedConfig(NetworkConfig):
+class GatedConfig(MaskedGeneratorConfig):
     """Gated U-Net; works at half size and below, because full-resolution layers cost most and add
     least.
     """
@@ -28,11 +28,6 @@ class GatedConfig(NetworkConfig):
     @property
     def multiple_of(self) -> int:
         return 8
-
-    def refusal(self, shapes: Shapes) -> str | None:
-        return super().refusal(shapes) or (
-            None if shapes.family == "masked" else "it completes holes and the task has no mask"
-        )
 
     def build(self, shapes: Shapes) -> nn.Module:
         return Gated(self, shapes.condition_channels, shapes.prediction_channels)

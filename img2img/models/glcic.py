@@ -9,10 +9,11 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from img2img.models.blocks import NetworkConfig, Norm, Shapes, Upsampling, norm_layer, upsample
+from img2img.models.base import MaskedGeneratorConfig, Shapes
+from img2img.models.blocks import Norm, Upsampling, norm_layer, upsample
 
 
-class GlcicConfig(NetworkConfig):
+class GlcicConfig(MaskedGeneratorConfig):
     """Completion network; width 64 is the paper's (6.07 M parameters)."""
 
     kind: Literal["glcic"] = "glcic"
@@ -26,11 +27,6 @@ class GlcicConfig(NetworkConfig):
     @property
     def multiple_of(self) -> int:
         return 4
-
-    def refusal(self, shapes: Shapes) -> str | None:
-        return super().refusal(shapes) or (
-            None if shapes.family == "masked" else "it completes holes and the task has no mask"
-        )
 
     def build(self, shapes: Shapes) -> nn.Module:
         return Glcic(self, shapes.condition_channels, shapes.prediction_channels)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.models.base import DiscriminatorShapes, NormedDiscriminatorConfig
 from img2img.models.blocks import (
-    DiscriminatorConfig,
-    DiscriminatorShapes,
-    Norm,
     SignedInput,
     init_normal,
     norm_layer,
     spectral,
 )
+from img2img.rules import Conflict, RecipeContext
 
 
-class GlobalLocalConfig(DiscriminatorConfig):
+class GlobalLocalConfig(NormedDiscriminatorConfig):
     """Two towers of 5x5 stride-2 convolutions; the local one sees a crop round a hole pixel."""
 
     kind: Literal["global_local"] = "global_local"
@@ -28,17 +28,28 @@ class GlobalLocalConfig(DiscriminatorConfig):
     features: int = Field(
         1024, ge=8, description="what each tower hands to the linear layer that joins them"
     )
-    norm: Norm = "batch"
-    spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
 
-    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
-        """Why it cannot learn from batches of such crops, or None."""
-        if crop_px < max(64, self.local_px):
-            return f"it needs at least 64 and its local_px, {self.local_px}"
-        one_pixel = crop_px <= 64 or self.local_px <= 32
-        if one_pixel and (self.norm == "instance" or (self.norm == "batch" and batch_size == 1)):
-            return f"norm '{self.norm}' has one pixel to measure: use none, or crop_px over 64 and local_px over 32"
-        return None
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        task, adversarial, size_px = (
+            context.task,
+            context.adversarial,
+            context.discriminator_size_px,
+        )
+        if size_px < max(64, self.local_px):
+            reason = f"it needs at least 64 and its local_px, {self.local_px}"
+            yield self.wrong_size(context, reason)
+        one_pixel = size_px <= 64 or self.local_px <= 32
+        alone = self.norm == "batch" and context.train.batch_size == 1
+        if one_pixel and (self.norm == "instance" or alone):
+            reason = f"norm '{self.norm}' has one pixel to measure: use none, or crop_px over 64"
+            yield self.wrong_size(context, f"{reason} and local_px over 32")
+        yield from super().conflicts(context)
+        if task.family != "masked":
+            problem = f"looks at the hole, and task '{task.kind}' has no mask; use patchgan"
+            yield Conflict(".kind", f"'{self.kind}' {problem}")
+        if adversarial and set(adversarial.augment) - {"color"}:
+            problem = f"moves or cuts the hole that '{self.kind}' looks at: use [color]"
+            yield Conflict("adversarial.augment", problem)
 
     def build(self, judged: DiscriminatorShapes) -> nn.Module:
         return GlobalLocal(self, judged.channels)

@@ -4,38 +4,27 @@ logistic regression.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from img2img.models.blocks import (
-    DiscriminatorConfig,
-    DiscriminatorShapes,
-    Head,
-    NetworkConfig,
-    Shapes,
-    spectral,
-)
-from img2img.models.discriminator_layers import DiscriminatorHead
+from img2img.models.base import DiscriminatorShapes, NoiseGeneratorConfig, Shapes
+from img2img.models.blocks import spectral
+from img2img.models.discriminator_layers import DiscriminatorHead, HeadedDiscriminatorConfig
+from img2img.rules import Conflict, RecipeContext
 
 
-class MlpGeneratorConfig(NetworkConfig):
+class MlpGeneratorConfig(NoiseGeneratorConfig):
     """Noise to point or picture."""
 
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[PositiveInt, ...] = Field(
         (128, 128), description="widths; [] makes a linear generator"
     )
-
-    def refusal(self, shapes: Shapes) -> str | None:
-        return (
-            None
-            if shapes.family == "noise"
-            else "it makes pictures from noise, and the task gives it a picture"
-        )
 
     def build(self, shapes: Shapes) -> nn.Module:
         return MlpGenerator(
@@ -70,7 +59,7 @@ class MlpGenerator(nn.Module):
         return self.layers(x).view(len(x), *self.shape)
 
 
-class MlpDiscriminatorConfig(DiscriminatorConfig):
+class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):
     """Point or picture to score; for BEGAN, to its reconstruction."""
 
     kind: Literal["mlp"] = "mlp"
@@ -78,29 +67,16 @@ class MlpDiscriminatorConfig(DiscriminatorConfig):
         (128, 128), description="widths; [] makes logistic regression"
     )
     quadratic: bool = Field(False, description="products of all pairs of inputs beside the inputs")
-    spectral: bool = Field(False, description="spectral normalisation (Miyato et al. 2018)")
-    projection: bool = Field(
-        False, description="the label's embedding times the features (Miyato & Koyama 2018)"
-    )
-    minibatch_discrimination: int = Field(
-        0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)"
-    )
     bottleneck: int = Field(
         2, ge=1, description="reconstruction: what lies between encoder and decoder"
     )
     unit: float = Field(1.0, gt=0, description="reconstruction: what its autoencoder calls 1")
 
-    heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
-    has_features: ClassVar[bool] = True
-    recognises_codes: ClassVar[bool] = True
-
-    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
-        too_many = self.quadratic and crop_px > 16
-        return (
-            "the products of so many pixels fill the memory: use quadratic: false"
-            if too_many
-            else None
-        )
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if self.quadratic and context.discriminator_size_px > 16:
+            reason = "the products of so many pixels fill the memory: use quadratic: false"
+            yield self.wrong_size(context, reason)
+        yield from super().conflicts(context)
 
     def build(self, judged: DiscriminatorShapes) -> nn.Module:
         return (

@@ -4,33 +4,29 @@ layers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.models.base import DiscriminatorShapes, NormedDiscriminatorConfig
 from img2img.models.blocks import (
-    DiscriminatorConfig,
-    DiscriminatorShapes,
-    Norm,
     SignedInput,
     init_normal,
     norm_layer,
     spectral,
 )
 from img2img.models.discriminator_layers import MinibatchStd
+from img2img.rules import Conflict, RecipeContext
 
 
-class PatchGanConfig(DiscriminatorConfig):
+class PatchGanConfig(NormedDiscriminatorConfig):
     """Patch discriminator."""
 
     kind: Literal["patchgan"] = "patchgan"
     width: int = Field(64, ge=4, description="channels of the first layer; doubled up to 8×")
     layers: int = Field(3, ge=1, le=5, description="strided layers: 3 makes the 70x70 patch")
-    norm: Norm = "batch"
-    spectral: bool = Field(
-        False, description="spectral normalisation of every convolution (Miyato et al. 2018)"
-    )
     minibatch_std: bool = Field(
         False, description="a channel with the batch's spread (Karras et al. 2018)"
     )
@@ -42,13 +38,11 @@ class PatchGanConfig(DiscriminatorConfig):
         """
         return max(32, 3 * 2**self.layers)
 
-    def refusal_at(self, crop_px: int, batch_size: int) -> str | None:
-        """Why it cannot learn from batches of such crops, or None."""
-        return (
-            None
-            if crop_px >= self.minimum_px
-            else f"with {self.layers} layers it needs at least {self.minimum_px}"
-        )
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if context.discriminator_size_px < self.minimum_px:
+            reason = f"with {self.layers} layers it needs at least {self.minimum_px}"
+            yield self.wrong_size(context, reason)
+        yield from super().conflicts(context)
 
     def build(self, judged: DiscriminatorShapes) -> nn.Module:
         return PatchGan(self, judged.channels)

@@ -7,10 +7,9 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.models.base import GeneratorConfig, Shapes
 from img2img.models.blocks import (
-    NetworkConfig,
     Norm,
-    Shapes,
     SignedInput,
     Upsampling,
     init_normal,
@@ -19,7 +18,7 @@ from img2img.models.blocks import (
 )
 
 
-class ResNetConfig(NetworkConfig):
+class ResNetConfig(GeneratorConfig):
     """Two halvings, residual blocks at quarter size, two doublings; reflection padding throughout."""
 
     kind: Literal["resnet"] = "resnet"

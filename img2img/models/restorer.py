@@ -6,15 +6,15 @@ EDSR. It is convolutional throughout, so tiles equal the whole."""
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from img2img.models.blocks import NetworkConfig, Shapes
+from img2img.models.base import GeneratorConfig, Shapes
 
 
-class RestorerConfig(NetworkConfig):
+class RestorerConfig(GeneratorConfig):
     """Residual U-Net; `widths` and `blocks` have one entry a level, the last one being the bottom."""
 
     kind: Literal["restorer"] = "restorer"
@@ -23,6 +23,8 @@ class RestorerConfig(NetworkConfig):
     unshuffle: int = Field(
         2, ge=1, le=4, description="pixels a side folded into channels before the first convolution"
     )
+
+    enlarges: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _one_entry_a_level(self) -> RestorerConfig:
@@ -35,11 +37,6 @@ class RestorerConfig(NetworkConfig):
     @property
     def multiple_of(self) -> int:
         return self.unshuffle * 2 ** (len(self.widths) - 1)
-
-    def refusal(self, shapes: Shapes) -> str | None:
-        if shapes.family == "noise":
-            return "it changes pictures, and the task makes them from noise; use dcgan or mlp"
-        return None if 1 in shapes.prediction_strides else "it predicts at full size"
 
     def build(self, shapes: Shapes) -> nn.Module:
         return Restorer(self, shapes)

@@ -8,10 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.models.base import GeneratorConfig, Shapes
 from img2img.models.blocks import (
-    NetworkConfig,
     Norm,
-    Shapes,
     SignedInput,
     Upsampling,
     init_normal,
@@ -20,7 +19,7 @@ from img2img.models.blocks import (
 )
 
 
-class UNetConfig(NetworkConfig):
+class UNetConfig(GeneratorConfig):
     """U-Net with skip connections between mirrored levels."""
 
     kind: Literal["unet"] = "unet"

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from img2img.ranges import Fields, Ordered
+from img2img.config import FrozenConfig, Ordered
 
 Picture = np.ndarray
 MOST_PX = 8192  # a side of what is trained on
 Side = Annotated[int, Field(ge=1, le=MOST_PX)]
 
 
-class Augment(Fields):
+class Augment(FrozenConfig):
     """How a training crop is cut from a photo."""
 
     former_names: ClassVar[dict[str, str]] = {"colour_jitter": "color_jitter"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from img2img.rules import Conflict, RecipeContext
 from img2img.tasks.base import Family, Size
 from img2img.tasks.noise import NoiseTask
 from img2img.tasks.photo import PhotoTask, View
@@ -42,6 +44,12 @@ class AutoencoderTask(PhotoTask):
     @property
     def from_prior(self) -> NoiseTask:
         return self.prior
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        crop_px, size_px = context.data.crop_px, self.bottleneck.size_px
+        if crop_px != size_px:
+            problem = f"is {crop_px}, and the task's size_px {size_px}: write one"
+            yield Conflict("data.crop_px", problem)
 
     def views(self, size: Size) -> list[View]:
         """The whole, shrunk (or stretched) to the one size the network knows."""

@@ -14,11 +14,11 @@ import numpy as np
 from kornia.metrics import psnr
 from torch import Tensor
 
+from img2img.config import FrozenConfig
 from img2img.data.sample import Batch
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.sheets import rows_sheet
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.ranges import Fields
 
 Row = tuple[Batch, Tensor, Tensor]
 """Validated: the batch, its best trivial answer, and the generated pictures."""
@@ -39,7 +39,7 @@ class MainMetric(NamedTuple):
     higher_is_better: bool = True
 
 
-class Task(Fields):
+class Task(FrozenConfig):
     """Fields are the task's settings in a recipe; properties and methods say what its pixels mean.
 
     Pictures are float tensors (B,C,H,W) in [0,1].

@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, model_validator
 from torch import Tensor
 
+from img2img.config import Ordered
 from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels import degrade
 from img2img.pixels.images import to_float
-from img2img.ranges import Ordered
 from img2img.tasks.base import COPIED
 from img2img.tasks.photo import PhotoStatistics, PhotoTask
 

@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from img2img.config import Ordered
 from img2img.data.sample import Batch, PhotoSample, as_picture, as_tensor
 from img2img.pixels import masks
 from img2img.pixels.fill import mirrored_detail, smooth_fill
 from img2img.pixels.masks import thickness_px
 from img2img.pixels.tensors import as_uint8, masked_mean
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.ranges import Ordered
 from img2img.tasks.base import Size
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import View

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from img2img.data.sample import Batch
 from img2img.pixels.images import quantise
 from img2img.pixels.sheets import grid_sheet
 from img2img.pixels.xmp import DigitalSourceType
+from img2img.rules import Conflict, RecipeContext
 from img2img.tasks.base import Family, Size, Task
 
 
@@ -70,6 +72,18 @@ class NoiseTask(Task):
 
     def unit_range(self, batch: Batch) -> dict[str, Tensor]:
         return {"target": batch.target}
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        crop_px = context.data.crop_px
+        if context.adversarial is None:
+            problem = "is missing: noise has no target, only a discriminator can teach"
+            yield Conflict("adversarial", problem)
+        if context.losses:
+            problem = "noise has no target to compare with; write losses: []"
+            yield Conflict("losses.0.kind", f"'{context.losses[0].kind}': {problem}")
+        if self.reads != "none" and crop_px != self.size_px:
+            problem = f"is {crop_px}, and the task makes {self.size_px} px: write that"
+            yield Conflict("data.crop_px", problem)
 
     def condition(
         self, noise: Tensor, label: Tensor | None = None, code: Tensor | None = None

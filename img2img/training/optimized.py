@@ -16,7 +16,7 @@ from torch.optim import Adam, Optimizer, RMSprop
 
 from img2img.errors import TrainingError
 from img2img.models.blocks import channels_last
-from img2img.recipe import OptimizerChoice
+from img2img.optimizer import OptimizerChoice
 from img2img.training.checkpoint import optimizer_tensors, restore_optimizer
 from img2img.training.muon import Muon
 from img2img.training.processes import reduce_gradients

@@ -65,7 +65,7 @@ def open_data(recipe: Recipe, *, is_main: bool) -> Photos:
 def build_step(recipe: Recipe, accelerator: Accelerator) -> TrainingStep:
     """Networks with their optimizers. Raises UserError where they are too large for the memory."""
     try:
-        return METHODS[recipe.train.method].step(recipe, accelerator)
+        return METHODS[recipe.train.method.kind].step(recipe, accelerator)
     except (MemoryError, RuntimeError) as error:
         of_memory = any(word in str(error) for word in ("memory", "overflow"))
         if isinstance(error, RuntimeError) and not of_memory:

@@ -45,7 +45,7 @@ class Validation:
 
     def __init__(self, recipe: Recipe, photos: Photos, step: TrainingStep) -> None:
         self.recipe, self.photos, self.step = recipe, photos, step
-        self.measures = METHODS[recipe.train.method].measures(step)
+        self.measures = METHODS[recipe.train.method.kind].measures(step)
         self.accelerator = step.accelerator
         self.baselines: dict[str, Baseline] = {}
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from img2img.errors import UserError
 from img2img.models.autoencoder import Autoencoder, AutoencoderConfig
-from img2img.models.blocks import DiscriminatorShapes
+from img2img.models.base import DiscriminatorShapes
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGenerator
 from img2img.models.mlp import MlpDiscriminatorConfig
+from img2img.recipe import Recipe
 from img2img.tasks import build_task
 
 
@@ -53,7 +55,9 @@ def test_use_takes_the_mean_and_training_draws() -> None:
     ],
 )
 def test_what_it_cannot_serve_is_refused(task: Any, reason: str) -> None:
-    assert reason in (AutoencoderConfig().refusal(build_task(task)) or "")
+    fields = {"name": "x", "task": task, "generator": {"kind": "autoencoder"}}
+    with pytest.raises(UserError, match=reason):
+        Recipe.parse(fields)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from img2img.models.blocks import DiscriminatorShapes, parameter_count
+from img2img.models.base import DiscriminatorShapes
+from img2img.models.blocks import parameter_count
 from img2img.models.global_local import GlobalLocalConfig, local_crop
 from img2img.models.patchgan import PatchGanConfig
 

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from img2img.data.sample import as_tensor
-from img2img.models.blocks import NetworkConfig, parameter_count
+from img2img.models.base import GeneratorConfig
+from img2img.models.blocks import parameter_count
 from img2img.models.color_unet import ColorUNet, ColorUNetConfig, _weights_file
 from img2img.models.gated import GatedConfig
 from img2img.models.glcic import GlcicConfig
@@ -66,7 +67,7 @@ def test_restorer_is_lean() -> None:
     [(RESTORER, "denoise"), (RESTORER, {"kind": "super-resolve", "factor": 4}), (GATED, "inpaint")],
 )
 def test_residual_networks_start_at_residual_zero_and_learn_from_there(
-    config: NetworkConfig, task: Any
+    config: GeneratorConfig, task: Any
 ) -> None:
     network = config.build(build_task(task))
     x = torch.rand(2, build_task(task).condition_channels, 16, 16)
@@ -80,7 +81,7 @@ def test_residual_networks_start_at_residual_zero_and_learn_from_there(
 @pytest.mark.parametrize("size", [(16, 16), (17, 23), (16, 61), (129, 33)])
 @pytest.mark.parametrize(("config", "task"), FITTING)
 def test_every_generator_takes_any_size(
-    config: NetworkConfig, task: Any, size: tuple[int, int]
+    config: GeneratorConfig, task: Any, size: tuple[int, int]
 ) -> None:
     made: Task = build_task(task)
     network = config.build(made).eval()

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from img2img.models.blocks import Shapes, parameter_count
+from img2img.models.base import Shapes
+from img2img.models.blocks import parameter_count
 from img2img.models.unet import UNetConfig
 
 RGB: Any = SimpleNamespace(

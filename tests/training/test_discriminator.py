@@ -14,10 +14,11 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, collate, sample_rng
 from img2img.losses.adversarial import Adversarial
-from img2img.models.blocks import DiscriminatorShapes
+from img2img.models.base import DiscriminatorShapes
 from img2img.models.dcgan import DcganDiscriminatorConfig
 from img2img.models.mlp import MlpDiscriminatorConfig
-from img2img.recipe import OptimizerChoice, Recipe
+from img2img.optimizer import OptimizerChoice
+from img2img.recipe import Recipe
 from img2img.testing import sample_for
 from img2img.training.discriminator import DiscriminatorTrainer
 from img2img.training.inputs import DiscriminatorInput

@@ -1,14 +1,16 @@
-"""What the numbers of a recipe may be: finite, no truth values, and ranges with the lower one
-first.
+"""What every part of a recipe is: frozen, strict about names and numbers, and able to say what it
+cannot work with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from img2img.rules import Conflict, RecipeContext
 
 MOST = 10**9  # of whole numbers: what is counted in a recipe fits into far less
 ANY_SIZE = ("seed",)
@@ -26,8 +28,8 @@ class NoNumber:
         return repr(self.given)
 
 
-class Fields(BaseModel):
-    """A part of a recipe: frozen, unknown fields are errors, and so are NaN, infinity and `true`
+class FrozenConfig(BaseModel):
+    """A recipe, or a part of one: unknown fields are errors, and so are NaN, infinity and `true`
     for a number.
     """
 
@@ -36,6 +38,10 @@ class Fields(BaseModel):
     former_names: ClassVar[dict[str, str]] = {}
     """Names that fields had before, and their names now: recipes and model files of then are read.
     """
+
+    def conflicts(self, context: RecipeContext) -> Iterable[Conflict]:
+        """What in the other parts of the recipe this one cannot work with, the worst first."""
+        return ()
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,219 @@
+"""What the config of every network says: what it is built for, and what it cannot work with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from pydantic import Field
+from torch import nn
+
+from img2img.config import FrozenConfig
+from img2img.models.blocks import Norm
+from img2img.rules import Conflict, RecipeContext
+
+Head = Literal["logits", "reconstruction"]
+
+
+class Shapes(Protocol):
+    """What a generator must know of its task; every Task satisfies it."""
+
+    @property
+    def family(self) -> str:
+        """`photo`; `masked`: the condition's last channel is a mask, 1 = to be filled; `noise`: the
+        condition is one column (B,C,1,1) of noise and label; `autoencoder`.
+        """
+
+    @property
+    def condition_channels(self) -> int: ...
+
+    @property
+    def prediction_channels(self) -> int: ...
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the picture that is made of a condition of this size."""
+
+
+class AutoencoderShapes(Shapes, Protocol):
+    """What an autoencoder must know besides."""
+
+    @property
+    def bottleneck(self) -> Bottleneck: ...
+
+
+class Bottleneck(Protocol):
+    """The narrow place in the middle of an autoencoder, and what lies on either side."""
+
+    @property
+    def latent(self) -> int:
+        """Numbers in a code."""
+
+    @property
+    def size_px(self) -> int:
+        """Side of the pictures."""
+
+    @property
+    def labels(self) -> int:
+        """One-hot values that encoder and decoder know besides."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorShapes:
+    """What a discriminator is built for."""
+
+    channels: int
+    """Of the picture and its conditioning together."""
+    size_px: int = 0
+    classes: int = 0
+    codes: int = 0
+    """Outputs in addition to the score, by which InfoGAN's codes are recognised."""
+    head: Head = "logits"
+
+
+class GeneratorConfig(FrozenConfig):
+    """A generator of pictures from pictures. Class variables say which tasks it can serve."""
+
+    kind: str
+
+    prediction_stride: ClassVar[int] = 1
+    """Height of the picture over height of what it predicts."""
+    predicts_at: ClassVar[str] = "full size"
+    """The same in words."""
+    enlarges: ClassVar[bool] = False
+    """It predicts the pixels of a larger picture, by as much as the task asks for."""
+
+    @property
+    def multiple_of(self) -> int:
+        """Condition height and width must be multiples of this; the pipeline pads to it."""
+        return 1
+
+    @property
+    def draws_codes(self) -> bool:
+        """Its codes are Gaussians, from which it draws."""
+        return False
+
+    def fitting(self, crop_px: int) -> tuple[str, ...]:
+        """Changes `field=value` of its own after which it may take conditions of such a side."""
+        return ()
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        task, scale = context.task, context.task.output_size((1, 1))[0]
+        if task.family == "noise":
+            reason = "it changes pictures, and the task makes them from noise; use dcgan or mlp"
+            yield self.unfit(context, reason)
+            return
+        if task.family == "autoencoder":
+            reason = "it has no bottleneck, and the task asks for one; use autoencoder"
+            yield self.unfit(context, reason)
+        if self.prediction_stride not in task.prediction_strides:
+            yield self.unfit(context, f"it predicts at {self.predicts_at}")
+        if scale > 1 and not self.enlarges:
+            reason = f"it keeps the input's size, and the task enlarges ×{scale}; use restorer"
+            yield self.unfit(context, reason)
+        crop, unit = context.data.crop_px, self.multiple_of * scale
+        if crop % unit:
+            below = crop - crop % unit
+            own = self.fitting(crop // scale) if crop % scale == 0 else ()
+            tries = [f"generator.{change}" for change in own]
+            tries += [f"data.crop_px={px}" for px in (below, below + unit) if px]
+            problem = f"is {crop}: generator '{self.kind}' needs a multiple of {unit}"
+            yield Conflict("data.crop_px", problem, tuple(tries))
+
+    def unfit(self, context: RecipeContext, reason: str) -> Conflict:
+        """The conflict that this kind of generator cannot serve the task."""
+        return Conflict(".kind", f"'{self.kind}' does not fit task '{context.task.kind}': {reason}")
+
+    def start(self, network: nn.Module) -> None:
+        """Load what training starts from, beyond the random initialisation of `build`; inference
+        never calls this.
+        """
+
+
+class MaskedGeneratorConfig(GeneratorConfig):
+    """A generator of what lies under a mask, the last channel of its condition."""
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from super().conflicts(context)
+        if context.task.family != "masked":
+            yield self.unfit(context, "it completes holes and the task has no mask")
+
+
+class NoiseGeneratorConfig(GeneratorConfig):
+    """A generator of pictures from noise, (B,Z,1,1): no size is asked of the condition."""
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if context.task.family != "noise":
+            reason = "it makes pictures from noise, and the task gives it a picture"
+            yield self.unfit(context, reason)
+
+
+class DiscriminatorConfig(FrozenConfig):
+    """A discriminator's own fields, and what it can be asked for."""
+
+    kind: str
+    spectral: bool = Field(
+        False, description="spectral normalisation of all its layers (Miyato et al. 2018)"
+    )
+
+    heads: ClassVar[tuple[Head, ...]] = ("logits",)
+    """What it can give the objective of a picture."""
+    recognises_codes: ClassVar[bool] = False
+    """It can have outputs for InfoGAN's codes."""
+    has_features: ClassVar[bool] = False
+    """Its network has `features(x)`, the layer before the last."""
+
+    @property
+    def batch_normed(self) -> bool:
+        """One sample's score depends on the others, so its gradient is not its own."""
+        return False
+
+    @property
+    def score_terms(self) -> tuple[str, ...]:
+        """The fields, of those in use, that mean nothing without a score."""
+        return ()
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        adversarial, task = context.adversarial, context.task
+        if adversarial is None:
+            return  # the method says so
+        objective = f"adversarial.kind '{adversarial.kind}'"
+        if adversarial.head not in self.heads:
+            problem = f"judges by {adversarial.head}, and '{self.kind}' cannot: use dcgan or mlp"
+            yield Conflict("adversarial.kind", f"'{adversarial.kind}' {problem}")
+        if adversarial.penalised and self.batch_normed:
+            problem = "mixes samples, and a gradient penalty needs each by itself: use instance"
+            yield Conflict(".norm", f"'batch' {problem}")
+        if "projection" in self.score_terms and not task.classes:
+            yield Conflict(".projection", f"needs labels, and task '{task.kind}' has no classes")
+        if adversarial.information and not self.recognises_codes:
+            problem = f"needs a discriminator that recognises codes, and '{self.kind}' cannot"
+            yield Conflict("adversarial.information", f"{problem}: use dcgan")
+        if adversarial.head == "reconstruction" and self.score_terms:
+            term = self.score_terms[0]
+            can_see = term == "projection" and task.family != "autoencoder"
+            instead = "adversarial.sees: [label] shows the class" if can_see else "leave it out"
+            yield Conflict(f".{term}", f"adds to a score, and {objective} has none; {instead}")
+
+    def wrong_size(self, context: RecipeContext, reason: str) -> Conflict:
+        """The conflict that it cannot learn from pictures of this size."""
+        size = context.discriminator_size_px
+        return Conflict(
+            "data.crop_px", f"{size} does not suit discriminator '{self.kind}': {reason}"
+        )
+
+    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
+        """The network: (B,C,H,W), centers (B,2) or None, labels (B,) or None, to scores or a
+        reconstruction.
+        """
+        raise NotImplementedError
+
+
+class NormedDiscriminatorConfig(DiscriminatorConfig):
+    """One of convolutions with normalisation between them."""
+
+    norm: Norm = Field("batch", description="gradient penalties need none or instance")
+
+    @property
+    def batch_normed(self) -> bool:
+        return self.norm == "batch"

@@ -1,0 +1,37 @@
+"""Which optimizer trains a network, and at which rate: as a recipe says it, and as it is chosen."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from img2img.config import FrozenConfig
+
+OptimizerKind = Literal["adam", "rmsprop", "muon"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+DEFAULT_LR = 2e-4
+DEFAULT_BETAS = (0.9, 0.999)
+
+
+class OptimizerConfig(FrozenConfig):
+    """What a recipe may say of a network's optimizer; None leaves it to the paper of the objective."""
+
+    optimizer: OptimizerKind | None = Field(
+        None,
+        description="by default the adversarial kind's own; muon: for restoring without a "
+        "discriminator",
+    )
+    lr: float | None = Field(None, gt=0)
+    betas: tuple[Beta, Beta] | None = Field(
+        None, description="Adam's; the pix2pix family uses 0.5 for the first"
+    )
+
+
+class OptimizerChoice(NamedTuple):
+    """A network's optimizer, every default filled in."""
+
+    kind: OptimizerKind
+    lr: float
+    betas: tuple[float, float]

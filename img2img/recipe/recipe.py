@@ -1,0 +1,257 @@
+"""The parts of a recipe together: read, checked against each other, and built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from torch import nn
+
+from img2img.config import FrozenConfig
+from img2img.data.dataset import DataConfig
+from img2img.errors import UserError
+from img2img.explain import explain
+from img2img.losses.adversarial import Adversarial, for_its_kind
+from img2img.losses.reconstruction import Loss, PixelLoss
+from img2img.models import Discriminator, Generator
+from img2img.models.base import DiscriminatorShapes
+from img2img.models.two_way import TwoWay
+from img2img.optimizer import DEFAULT_BETAS, DEFAULT_LR, OptimizerChoice
+from img2img.pixels.alpha import BLEED
+from img2img.recipe.reading import apply_override, read_recipe, recipe_path
+from img2img.recipe.train import TrainConfig
+from img2img.rules import Conflict, RecipeContext
+from img2img.tasks import build_task, task_class, task_kinds
+from img2img.tasks.autoencoder import AutoencoderTask
+from img2img.tasks.base import Task
+from img2img.tasks.unpaired import UnpairedTask
+
+TRYING = "a change is tried out"
+
+
+class Recipe(FrozenConfig):
+    """Everything a run depends on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(0, ge=0, lt=2**63)
+    task: Task
+    data: DataConfig = DataConfig()
+    generator: Generator
+    discriminator: Discriminator | None = None
+    adversarial: Adversarial | None = None
+    losses: tuple[Loss, ...] = (PixelLoss(kind="l1"),)
+    train: TrainConfig = TrainConfig()
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task(cls, value: Any) -> Task:
+        return build_task(value)
+
+    @field_serializer("task")
+    def _task_fields(self, task: Task) -> dict[str, Any]:
+        return task.model_dump(mode="json")
+
+    # --- what cannot work together
+
+    def conflicts(self, context: RecipeContext | None = None) -> Iterator[Conflict]:
+        """What the parts cannot do together, the first to mend first; part by part, on demand."""
+        parts: list[tuple[str, FrozenConfig | None]] = [
+            ("generator", self.generator),
+            ("task", self.task),
+            ("train", self.train),
+            *((f"losses.{number}", loss) for number, loss in enumerate(self.losses)),
+            ("adversarial", self.adversarial),
+            ("discriminator", self.discriminator),
+            ("data", self.data),
+        ]
+        for place, part in parts:
+            if part is not None:
+                for conflict in part.conflicts(context or self):
+                    yield conflict.at(place)
+
+    @model_validator(mode="after")
+    def _possible(self, info: ValidationInfo) -> Recipe:
+        conflict = next(self.conflicts(), None)
+        if conflict is None:
+            return self
+        # What was tried to mend another recipe needs no remedy of its own.
+        tries = () if info.context == TRYING else conflict.tries
+        helps = next((change for change in tries if self.changed([change]) is not None), None)
+        raise ValueError(f"{conflict}: set {helps}" if helps else str(conflict))
+
+    # --- reading and writing
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Read a YAML file, or a shipped recipe by name, and apply `key.path=value` overrides.
+
+        Example:
+            >>> recipe = Recipe.load("denoise_tiny", ["train.steps=5"])
+            >>> recipe.task.kind, recipe.train.steps
+            ('denoise', 5)
+
+        Raises UserError.
+        """
+        path = recipe_path(source)
+        fields = read_recipe(path)
+        if isinstance(fields, dict):
+            changed = [apply_override(fields, override) for override in overrides]
+            asked = {keys[1] for keys in changed if keys[0] == "adversarial" and len(keys) > 1}
+            try:
+                fields["adversarial"] = for_its_kind(fields.get("adversarial"), asked)
+            except ValueError as error:
+                raise UserError(f"{path}: adversarial.{error}") from error
+        return cls.parse(fields, where=str(path))
+
+    @classmethod
+    def parse(
+        cls, fields: dict[str, Any], where: str = "recipe", *, trusted: bool = True
+    ) -> Recipe:
+        """Validate fields; with `trusted` off (a model file's header) `task.kind` cannot name code
+        to import.
+
+        Raises UserError.
+        """
+        if not isinstance(fields, dict):
+            keys = ", ".join(cls.model_fields)
+            raise UserError(f"{where}: a recipe is a mapping with the keys {keys}")
+        try:
+            task = build_task(fields.get("task"), trusted=trusted)
+            return cls.model_validate({**fields, "task": task})
+        except ValidationError as error:
+            raise UserError(f"{where}: {explain(error, schema())}") from error
+        except RecursionError as error:
+            raise UserError(f"{where}: fields are nested too deeply") from error
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+
+    def changed(self, overrides: Sequence[str]) -> Recipe | None:
+        """The recipe with `key.path=value` overrides; None where it refuses them."""
+        fields = self.fields()
+        try:
+            for override in overrides:
+                apply_override(fields, override)
+            fields["task"] = build_task(fields["task"])
+            return Recipe.model_validate(fields, context=TRYING)
+        except (ValidationError, UserError):
+            return None
+
+    def fields(self) -> dict[str, Any]:
+        """Plain data that `parse` takes back."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The resolved recipe, every default written out."""
+        return yaml.safe_dump(self.fields(), sort_keys=False, allow_unicode=True)
+
+    # --- building
+
+    def build_generator(self) -> nn.Module:
+        """The generator with fresh weights; two in one module where both ways are learned."""
+        if isinstance(self.task, UnpairedTask):
+            return TwoWay(lambda: self.generator.build(self.task))
+        return self.generator.build(self.task)
+
+    def start_generator(self, generator: nn.Module) -> None:
+        """Load what training starts from (such as a pretrained encoder), in each network that the
+        generator's config has built.
+        """
+        both = isinstance(self.task, UnpairedTask)
+        for network in generator.children() if both else [generator]:
+            self.generator.start(network)
+
+    def build_discriminator(self) -> nn.Module:
+        """A discriminator with fresh weights, of a recipe that has one."""
+        assert self.discriminator is not None, "a discriminator and adversarial come together"
+        return self.discriminator.build(self.discriminator_shapes())
+
+    @property
+    def discriminator_size_px(self) -> int:
+        """Side of what D sees; 1 for points and codes."""
+        if self.adversarial is not None and self.adversarial.discriminates == "latent":
+            return 1
+        return self.task.discriminator_size_px(self.data.crop_px)
+
+    def discriminator_shapes(self) -> DiscriminatorShapes:
+        """What this recipe's discriminator is built for."""
+        assert self.adversarial is not None
+        task, sees = self.task, self.adversarial.sees
+        channels, codes = task.picture_channels, 0
+        if self.adversarial.discriminates == "latent":
+            assert isinstance(task, AutoencoderTask), "else the recipe is refused"
+            channels = task.bottleneck.latent
+        elif self.adversarial.information:
+            codes = sum(task.code_sizes)
+        channels += task.condition_channels * ("condition" in sees)
+        channels += ("mask" in sees) + task.classes * ("label" in sees)
+        head, size_px = self.adversarial.head, self.discriminator_size_px
+        return DiscriminatorShapes(channels, size_px, task.classes, codes, head)
+
+    def g_optimizer(self) -> OptimizerChoice:
+        """The generator's optimizer: as `train` says, else as in the objective's paper."""
+        paper = self.adversarial.objective_class if self.adversarial else None
+        return OptimizerChoice(
+            self.train.optimizer or (paper.optimizer if paper else "adam"),
+            self.train.lr or (paper.lr if paper else DEFAULT_LR),
+            self.train.betas or (paper.betas if paper else DEFAULT_BETAS),
+        )
+
+    def d_optimizer(self) -> OptimizerChoice:
+        """The discriminator's optimizer: as `adversarial` says, else as the objective binds it, else
+        at the generator's rate.
+        """
+        assert self.adversarial is not None
+        a, paper = self.adversarial, self.adversarial.objective_class
+        lr = a.lr or paper.d_lr or self.train.lr or paper.lr
+        return OptimizerChoice(a.optimizer or paper.optimizer, lr, a.betas or paper.betas)
+
+    @property
+    def has_prior(self) -> bool:
+        """An autoencoder's codes are held to N(0,I), so that pictures can be drawn from it."""
+        held = any(loss.kind == "kl" for loss in self.losses)
+        return held or (self.adversarial is not None and self.adversarial.discriminates == "latent")
+
+    @property
+    def background(self) -> str:
+        """What the trained network's photos are laid on where they are transparent: as in training,
+        but a photo that keeps its alpha keeps it.
+        """
+        kept = self.task.background == BLEED
+        return BLEED if kept else self.data.background_for(self.task)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """JSON Schema of a recipe; `task` may be any kind that is installed, or an import path."""
+    whole = Recipe.model_json_schema()
+    code = {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"type": "string", "pattern": ":"}},
+    }
+    choices: list[dict[str, Any]] = [{"type": "string"}, code]
+    for kind in task_kinds():
+        own = task_class(kind, trusted=True).model_json_schema()
+        own["properties"]["kind"] = {"const": kind, "type": "string"}
+        own["required"] = ["kind", *own.get("required", [])]
+        whole["$defs"].update(own.pop("$defs", {}))
+        choices.append(own)
+    whole["properties"]["task"] = {"anyOf": choices}
+    return whole
+
+
+def schema_json() -> str:
+    """The schema as text, for editors."""
+    return json.dumps(schema(), indent=2)
