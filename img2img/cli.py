@@ -304,7 +304,7 @@ def infer(
     """Restore, enlarge, fill or translate photos."""
     from img2img.inference.batch import FileBatch
     from img2img.inference.canvas import Canvas, parse_extend
-    from img2img.inference.pipeline import Options
+    from img2img.inference.options import Options
     from img2img.inference.progress import TileLine
     from img2img.inference.request import Request, parse_tasks
     from img2img.inference.results import Saving

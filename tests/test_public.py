@@ -12,6 +12,7 @@ import pytest
 
 PUBLIC = [
     "img2img.inference.generate:generate",
+    "img2img.inference.pipeline:Model.__call__",
     "img2img.inference.pipeline:Model.predict_tensor",
     "img2img.inference.pipeline:Model.run",
     "img2img.inference.pipeline:load",

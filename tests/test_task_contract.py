@@ -34,7 +34,7 @@ from img2img.tasks import (
     task_class,
     task_kinds,
 )
-from img2img.tasks.forward import forward, predict_rgb
+from img2img.tasks.forward import ForwardOptions, forward, predict_rgb
 from img2img.tasks.generate import sliced_wasserstein
 from img2img.tasks.photo import PhotoStatistics
 from img2img.testing import sample_for
@@ -265,7 +265,8 @@ def test_a_network_works_on_any_size_and_at_a_working_size(task: Task) -> None:
     assert forward(task, network, 8, photo, mask).shape == (1, 3, 37 * task.scale, 51 * task.scale)
     assert seen == [(40, 56)]
     if not task.tiles:
-        assert forward(task, network, 8, photo, mask, working_size=(18, 25)).shape == (1, 3, 37, 51)
+        at_size = ForwardOptions(working_size=(18, 25))
+        assert forward(task, network, 8, photo, mask, at_size).shape == (1, 3, 37, 51)
         assert seen[-1] == (24, 32)
 
 
@@ -366,9 +367,8 @@ def test_inpainting_returns_known_pixels_bit_for_bit(
         0, np.iinfo(dtype).max, (*size, 3), dtype, endpoint=True
     )
     x = as_tensor(to_float(photo))
-    done = forward(
-        task, lambda c: any_prediction(task, c), 8, x, mask, working_size=(size[0] - 3, size[1] - 2)
-    )
+    at_size = ForwardOptions(working_size=(size[0] - 3, size[1] - 2))
+    done = forward(task, lambda c: any_prediction(task, c), 8, x, mask, at_size)
     result = quantise(done[0].permute(1, 2, 0).numpy(), dtype)
     known = mask[0, 0].numpy() == 0
     assert np.array_equal(result[known], photo[known])

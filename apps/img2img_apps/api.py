@@ -13,7 +13,7 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.canvas import Canvas, parse_extend
 from img2img.inference.generate import GenerateRequest
-from img2img.inference.pipeline import Options
+from img2img.inference.options import Options
 from img2img.inference.request import Request, parse_tasks
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import read_photo

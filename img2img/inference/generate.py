@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from torch import Tensor
 from img2img.data.sample import sample_rng
 from img2img.errors import Advice, Option, UserError, did_you_mean
 from img2img.files import atomic_path
-from img2img.inference.pipeline import Model, Progress
+from img2img.inference.pipeline import Model
 from img2img.pixels.images import from_array, output_format, quantise, write_photo
 from img2img.pixels.sheets import write_sheet
 from img2img.pixels.xmp import with_source_type
 from img2img.tasks.forward import predict_rgb
 from img2img.tasks.noise import FromNoise
 
+OnSamples = Callable[[int], None]
 STREAM = 4  # of randomness; training has others
 # always so many at once, so that a sample's rounding does not depend on how many are asked for
 BATCH = 64
@@ -83,7 +84,7 @@ class Latents:
 
 
 def generate(
-    model: Model, wish: GenerateRequest, on_samples: Progress | None = None
+    model: Model, wish: GenerateRequest, on_samples: OnSamples | None = None
 ) -> tuple[Tensor, int | None]:
     """Make pictures, or points, from noise.
 
@@ -137,7 +138,7 @@ def noise_task(model: Model) -> FromNoise:
 
 
 @torch.inference_mode()
-def made(model: Model, conditions: Tensor, on_samples: Progress | None = None) -> Tensor:
+def made(model: Model, conditions: Tensor, on_samples: OnSamples | None = None) -> Tensor:
     """What the model makes of conditions (N,C,1,1), on the CPU, in fp32: points need their digits."""
     task, pictures = noise_task(model), list[Tensor]()
     network = model.generator if model.task.from_noise else model.generator.get_submodule("decoder")

@@ -5,10 +5,10 @@ evaluation use it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -16,15 +16,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from img2img.devices import Precision, pick_device, precision_for
-from img2img.errors import Advice, Option, Phrase, UserError
+from img2img.errors import Advice, Option, UserError
 from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
+from img2img.inference.options import DEFAULTS, CallOptions, Options, refuse_unknown
 from img2img.modelfile import Card, load_generator
 from img2img.models.two_way import TwoWay
 from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
 from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.drawn_masks import drawn_in_array, marked, misfit
-from img2img.pixels.hints import Hints, hints_in
+from img2img.pixels.hints import hints_in
 from img2img.pixels.images import (
     Photo,
     drawn_in_pil,
@@ -39,59 +40,14 @@ from img2img.pixels.tensors import as_float
 from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
-from img2img.tasks.base import Task
-from img2img.tasks.forward import forward, in_own_numbers
+from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import PhotoTask, View
-from img2img.tasks.unpaired import DIRECTIONS, Direction
+from img2img.tasks.unpaired import Direction
 from img2img.zoo.catalogue import CATALOGUE, Entry
 
-Picture = TypeVar("Picture", Image.Image, np.ndarray)
-Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may ask of one application of a model."""
-
-    strength: float = 1.0  # 0: the task's trivial baseline, 1: the network's full say
-    seed: int = 0
-    from_photo: bool = False  # make the condition (a sketch) from the photo first
-    direction: Direction | None = None  # of a model that goes both ways; AtoB unless asked for
-    self_ensemble: bool = False  # the mean over flips and turns, by models that know turned photos
-    hints: Hints | None = None  # colors a person painted, for tasks that take them
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise UserError(f"{self.strength} is not between 0 and 1", field="strength")
-        if self.direction not in (None, *DIRECTIONS):
-            raise UserError(
-                f"'{self.direction}' is none of {', '.join(DIRECTIONS)}", field="direction"
-            )
-        if self.from_photo and self.direction == "BtoA":
-            raise UserError(
-                Phrase(
-                    *(Option("from_photo"), " makes side A's picture, and "),
-                    *(Option("direction", "BtoA"), " takes side B's"),
-                ),
-                remedy="leave one out",
-            )
-
-    def check_hints(self, name: str, task: Task) -> None:
-        """Raise UserError when colors are given to a model that does not color."""
-        if self.hints is not None and not task.takes_hints:
-            raise UserError(
-                f"model '{name}' colors nothing", field="hints", remedy="leave the hints out"
-            )
-
-    def check_direction(self, name: str, task: Task) -> None:
-        """Raise UserError when a direction is asked of a model that has but one."""
-        if self.direction is not None and not task.unpaired:
-            raise UserError(
-                f"model '{name}' goes one way only",
-                field="direction",
-                remedy=Advice.leave_out("direction"),
-            )
+ImageOrArray = TypeVar("ImageOrArray", Image.Image, np.ndarray)
+OnTile = Callable[[int], None]
 
 
 class Model:
@@ -124,25 +80,50 @@ class Model:
             remedy=Advice.run("generate", Option("model", self.name)),
         )
 
+    @property
+    def fills(self) -> bool:
+        """Whether the task fills the masked part of a photo."""
+        return isinstance(self.task, MaskedTask)
+
     def __call__(
         self,
-        image: Picture,
+        image: ImageOrArray,
         mask: Any = None,
         hints: Any = None,
         *,
         mask_invert: bool = False,
-        **options: Any,
-    ) -> Picture:
-        """Apply the model to a PIL image or an (H,W), (H,W,3) or (H,W,4) array of uint8, uint16 or
-        float in [0,1].
+        **options: Unpack[CallOptions],
+    ) -> ImageOrArray:
+        """Apply the model to an image.
 
-        The result is of the same type and depth, with alpha as `run` says; grey where the picture
-        was grey and is so still, else RGB. Arrays are sRGB, PIL images what their profile says.
-        `mask`: PIL or array of the photo's size, read as `drawn_masks.marked` says (white, True,
-        opaque strokes or class colors = fill), turned round by `mask_invert`. `hints`: the photo
-        with colors painted on it, or a transparent picture with nothing but them. Options are those
-        of `Options`. Raises UserError.
+        Args:
+            image: a PIL image, in the colors its profile says, or an sRGB array (H,W), (H,W,3) or
+                (H,W,4) of uint8, uint16 or float in [0,1].
+            mask: what is to be filled, for models that fill: a PIL image or an array of the image's
+                size, read as `drawn_masks.marked` says: white, True, opaque strokes or class colors.
+            hints: colors for models that take them: the image with strokes painted on it, or a
+                transparent image with nothing but them.
+            mask_invert: fill what the mask leaves out.
+            options: `strength` in [0,1], 0 is the task's trivial answer; `seed` of networks that
+                draw; `from_photo` makes the condition (a sketch) from the image; `direction` of a
+                model that goes both ways; `self_ensemble` takes the mean over flips and turns.
+
+        Returns:
+            An image of the same type and depth, with alpha as `run` says; grey where it was grey
+            and is so still, else RGB.
+
+        Raises:
+            UserError: a mask, hints or options that this model cannot use, or a size that differs.
+            TypeError: an option that there is not.
+
+        Example:
+            >>> import numpy as np
+            >>> noisy = np.random.default_rng(0).normal(0.5, 0.1, (32, 32, 3)).clip(0, 1)
+            >>> clean = load("denoise", device="cpu")(noisy, strength=0.8)
+            >>> clean.shape, bool(clean.std() < noisy.std())
+            ((32, 32, 3), True)
         """
+        refuse_unknown("Model.__call__", options, CallOptions.__annotations__)
         photo = _as_photo(image)
         painted = None if hints is None else hints_in(_as_photo(hints), photo)
         hole = as_mask(mask, photo.size)
@@ -150,21 +131,17 @@ class Model:
             raise UserError(
                 "there is no mask to turn round", field="mask_invert", remedy=Advice.give("mask")
             )
-        if hole is not None and not self.task.needs_mask:
+        if hole is not None and not self.fills:
             raise UserError(f"model '{self.name}' fills nothing", remedy="leave the mask out")
-        done = self.run(
-            photo,
-            ~hole if mask_invert and hole is not None else hole,
-            Options(**options, hints=painted),
-        )
+        if hole is not None and mask_invert:
+            hole = ~hole
+        done = self.run(photo, hole, Options(**options, hints=painted))
         if isinstance(image, Image.Image):
             return to_pil(done)
-        made = to_array(done)
-        return (
-            np.ascontiguousarray(made[..., :1].reshape(*made.shape[:2], *image.shape[2:]))
-            if done.is_grey
-            else made
-        )
+        array = to_array(done)
+        if not done.is_grey:
+            return array
+        return np.ascontiguousarray(array[..., :1].reshape(*array.shape[:2], *image.shape[2:]))
 
     @torch.inference_mode()
     def predict_tensor(
@@ -199,10 +176,10 @@ class Model:
             torch.Size([2, 3, 48, 64])
         """
         options = Options(strength=strength, direction=direction, self_ensemble=self_ensemble)
-        options.check_direction(self.name, self.task)
+        options.check(self.name, self.photo_task)
         if x.dim() != 4 or x.shape[1] not in (1, 3):
             raise UserError(f"predict_tensor takes (B,1,H,W) or (B,3,H,W), not {tuple(x.shape)}")
-        if self.task.needs_mask and mask is None:
+        if self.fills and mask is None:
             raise UserError(
                 f"model '{self.name}' fills masks",
                 remedy="give mask (B,1,H,W), > 0.5 = to be filled",
@@ -220,9 +197,9 @@ class Model:
         self,
         photo: Photo,
         mask: np.ndarray | None = None,
-        options: Options = Options(),
+        options: Options = DEFAULTS,
         dtype: Any = None,
-        on_tile: Progress | None = None,
+        on_tile: OnTile | None = None,
     ) -> Photo:
         """Apply the model to a photo as it was read from a file.
 
@@ -251,37 +228,34 @@ class Model:
             >>> done.size == photo.size, done.exif == photo.exif
             (True, True)
         """
-        options.check_direction(self.name, self.task)
-        options.check_hints(self.name, self.task)
+        options.check(self.name, self.photo_task)
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
         alpha = self._alpha(photo.alpha, mask, options, wanted, on_tile)
-        visible = seen(
-            photo.rgb, photo.alpha, self.recipe.background, mask if self.task.needs_mask else None
-        )
+        filled = mask if self.fills else None
+        visible = seen(photo.rgb, photo.alpha, self.recipe.background, filled)
         x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
         made = self._apply(x, holes, options, wanted, photo.color, on_tile)
         rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
-        if mask is not None and self.task.needs_mask and visible is not photo.rgb:
-            rgb[~mask] = quantise(
-                photo.rgb[~mask], wanted
-            )  # also what is known and hidden comes back
-        made_photo = replace(photo, rgb=rgb, alpha=alpha)
-        return self._signed(replace(made_photo, is_grey=made_photo.shows_grey))
+        if filled is not None and visible is not photo.rgb:
+            # What is known and hidden comes back too.
+            rgb[~filled] = quantise(photo.rgb[~filled], wanted)
+        done = replace(photo, rgb=rgb, alpha=alpha)
+        return self._with_source_type(replace(done, is_grey=done.shows_grey))
 
-    def _signed(self, made: Photo) -> Photo:
+    def _with_source_type(self, done: Photo) -> Photo:
         """With a statement in its XMP that a network made pixels of it, where the task invents.
 
-        A picture that a network made as a whole stays one, whatever is done to it.
+        A picture that a network made as a whole stays one, however it is changed.
         """
         kind = self.task.source_type
-        if kind is None or source_type(made.xmp) == "trainedAlgorithmicMedia":
-            return made
-        return replace(made, xmp=with_source_type(made.xmp, kind))
+        if kind is None or source_type(done.xmp) == "trainedAlgorithmicMedia":
+            return done
+        return replace(done, xmp=with_source_type(done.xmp, kind))
 
     def _check(self, photo: Photo, mask: np.ndarray | None) -> None:
-        if self.task.needs_mask and mask is None:
+        if self.fills and mask is None:
             raise UserError(
                 f"model '{self.name}' fills masks",
                 remedy=Advice("give one with ", Option("mask"), " (white = fill)"),
@@ -300,46 +274,36 @@ class Model:
         options: Options,
         dtype: Any = np.float32,
         color: ColorDescription = SRGB,
-        on_tile: Progress | None = None,
+        on_tile: OnTile | None = None,
     ) -> Tensor:
         """One picture (1,3,H,W) of any depth to the result at `dtype`; only one tile or view is in
         float at a time.
         """
+        task = self.photo_task
         equal = bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
-        grey = self.task.keeps_grey and color.keeps_neutral and equal
+        grey = task.keeps_grey and color.keeps_neutral and equal
+        how = ForwardOptions(None, options.strength, grey, options.hints, color)
         done = 0
 
         def piece(part: Tensor, hole: Tensor | None = None, view: View | None = None) -> Tensor:
             nonlocal done
             floats = as_float(part).to(self.device)
             if options.from_photo:
-                floats = in_own_numbers(self.task.from_photo, floats, color)
-            size = view.size if view else None
-            forward = partial(
-                self._forward, mask=hole, size=size, options=options, grey=grey, color=color
-            )
-            rgb = (
-                ensembled(forward, floats)
-                if options.self_ensemble and can_ensemble(self.recipe)
-                else forward(floats)
-            )
+                floats = in_own_numbers(task.from_photo, floats, color)
+            at_size = replace(how, working_size=view.size) if view else how
+            run = partial(self._forward, mask=hole, options=options, how=at_size)
+            averaged = options.self_ensemble and can_ensemble(self.recipe)
+            rgb = (ensembled(run, floats) if averaged else run(floats)).cpu()
             done += 1
             if on_tile:
                 on_tile(done)
-            if self.task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
-                return torch.from_numpy(
-                    color.quantised(rgb.cpu().numpy(), as_float(part).numpy(), dtype)
-                )
-            return _as_depth(rgb.cpu(), dtype)
+            if task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
+                return torch.from_numpy(color.quantised(rgb.numpy(), as_float(part).numpy(), dtype))
+            return _as_depth(rgb, dtype)
 
-        if self.task.tiles:
-            return tiled(
-                piece,
-                x,
-                self.task.scale,
-                self.card.tile_overlap_px,
-                self.recipe.generator.multiple_of,
-            )
+        if task.tiles:
+            overlap_px, multiple_of = self.card.tile_overlap_px, self.recipe.generator.multiple_of
+            return tiled(piece, x, task.scale, overlap_px, multiple_of)
         return self._views(piece, x, mask, dtype)
 
     def _views(
@@ -354,35 +318,21 @@ class Model:
             views = self.photo_task.views(size)
         if len(views) == 1 and views[0].cut(x).shape == x.shape:
             return piece(x, None if hole is None else hole.to(self.device), views[0])
-        out = _as_depth(as_float(x), dtype) if _depth(x) != dtype else x.clone()
+        out = x.clone() if x.numpy().dtype == dtype else _as_depth(as_float(x), dtype)
         for view in views:
-            inside = None if hole is None else view.cut(hole)
-            view.cut(out).copy_(
-                piece(view.cut(out), None if inside is None else inside.to(self.device), view)
-            )
-            if inside is not None:
-                inside.zero_()
+            inside = None if hole is None else view.cut(hole).to(self.device)
+            view.cut(out).copy_(piece(view.cut(out), inside, view))
+            hole = None if hole is None else view.remaining(hole)
         return out
 
     def _forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None,
-        size: tuple[int, int] | None,
-        options: Options,
-        grey: bool,
-        color: ColorDescription,
+        self, x: Tensor, mask: Tensor | None, options: Options, how: ForwardOptions
     ) -> Tensor:
+        network = partial(self._network, direction=options.direction)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            network = partial(self._network, direction=options.direction)
-            multiple_of, strength, hints = (
-                self.recipe.generator.multiple_of,
-                options.strength,
-                options.hints,
-            )
             return forward(
-                self.photo_task, network, multiple_of, x, mask, size, strength, grey, hints, color
+                self.photo_task, network, self.recipe.generator.multiple_of, x, mask, how
             )
 
     def _network(self, condition: Tensor, direction: Direction | None = None) -> Tensor:
@@ -398,35 +348,35 @@ class Model:
         mask: np.ndarray | None,
         options: Options,
         dtype: np.dtype[Any],
-        on_tile: Progress | None,
+        on_tile: OnTile | None,
     ) -> np.ndarray | None:
         """The result's alpha; it is enlarged as the picture is, by the same network."""
         if alpha is None or self.recipe.background != BLEED:
             return None
-        if mask is not None and self.task.needs_mask:
+        if mask is not None and self.fills:
             alpha = opaque_in(alpha, mask)
         alpha = alpha if alpha.dtype == dtype else quantise(to_float(alpha), dtype)
-        return alpha if self.task.scale == 1 else self._enlarged_alpha(alpha, options, on_tile)
+        enlarges = self.photo_task.scale > 1
+        return self._enlarged_alpha(alpha, options, on_tile) if enlarges else alpha
 
     def _enlarged_alpha(
-        self, alpha: np.ndarray, options: Options, on_tile: Progress | None
+        self, alpha: np.ndarray, options: Options, on_tile: OnTile | None
     ) -> np.ndarray:
         """Through the network as a grey picture; tiles without an edge in them are spared."""
-        own = replace(options, hints=None, from_photo=False)
+        own, scale = replace(options, hints=None, from_photo=False), self.photo_task.scale
         # Its tiles may cancel the work, but are not among those of the picture.
         uncounted = None if on_tile is None else (lambda _: on_tile(0))
 
         def piece(part: Tensor) -> Tensor:
-            pixels, scale = part.numpy(), self.task.scale
+            pixels = part.numpy()
             if (pixels == pixels.flat[0]).all():
                 return torch.from_numpy(pixels.repeat(scale, -2).repeat(scale, -1))
             return self._apply(part, None, own, alpha.dtype, on_tile=uncounted)
 
         x = torch.from_numpy(np.repeat(alpha[None, None], 3, 1))
-        made = tiled(
-            piece, x, self.task.scale, self.card.tile_overlap_px, self.recipe.generator.multiple_of
-        )
-        return flat_kept(made[0, 0].numpy(), alpha, self.task.scale)
+        overlap_px, multiple_of = self.card.tile_overlap_px, self.recipe.generator.multiple_of
+        larger = tiled(piece, x, scale, overlap_px, multiple_of)
+        return flat_kept(larger[0, 0].numpy(), alpha, scale)
 
 
 def load(
@@ -435,6 +385,7 @@ def load(
     device: str = "auto",
     precision: Precision = "auto",
     detail: float | None = None,
+    **unknown: Never,
 ) -> Model:
     """A model ready on a device. Loading never runs code from its file.
 
@@ -445,6 +396,7 @@ def load(
         precision: `auto` (bf16 where the hardware has it), `fp32` or `bf16`.
         detail: 0 to 1, between the model and its crisper half (see `blend`); None leaves it as it
             is.
+        unknown: no other keyword is taken; a misspelt one is answered by the one that is near.
 
     Returns:
         The model; call it with pictures.
@@ -452,6 +404,7 @@ def load(
     Raises:
         UserError: an unknown name, a file that is not ours, a device that is not on this machine,
             or a detail asked of a model without another half.
+        TypeError: a keyword that `load` does not have.
 
     Example:
         >>> import img2img
@@ -459,6 +412,7 @@ def load(
         >>> model.task.kind, model.task.scale
         ('super-resolve', 2)
     """
+    refuse_unknown("load", unknown, load.__kwdefaults__ or ())
     entry = name if isinstance(name, Entry) else CATALOGUE.entry(name)
     if detail is not None:
         return Model(entry.title, *blended(entry, detail), pick_device(device), precision)
@@ -488,7 +442,3 @@ def _as_photo(image: Any) -> Photo:
 
 def _as_depth(x: Tensor, dtype: Any) -> Tensor:
     return x if np.dtype(dtype) == np.float32 else torch.from_numpy(quantise(x.numpy(), dtype))
-
-
-def _depth(x: Tensor) -> Any:
-    return x.numpy().dtype

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,8 @@ from img2img.devices import Precision
 from img2img.errors import Option, Phrase
 from img2img.inference.canvas import feathered
 from img2img.inference.loaded import MODELS
-from img2img.inference.pipeline import Model, Options
+from img2img.inference.options import Options
+from img2img.inference.pipeline import Model
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX, tiles
@@ -62,7 +63,7 @@ class Plan:
     steps: tuple[PlanStep, ...] = ()
     skipped: tuple[str, ...] = ()
     declined: tuple[str, ...] = ()
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     feather_px: int = 0
     device: str = "auto"
     precision: Precision = "auto"

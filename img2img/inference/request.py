@@ -17,7 +17,7 @@ from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.canvas import Canvas
 from img2img.inference.ensemble import can_ensemble
-from img2img.inference.pipeline import Options
+from img2img.inference.options import Options
 from img2img.inference.plan import Plan, PlanStep
 from img2img.inference.statistics import statistics
 from img2img.inference.steps import (
@@ -99,7 +99,7 @@ class Request:
                 remedy="leave it out",
             )
         if self.model is not None:
-            self.options.check_direction(self.model, steps[0].model.task)
+            self.options.check_direction(self.model, steps[0].model.photo_task)
         if self.options.from_photo:
             check_from_photo(steps)
 

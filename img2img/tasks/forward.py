@@ -5,6 +5,7 @@ share it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,37 +34,45 @@ def predict_rgb(
     return task.decode(padded, prediction)[..., :height, :width]
 
 
+@dataclass(frozen=True)
+class ForwardOptions:
+    """How one photo goes through a network."""
+
+    working_size: Size | None = None
+    """Height and width the network works at; the photo's own by default."""
+    strength: float = 1.0
+    """Scales the prediction, see `predict_rgb`."""
+    grey: bool = False
+    """Take the color out of what the network predicts, before the task makes its guarantee exact."""
+    hints: Hints | None = None
+    """The user's colors in sRGB, for a task that takes them."""
+    color: ColorDescription = SRGB
+    """What the photo's numbers mean: networks see sRGB, the result is in the photo's own numbers."""
+
+
 def forward(
     task: PhotoTask,
     network: Network,
     multiple_of: int,
     photo: Tensor,
     mask: Tensor | None = None,
-    working_size: Size | None = None,
-    strength: float = 1.0,
-    grey: bool = False,
-    hints: Hints | None = None,
-    color: ColorDescription = SRGB,
+    options: ForwardOptions = ForwardOptions(),
 ) -> Tensor:
-    """The finished RGB (B,3,H·scale,W·scale) of a photo (B,3,H,W), the network working at
-    `working_size`.
-
-    With `grey`, what the network made has its color taken out before the task makes its guarantee
-    exact. `hints` are a user's colors in sRGB, for a task that takes them. `color` says what the
-    photo's numbers mean: networks see sRGB, the result is in the photo's own numbers again.
+    """The finished RGB (B,3,H·scale,W·scale) of a photo (B,3,H,W); `mask` (B,1,H,W), 1 = to be
+    filled.
     """
-    size = working_size or (photo.shape[-2], photo.shape[-1])
+    color, size = options.color, options.working_size or (photo.shape[-2], photo.shape[-1])
     seen = _in_srgb(photo, color, fitted=task.finishes_in_srgb)
-    rgb = predict_rgb(task, network, multiple_of, _condition(task, seen, mask, size), strength)
-    if grey:
+    condition = _condition(task, seen, mask, size)
+    rgb = predict_rgb(task, network, multiple_of, condition, options.strength)
+    if options.grey:
         rgb = rgb.mean(1, keepdim=True).expand_as(rgb)
-    if hints is not None:
-        rgb = task.apply_hints(rgb, hints)
+    if options.hints is not None:
+        rgb = task.apply_hints(rgb, options.hints)
     if task.finishes_in_srgb:
         return _carried_back(photo, _finished(task, seen, rgb, mask), color, holdable=True)
-    own = (
-        _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)
-    )  # no matter what lay in a hole
+    # What lay in a hole has no part in the result, so a filled photo is carried as it is.
+    own = _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)
     return _finished(task, photo, own, mask)
 
 

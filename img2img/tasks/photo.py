@@ -54,6 +54,12 @@ class View:
         """The box of (B,C,H,W) at its own size."""
         return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def remaining(self, hole: Tensor) -> Tensor:
+        """What of a mask (B,1,H,W), 1 = to be filled, is still to be filled after this view."""
+        left = hole.clone()
+        self.cut(left).zero_()
+        return left
+
 
 def working_view(size: Size, longest_px: int) -> View:
     """The whole photo, shrunk so that its longer side is at most `longest_px`; never enlarged."""

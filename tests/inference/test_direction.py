@@ -14,7 +14,8 @@ from PIL import Image
 
 from img2img.cli import main
 from img2img.errors import UserError
-from img2img.inference.pipeline import Options, load
+from img2img.inference.options import Options
+from img2img.inference.pipeline import load
 from img2img.modelfile import Card, save_model
 from img2img.models.two_way import TwoWay
 from img2img.recipe import Recipe

@@ -16,7 +16,7 @@ from img2img.cli import main
 from img2img.errors import UserError
 from img2img.evaluation import evaluate
 from img2img.inference.ensemble import ensembled
-from img2img.inference.pipeline import Options
+from img2img.inference.options import Options
 from img2img.inference.request import Request
 from img2img.pixels.images import from_array
 from img2img.resources import samples_dir

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.pipeline import Model, Options, load
+from img2img.inference.options import CallOptions, Options
+from img2img.inference.pipeline import Model, load
 from img2img.pixels.color import downscale, luminance
 from img2img.pixels.images import Photo, quantise, to_float
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX
 from img2img.pixels.xmp import source_type, with_source_type
+from img2img.tasks.photo import View
 
 NAMES = ["denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"]
 CPU = torch.device("cpu")
@@ -338,3 +343,36 @@ def test_predict_tensor_says_what_it_takes(models: dict[str, Model]) -> None:
         models["denoise"].predict_tensor(torch.rand(1, 2, 32, 32))
     with pytest.raises(UserError, match="fills masks"):
         models["inpaint"].predict_tensor(torch.rand(1, 3, 32, 32))
+
+
+def test_a_misspelt_option_is_a_type_error_that_names_the_one_that_was_meant(
+    models: dict[str, Model],
+) -> None:
+    meant = (
+        r"__call__\(\) got an unexpected keyword argument 'strenght', did you mean 'strength'\?$"
+    )
+    with pytest.raises(TypeError, match=meant):
+        models["denoise"](picture((32, 32)), strenght=0.5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"'quality'; known: direction, from_photo, seed"):
+        models["denoise"](picture((32, 32)), quality=0.5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^load\(\) got .* 'devise', did you mean 'device'\?$"):
+        load("denoise", devise="cpu")  # type: ignore[arg-type]
+
+
+def test_a_call_takes_every_option_by_keyword_but_hints_which_are_pictures_there() -> None:
+    options = {field.name for field in fields(Options)}
+    assert CallOptions.__annotations__.keys() == options - {"hints"}
+    assert CallOptions.__optional_keys__ == CallOptions.__annotations__.keys()
+
+
+@given(
+    box=st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9), st.integers(1, 9)),
+    seed=st.integers(0, 99),
+)
+def test_what_a_view_has_filled_no_longer_remains(box: tuple[int, ...], seed: int) -> None:
+    hole = torch.rand((1, 1, 10, 10), generator=torch.Generator().manual_seed(seed)).round()
+    before, view = hole.clone(), View(*box, (8, 8))
+    left = view.remaining(hole)
+    assert torch.equal(hole, before), "the mask itself is kept"
+    assert not view.cut(left).any()
+    assert left.sum() == hole.sum() - view.cut(hole).sum()

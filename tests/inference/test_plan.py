@@ -12,7 +12,8 @@ import pytest
 from made_prints import RED, aged, grey, with_disc
 
 from img2img.errors import UserError
-from img2img.inference.pipeline import Options, load
+from img2img.inference.options import Options
+from img2img.inference.pipeline import load
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request
 from img2img.pixels import degrade

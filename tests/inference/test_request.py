@@ -11,7 +11,7 @@ import pytest
 from img2img.errors import UserError
 from img2img.inference.canvas import Canvas
 from img2img.inference.loaded import LoadedModels
-from img2img.inference.pipeline import Options
+from img2img.inference.options import Options
 from img2img.inference.request import Request
 from img2img.pixels.hints import Hints
 from img2img.pixels.images import Photo

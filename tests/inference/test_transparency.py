@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from img2img.inference.batch import FileBatch
-from img2img.inference.pipeline import Model, Options, load
+from img2img.inference.options import Options
+from img2img.inference.pipeline import Model, load
 from img2img.inference.request import Request
 from img2img.inference.statistics import statistics
 from img2img.modelfile import Card

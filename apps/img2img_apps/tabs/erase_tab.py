@@ -15,7 +15,7 @@ import gradio as gr
 
 from img2img.errors import UserError
 from img2img.inference.canvas import Canvas
-from img2img.inference.pipeline import Options
+from img2img.inference.options import Options
 from img2img.inference.request import Request
 from img2img_apps.brush import LayersEditor, mask_file, on_canvas
 from img2img_apps.examples import Example, Examples

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
-from img2img.inference.pipeline import Options
+from img2img.inference.options import Options
 from img2img.inference.request import Request
 from img2img_apps.brush import LayersEditor, on_canvas, painted_colors
 from img2img_apps.examples import Examples
