@@ -16,7 +16,7 @@ COLORS = 8  # --c0 … --c7 in the page's style
 
 
 @dataclass(frozen=True)
-class Curve:
+class PlotCurve:
     """A named series of (step, value); `dash` for what it is to be compared with."""
 
     name: str
@@ -25,8 +25,8 @@ class Curve:
     dash: bool = False
 
     @property
-    def shown(self) -> list[tuple[int, float]]:
-        """The finite points, evenly thinned; the last is always there."""
+    def thinned(self) -> list[tuple[int, float]]:
+        """The finite points, evenly thinned; the last is always one of them."""
         good = [(step, value) for step, value in self.points if math.isfinite(value)]
         thin = math.ceil(len(good) / MOST_POINTS) or 1
         return good[::-1][::thin][::-1]
@@ -34,10 +34,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves in one frame over the same steps; `marks` are steps at which the doctor spoke."""
+    """Curves in one frame over the same steps; `marks` are steps at which the doctor found something."""
 
     title: str
-    curves: Sequence[Curve]
+    curves: Sequence[PlotCurve]
     logarithmic: bool = False
     level: float | None = None  # a line to read the curves against
     note: str = ""
@@ -46,17 +46,21 @@ class Plot:
 
 def drawn(plot: Plot) -> str:
     """The plot as a <figure>; nothing where there is nothing to draw."""
-    curves = [curve for curve in plot.curves if curve.shown]
+    curves = [curve for curve in plot.curves if curve.thinned]
     if not curves:
         return ""
     frame = _Frame(plot, curves)
-    lines = "".join(_line(curve, frame) for curve in curves)
-    said = f"{plot.title}: " + ", ".join(f"{c.name} ends at {c.shown[-1][1]:.3g}" for c in curves)
+    lines, level = "".join(_line(curve, frame) for curve in curves), ""
+    if plot.level is not None:
+        level = f'<path class="level" d="M{LEFT},{frame.y(plot.level):.1f}H{WIDTH - RIGHT}"/>'
+    label = f"{plot.title}: " + ", ".join(
+        f"{c.name} ends at {c.thinned[-1][1]:.3g}" for c in curves
+    )
     note = f'<p class="note">{escape(plot.note)}</p>' if plot.note else ""
     return (
         f"<figure><figcaption>{escape(plot.title)}</figcaption>"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(said)}">'
-        f"{_grid(frame)}{_marks(plot.marks, frame)}{_level(plot.level, frame)}{lines}</svg>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+        f"{_grid(frame)}{_marks(plot.marks, frame)}{level}{lines}</svg>"
         f"{_legend(curves)}{note}</figure>"
     )
 
@@ -64,8 +68,8 @@ def drawn(plot: Plot) -> str:
 class _Frame:
     """Where steps and values lie on the paper."""
 
-    def __init__(self, plot: Plot, curves: Sequence[Curve]) -> None:
-        points = [point for curve in curves for point in curve.shown]
+    def __init__(self, plot: Plot, curves: Sequence[PlotCurve]) -> None:
+        points = [point for curve in curves for point in curve.thinned]
         values = [value for _, value in points] + ([plot.level] if plot.level is not None else [])
         self.last = max(1, *(step for step, _ in points))
         self.logarithmic = plot.logarithmic and min(values) > 0
@@ -121,28 +125,22 @@ def _marks(steps: Sequence[int], frame: _Frame) -> str:
     )
 
 
-def _level(value: float | None, frame: _Frame) -> str:
-    return (
-        ""
-        if value is None
-        else f'<path class="level" d="M{LEFT},{frame.y(value):.1f}H{WIDTH - RIGHT}"/>'
-    )
-
-
-def _line(curve: Curve, frame: _Frame) -> str:
-    places = [f"{frame.x(step):.1f},{frame.y(value):.1f}" for step, value in curve.shown]
+def _line(curve: PlotCurve, frame: _Frame) -> str:
+    places = [f"{frame.x(step):.1f},{frame.y(value):.1f}" for step, value in curve.thinned]
     x, y = places[-1].split(",")
     style = f'stroke="var(--c{curve.color % COLORS})"' + (
         ' stroke-dasharray="5 4"' if curve.dash else ""
     )
     dot = f'<circle cx="{x}" cy="{y}" r="2.6" fill="var(--c{curve.color % COLORS})"/>'
-    return f'<g><title>{escape(curve.name)}</title><polyline points="{" ".join(places)}" {style}/>{dot}</g>'
+    line = f'<polyline points="{" ".join(places)}" {style}/>'
+    return f"<g><title>{escape(curve.name)}</title>{line}{dot}</g>"
 
 
-def _legend(curves: Sequence[Curve]) -> str:
+def _legend(curves: Sequence[PlotCurve]) -> str:
     items = (
-        f'<li><span class="key{" dashed" if c.dash else ""}" style="--c: var(--c{c.color % COLORS})"></span>'
-        f"{escape(c.name)} <b>{_number(c.shown[-1][1])}</b></li>"
+        f'<li><span class="key{" dashed" if c.dash else ""}" '
+        f'style="--c: var(--c{c.color % COLORS})"></span>'
+        f"{escape(c.name)} <b>{_number(c.thinned[-1][1])}</b></li>"
         for c in curves
     )
     return f'<ul class="legend">{"".join(items)}</ul>'

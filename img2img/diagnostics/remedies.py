@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from img2img.diagnostics.findings import Cause, Finding
 from img2img.recipe import Recipe
@@ -35,38 +36,33 @@ def remedy_for(finding: str, recipe: Recipe | None) -> Remedy:
     no recipe.
     """
     last_resort, candidates = REMEDIES[finding]
-    for candidate in candidates if recipe else ():
-        assert recipe is not None
-        remedy = candidate(recipe)
-        if remedy and recipe.changed(remedy.overrides) not in (None, recipe):
-            return remedy
-    return Remedy(last_resort)
+    if recipe is None:
+        return Remedy(last_resort)
+    offered = (candidate(recipe) for candidate in candidates)
+    taken = (r for r in offered if r and recipe.changed(r.overrides) not in (None, recipe))
+    return next(taken, Remedy(last_resort))
 
 
 def _slower_g(recipe: Recipe) -> Remedy:
     return Remedy("Lower train.lr", (f"train.lr={recipe.g_optimizer().lr * SLOWER:.3g}",))
 
 
-def _slower_d(recipe: Recipe) -> Remedy | None:
-    return _d_lr(recipe, "Lower adversarial.lr", SLOWER)
-
-
-def _faster_d(recipe: Recipe) -> Remedy | None:
-    return _d_lr(recipe, "Raise adversarial.lr", FASTER)
-
-
-def _d_lr(recipe: Recipe, words: str, factor: float) -> Remedy | None:
+def _d_rate(recipe: Recipe, words: str, factor: float) -> Remedy | None:
     if recipe.adversarial is None:
         return None
     return Remedy(words, (f"adversarial.lr={recipe.d_optimizer().lr * factor:.3g}",))
 
 
-def _both_slower(recipe: Recipe) -> Remedy | None:
+_slower_d = partial(_d_rate, words="Lower adversarial.lr", factor=SLOWER)
+_faster_d = partial(_d_rate, words="Raise adversarial.lr", factor=FASTER)
+
+
+def _both_slower(recipe: Recipe) -> Remedy:
     d, g = _slower_d(recipe), _slower_g(recipe)
     return Remedy("Lower both rates", (*g.overrides, *d.overrides)) if d else g
 
 
-def _alike(recipe: Recipe) -> Remedy | None:
+def _one_rate(recipe: Recipe) -> Remedy | None:
     """G that learns three times as fast as D: both at the rate in the middle."""
     if recipe.adversarial is None:
         return None
@@ -76,65 +72,60 @@ def _alike(recipe: Recipe) -> Remedy | None:
     return Remedy("Let both learn at one rate", rates) if g > 3 * d else None
 
 
-def _to(words: str, *overrides: str) -> Candidate:
+def _set(words: str, *overrides: str) -> Candidate:
     return lambda recipe: Remedy(words, overrides)
 
 
 def _clipped(recipe: Recipe) -> Remedy | None:
     """The generator's gradients alone: the discriminator's are not clipped."""
-    asked = recipe.train.clip_norm is None
-    return Remedy("Clip the generator's gradients", ("train.clip_norm=1",)) if asked else None
+    if recipe.train.clip_norm is not None:
+        return None
+    return Remedy("Clip the generator's gradients", ("train.clip_norm=1",))
 
 
 def _r1(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
-    return (
-        Remedy("Hold D's slope at real pictures", ("adversarial.r1=1",))
-        if a and not a.penalised
-        else None
-    )
+    if a is None or a.penalised:
+        return None
+    return Remedy("Hold D's slope at real pictures", ("adversarial.r1=1",))
 
 
 def _noise(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
-    none = a is not None and not a.instance_noise and not a.instance_noise_floor
-    return (
-        Remedy("Put noise on all that D sees", ("adversarial.instance_noise=0.1",))
-        if none
-        else None
-    )
+    if a is None or a.instance_noise or a.instance_noise_floor:
+        return None
+    return Remedy("Put noise on all that D sees", ("adversarial.instance_noise=0.1",))
 
 
 def _less_noise(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
     if a is None or not (a.instance_noise or a.instance_noise_floor):
         return None
-    half = f"{a.instance_noise / 2:.3g}", f"{a.instance_noise_floor / 2:.3g}"
-    return Remedy(
-        "Halve the noise on what D sees",
-        (f"adversarial.instance_noise={half[0]}", f"adversarial.instance_noise_floor={half[1]}"),
+    half = (
+        f"adversarial.instance_noise={a.instance_noise / 2:.3g}",
+        f"adversarial.instance_noise_floor={a.instance_noise_floor / 2:.3g}",
     )
+    return Remedy("Halve the noise on what D sees", half)
 
 
 def _true_labels(recipe: Recipe) -> Remedy | None:
-    a = recipe.adversarial
-    return Remedy("Swap no labels", ("adversarial.label_noise=0",)) if a and a.label_noise else None
+    if recipe.adversarial is None or not recipe.adversarial.label_noise:
+        return None
+    return Remedy("Swap no labels", ("adversarial.label_noise=0",))
 
 
 def _wider_d(recipe: Recipe) -> Remedy | None:
     width = getattr(recipe.discriminator, "width", 0)
-    return (
-        Remedy("Widen the discriminator", (f"discriminator.width={2 * width}",)) if width else None
-    )
+    if not width:
+        return None
+    return Remedy("Widen the discriminator", (f"discriminator.width={2 * width}",))
 
 
 def _more_d_steps(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
-    return (
-        Remedy("Give D more steps", (f"adversarial.d_steps={a.d_steps_per_g_step + 1}",))
-        if a
-        else None
-    )
+    if a is None:
+        return None
+    return Remedy("Give D more steps", (f"adversarial.d_steps={a.d_steps_per_g_step + 1}",))
 
 
 def _more_g_steps(recipe: Recipe) -> Remedy | None:
@@ -146,10 +137,9 @@ def _more_g_steps(recipe: Recipe) -> Remedy | None:
 
 
 def _smaller_weight(recipe: Recipe) -> Remedy | None:
+    """Not where there is no other loss: a weight alone changes nothing under Adam."""
     a = recipe.adversarial
-    if (
-        a is None or not recipe.losses
-    ):  # without another loss, only its proportion to nothing would change
+    if a is None or not recipe.losses:
         return None
     return Remedy("Weigh D's word less", (f"adversarial.weight={a.weight * SLOWER:.3g}",))
 
@@ -157,15 +147,15 @@ def _smaller_weight(recipe: Recipe) -> Remedy | None:
 def _first_loss(recipe: Recipe) -> Remedy | None:
     if recipe.adversarial is None or not recipe.losses:
         return None
-    return Remedy(
-        "Weigh the first loss higher", (f"losses.0.weight={recipe.losses[0].weight * FASTER:.3g}",)
-    )
+    weight = f"losses.0.weight={recipe.losses[0].weight * FASTER:.3g}"
+    return Remedy("Weigh the first loss higher", (weight,))
 
 
 def _larger_batch(recipe: Recipe) -> Remedy | None:
     size = recipe.train.batch_size
-    more = f"train.batch_size={max(SMALL_BATCH, 4 * size)}"
-    return Remedy("Show more at once", (more,)) if size < SMALL_BATCH else None
+    if size >= SMALL_BATCH:
+        return None
+    return Remedy("Show more at once", (f"train.batch_size={max(SMALL_BATCH, 4 * size)}",))
 
 
 def _double_batch(recipe: Recipe) -> Remedy:
@@ -173,28 +163,17 @@ def _double_batch(recipe: Recipe) -> Remedy:
 
 
 def _minibatch_discrimination(recipe: Recipe) -> Remedy | None:
-    """A discriminator that compares the samples of a batch."""
-    compares = (
-        getattr(recipe.discriminator, "minibatch_discrimination", None) == 0
-        and recipe.train.batch_size > 1
-    )
-    return (
-        Remedy("Let D compare samples", ("discriminator.minibatch_discrimination=16",))
-        if compares
-        else None
-    )
+    off = getattr(recipe.discriminator, "minibatch_discrimination", None) == 0
+    if not off or recipe.train.batch_size == 1:
+        return None
+    return Remedy("Let D compare samples", ("discriminator.minibatch_discrimination=16",))
 
 
 def _minibatch_std(recipe: Recipe) -> Remedy | None:
-    compares = (
-        getattr(recipe.discriminator, "minibatch_std", None) is False
-        and recipe.train.batch_size > 1
-    )
-    return (
-        Remedy("Let D see a batch's spread", ("discriminator.minibatch_std=true",))
-        if compares
-        else None
-    )
+    off = getattr(recipe.discriminator, "minibatch_std", None) is False
+    if not off or recipe.train.batch_size == 1:
+        return None
+    return Remedy("Let D see a batch's spread", ("discriminator.minibatch_std=true",))
 
 
 def _wgan_gp(recipe: Recipe) -> Remedy | None:
@@ -205,19 +184,19 @@ def _wgan_gp(recipe: Recipe) -> Remedy | None:
     return Remedy("Play another game", ("adversarial.kind=wasserstein_gp", *norm))
 
 
-def _more_diversity(recipe: Recipe) -> Remedy | None:
+def _began_diversity(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
-    wanted = a is not None and a.kind == "began" and a.gamma < 1
-    return Remedy("Ask for more diversity", ("adversarial.gamma=1",)) if wanted else None
+    if a is None or a.kind != "began" or a.gamma >= 1:
+        return None
+    return Remedy("Ask for more diversity", ("adversarial.gamma=1",))
 
 
-def _sees(recipe: Recipe) -> Remedy | None:
+def _sees_condition(recipe: Recipe) -> Remedy | None:
     a = recipe.adversarial
     if a is None or "condition" in a.sees:
         return None
-    return Remedy(
-        "Let D see the input", (f"adversarial.sees=[{', '.join((*a.sees, 'condition'))}]",)
-    )
+    sees = ", ".join((*a.sees, "condition"))
+    return Remedy("Let D see the input", (f"adversarial.sees=[{sees}]",))
 
 
 def _longer(recipe: Recipe) -> Remedy:
@@ -225,22 +204,21 @@ def _longer(recipe: Recipe) -> Remedy:
 
 
 def _shorter(recipe: Recipe) -> Remedy:
-    return Remedy(
-        "More photos, or fewer steps", (f"train.steps={max(1, recipe.train.steps // 2)}",)
-    )
+    steps = max(1, recipe.train.steps // 2)
+    return Remedy("More photos, or fewer steps", (f"train.steps={steps}",))
 
 
 def _clipped_and_slower(recipe: Recipe) -> Remedy:
     clip = ("train.clip_norm=1",) if recipe.train.clip_norm is None else ()
-    rates = (_both_slower(recipe) or _slower_g(recipe)).overrides
+    rates = _both_slower(recipe).overrides
     return Remedy("Lower the rates and resume", (*rates, *clip))
 
 
-_BALANCE = (_larger_batch, _more_g_steps, _alike)
+_BALANCE = (_larger_batch, _more_g_steps, _one_rate)
 REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
     Finding.NOT_A_NUMBER: (
         "Lower the rates and resume",
-        (_clipped_and_slower, _to("Compute exactly", "train.precision=fp32")),
+        (_clipped_and_slower, _set("Compute exactly", "train.precision=fp32")),
     ),
     Cause.EXPLODING_G: ("Lower train.lr", (_clipped, _slower_g)),
     Cause.EXPLODING_D: ("Lower D's rate", (_r1, _slower_d)),
@@ -256,7 +234,7 @@ REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
         (
             *_BALANCE,
             _noise,
-            _more_diversity,
+            _began_diversity,
             _minibatch_discrimination,
             _minibatch_std,
             _wgan_gp,
@@ -272,9 +250,9 @@ REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
     Finding.EXCESS_DIVERSITY: ("Lower the rates", (_both_slower, _longer)),
     Finding.INPUT_IGNORED: (
         "Look whether the input tells the target",
-        (_sees, _first_loss, _smaller_weight, _longer),
+        (_sees_condition, _first_loss, _smaller_weight, _longer),
     ),
-    Finding.OVERFITTING: ("More photos", (_to("Mirror the photos", "data.flip=true"), _shorter)),
+    Finding.OVERFITTING: ("More photos", (_set("Mirror the photos", "data.flip=true"), _shorter)),
     Finding.DEAD_OUTPUTS: ("Lower train.lr, and look at the data", (_slower_g,)),
     Finding.SATURATED_OUTPUTS: (
         "Lower train.lr, and look whether targets are in [0,1]",
@@ -283,7 +261,7 @@ REMEDIES: Mapping[str, tuple[str, tuple[Candidate, ...]]] = {
     Finding.CHECKERBOARD: (
         "Train longer",
         (
-            _to("Enlarge without overlapping kernels", "generator.upsampling=resize"),
+            _set("Enlarge without overlapping kernels", "generator.upsampling=resize"),
             _first_loss,
             _longer,
         ),

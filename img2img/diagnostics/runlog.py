@@ -1,5 +1,5 @@
-"""What a run tells while it goes: log.jsonl, pictures in TensorBoard, its clock, a progress bar or
-plain lines.
+"""What a run writes while it goes: log.jsonl, TensorBoard's events, a progress bar or plain lines;
+and its clock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from img2img.files import naming, write_text
 
 
 class RunLog:
-    """log.jsonl: one flushed JSON object a line. On resume it is cut back to the checkpoint's step."""
+    """log.jsonl: one JSON object a line, written at once. On resume it is cut back to the
+    checkpoint's step.
+    """
 
     def __init__(self, path: Path, keep_to_step: int | None) -> None:
         self.path = path
@@ -30,9 +32,8 @@ class RunLog:
         if keep_to_step is not None and path.exists():
             self.rows = [row for row in read_rows(path) if _belongs(row, keep_to_step)]
             write_text(path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
-        self.file = path.open(
-            "ab", buffering=0
-        )  # what does not fit on the disk is not tried again on closing
+        # Unbuffered: what does not fit on the disk is not tried again on closing.
+        self.file = path.open("ab", buffering=0)
 
     def write(self, **values: Any) -> None:
         """Append one object. Raises OSError with the file's name."""
@@ -102,8 +103,8 @@ Waited = TypeVar("Waited")
 
 
 class Clock:
-    """Wall time of a run in all its sittings: loading, validating and saving count, the time
-    between sittings not.
+    """Wall time of a run: loading, validating and saving count, the time between a stop and a
+    resume does not.
     """
 
     def __init__(self) -> None:
@@ -140,13 +141,13 @@ class Board:
 
     def __init__(self, accelerator: Accelerator, folder: Path) -> None:
         self.accelerator, self.folder = accelerator, folder
-        self.said_by_threads = threading.excepthook
+        self.threads_excepthook = threading.excepthook
 
     def open(self) -> None:
         """Begin a file of events."""
         with naming(self.folder):
             self.accelerator.init_trackers(self.folder.name)
-        threading.excepthook = self._said
+        threading.excepthook = self._except_hook
 
     def numbers(self, values: dict[str, Any], step: int) -> None:
         """Numbers by name, or words."""
@@ -168,14 +169,14 @@ class Board:
                 if hasattr(tracker, "writer"):  # not where its folder could not be made
                     tracker.finish()
         finally:
-            threading.excepthook = self.said_by_threads
+            threading.excepthook = self.threads_excepthook
 
-    def _said(self, told: threading.ExceptHookArgs) -> None:
-        """What fails in the thread that writes events is raised again by the next event: no word of
-        its own.
+    def _except_hook(self, raised: threading.ExceptHookArgs) -> None:
+        """What fails in the thread that writes events is raised again by the next event: it prints
+        no traceback of its own.
         """
-        if not type(told.thread).__module__.startswith("tensorboard."):
-            self.said_by_threads(told)
+        if not type(raised.thread).__module__.startswith("tensorboard."):
+            self.threads_excepthook(raised)
 
 
 class Bar:
@@ -189,7 +190,7 @@ class Bar:
         console = Console(file=sys.stderr)
         drawn = sys.stderr.isatty() and not console.is_dumb_terminal
         self.steps, self.done, self.first, self.plain = steps, done, done, shown and not drawn
-        self.started = self.told_at = time.monotonic()
+        self.started = self.printed_at = time.monotonic()
         columns = (
             TextColumn("{task.completed}/{task.total}"),
             BarColumn(),
@@ -205,28 +206,28 @@ class Bar:
     ) -> None:
         """One step on."""
         self.done += 1
-        said = [f"{images_per_second:.1f} images/s", f"{data_wait:.0%} waiting for data"]
-        said += [f"{name} {value:.4g}" for name, value in losses.items()]
-        self.progress.update(self.task, advance=1, description=" ".join(said))
+        parts = [f"{images_per_second:.1f} images/s", f"{data_wait:.0%} waiting for data"]
+        parts += [f"{name} {value:.4g}" for name, value in losses.items()]
+        self.progress.update(self.task, advance=1, description=" ".join(parts))
         if self.plain and self._is_time():
-            self.told_at = time.monotonic()
+            self.printed_at = time.monotonic()
             print(
-                ", ".join([f"step {self.done} of {self.steps}", self._left(), *said]),
+                ", ".join([f"step {self.done} of {self.steps}", self._left(), *parts]),
                 file=sys.stderr,
                 flush=True,
             )
 
     def _is_time(self) -> bool:
-        """The first step, the last, each tenth of the run, and after a minute without a word."""
+        """The first step, the last, each tenth of the run, and after a minute without a line."""
         tenth = self.done * self.LINES // self.steps > (self.done - 1) * self.LINES // self.steps
         return (
             tenth
             or self.done == self.first + 1
-            or time.monotonic() - self.told_at > self.MOST_SECONDS
+            or time.monotonic() - self.printed_at > self.MOST_SECONDS
         )
 
     def _left(self) -> str:
-        """`3 min left`, at the mean pace of this sitting, validation and saving included."""
+        """`3 min left`, at the mean pace since the start or the resume, validation and saving included."""
         seconds = (
             (time.monotonic() - self.started) / (self.done - self.first) * (self.steps - self.done)
         )

@@ -1,4 +1,4 @@
-"""What a run does about a diagnosis (`train.on_trouble`): tell, stop, or adapt, all of it kept in
+"""What a run does about a diagnosis (`train.on_trouble`): warn, stop, or adapt; all of it is kept in
 log.jsonl.
 
 Nothing is remembered but the rows of the log and the remedies in the checkpoint, so a resumed run
@@ -20,7 +20,9 @@ from img2img.diagnostics.doctor import diagnose
 from img2img.diagnostics.findings import SEVERITIES, Diagnosis, Finding
 from img2img.recipe import Recipe
 
-LEAST_RATE, MOST_RATE, MOST_NOISE, RAREST_TURN = 1 / 16, 4.0, 0.2, 4
+LEAST_RATE, MOST_RATE = 1 / 16, 4.0  # of D, over the recipe's
+MOST_NOISE = 0.2  # σ of instance noise that a remedy adds
+RAREST_D = 4  # D trains every so many steps at least
 TOO_STRONG_D = (
     Finding.DISCRIMINATOR_WINNING,
     Finding.MODE_COLLAPSE,
@@ -40,7 +42,7 @@ class Remedies:
 
 
 class Treatment:
-    """Looks at the rows of a run whenever one is added, and acts as the recipe says; the same in
+    """Reads the rows of a run whenever one is added, and decides as the recipe says; the same in
     every process.
     """
 
@@ -50,19 +52,19 @@ class Treatment:
 
     def news(self, rows: Sequence[LogRow]) -> list[Diagnosis]:
         """What is wrong now and not in the log yet, or only in a milder form."""
-        told = [
+        logged = [
             (row["diagnosis"], SEVERITIES.index(row["severity"]))
             for row in rows
             if "severity" in row
         ]
         return [
             d
-            for d in self._found(rows)
-            if all(name != d.name or rank < d.rank for name, rank in told)
+            for d in self._diagnoses(rows)
+            if all(name != d.name or rank < d.rank for name, rank in logged)
         ]
 
     def wants_stop(self, found: Sequence[Diagnosis]) -> bool:
-        """Whether the run is to end here; a mild finding is only told."""
+        """Whether the run is to end here; a mild finding is only logged."""
         if self.on_trouble != "stop":
             return False
         return bool(self._agreed([float(any(d.rank > 0 for d in found))])[0])
@@ -76,19 +78,17 @@ class Treatment:
         """
         if self.on_trouble != "adapt" or not self.has_discriminator:
             return before, None
-        after = before
-        for sick in (d for d in self._found(rows) if d.rank > 0):
-            after = treated(sick, before, rows)
-            if after != before:
+        after, row = before, None
+        for diagnosis in self._diagnoses(rows):
+            if diagnosis.rank > 0 and (changed := treated(diagnosis, before, rows)) != before:
+                after, row = changed, _remedy_row(diagnosis, before, changed)
                 break
-        slower, noise, every = self._agreed(
-            [after.d_lr_factor, after.instance_noise, float(after.d_every)]
-        )
-        agreed = Remedies(slower, noise, int(every))
-        return agreed, remedy_row(sick, before, after) if after != before else None
+        numbers = [after.d_lr_factor, after.instance_noise, float(after.d_every)]
+        slower, noise, every = self._agreed(numbers)
+        return Remedies(slower, noise, int(every)), row
 
-    def _found(self, rows: Sequence[LogRow]) -> list[Diagnosis]:
-        """After a remedy, only what has been seen since counts."""
+    def _diagnoses(self, rows: Sequence[LogRow]) -> list[Diagnosis]:
+        """After a remedy, only rows since then count."""
         given = [int(row["step"]) for row in rows if "remedy" in row]
         return diagnose(rows, self.facts, since=given[-1] if given else 0)
 
@@ -96,66 +96,42 @@ class Treatment:
         """The main process's numbers, in every process."""
         if self.accelerator.num_processes == 1:
             return numbers
-        given = torch.tensor(
-            numbers, dtype=torch.float64 if self.accelerator.device.type != "mps" else torch.float32
-        )
-        shared: torch.Tensor = broadcast(given.to(self.accelerator.device))
+        exact = torch.float32 if self.accelerator.device.type == "mps" else torch.float64
+        given = torch.tensor(numbers, dtype=exact, device=self.accelerator.device)
+        shared: torch.Tensor = broadcast(given)
         return shared.tolist()
 
 
-def told_before(diagnosis: Diagnosis, rows: Sequence[LogRow]) -> str | None:
-    """The form in which the log holds the diagnosis last, if it does."""
-    told = [
-        row["severity"]
-        for row in rows
-        if row.get("diagnosis") == diagnosis.name and "severity" in row
-    ]
-    return told[-1] if told else None
-
-
-def remedy_row(diagnosis: Diagnosis, before: Remedies, after: Remedies) -> dict[str, Any]:
-    """What was changed because of a diagnosis, as a row of the log."""
-    said = [
-        f"{name} {old:g} → {new:g}"
-        for (name, old), new in zip(asdict(before).items(), asdict(after).values(), strict=True)
-        if old != new
-    ]
-    return {"step": diagnosis.step, "diagnosis": diagnosis.name, "remedy": ", ".join(said)}
+def severity_before(diagnosis: Diagnosis, rows: Sequence[LogRow]) -> str | None:
+    """The severity with which the log holds the diagnosis last, if it does."""
+    found = (row for row in reversed(rows) if row.get("diagnosis") == diagnosis.name)
+    return next((row["severity"] for row in found if "severity" in row), None)
 
 
 def treated(diagnosis: Diagnosis, remedies: Remedies, rows: Sequence[LogRow]) -> Remedies:
     """The next remedy for a clear diagnosis; the same remedies when nothing (more) can be done.
 
-    Against a strong discriminator, in turn: half its rate, noise on all it sees, a turn less
-    (Sønderby et al. 2017; Heusel et al. 2017 on two rates). Against a weak one, those are taken
+    Against a strong discriminator, in turn: half its rate, noise on all it sees, a step less of its
+    own (Sønderby et al. 2017; Heusel et al. 2017 on two rates). Against a weak one, those are taken
     back, then its rate is doubled.
     """
+    r = remedies
     if diagnosis.name in TOO_STRONG_D:
-        choices = (_slower(remedies), _noisier(remedies), _rarer(remedies))
-        given = sum("remedy" in row for row in rows)
-        turns = [choices[(given + n) % 3] for n in range(3)]
+        slower = replace(r, d_lr_factor=max(LEAST_RATE, r.d_lr_factor / 2))
+        noisier = replace(r, instance_noise=min(MOST_NOISE, max(0.05, 2 * r.instance_noise)))
+        rarer = replace(r, d_every=min(RAREST_D, r.d_every + 1))
+        first = sum("remedy" in row for row in rows) % 3
+        choices = [slower, noisier, rarer, slower, noisier][first : first + 3]
     elif diagnosis.name in TOO_WEAK_D:
-        turns = [
-            replace(remedies, d_every=1),
-            replace(remedies, instance_noise=0.0),
-            _faster(remedies),
-        ]
+        faster = replace(r, d_lr_factor=min(MOST_RATE, r.d_lr_factor * 2))
+        choices = [replace(r, d_every=1), replace(r, instance_noise=0.0), faster]
     else:
-        turns = []
-    return next((changed for changed in turns if changed != remedies), remedies)
+        choices = []
+    return next((changed for changed in choices if changed != r), r)
 
 
-def _slower(r: Remedies) -> Remedies:
-    return replace(r, d_lr_factor=max(LEAST_RATE, r.d_lr_factor / 2))
-
-
-def _faster(r: Remedies) -> Remedies:
-    return replace(r, d_lr_factor=min(MOST_RATE, r.d_lr_factor * 2))
-
-
-def _noisier(r: Remedies) -> Remedies:
-    return replace(r, instance_noise=min(MOST_NOISE, max(0.05, 2 * r.instance_noise)))
-
-
-def _rarer(r: Remedies) -> Remedies:
-    return replace(r, d_every=min(RAREST_TURN, r.d_every + 1))
+def _remedy_row(diagnosis: Diagnosis, before: Remedies, after: Remedies) -> dict[str, Any]:
+    """What was changed because of a diagnosis, as a row of the log."""
+    old, new = asdict(before), asdict(after)
+    changes = [f"{name} {old[name]:g} → {new[name]:g}" for name in old if old[name] != new[name]]
+    return {"step": diagnosis.step, "diagnosis": diagnosis.name, "remedy": ", ".join(changes)}

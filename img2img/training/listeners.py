@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import Averages, Bar, Clock
-from img2img.diagnostics.treatment import Treatment, told_before
+from img2img.diagnostics.treatment import Treatment, severity_before
 from img2img.errors import StoppedByDoctor
 from img2img.recipe import Recipe, TrainConfig
 from img2img.training.best import Best
@@ -150,7 +150,7 @@ class Doctor:
     def report(self, found: list[Diagnosis]) -> None:
         """New findings, on the terminal, in log.jsonl and in TensorBoard."""
         for diagnosis in found:
-            before = told_before(diagnosis, self.folder.rows)
+            before = severity_before(diagnosis, self.folder.rows)
             milder = f" (it was {before})" if before else ""
             log.warning("step %d: %s%s", diagnosis.step, diagnosis.line, milder)
             self.folder.write(**diagnosis.row())

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from img2img.cli import main
-from img2img.diagnostics.drawing import MOST_POINTS, Curve, Plot, drawn
-from img2img.diagnostics.report import Run, table, write_comparison, write_report
+from img2img.diagnostics.drawing import MOST_POINTS, Plot, PlotCurve, drawn
+from img2img.diagnostics.report import table, write_comparison, write_report
+from img2img.diagnostics.run import Run
 from img2img.errors import UserError
 from img2img.pixels.sheets import write_sheet
 from img2img.recipe import Recipe
@@ -169,13 +170,13 @@ def test_what_a_run_calls_itself_is_escaped(tmp_path: Path) -> None:
 
 
 def test_curves_are_thinned_to_the_paper_and_keep_their_last_value() -> None:
-    curve = Curve("c", [(step, float(step)) for step in range(10_000)])
-    assert len(curve.shown) <= MOST_POINTS and curve.shown[-1] == (9999, 9999.0)
-    assert drawn(Plot("nothing", [Curve("c", [(1, float("nan"))])])) == ""
+    curve = PlotCurve("c", [(step, float(step)) for step in range(10_000)])
+    assert len(curve.thinned) <= MOST_POINTS and curve.thinned[-1] == (9999, 9999.0)
+    assert drawn(Plot("nothing", [PlotCurve("c", [(1, float("nan"))])])) == ""
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.0], [1.0], [-5e-9, 3e12], [1e-7, 1e-7]])
 @pytest.mark.parametrize("logarithmic", [True, False])
 def test_any_numbers_can_be_drawn(values: list[float], logarithmic: bool) -> None:
-    html = drawn(Plot("t", [Curve("c", list(enumerate(values)))], logarithmic))
+    html = drawn(Plot("t", [PlotCurve("c", list(enumerate(values)))], logarithmic))
     assert "nan" not in html and "inf" not in html and html.count("<polyline") == 1

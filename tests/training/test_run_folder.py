@@ -337,7 +337,7 @@ def test_a_full_disk_in_tensorboard_is_told_once_and_by_name(
     with pytest.raises(TrainingError, match=r"No space left on device: '\S*tensorboard'"):
         trainer.run()
     assert "Traceback" not in capfd.readouterr().err
-    assert threading.excepthook is trainer.folder.board.said_by_threads
+    assert threading.excepthook is trainer.folder.board.threads_excepthook
 
 
 def test_a_full_disk_in_the_log_names_it_and_the_run_can_go_on(tmp_path: Path) -> None:

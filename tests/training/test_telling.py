@@ -25,7 +25,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import img2img.training.trainer
 from img2img.cli import main
 from img2img.data.dataset import TrainingSet
-from img2img.diagnostics.report import Run
+from img2img.diagnostics.run import Run
 from img2img.diagnostics.runlog import Bar, Clock, read_rows
 from img2img.errors import UserError
 from img2img.modelfile import load_generator, read_header
