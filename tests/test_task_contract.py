@@ -36,7 +36,7 @@ from img2img.tasks import (
 )
 from img2img.tasks.forward import ForwardOptions, forward, predict_rgb
 from img2img.tasks.generate import sliced_wasserstein
-from img2img.tasks.photo import PhotoStatistics
+from img2img.tasks.photo import PhotoStatistics, Reason
 from img2img.testing import sample_for
 
 SIZES = [(16, 16), (17, 23), (16, 61), (129, 33)]
@@ -637,6 +637,36 @@ UNTOUCHED = SimpleNamespace(width=1200, height=900, has_mask=False, tints=2, noi
 def test_each_task_says_when_it_applies(change: dict[str, Any], asks_for: list[str]) -> None:
     photo = PhotoStatistics(**{**vars(UNTOUCHED), **change})
     assert [kind for kind in photo_tasks() if ask("applies", kind, photo)] == asks_for
+
+
+NOISY, BLOCKS = "noisy (σ about 20 of 255)", "the blocks of strong JPEG compression show"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "clause", "finding"),
+    [
+        ("denoise", {"noise_sigma_255": 20.0}, f"it is {NOISY}", NOISY),
+        ("denoise", {"blockiness_255": 3.0}, BLOCKS, BLOCKS),
+        (
+            "denoise",
+            {"noise_sigma_255": 20.0, "blockiness_255": 3.0},
+            f"it is {NOISY} and {BLOCKS}",
+            f"{NOISY} and {BLOCKS}",
+        ),
+        ("colorize", {"tints": 0}, "it has no color", "grey"),
+        ("colorize", {"tints": 1}, "it has a single tint", "one tint"),
+        ("super-resolve", {"width": 90, "height": 60}, "it is small (90×60)", "small (90×60)"),
+    ],
+)
+def test_a_reason_completes_a_sentence_and_names_what_was_found(
+    kind: str, change: dict[str, Any], clause: str, finding: str
+) -> None:
+    reason = ask("applies", kind, PhotoStatistics(**{**vars(UNTOUCHED), **change}))
+    assert reason == clause and isinstance(reason, Reason) and reason.finding == finding
+
+
+def test_a_plain_text_is_a_reason_and_what_was_found() -> None:
+    assert Reason("it is dusty").finding == "it is dusty"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from img2img.errors import UserError
 from img2img.inference.request import Request
 from img2img_apps.examples import Example
 from img2img_apps.jobs import Ended
+from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import SHIPPED, verb
 from img2img_apps.progress_line import Progress
 from img2img_apps.service import RequestOf, RunOutcome, Service, UploadInfo, escaped, photo_types
@@ -345,7 +346,7 @@ def model_choice(service: Service, kind: str, *, shipped: bool) -> gr.Dropdown:
     return gr.Dropdown(
         choices=model_choices(service, kind, None, shipped=shipped),
         value=SHIPPED if shipped else None,
-        label="Model",
+        label=LABELS["model"],
         info="Models you load on the Models tab appear here",
     )
 

@@ -103,14 +103,12 @@ class Service:
     def _seen(self, path: Path, photo: Photo) -> UploadInfo:
         stats = statistics(photo)
         shown = preview(photo, self.workspace.new_folder() / "before.jpg")
-        wanted = [reason for kind in photo_tasks() if (reason := ask("applies", kind, stats))]
-        words = [
-            TINTS[stats.tints],
-            *(r.removeprefix("it is ").removeprefix("it has ") for r in wanted),
-        ]
-        said = tuple(dict.fromkeys(w for w in words if w not in ("no color", "a single tint")))
+        reasons = [reason for kind in photo_tasks() if (reason := ask("applies", kind, stats))]
+        # A plugin's may be a plain text. What the tint says already is not said twice.
+        found = [TINTS[stats.tints], *(getattr(reason, "finding", reason) for reason in reasons)]
+        words = tuple(dict.fromkeys(found))
         proposed = Request().resolve().plan(photo, seen=stats)
-        return UploadInfo(path, shown, photo.size, said, photo.notes, stats, proposed)
+        return UploadInfo(path, shown, photo.size, words, photo.notes, stats, proposed)
 
     def _photo(self, path: Path) -> Photo:
         """The photo as `look` has read it, or read again if another was looked at since."""

@@ -21,7 +21,7 @@ from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.noise import NoiseTask
-from img2img.tasks.photo import PhotoStatistics, PhotoTask
+from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason
 from img2img.tasks.unpaired import UnpairedTask
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "NoiseTask",
     "PhotoStatistics",
     "PhotoTask",
+    "Reason",
     "Task",
     "UnpairedTask",
     "ask",

@@ -18,14 +18,14 @@ from img2img.pixels.color import AB_SCALE, fit_gamut, from_lab, luminance, resiz
 from img2img.pixels.hints import Hints, spread
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import Size
-from img2img.tasks.photo import PhotoStatistics, PhotoTask, View, working_view
+from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason, View, working_view
 
 # longer side at which painted colors spread: the solver's time grows faster than its pixels
 _HINTS_PX = 384
 _STRIP_ROWS = 256  # full-size Lab work goes in strips, so that memory does not grow with the photo
 
 
-_SEEN = {0: "it has no color", 1: "it has a single tint"}
+_SEEN = {0: Reason("it has no color", "grey"), 1: Reason("it has a single tint", "one tint")}
 _NO_PHOTO = {
     "flat": "shows nothing but one tone",
     "few": "has few tones, as text, line art and drawings have",
@@ -97,7 +97,7 @@ class Colorize(PhotoTask):
         return [working_view(size, self.working_px)]
 
     @classmethod
-    def applies(cls, photo: PhotoStatistics) -> str | None:
+    def applies(cls, photo: PhotoStatistics) -> Reason | None:
         return _SEEN.get(photo.tints) if photo.tones == "continuous" else None
 
     @classmethod

@@ -15,7 +15,7 @@ from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels import degrade
 from img2img.pixels.images import to_float
 from img2img.tasks.base import COPIED
-from img2img.tasks.photo import PhotoStatistics, PhotoTask
+from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason
 
 LEAST_NOISE_255 = 6.0  # σ of white noise that is worth what denoising takes from the rest
 LEAST_GRAIN_255 = 1.2  # of correlated noise, which is coarser and so seen when weaker
@@ -99,15 +99,15 @@ class Denoise(PhotoTask):
         return condition + prediction
 
     @classmethod
-    def applies(cls, photo: PhotoStatistics) -> str | None:
-        reasons = []
+    def applies(cls, photo: PhotoStatistics) -> Reason | None:
+        reasons, amount = [], f"(σ about {photo.noise_sigma_255:.0f} of 255)"
         if photo.noise_correlated and photo.noise_sigma_255 >= LEAST_GRAIN_255:
-            reasons.append(f"it is grainy (σ about {photo.noise_sigma_255:.0f} of 255)")
+            reasons.append(Reason(f"it is grainy {amount}", f"grainy {amount}"))
         elif photo.noise_sigma_255 >= LEAST_NOISE_255:
-            reasons.append(f"it is noisy (σ about {photo.noise_sigma_255:.0f} of 255)")
+            reasons.append(Reason(f"it is noisy {amount}", f"noisy {amount}"))
         if photo.blockiness_255 >= LEAST_BLOCKS_255:
-            reasons.append("the blocks of strong JPEG compression show")
-        return " and ".join(reasons) or None
+            reasons.append(Reason("the blocks of strong JPEG compression show"))
+        return Reason.all_of(reasons)
 
     @classmethod
     def wants_found_model(cls, photo: PhotoStatistics) -> bool:

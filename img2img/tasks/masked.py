@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from img2img.tasks.base import Family, Size
-from img2img.tasks.photo import PhotoStatistics, PhotoTask, View
+from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason, View
 
 
 class MaskedTask(PhotoTask):
@@ -34,5 +34,5 @@ class MaskedTask(PhotoTask):
         return [] if mask is None or not mask.any() else [View(0, 0, *size, size)]
 
     @classmethod
-    def applies(cls, photo: PhotoStatistics) -> str | None:
-        return "a part of it is to be filled" if photo.has_mask else None
+    def applies(cls, photo: PhotoStatistics) -> Reason | None:
+        return Reason("a part of it is to be filled") if photo.has_mask else None

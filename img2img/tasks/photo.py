@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor
 
@@ -36,6 +37,27 @@ class PhotoStatistics:
     one_hue: bool = False
     """Hardly any of these is of another."""
     tones: Tones = "continuous"
+
+
+class Reason(str):
+    """Why a photo wants a task: a clause that completes "because …", and in `finding` what was
+    found in the photo, by itself: "it is small (90×60)", found: "small (90×60)".
+    """
+
+    finding: str
+
+    def __new__(cls, clause: str, finding: str = "") -> Self:
+        """A clause without a finding, a plugin's perhaps, stands for both."""
+        reason = super().__new__(cls, clause)
+        reason.finding = finding or clause
+        return reason
+
+    @classmethod
+    def all_of(cls, reasons: Sequence[Reason]) -> Reason | None:
+        """One reason of several, None of none."""
+        if not reasons:
+            return None
+        return cls(" and ".join(reasons), " and ".join(reason.finding for reason in reasons))
 
 
 @dataclass(frozen=True)
@@ -145,9 +167,9 @@ class PhotoTask(Task):
     # --- the automatic plan
 
     @classmethod
-    def applies(cls, photo: PhotoStatistics) -> str | None:
-        """Why an untouched photo wants this task, in words that complete "because …"; None if it
-        does not.
+    def applies(cls, photo: PhotoStatistics) -> Reason | str | None:
+        """Why an untouched photo wants this task: a clause that completes "because …", best with
+        what was found by itself (`Reason`); None if it does not.
         """
         return None
 

@@ -17,7 +17,7 @@ from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels.color import downscale, upscale, y_channel
 from img2img.pixels.tensors import as_float, as_uint8
 from img2img.tasks.base import MainMetric
-from img2img.tasks.photo import PhotoStatistics, PhotoTask
+from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason
 
 SMALL_PX = 640  # a photo whose longer side is not above this asks to be enlarged
 
@@ -59,10 +59,11 @@ class SuperResolve(PhotoTask):
         return rgb.clamp(0, 1)
 
     @classmethod
-    def applies(cls, photo: PhotoStatistics) -> str | None:
+    def applies(cls, photo: PhotoStatistics) -> Reason | None:
         if max(photo.width, photo.height) > SMALL_PX:
             return None
-        return f"it is small ({photo.width}×{photo.height})"
+        finding = f"small ({photo.width}×{photo.height})"
+        return Reason(f"it is {finding}", finding)
 
     @property
     def main_metric(self) -> MainMetric:

@@ -192,7 +192,8 @@ def test_files_outside_the_folder_are_not_read(service: Service, tmp_path: Path)
 def test_look_says_what_it_sees(service: Service, upload: Callable[..., Path]) -> None:
     grey = np.repeat(np.random.default_rng(0).integers(90, 130, (80, 80, 1), np.uint8), 3, 2)
     seen = service.look(upload(content=png(grey)))
-    assert seen.words[0] == "grey" and any("noisy" in word for word in seen.words)
+    tint, noise, size = seen.words
+    assert (tint, size) == ("grey", "small (80×80)") and noise.startswith("noisy (σ about ")
     assert {step.task for step in seen.proposed.steps} == {"denoise", "colorize", "super-resolve"}
 
 

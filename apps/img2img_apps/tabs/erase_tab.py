@@ -1,4 +1,4 @@
-"""Erase: brush a mask on the photo or upload one, widen and soften it, extend the canvas, fill,
+"""Erase: brush a mask on the photo or upload one, grow and feather it, extend the canvas, fill,
 undo.
 """
 
@@ -19,6 +19,7 @@ from img2img.inference.options import Options
 from img2img.inference.request import Request
 from img2img_apps.brush import LayersEditor, mask_file, on_canvas
 from img2img_apps.examples import Example, Examples
+from img2img_apps.labels import LABELS
 from img2img_apps.panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of
 from img2img_apps.service import MOST_EXTENSION_PX, Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
@@ -71,16 +72,21 @@ def _controls(service: Service) -> tuple[list[Any], list[Any]]:
     takes them.
     """
     with gr.Row():
-        grow = gr.Slider(0, 64, 4, step=1, label="Widen (px)", elem_id="erase-grow", min_width=130)
-        feather = gr.Slider(
-            0, 64, 0, step=1, label="Soften (px)", elem_id="erase-feather", min_width=130
+        grow, feather = (
+            gr.Slider(
+                0, 64, px, step=1, label=f"{LABELS[name]} (px)", elem_id=elem_id, min_width=130
+            )
+            for name, px, elem_id in (
+                ("mask_grow", 4, "erase-grow"),
+                ("feather", 0, "erase-feather"),
+            )
         )
     with gr.Accordion("Upload a mask", open=False):
         upload = gr.File(
             label="Mask, white = erase, of the photo's size", height=110, elem_id="erase-mask"
         )
         invert = gr.Checkbox(label="Invert: erase everything but the mask", elem_id="erase-invert")
-    with gr.Accordion("Extend the canvas", open=False), gr.Row():
+    with gr.Accordion(f"{LABELS['extend']} the canvas", open=False), gr.Row():
         sides = [
             gr.Number(
                 0,
@@ -93,7 +99,7 @@ def _controls(service: Service) -> tuple[list[Any], list[Any]]:
             )
             for side in ("Left", "Top", "Right", "Bottom")
         ]
-    with gr.Accordion("Model", open=False, elem_id="erase-model"):
+    with gr.Accordion(LABELS["model"], open=False, elem_id="erase-model"):
         model = model_choice(service, _KIND, shipped=True)
     return [upload, invert, *sides], [grow, feather, model]
 

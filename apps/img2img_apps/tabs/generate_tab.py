@@ -12,6 +12,7 @@ import gradio as gr
 from img2img.inference.generate import GenerateRequest
 from img2img.modelfile import Header
 from img2img_apps.jobs import Ended
+from img2img_apps.labels import LABELS
 from img2img_apps.noise_pictures import MOST_SAMPLES, Made, class_names, header_of, make
 from img2img_apps.offered_models import GENERATE, SHIPPED
 from img2img_apps.panel import download, model_choices, status
@@ -59,24 +60,24 @@ class _Tab:
         self.model = gr.Dropdown(
             choices=model_choices(self.service, GENERATE, None, shipped=False),
             value=next(iter(self.service.models.of_task(GENERATE)), None),
-            label="Model",
+            label=LABELS["model"],
             info="Models you load on the Models tab appear here",
             elem_id="generate-model",
         )
         header = header_of(self.service, SHIPPED, None)
-        self.label = gr.Dropdown(**_labels(header), label="Label", elem_id="generate-label")
+        self.label = gr.Dropdown(**_labels(header), label=LABELS["label"], elem_id="generate-label")
 
     def _tabs(self) -> None:
         with gr.Tabs():
             with gr.Tab("Samples", id="generate-samples"):
                 with gr.Row():
-                    self.seed = _number("Seed", 0, "generate-seed")
+                    self.seed = _number(LABELS["seed"], 0, "generate-seed")
                     self.count = gr.Slider(
                         1,
                         MOST_SAMPLES,
                         64,
                         step=1,
-                        label="How many",
+                        label=LABELS["count"],
                         elem_id="generate-count",
                         min_width=150,
                     )
@@ -92,7 +93,7 @@ class _Tab:
                     stop = gr.Button(
                         "Stop", elem_id="generate-stop", scale=1, min_width=80, interactive=False
                     )
-            with gr.Tab("Walk", id="generate-walk"):
+            with gr.Tab(LABELS["interpolate"], id="generate-walk"):
                 with gr.Row():
                     self.start = _number("From seed", 0, "generate-from")
                     self.end = _number("To seed", 1, "generate-to")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import gradio as gr
 
 from img2img_apps.examples import Example
+from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import is_installed
 from img2img_apps.panel import missing
 from img2img_apps.service import escaped
@@ -55,6 +56,13 @@ def _example_row(name: str, wanted: Sequence[tuple[str, str | None]]) -> list[gr
             )
             for n, (label, icon) in enumerate(wanted)
         ]
+
+
+def strength_slider(name: str, at_zero: str) -> gr.Slider:
+    """How much of the change is made; `at_zero` says what none of it is."""
+    return gr.Slider(
+        0, 1, 1, step=0.05, label=LABELS["strength"], info=at_zero, elem_id=f"{name}-strength"
+    )
 
 
 def note_if_missing(kind: str) -> None:

@@ -10,6 +10,7 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.request import Request
 from img2img_apps.examples import Examples
+from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import is_installed, verb
 from img2img_apps.panel import LOOK, QUIET, Panel, looked_at, paths_of
 from img2img_apps.service import RequestOf, Service, UploadInfo, automatic_kinds
@@ -37,7 +38,7 @@ def build(service: Service, examples: Examples) -> None:
             kinds = [kind for kind in automatic_kinds() if is_installed(kind)]
             steps = gr.CheckboxGroup(
                 [(verb(kind), kind) for kind in kinds],
-                label="Steps",
+                label=LABELS["task"],
                 info="Proposed for your photos; each gets those it needs, in this order",
                 elem_id=f"{_NAME}-steps",
             )

@@ -11,10 +11,11 @@ from img2img.inference.options import Options
 from img2img.inference.request import Request
 from img2img_apps.brush import LayersEditor, on_canvas, painted_colors
 from img2img_apps.examples import Examples
+from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import has_crisp
 from img2img_apps.panel import PRIVATE, Panel, model_choice, paths_of
 from img2img_apps.service import Service
-from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
+from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing, strength_slider
 
 # Sky, grass, wood, skin, cloth in red and blue, straw, and none at all: what people correct most.
 _COLORS = ["#6fa8dc", "#5b8c3e", "#8b5a2b", "#e0ac8c", "#b3282d", "#2c4a8a", "#d9b44a", "#808080"]
@@ -28,37 +29,33 @@ def build_colorize(service: Service, examples: Examples) -> gr.Dropdown:
         ("Lemurs", "lemurs.jpg"),
         ("Coast", "mont_saint_michel.jpg"),
     )
-    return _one_task(service, examples, "colorize", "Colorize", "Color", tries, paint=True)
+    return _one_task(service, examples, "colorize", "Colorize", tries, paint=True)
 
 
 def build_denoise(service: Service, examples: Examples) -> gr.Dropdown:
     """Noise out."""
     lead("Takes grain and speckle out of a photo: high ISO, old scans, strong compression.")
     tries = (("Noisy", "noisy.png"), ("Old photo", "old_photo.jpg"))
-    return _one_task(service, examples, "denoise", "Denoise", "Strength", tries)
+    return _one_task(service, examples, "denoise", "Denoise", tries)
 
 
 def _one_task(
-    service: Service, examples: Examples, kind: str, label: str, slider: str, tries: tuple[tuple[str, str], ...],
+    service: Service,
+    examples: Examples,
+    kind: str,
+    label: str,
+    tries: tuple[tuple[str, str], ...],
     paint: bool = False,
-) -> gr.Dropdown:  # fmt: skip
+) -> gr.Dropdown:
     panel = Panel(service, kind)
     with columns() as (left, right):
         with left:
             note_if_missing(kind)
             panel.drop_zone()
             shown = example_buttons(kind, examples.of(*tries))
-            amount = gr.Slider(
-                0,
-                1,
-                1,
-                step=0.05,
-                label=slider,
-                info="0 leaves the photo as it is",
-                elem_id=f"{kind}-amount",
-            )
+            strength = strength_slider(kind, "0 leaves the photo as it is")
             drawing = [_color_editor(kind)] if paint else []
-            with gr.Accordion("Model", open=False, elem_id=f"{kind}-model"):
+            with gr.Accordion(LABELS["model"], open=False, elem_id=f"{kind}-model"):
                 model = model_choice(service, kind, shipped=True)
             panel.buttons(label)
         with right:
@@ -68,14 +65,14 @@ def _one_task(
     )
     panel.wire(
         lambda user, *v: _request(service, kind, user, *v),
-        [amount, model, panel.photos, *drawing],
+        [strength, model, panel.photos, *drawing],
         shown,
     )
     return model
 
 
 def _color_editor(name: str) -> LayersEditor:
-    with gr.Accordion("Color it yourself", open=False, elem_id=f"{name}-paint"):
+    with gr.Accordion(LABELS["hints"], open=False, elem_id=f"{name}-paint"):
         return LayersEditor(
             label="A stroke is enough",
             elem_id=f"{name}-editor",
@@ -92,7 +89,13 @@ def _color_editor(name: str) -> LayersEditor:
 
 
 def _request(
-    service: Service, kind: str, user: str, amount: float, model: str, photos: Any, layers: Any = ()
+    service: Service,
+    kind: str,
+    user: str,
+    strength: float,
+    model: str,
+    photos: Any,
+    layers: Any = (),
 ) -> Request:
     path, hints = service.models.path(model, kind, user), painted_colors(layers)
     if hints and len(paths_of(photos)) > 1:
@@ -100,7 +103,7 @@ def _request(
             "Your colors are painted on the first photo: drop one photo at a time, or clear them."
         )
     return Request(
-        () if path else (kind,), model=path, options=Options(strength=amount, hints=hints)
+        () if path else (kind,), model=path, options=Options(strength=strength, hints=hints)
     )
 
 
@@ -116,38 +119,38 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
             shown = example_buttons(
                 "enlarge", examples.of(("Small", "small.jpg"), ("Macaw", "macaw.jpg"))
             )
-            scale = gr.Radio([("×2", 2), ("×4", 4)], value=2, label="Size", elem_id="enlarge-scale")
-            amount = gr.Slider(
+            scale = gr.Radio(
+                [("×2", 2), ("×4", 4)], value=2, label=LABELS["scale"], elem_id="enlarge-scale"
+            )
+            strength = strength_slider("enlarge", "0 is plain enlargement")
+            detail = gr.Slider(
                 0,
                 1,
-                1,
+                0,
                 step=0.05,
-                label="Detail",
-                info="0 is plain enlargement",
-                elem_id="enlarge-amount",
+                label=LABELS["detail"],
+                info="0 is faithful, 1 invents fine texture",
+                elem_id="enlarge-detail",
+                visible=has_crisp(kind, 2),
             )
-            crispness = gr.Slider(
-                0, 1, 0, step=0.05, label="Crispness", info="0 is faithful, 1 invents fine texture",
-                elem_id="enlarge-crispness", visible=has_crisp(kind, 2),
-            )  # fmt: skip
             scale.change(
                 lambda size: gr.update(visible=has_crisp(kind, int(size))),
                 scale,
-                crispness,
+                detail,
                 **PRIVATE,
             )
-            with gr.Accordion("Model", open=False, elem_id="enlarge-model"):
+            with gr.Accordion(LABELS["model"], open=False, elem_id="enlarge-model"):
                 model = model_choice(service, kind, shipped=True)
             panel.buttons("Enlarge")
         with right:
             panel.stage()
 
-    def request(user: str, scale: int, amount: float, crispness: float, model: str) -> Request:
-        path, options = service.models.path(model, kind, user), Options(strength=amount)
+    def request(user: str, scale: int, strength: float, detail: float, model: str) -> Request:
+        path, options = service.models.path(model, kind, user), Options(strength=strength)
         if path:
             return Request(model=path, options=options)
-        detail = crispness if has_crisp(kind, int(scale)) else None
-        return Request((kind,), scale=int(scale), detail=detail, options=options)
+        mixed = detail if has_crisp(kind, int(scale)) else None
+        return Request((kind,), scale=int(scale), detail=mixed, options=options)
 
-    panel.wire(request, [scale, amount, crispness, model], shown)
+    panel.wire(request, [scale, strength, detail, model], shown)
     return model

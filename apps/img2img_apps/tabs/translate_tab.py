@@ -14,6 +14,7 @@ from img2img.inference.request import Request
 from img2img.tasks.unpaired import DIRECTIONS
 from img2img_apps.brush import LayersEditor, sketch_file
 from img2img_apps.examples import Examples
+from img2img_apps.labels import LABELS
 from img2img_apps.panel import Panel, bad, model_choice
 from img2img_apps.service import WAYS, Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
@@ -62,12 +63,16 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
                 direction = gr.Radio(
                     [("As trained", ""), *((f"{way[0]} to {way[3]}", way) for way in DIRECTIONS)],
                     value="",
-                    label="Direction",
+                    label=LABELS["direction"],
                     info="For models that go both ways",
                     elem_id="translate-way",
                 )
                 seed = gr.Number(
-                    0, label="Seed", precision=0, minimum=0, info="For models that draw lots"
+                    0,
+                    label=LABELS["seed"],
+                    precision=0,
+                    minimum=0,
+                    info="For models that draw lots",
                 )
         with right:
             panel.stage()
