@@ -1,1 +1,1 @@
-"""Watching a training run: vital signs, the doctor that reads them, its remedies, and the report."""
+"""Watching a training: vital signs, the doctor that reads them, its remedies, the report."""

@@ -150,7 +150,7 @@ class Chart:
 
     @property
     def noisy(self) -> bool:
-        """Noise still holds D back, on purpose; noise for more than half of a run excuses nothing."""
+        """Noise holds D back, on purpose; noise for more than half of a run excuses nothing."""
         return self.step < min(self.facts.noisy, self.facts.steps / 2)
 
     @property

@@ -34,7 +34,7 @@ class PlotCurve:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves in one frame over the same steps; `marks` are steps at which the doctor found something."""
+    """Curves in one frame over the same steps; `marks` are steps with a finding of the doctor's."""
 
     title: str
     curves: Sequence[PlotCurve]

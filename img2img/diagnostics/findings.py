@@ -1,4 +1,4 @@
-"""The names of what the doctor may find, and a diagnosis: how bad it is, its numbers, its remedy."""
+"""What the doctor may find, by name, and a diagnosis: how bad it is, its numbers, its remedy."""
 
 from __future__ import annotations
 

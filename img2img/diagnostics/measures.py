@@ -24,7 +24,7 @@ def vital(name: str) -> Measure:
 
 
 def discriminator_winning(chart: Chart) -> Readings:
-    """D ranks nearly every pair rightly, and its loss has gone to 0 or its gradient to G has faded."""
+    """D ranks nearly every pair rightly; its loss has gone to 0, or its gradient to G has faded."""
     accuracy, objective = chart.now("d_accuracy"), chart.facts.objective_class
     # A healthy D is wrong more than once in 50.
     if not accuracy or fmean(accuracy) < 0.98 or chart.facts.reconstructs:
@@ -212,7 +212,7 @@ def _gap_db(name: str, rows: Sequence[LogRow]) -> float:
 
 
 def _error_db(name: str, value: float) -> float:
-    """An error on a logarithmic scale, so that unlike metrics compare; shares and counts have none."""
+    """An error in dB, so that unlike metrics compare; NaN for shares and counts."""
     if name.endswith("_db"):
         return -value
     return 20 * math.log10(value) if value > 0 and not higher_is_better(name) else math.nan

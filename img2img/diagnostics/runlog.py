@@ -227,7 +227,7 @@ class Bar:
         )
 
     def _left(self) -> str:
-        """`3 min left`, at the mean pace since the start or the resume, validation and saving included."""
+        """`3 min left`, at the mean pace since the start or the resume, validating included."""
         seconds = (
             (time.monotonic() - self.started) / (self.done - self.first) * (self.steps - self.done)
         )

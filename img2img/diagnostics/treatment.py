@@ -1,5 +1,5 @@
-"""What a run does about a diagnosis (`train.on_trouble`): warn, stop, or adapt; all of it is kept in
-log.jsonl.
+"""What a run does about a diagnosis (`train.on_trouble`): warn, stop, or adapt; log.jsonl
+keeps all of it.
 
 Nothing is remembered but the rows of the log and the remedies in the checkpoint, so a resumed run
 does the same.

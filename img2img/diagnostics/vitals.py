@@ -47,7 +47,7 @@ def noise_signs(fakes: Sequence[Tensor], reals: Sequence[Tensor]) -> dict[str, f
 
 
 def diversity(outputs: Tensor, targets: Tensor) -> float:
-    """Mean distance between outputs over that between targets: 1 is healthy, 0 one output for all."""
+    """Mean distance between outputs over that between targets: 1 is healthy, 0 a single output."""
     spread, healthy = (float(torch.pdist(_flat(x)).mean()) for x in (outputs, targets))
     return spread / (healthy + 1e-12)
 
@@ -165,7 +165,7 @@ def _flat(pictures: Tensor) -> Tensor:
 
 
 def _contours(pictures: Tensor) -> Tensor:
-    """Where a thumbnail has edges, however strong: unit vectors (N,D), and 0 for an even picture."""
+    """Where thumbnails have edges, however strong: unit vectors (N,D), 0 for an even picture."""
     grey = pictures.mean(1, keepdim=True)
     down, right = F.pad(grey.diff(dim=-2), (0, 0, 0, 1)), F.pad(grey.diff(dim=-1), (0, 1))
     flat = _flat((down.square() + right.square()).sqrt())

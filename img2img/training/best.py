@@ -17,8 +17,8 @@ log = logging.getLogger("img2img")
 
 
 class Best:
-    """The best model of a run. What it reached is in its own header, and nowhere else: a resumed
-    run reads it there.
+    """The best model of a run. Its metrics are in its own header alone, where a resumed run reads
+    them.
     """
 
     def __init__(self, path: Path, metric: MainMetric) -> None:
@@ -31,8 +31,8 @@ class Best:
                 log.warning("%s: another takes its place", error)
 
     def is_reached_by(self, validation: Mapping[str, float]) -> bool:
-        """Whether these numbers are at least as good by the task's main metric; a draw goes to who
-        learned longer.
+        """Whether these numbers are at least as good by the task's main metric; of equals, the
+        model that trained longer is kept.
         """
         value = validation.get(self.metric.name)
         if value is None:
@@ -45,8 +45,8 @@ class Best:
         best = self.card.metrics.get("validation", {}).get(self.metric.name) if self.card else None
         return best is None or (value >= best if self.metric.higher_is_better else value <= best)
 
-    def told(self) -> dict[str, Any] | None:
-        """What it is, for the summary."""
+    def summary(self) -> dict[str, Any] | None:
+        """Its step, main metric and file, for the run's summary."""
         if self.card is None:
             return None
         value = self.card.metrics["validation"][self.metric.name]

@@ -37,8 +37,8 @@ class ShowProgress:
 
     def __call__(self, step: int, logs: Mapping[str, float]) -> None:
         pace = {name: logs[name] for name in ("images_per_second", "data_wait")}
-        shown = {k: v for k, v in logs.items() if k not in pace and not k.endswith("norm")}
-        self.bar.advance(**pace, losses=shown)
+        losses = {k: v for k, v in logs.items() if k not in pace and not k.endswith("norm")}
+        self.bar.advance(**pace, losses=losses)
 
 
 class LogEvery:
@@ -70,8 +70,8 @@ class LogEvery:
 
 
 class Validate:
-    """Every `train.validate_every` steps metrics, vital signs and a sheet of samples; the best model
-    is kept with `train.keep_best`.
+    """Every `train.validate_every` steps metrics, vital signs and a sheet of samples; with
+    `train.keep_best`, the best model is kept.
     """
 
     def __init__(
@@ -144,8 +144,8 @@ class Doctor:
         if remedy and self.folder.is_main:
             log.warning("step %d: %s: %s", step, remedy["diagnosis"], remedy["remedy"])
             self.folder.write(**remedy)
-            said = {"doctor": f"{remedy['diagnosis']}: {remedy['remedy']}"}
-            self.folder.board.numbers(said, step=step)
+            text = f"{remedy['diagnosis']}: {remedy['remedy']}"
+            self.folder.board.numbers({"doctor": text}, step=step)
 
     def report(self, found: list[Diagnosis]) -> None:
         """New findings, on the terminal, in log.jsonl and in TensorBoard."""

@@ -1,4 +1,4 @@
-"""The lock on a run's folder: one writer, and folders made in vain are taken away."""
+"""The lock on a run's folder: it has one writer. Folders that were created in vain are removed."""
 
 from __future__ import annotations
 
@@ -29,28 +29,27 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / LOCK
-        self.made = [
-            p for p in (folder, *folder.parents) if not p.exists()
-        ]  # to be taken away if nothing comes of it
+        # Removed again if they stay empty.
+        self.created = [p for p in (folder, *folder.parents) if not p.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.handle: int | None = self._taken() if sys.platform != "win32" else None
+            self.handle: int | None = self._acquire() if sys.platform != "win32" else None
         except OSError as error:
-            self._take_away()
+            self._remove_empty()
             raise UserError(
                 f"cannot write in '{folder}': {error.strerror or error}", field="out"
             ) from error
         _held.add(self)
 
     def release(self) -> None:
-        """Let others write; empty folders that were made for the run are taken away."""
+        """Let others write; empty folders that were created for the run are removed."""
         if self.handle is not None:
             with suppress(OSError):
                 # still locked: who waits for this file sees that it is gone, and takes the next
                 self.path.unlink()
             os.close(self.handle)
             self.handle = None
-        self._take_away()
+        self._remove_empty()
 
     def __del__(self) -> None:
         if getattr(self, "handle", None) is not None:
@@ -62,7 +61,7 @@ class FolderLock:
             os.close(self.handle)
             self.handle = None
 
-    def _taken(self) -> int:
+    def _acquire(self) -> int:
         import fcntl
 
         while True:
@@ -71,9 +70,8 @@ class FolderLock:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in BUSY:
-                    holder = (
-                        os.read(handle, 200).decode(errors="replace").strip() or "another process"
-                    )
+                    content = os.read(handle, 200).decode(errors="replace").strip()
+                    holder = content or "another process"
                     os.close(handle)
                     raise UserError(
                         f"{holder} is writing in '{self.folder}'",
@@ -88,8 +86,8 @@ class FolderLock:
                 return handle
             os.close(handle)  # it was released, and with it this file, between opening and locking
 
-    def _take_away(self) -> None:
-        for folder in self.made:
+    def _remove_empty(self) -> None:
+        for folder in self.created:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()
 

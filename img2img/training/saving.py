@@ -40,12 +40,12 @@ class Saver:
     ) -> None:
         self.recipe, self.folder, self.photos, self.step = recipe, folder, photos, step
         self.clock, self.averages = clock, averages
-        # More than the run's own steps where newer checkpoints were lost: then it is the better one.
+        # More than the run's own steps where newer checkpoints were lost: the better model stays.
         self.model_steps = trained_steps(folder.path / MODEL)
         self.saved_at = time.monotonic()
 
     def save(self, step: int, metrics: dict[str, Any] | None = None) -> None:
-        """A checkpoint, and the averaged weights as model.safetensors; with metrics, the run ends."""
+        """A checkpoint, and the averaged weights as model.safetensors; with metrics at the end."""
         self.saved_at = time.monotonic()
         if not self.folder.is_main:
             return
@@ -62,7 +62,7 @@ class Saver:
             self.save_model(self.folder.path / MODEL, step, metrics)
 
     def save_model(self, path: Path, step: int, metrics: dict[str, Any] | None = None) -> Card:
-        """The averaged weights as a model file; its card, which with metrics has the tile overlap."""
+        """The averaged weights as a model file; returns its card, with metrics and tile overlap."""
         data, task = self.recipe.data, self.recipe.task
         overlap = metrics is not None and isinstance(task, PhotoTask) and task.tiles
         device, threads = self.step.accelerator.device.type, torch.get_num_threads()

@@ -88,18 +88,18 @@ def set_initial_weights(step: TrainingStep) -> dict[str, Any]:
         return {}
     found = model_weights(train.init, step.generator.module, step.recipe)
     step.start_from(found.weights)
-    return {"init": f"'{train.init}': {found.said()}"}
+    return {"init": f"'{train.init}': {found.summary()}"}
 
 
 def describe_weights(step: TrainingStep, init: dict[str, Any], *, is_main: bool) -> dict[str, Any]:
     """What weights a run started from and which stay as they are: on the terminal, and returned."""
-    told = dict(init)
+    described = dict(init)
     if step.recipe.train.freeze:
-        told |= {"frozen": step.frozen.said(), "frozen_parameters": step.frozen.count}
+        described |= {"frozen": step.frozen.summary(), "frozen_parameters": step.frozen.count}
     for name, field in (("init", "init"), ("frozen", "freeze")):
-        if name in told and is_main:
-            log.warning("train.%s: %s", field, told[name])
-    return told
+        if name in described and is_main:
+            log.warning("train.%s: %s", field, described[name])
+    return described
 
 
 def best_model(recipe: Recipe, folder: RunFolder, photos: Photos) -> Best | None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after the step it is in; then the process's own handlers are back."""
+"""Ctrl-C and SIGTERM end a run after the step it is in; afterwards the old handlers are back."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""What a training starts from (`train.init`), and what of it stays as it is (`train.freeze`)."""
+"""The weights a training starts from (`train.init`), and those that are frozen (`train.freeze`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +13,27 @@ from img2img.modelfile import read_weights
 from img2img.recipe import Recipe
 from img2img.zoo.catalogue import CATALOGUE
 
-PICTURE = 3  # channels of a picture in color; further ones (a mask, hints) stand behind
+COLOR = 3  # channels of a picture in color; further ones (a mask, hints) come after them
 
 
 @dataclass
 class Fit:
-    """Weights of one network in the place of another's, by name."""
+    """A model's weights in the places of another network's, by name."""
 
     weights: dict[str, Tensor]
-    adapted: list[str] = field(default_factory=list)  # in words
-    unfit: list[str] = field(default_factory=list)  # tensors that keep what they had
-    unused: int = 0  # tensors of the model without a place
-    taken: int = 0  # numbers
+    adapted: list[str] = field(default_factory=list)
+    """Layers that were changed to other channels, in words."""
+    unfit: list[str] = field(default_factory=list)
+    """Tensors of the network that keep what they had."""
+    unused: int = 0
+    """Tensors of the model without a place."""
+    taken: int = 0
+    """Numbers, of `whole` that the network has."""
     whole: int = 0
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """`2.66 of 2.66 million weights taken, input layer adapted from 1 to 3 channels`."""
-        words = [f"{_of(self.taken, self.whole)} taken", *self.adapted]
+        words = [f"{_millions(self.taken, self.whole)} taken", *self.adapted]
         if self.unfit:
             first = ", ".join(self.unfit[:5]) + ", …" * (len(self.unfit) > 5)
             words.append(f"{len(self.unfit)} tensors start anew ({first})")
@@ -39,22 +42,25 @@ class Fit:
         return ", ".join(words)
 
 
-def fit(theirs: Mapping[str, Tensor], was: Recipe, network: nn.Module, recipe: Recipe) -> Fit:
-    """A model's weights for a recipe's network: those of the same name and shape, and of the layers
-    that see the condition and make the picture, changed to this task's channels."""
+def fit(weights: Mapping[str, Tensor], model: Recipe, network: nn.Module, recipe: Recipe) -> Fit:
+    """A model's weights for the network of another recipe: those of the same name and shape; those
+    of the first and the last layer are changed to this task's channels.
+    """
     own = network.state_dict()
     found = Fit(
         dict(own),
         whole=sum(value.numel() for value in own.values()),
-        unused=len(theirs.keys() - own.keys()),
+        unused=len(weights.keys() - own.keys()),
     )
     transposed = {
         f"{name}.weight" for name, m in network.named_modules() if isinstance(m, nn.ConvTranspose2d)
     }
     for name, value in own.items():
-        given = theirs.get(name)
+        given = weights.get(name)
         if given is not None and given.shape != value.shape:
-            given = _adapted(given, value, was, recipe, name in transposed, found.adapted)
+            given, adapted = _adapted(given, value, model, recipe, name in transposed)
+            if given is not None and adapted not in found.adapted:
+                found.adapted.append(adapted)
         if given is None:
             found.unfit.append(name)
         else:
@@ -64,114 +70,104 @@ def fit(theirs: Mapping[str, Tensor], was: Recipe, network: nn.Module, recipe: R
 
 
 def _adapted(
-    given: Tensor, wanted: Tensor, was: Recipe, recipe: Recipe, transposed: bool, said: list[str]
-) -> Tensor | None:
-    """The weights or biases of the first or last layer with other channels; None for any other
-    layer.
+    given: Tensor, wanted: Tensor, model: Recipe, recipe: Recipe, transposed: bool
+) -> tuple[Tensor | None, str]:
+    """The weights or biases of the first or last layer for other channels, and what was done; None
+    for any other layer.
     """
-    old, new = was.task, recipe.task
+    old, new = model.task, recipe.task
     if given.dim() != wanted.dim() or any(
         task.from_noise or task.bottleneck for task in (old, new)
     ):
-        return None
-    into, out = (0, 1) if transposed else (1, 0)
-    into, out = (into, out) if given.dim() > 1 else (-1, 0)
+        return None, ""
+    inputs, outputs = (0, 1) if transposed else (1, 0)
+    if given.dim() == 1:  # biases have outputs alone
+        inputs, outputs = -1, 0
     differing = [d for d in range(given.dim()) if given.shape[d] != wanted.shape[d]]
-    if differing == [into]:
-        made = _seen(
-            given.movedim(into, 0),
-            wanted.shape[into],
-            old.condition_channels,
-            new.condition_channels,
-        )
-        told = f"input layer adapted from {old.condition_channels} to {new.condition_channels} channels"
-    elif differing == [out]:
-        made = _made(
-            given.movedim(out, 0),
-            wanted.shape[out],
-            old.prediction_channels,
-            new.prediction_channels,
-        )
-        told = f"output layer adapted from {old.prediction_channels} to {new.prediction_channels} channels"
+    if differing == [inputs]:
+        layer, channels = "input", (old.condition_channels, new.condition_channels)
+        change = _other_inputs
+    elif differing == [outputs]:
+        layer, channels = "output", (old.prediction_channels, new.prediction_channels)
+        change = _other_outputs
     else:
-        return None
-    if made is None:
-        return None
-    said += [told] if told not in said else []
-    return made.movedim(0, differing[0]).contiguous()
+        return None, ""
+    (axis,) = differing
+    changed = change(given.movedim(axis, 0), wanted.shape[axis], *channels)
+    said = f"{layer} layer adapted from {channels[0]} to {channels[1]} channels"
+    return None if changed is None else changed.movedim(0, axis).contiguous(), said
 
 
-def _seen(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
+def _other_inputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
     """(inputs, …) for another number of channels, each of which may be several inputs (pixels
     folded into channels).
 
-    What a grey picture makes stays the same: one channel's weights are shared out to three, or
-    three's summed up. Channels beside the picture start without effect.
+    The output for a grey picture stays the same: one channel's weights are shared out to three, or
+    three's summed up. Conditioning channels that are new start without effect.
     """
     if weight.shape[0] * now != size * before:
         if weight.shape[0] - before != size - now:
             return None
-        kept = weight[: min(len(weight), size)]  # channels beside come behind all else
+        kept = weight[: min(len(weight), size)]  # conditioning channels come after all else
         return torch.cat([kept, kept.new_zeros(size - len(kept), *kept.shape[1:])])
     folded = weight.unflatten(0, (before, -1))
-    old, new = (PICTURE if channels >= PICTURE else 1 for channels in (before, now))
-    picture, beside = folded[:old], folded[old:][: now - new]
+    old, new = (COLOR if channels >= COLOR else 1 for channels in (before, now))
+    picture, conditioning = folded[:old], folded[old:][: now - new]
     if old < new:
         picture = picture.expand(new, *picture.shape[1:]) / new
     elif old > new:
         picture = picture.sum(0, keepdim=True)
-    silent = weight.new_zeros(now - new - len(beside), *folded.shape[1:])
-    return torch.cat([picture, beside, silent]).flatten(0, 1)
+    silent = weight.new_zeros(now - new - len(conditioning), *folded.shape[1:])
+    return torch.cat([picture, conditioning, silent]).flatten(0, 1)
 
 
-def _made(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
+def _other_outputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
     """(outputs, …) for grey in the place of color, or the reverse: the mean, or the same three
     times.
     """
-    if {before, now} != {1, PICTURE} or weight.shape[0] * now != size * before:
+    if {before, now} != {1, COLOR} or weight.shape[0] * now != size * before:
         return None
     folded = weight.unflatten(0, (before, -1))
     other = folded.expand(now, *folded.shape[1:]) if before < now else folded.mean(0, keepdim=True)
     return other.flatten(0, 1)
 
 
-def difference(was: Recipe, recipe: Recipe) -> str:
+def difference(model: Recipe, recipe: Recipe) -> str:
     """How a model's network differs from the recipe's, and what to write to have the same."""
-    theirs, ours = was.generator.model_dump(mode="json"), recipe.generator.model_dump(mode="json")
+    theirs, ours = model.generator.model_dump(mode="json"), recipe.generator.model_dump(mode="json")
     if theirs["kind"] != ours["kind"]:
         return f"its generator is a {theirs['kind']}, and the recipe's a {ours['kind']}"
-    if was.task.unpaired != recipe.task.unpaired:
-        return f"it translates {'both ways' if was.task.unpaired else 'one way'}, and the recipe does not"
-    if was.task.scale != recipe.task.scale:
-        return f"it makes pictures ×{was.task.scale}, and the task ×{recipe.task.scale}"
+    if model.task.unpaired != recipe.task.unpaired:
+        ways = "both ways" if model.task.unpaired else "one way"
+        return f"it translates {ways}, and the recipe does not"
+    if model.task.scale != recipe.task.scale:
+        return f"it makes pictures ×{model.task.scale}, and the task ×{recipe.task.scale}"
     fields = [
-        name for name in theirs if theirs[name] != ours.get(name) and _matters(recipe, name, was)
+        name for name in theirs if theirs[name] != ours.get(name) and _matters(recipe, name, model)
     ]
     if not fields:
         return "its task has other inputs and outputs"
     listed = ", ".join(
         f"generator.{name} is {theirs[name]} there and {ours.get(name)} here" for name in fields
     )
-    same = " ".join(f"generator.{name}={_written(theirs[name])}" for name in fields)
+    written = {n: f"'{theirs[n]}'" if isinstance(theirs[n], list) else theirs[n] for n in fields}
+    same = " ".join(f"generator.{name}={value}" for name, value in written.items())
     return f"{listed}: write {same}"
 
 
-def _matters(recipe: Recipe, name: str, was: Recipe) -> bool:
+def _matters(recipe: Recipe, name: str, model: Recipe) -> bool:
     """Whether a field of the generator changes its weights' names or shapes."""
+
+    def shapes(known: Recipe) -> dict[str, torch.Size]:
+        with torch.device("meta"):
+            state = known.build_generator().state_dict()
+        return {name: value.shape for name, value in state.items()}
+
     try:
-        other = recipe.generator.model_copy(update={name: getattr(was.generator, name)})
-        return _shapes(recipe.model_copy(update={"generator": other})) != _shapes(recipe)
-    except (ValueError, RuntimeError):  # a network of no sense without another field
+        other = recipe.generator.model_copy(update={name: getattr(model.generator, name)})
+        return shapes(recipe.model_copy(update={"generator": other})) != shapes(recipe)
+    except (ValueError, RuntimeError):  # a network that makes no sense without another field
         return True
-
-
-def _shapes(recipe: Recipe) -> dict[str, Any]:
-    with torch.device("meta"):
-        return {name: value.shape for name, value in recipe.build_generator().state_dict().items()}
-
-
-def _written(value: Any) -> str:
-    return f"'{value}'" if isinstance(value, list) else str(value)
 
 
 @dataclass
@@ -179,13 +175,15 @@ class Frozen:
     """The parts of a network that `train.freeze` names: no gradient, no statistics, no dropout."""
 
     parts: list[nn.Module]
-    norms: list[nn.BatchNorm2d]  # of networks that always use the picture's own statistics
+    norms: list[nn.BatchNorm2d]
+    """Those that must be put back to the picture's own statistics, where a network uses them."""
     count: int
+    """Frozen numbers, of `whole` that the network has."""
     whole: int
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """`3.40 of 10.66 million weights stay as they are`."""
-        return f"{_of(self.count, self.whole)} stay as they are"
+        return f"{_millions(self.count, self.whole)} stay as they are"
 
     def hold(self) -> None:
         """Undo what `train()` did to them."""
@@ -215,7 +213,7 @@ def freeze(network: nn.Module, names: Sequence[str]) -> Frozen:
     return Frozen(parts, list(layers) if own_statistics else [], count, whole)
 
 
-def _of(numbers: int, whole: int) -> str:
+def _millions(numbers: int, whole: int) -> str:
     return f"{numbers / 1e6:.2f} of {whole / 1e6:.2f} million weights"
 
 
@@ -225,14 +223,13 @@ def model_weights(name: str, network: nn.Module, recipe: Recipe) -> Fit:
     Raises UserError when they do not fit, and `train.init_partial` does not take those that do.
     """
     model = CATALOGUE.entry(name)  # raises for what is no model file
-    was = model.recipe
-    found = fit(read_weights(model.path), was, network, recipe)
+    found = fit(read_weights(model.path), model.recipe, network, recipe)
     if not (found.unfit or found.unused) or (recipe.train.init_partial and found.taken):
         return found
-    reason = f"'{name}' does not fit: {difference(was, recipe)}"
+    reason = f"'{name}' does not fit: {difference(model.recipe, recipe)}"
     if not found.taken:
         raise UserError(f"{reason}; nothing of it can be taken", field="train.init")
-    share = _of(found.taken, found.whole)
+    share = _millions(found.taken, found.whole)
     raise UserError(
         f"{reason}; or set train.init_partial=true to take what fits ({share})",
         field="train.init",

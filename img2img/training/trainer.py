@@ -214,7 +214,7 @@ class Trainer:
             "model": str(folder.path / MODEL),
         }
         if self.validate.best:
-            summary["best"] = self.validate.best.told()
+            summary["best"] = self.validate.best.summary()
         folder.write(**summary)
         folder.write_report()
         return summary

@@ -295,7 +295,7 @@ def test_the_best_validation_is_kept_over_a_resume(tmp_path: Path) -> None:
 
 def test_a_draw_goes_to_the_later_and_lower_may_be_better(tmp_path: Path) -> None:
     best = Best(tmp_path / "best.safetensors", MainMetric("distance", higher_is_better=False))
-    assert best.is_reached_by({"distance": 3.0}) and best.told() is None
+    assert best.is_reached_by({"distance": 3.0}) and best.summary() is None
     recipe = small(steps=1)
     trainer = Trainer(recipe, tmp_path / "run", device="cpu")
     best.card = trainer.saver.save_model(best.path, 1, {"validation": {"distance": 2.0}})
