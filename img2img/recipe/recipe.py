@@ -95,14 +95,26 @@ class Recipe(FrozenConfig):
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-        """Read a YAML file, or a shipped recipe by name, and apply `key.path=value` overrides.
+        """Read a recipe.
+
+        Args:
+            source: a YAML file, or the name of a shipped recipe (`img2img recipes` lists them).
+            overrides: `key.path=value`, as `img2img train` takes them.
+
+        Returns:
+            The validated recipe; neither data nor weights have been touched.
+
+        Raises:
+            UserError: a field that there is not, a value it cannot have, or a combination that
+                cannot work; it names the field and what to change.
 
         Example:
-            >>> recipe = Recipe.load("denoise_tiny", ["train.steps=5"])
+            >>> recipe = Recipe.load("denoise_tiny", ["train.steps=50"])
             >>> recipe.task.kind, recipe.train.steps
-            ('denoise', 5)
-
-        Raises UserError.
+            ('denoise', 50)
+            >>> Recipe.load("denoise_tiny", ["train.stesp=50"])
+            Traceback (most recent call last):
+            img2img.errors.UserError: ...train.stesp: unknown key, did you mean 'steps'?
         """
         path = recipe_path(source)
         fields = read_recipe(path)
@@ -119,10 +131,23 @@ class Recipe(FrozenConfig):
     def parse(
         cls, fields: dict[str, Any], where: str = "recipe", *, trusted: bool = True
     ) -> Recipe:
-        """Validate fields; with `trusted` off (a model file's header) `task.kind` cannot name code
-        to import.
+        """Validate fields.
 
-        Raises UserError.
+        Args:
+            fields: a recipe as plain data, as `fields()` gives it; words of earlier versions count.
+            where: what an error calls it.
+            trusted: off for a model file's header, whose `task.kind` cannot name code to import.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            UserError: as of `load`.
+
+        Example:
+            >>> recipe = Recipe.load("denoise_tiny")
+            >>> Recipe.parse(recipe.fields()) == recipe
+            True
         """
         if not isinstance(fields, dict):
             keys = ", ".join(cls.model_fields)
@@ -159,7 +184,16 @@ class Recipe(FrozenConfig):
     # --- building
 
     def build_generator(self) -> nn.Module:
-        """The generator with fresh weights; two in one module where both ways are learned."""
+        """The generator with fresh weights.
+
+        Returns:
+            One network, or two in one module where both ways are learned (CycleGAN).
+
+        Example:
+            >>> generator = Recipe.load("denoise_tiny").build_generator()
+            >>> sum(p.numel() for p in generator.parameters()) > 10_000
+            True
+        """
         if isinstance(self.task, UnpairedTask):
             return TwoWay(lambda: self.generator.build(self.task))
         return self.generator.build(self.task)
@@ -173,7 +207,15 @@ class Recipe(FrozenConfig):
             self.generator.start(network)
 
     def build_discriminator(self) -> nn.Module:
-        """A discriminator with fresh weights, of a recipe that has one."""
+        """A discriminator with fresh weights, of a recipe that has one.
+
+        Returns:
+            The network, which takes pictures (B,C,H,W) and what the recipe lets it see of the rest.
+
+        Example:
+            >>> type(Recipe.load("translate_tiny").build_discriminator()).__name__
+            'PatchGan'
+        """
         assert self.discriminator is not None, "a discriminator and adversarial come together"
         return self.discriminator.build(self.discriminator_shapes())
 
