@@ -90,7 +90,7 @@ def weights(network: torch.nn.Module) -> list[torch.Tensor]:
 
 def both_weights(step: TrainingStep) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The weights of the generator and of the discriminators, if there are any."""
-    of_d = [w for network in step.discriminator_modules for w in weights(network)]
+    of_d = [w for network in step.d_modules for w in weights(network)]
     return weights(step.generator.module), of_d
 
 
@@ -113,7 +113,7 @@ def steps_once(
     after = both_weights(step)
     assert all(math.isfinite(value) for value in losses.values())
     assert changed(before[0], after[0])
-    of_d = [p for network in step.discriminator_modules for p in network.parameters()]
+    of_d = [p for network in step.d_modules for p in network.parameters()]
     assert all(p.requires_grad and p.grad is None for p in of_d)
     assert not a or changed(before[1], after[1])
     assert ("adversarial" in losses) == (a is not None)
@@ -433,6 +433,12 @@ def test_phases_train_who_they_should(
         step([batch], number)
         who.append(tuple(changed(*pair) for pair in zip(before, both_weights(step), strict=True)))
     assert who == expected
+
+
+def test_a_recipe_builds_its_discriminator(photos: list[np.ndarray]) -> None:
+    recipe = Recipe.parse(combination("inpaint", "gated", "global_local", "non_saturating"))
+    batch = batch_for(recipe, photos)
+    assert recipe.build_discriminator()(batch.target, batch.local_center).shape == (2, 1)
 
 
 # --- refusals and mistakes

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
 from img2img.models.autoencoder import Code
-from img2img.training.inputs import DiscriminatorInput, Pair
+from img2img.training.inputs import Pair, plain_pair
 from img2img.training.optimized import Logs, frozen
+from img2img.training.processes import reduce_buffers
 from img2img.training.step import GradientNormProbe, Losses, TrainingStep
 
 
@@ -23,8 +24,8 @@ class AutoencoderOutput:
     rgb: Tensor
     """the reconstruction, (B,3,S,S) in [0,1]"""
     code: Code
-    pair: Pair | None
-    """(real, fake), images (B,3,S,S) or codes (B,Z,1,1); None without a discriminator"""
+    pair: Pair
+    """(real, fake), images (B,3,S,S) or codes (B,Z,1,1)"""
 
 
 class AutoencoderStep(TrainingStep):
@@ -44,44 +45,39 @@ class AutoencoderStep(TrainingStep):
             outputs = [self.reconstruct(batch) for batch in batches]
 
         if phase.d_trains:
-            logs |= self.discriminator.update([output.pair for output in outputs if output.pair])
+            logs |= self.discriminator.update([output.pair for output in outputs])
 
         if phase.g_trains:
             probe = GradientNormProbe()
-            with frozen(*self.discriminator_modules):
+            with frozen(*self.d_modules):
                 for batch, output in zip(batches, outputs, strict=True):
                     losses = self.reconstruction_losses(batch, output)
-                    if phase.adversarial and output.pair:
-                        real, fake = output.pair
-                        fake = fake.with_image(probe(fake.image))
-                        loss = self.discriminator.adversarial_loss(real, fake)
-                        losses["adversarial"] = (self.discriminator.adversarial.weight, loss)
+                    if phase.adversarial:
+                        loss = self.discriminator.adversarial_loss(*output.pair, probe)
+                        losses["adversarial"] = (self.adversarial_weight, loss)
                     logs.add(self.backward(losses, len(batches)))
             logs |= {**probe.logs(), "g_grad_norm": self.generator.update()}
 
-        self.share_buffers()
+        reduce_buffers([self.generator.module, *self.d_modules], self.accelerator)
         if phase.g_trains:
-            self.update_ema(step)
+            self.ema.update(self.generator.module, step // self.schedule.d_steps)
         return logs
 
     def reconstruct(self, batch: Batch) -> AutoencoderOutput:
         """x̂, z = G(x), and what D is to tell apart: codes from the prior, or images."""
         prediction, code = self.generator.module(batch.condition, coded=True)
         rgb = self.task.decode(batch.condition, prediction.float())
-        if self.recipe.adversarial is None:
-            return AutoencoderOutput(rgb, code, None)
-        prior = torch.randn_like(code.drawn)
-        real, fake = prior[:, :, None, None], code.drawn[:, :, None, None]
-        if self.recipe.adversarial.discriminates == "pictures":
+        real, fake, adversarial = batch.target, rgb, self.recipe.adversarial
+        prior = torch.randn_like(code.drawn) if adversarial else code.drawn
+        if adversarial and adversarial.discriminates == "latent":
+            real, fake = prior[:, :, None, None], code.drawn[:, :, None, None]
+        elif adversarial:
             # Larsen et al. 2016, algorithm 1: D sees reconstructions and draws from the prior, here
             # half of each. L_GAN trains the decoder alone, so the encoder's codes are detached.
             half = len(prior) // 2
             mixed = torch.cat([code.drawn[:half].detach(), prior[half:]])
-            real, fake = batch.target, decode_codes(self, self.generator.module, mixed, batch)
-        real_input, fake_input = (
-            DiscriminatorInput(image, label=batch.label) for image in (real, fake)
-        )
-        return AutoencoderOutput(rgb, code, (real_input, fake_input))
+            fake = decode_codes(self, self.generator.module, mixed, batch)
+        return AutoencoderOutput(rgb, code, plain_pair(real, fake, batch.label))
 
     def reconstruction_losses(self, batch: Batch, output: AutoencoderOutput) -> Losses:
         """Reconstruction in pixels or in D's features, + β·KL."""

@@ -11,8 +11,9 @@ from torch import Tensor
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import PictureLoss
 from img2img.tasks.unpaired import Direction
-from img2img.training.inputs import DiscriminatorInput, Pair
+from img2img.training.inputs import Pair, plain_pair
 from img2img.training.optimized import Logs, frozen
+from img2img.training.processes import reduce_buffers
 from img2img.training.step import GradientNormProbe, Losses, TrainingStep
 
 Side = Literal["A", "B"]
@@ -46,28 +47,28 @@ class CycleStep(TrainingStep):
 
         with torch.set_grad_enabled(phase.g_trains):
             fakes = [self.translate(real) for real in reals]
+        pairs = [_pairs(real, fake) for real, fake in zip(reals, fakes, strict=True)]
 
         if phase.d_trains:
             for side in OTHER:
-                pairs = [_pair(real, fake, side) for real, fake in zip(reals, fakes, strict=True)]
-                own = self.discriminators[f"critic_{side}"].update(pairs)
+                own = self.discriminators[f"critic_{side}"].update([pair[side] for pair in pairs])
                 logs |= {f"{name}_{side}": own[name] for name in LOGGED_BY_SIDE}
                 logs.add({name: value / len(OTHER) for name, value in own.items()})
 
         if phase.g_trains:
             probe = GradientNormProbe()
-            with frozen(*self.discriminator_modules):
-                for real, fake in zip(reals, fakes, strict=True):
+            with frozen(*self.d_modules):
+                for real, fake, pair in zip(reals, fakes, pairs, strict=True):
                     losses = self.cycle_losses(real, fake)
                     if phase.adversarial:
-                        probed = {side: probe(image) for side, image in fake.items()}
-                        losses["adversarial"] = self.adversarial_loss(real, probed)
+                        loss = self.adversarial_loss(pair, probe)
+                        losses["adversarial"] = (self.adversarial_weight, loss)
                     logs.add(self.backward(losses, len(batches)))
             logs |= {**probe.logs(), "g_grad_norm": self.generator.update()}
 
-        self.share_buffers()
+        reduce_buffers([self.generator.module, *self.d_modules], self.accelerator)
         if phase.g_trains:
-            self.update_ema(step)
+            self.ema.update(self.generator.module, step // self.schedule.d_steps)
         return logs
 
     def translate(self, images: Sides) -> Sides:
@@ -93,12 +94,13 @@ class CycleStep(TrainingStep):
                 losses[name] = (loss.weight, torch.stack(values).sum())
         return losses
 
-    def adversarial_loss(self, real: Sides, fake: Sides) -> tuple[float, Tensor]:
-        """L_GAN(F, D_A) + L_GAN(G, D_B), with its weight."""
-        ds = {side: self.discriminators[f"critic_{side}"] for side in real}
-        values = [d.adversarial_loss(*_pair(real, fake, side)) for side, d in ds.items()]
-        return self.discriminator.adversarial.weight, torch.stack(values).sum()
+    def adversarial_loss(self, pairs: dict[Side, Pair], probe: GradientNormProbe) -> Tensor:
+        """L_GAN(F, D_A) + L_GAN(G, D_B)."""
+        ds = {side: self.discriminators[f"critic_{side}"] for side in pairs}
+        losses = [d.adversarial_loss(*pairs[side], probe) for side, d in ds.items()]
+        return torch.stack(losses).sum()
 
 
-def _pair(real: Sides, fake: Sides, side: Side) -> Pair:
-    return DiscriminatorInput(real[side]), DiscriminatorInput(fake[side])
+def _pairs(real: Sides, fake: Sides) -> dict[Side, Pair]:
+    """(real, fake) of each side, as its discriminator sees them."""
+    return {side: plain_pair(real[side], fake[side]) for side in real}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -35,15 +35,15 @@ class DiscriminatorTrainer:
         self.adversarial, self.shapes, self.accelerator = adversarial, shapes, accelerator
         self.code_sizes = code_sizes
         self.objective = adversarial.build()
+        self.penalty_weight, self.weight_limit = (
+            adversarial.penalty_weight,
+            adversarial.weight_limit,
+        )
+        self.module = module
         self.optimized = OptimizedModule(module, optimizer, accelerator)
         points = shapes.size_px == 1  # and latent codes: no values in [0,1]
         self.pool = ReplayPool(adversarial.replay, exact=points) if adversarial.replay else None
         self.noise_sigma, self.step = 0.0, 0
-
-    @property
-    def module(self) -> nn.Module:
-        """The network D."""
-        return self.optimized.module
 
     def begin_step(self, step: int, steps: int, lr_factor: float, least_noise: float = 0.0) -> None:
         """Set the learning rate and the instance noise of a step of `steps`."""
@@ -64,15 +64,23 @@ class DiscriminatorTrainer:
             measures = {"d_loss": float(loss.detach()), **measures}
             logs.add({name: value / len(pairs) for name, value in measures.items()})
         logs["d_grad_norm"] = self.optimized.update()
-        if self.adversarial.weight_limit is not None:
-            clip_weights(self.module, self.adversarial.weight_limit)
+        if self.weight_limit is not None:
+            clip_weights(self.module, self.weight_limit)
         return logs
 
-    def adversarial_loss(self, real: DiscriminatorInput, fake: DiscriminatorInput) -> Tensor:
+    def adversarial_loss(
+        self,
+        real: DiscriminatorInput,
+        fake: DiscriminatorInput,
+        probe: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """The generator's adversarial loss, InfoGAN's information loss included; D is to be frozen.
 
-        The real scores are computed only for objectives that compare both sides.
+        `probe` measures the gradient that returns to the fake images. The real scores are computed
+        only for objectives that compare both sides.
         """
+        if probe is not None:
+            fake = fake.with_image(probe(fake.image))
         fake_scores, recognised = self._scores(fake)
         with torch.no_grad():
             real_scores = self._scores(real)[0] if self.objective.compares else fake_scores
@@ -119,7 +127,7 @@ class DiscriminatorTrainer:
             information = code_loss(recognised, fake.code, self.code_sizes)
             measures["code_loss"] = float(information.detach())
             loss = loss + self.adversarial.information * information
-        if self.adversarial.penalised:
+        if self.penalty_weight or self.adversarial.r1:
             penalty = self._penalty(real, fake)
             measures["d_penalty"] = float(penalty.detach())
             loss = loss + penalty
@@ -132,10 +140,10 @@ class DiscriminatorTrainer:
             return self._scores(real.with_image(image), plain=True)[0]
 
         a, total = self.adversarial, torch.zeros((), device=real.image.device)
-        if a.penalty_weight:
+        if self.penalty_weight:
             at_between = a.objective_class.penalty == "between"
             where = between(real.image, fake.image) if at_between else around(real.image)
-            total = total + a.penalty_weight * unit_norm_penalty(score, where)
+            total = total + self.penalty_weight * unit_norm_penalty(score, where)
         if a.r1 and self.step % a.r1_every == 0:
             total = total + a.r1 * a.r1_every * r1_penalty(score, real.image)
         return total

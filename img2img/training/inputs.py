@@ -42,7 +42,12 @@ Pair = tuple[DiscriminatorInput, DiscriminatorInput]
 """(real, fake)"""
 
 
-def paired_inputs(batch: Batch, fake: Tensor, sees: Sequence[str], classes: int) -> Pair:
+def plain_pair(real: Tensor, fake: Tensor, label: Tensor | None = None) -> Pair:
+    """(real, fake) without conditioning but the label."""
+    return DiscriminatorInput(real, label=label), DiscriminatorInput(fake, label=label)
+
+
+def conditioned_pair(batch: Batch, fake: Tensor, sees: Sequence[str], classes: int) -> Pair:
     """(real, fake) of a batch, both with the conditioning that `sees` names: condition, mask, label.
 
     Conditions of another size (low resolution, grey at half size) are resized to the fake's.

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import PictureLoss
-from img2img.training.inputs import Pair, paired_inputs
+from img2img.training.inputs import Pair, conditioned_pair
 from img2img.training.optimized import Logs, frozen
+from img2img.training.processes import reduce_buffers
 from img2img.training.step import GradientNormProbe, Losses, TrainingStep
 
 
@@ -27,25 +28,25 @@ class PairedStep(TrainingStep):
 
         with torch.set_grad_enabled(phase.g_trains):
             fakes = [self.generate(batch) for batch in batches]
+        pairs = [self.pair(batch, fake) for batch, fake in zip(batches, fakes, strict=True)]
 
         if phase.d_trains:
-            pairs = [self.pair(batch, fake) for batch, fake in zip(batches, fakes, strict=True)]
             logs |= self.discriminator.update(pairs)
 
         if phase.g_trains:
             probe = GradientNormProbe()
-            with frozen(*self.discriminator_modules):
-                for batch, fake in zip(batches, fakes, strict=True):
+            with frozen(*self.d_modules):
+                for batch, fake, pair in zip(batches, fakes, pairs, strict=True):
                     losses = self.reconstruction_losses(batch, fake)
                     if phase.adversarial:
-                        loss = self.discriminator.adversarial_loss(*self.pair(batch, probe(fake)))
-                        losses["adversarial"] = (self.discriminator.adversarial.weight, loss)
+                        loss = self.discriminator.adversarial_loss(*pair, probe)
+                        losses["adversarial"] = (self.adversarial_weight, loss)
                     logs.add(self.backward(losses, len(batches)))
             logs |= {**probe.logs(), "g_grad_norm": self.generator.update()}
 
-        self.share_buffers()
+        reduce_buffers([self.generator.module, *self.d_modules], self.accelerator)
         if phase.g_trains:
-            self.update_ema(step)
+            self.ema.update(self.generator.module, step // self.schedule.d_steps)
         return logs
 
     def generate(self, batch: Batch) -> Tensor:
@@ -55,7 +56,8 @@ class PairedStep(TrainingStep):
 
     def pair(self, batch: Batch, fake: Tensor) -> Pair:
         """(real, fake) as D sees them, with the conditioning that the recipe asks for."""
-        return paired_inputs(batch, fake, self.discriminator.adversarial.sees, self.task.classes)
+        sees = self.recipe.adversarial.sees if self.recipe.adversarial else ()
+        return conditioned_pair(batch, fake, sees, self.task.classes)
 
     def reconstruction_losses(self, batch: Batch, fake: Tensor) -> Losses:
         """λ·L1, μ·perceptual, …: the losses that compare with the target, as the recipe lists them."""

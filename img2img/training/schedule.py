@@ -6,6 +6,7 @@ Pure functions of the step: nothing to save, and nothing to get out of step on r
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from img2img.recipe import Recipe, TrainConfig
@@ -25,22 +26,34 @@ class Phase(NamedTuple):
         return not (self.d_trains or self.g_trains)
 
 
-def phase_at(step: int, recipe: Recipe, d_every: int = 1) -> Phase:
-    """Who trains at a step (counted from 0).
-
-    Without an adversarial part G alone trains. With one, at first G alone (`start_step`, or
-    GLCIC's first phase), then D alone (GLCIC's second phase), then both: G after every `d_steps`
-    steps of D. `d_every` > 1 lets D rest in between, which weakens it (a remedy of the doctor's).
+@dataclass(frozen=True)
+class PhaseSchedule:
+    """Who trains when, in a run with a discriminator: at first G alone (`start_step`, or GLCIC's
+    first phase), then D alone (GLCIC's second phase), then both, G after every `d_steps` steps of D.
     """
-    adversarial = recipe.adversarial
-    if adversarial is None:
-        return Phase(d_trains=False, g_trains=True, adversarial=False)
-    d_start, both_start = adversarial.phase_starts(recipe.train.steps)
-    d_trains = step >= d_start and step % d_every == 0
-    if step < both_start:
-        return Phase(d_trains, g_trains=step < d_start, adversarial=False)
-    d_steps = adversarial.d_steps_per_g_step
-    return Phase(d_trains, g_trains=(step - both_start) % d_steps == d_steps - 1, adversarial=True)
+
+    d_start: int
+    """the step (counted from 0) from which D trains"""
+    both_start: int
+    """the step from which G trains with D's loss"""
+    d_steps: int
+    """D's steps to one of G's"""
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> PhaseSchedule:
+        """As a recipe says it; without an adversarial part G trains alone to the end."""
+        steps, adversarial = recipe.train.steps, recipe.adversarial
+        if adversarial is None:
+            return cls(steps, steps, 1)
+        return cls(*adversarial.phase_starts(steps), adversarial.d_steps_per_g_step)
+
+    def at(self, step: int, d_every: int = 1) -> Phase:
+        """The phase of a step. With `d_every` > 1 D rests in between, a remedy of the doctor's."""
+        d_trains = step >= self.d_start and step % d_every == 0
+        if step < self.both_start:
+            return Phase(d_trains, g_trains=step < self.d_start, adversarial=False)
+        last_of_d = (step - self.both_start) % self.d_steps == self.d_steps - 1
+        return Phase(d_trains, g_trains=last_of_d, adversarial=True)
 
 
 def learning_rate_factor(train: TrainConfig, step: int) -> float:

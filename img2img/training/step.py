@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from img2img.data.sample import Batch
 from img2img.diagnostics.treatment import Remedies
@@ -20,8 +20,7 @@ from img2img.recipe import Recipe
 from img2img.tasks.base import ScoreFunction
 from img2img.training.discriminator import DiscriminatorTrainer
 from img2img.training.optimized import Ema, Logs, OptimizedModule, under
-from img2img.training.processes import reduce_buffers
-from img2img.training.schedule import Phase, learning_rate_factor, phase_at
+from img2img.training.schedule import Phase, PhaseSchedule, learning_rate_factor
 from img2img.training.starting import freeze
 
 Losses = dict[str, tuple[float, Tensor]]
@@ -71,7 +70,9 @@ class TrainingStep(ABC):
                     accelerator,
                     recipe.task.code_sizes,
                 )
-        self.remedies = Remedies()
+        self.d_modules = [each.module for each in self.discriminators.values()]
+        self.adversarial_weight = recipe.adversarial.weight if recipe.adversarial else 0.0
+        self.schedule, self.remedies = PhaseSchedule.of(recipe), Remedies()
         names = [loss.log_name for loss in recipe.losses]
         self.loss_names = names if len(names) == 1 else [f"{i}_{n}" for i, n in enumerate(names)]
         """of the recipe's losses in log.jsonl: numbered, for one kind may stand there twice"""
@@ -93,7 +94,7 @@ class TrainingStep(ABC):
                 factor * remedies.d_lr_factor,
                 remedies.instance_noise,
             )
-        return phase_at(step, self.recipe, remedies.d_every)
+        return self.schedule.at(step, remedies.d_every)
 
     def backward(self, losses: Losses, micro_batches: int) -> dict[str, float]:
         """Accumulate G's gradients of one of the step's micro-batches; returns its shares of the
@@ -104,27 +105,10 @@ class TrainingStep(ABC):
         shares = {name: float(v.detach()) / micro_batches for name, (_, v) in losses.items()}
         return shares | {"g_loss": g_loss}
 
-    def share_buffers(self) -> None:
-        """Batch norm's running statistics become the mean of all processes', before they are
-        averaged or saved.
-        """
-        reduce_buffers([self.generator.module, *self.discriminator_modules], self.accelerator)
-
-    def update_ema(self, step: int) -> None:
-        """Average in the generator's weights, after its update of this step."""
-        adversarial = self.recipe.adversarial
-        d_steps = adversarial.d_steps_per_g_step if adversarial else 1
-        self.ema.update(self.generator.module, step // d_steps)
-
     @property
     def discriminator(self) -> DiscriminatorTrainer:
         """The one discriminator, or the first of several, of a recipe that has one."""
         return next(iter(self.discriminators.values()))
-
-    @property
-    def discriminator_modules(self) -> list[nn.Module]:
-        """The networks of all discriminators."""
-        return [discriminator.module for discriminator in self.discriminators.values()]
 
     @property
     def score_function(self) -> ScoreFunction | None:

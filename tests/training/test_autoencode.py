@@ -188,9 +188,9 @@ def test_each_loss_teaches_whom_its_paper_says(
     step, batch = begun(kind, accelerator, photos)
     step.generator.module.train()
     output = step.reconstruct(batch)
-    with frozen(*step.discriminator_modules):
+    with frozen(*step.d_modules):
         losses = step.reconstruction_losses(batch, output)
-        if output.pair:
+        if step.discriminators:
             adversarial = step.discriminator.adversarial_loss(*output.pair)
             losses["adversarial"] = (1.0, adversarial)
     taught = {name.split("_")[-1]: learners(step, value) for name, (_, value) in losses.items()}
@@ -216,9 +216,7 @@ def test_a_discriminators_step_changes_the_discriminator_alone(
     step, batch = begun(kind, accelerator, photos)
     networks = (step.generator.module, step.discriminator.module)
     before = [p.detach().clone() for network in networks for p in network.parameters()]
-    pair = step.reconstruct(batch).pair
-    assert pair is not None
-    values = step.discriminator.update([pair])
+    values = step.discriminator.update([step.reconstruct(batch).pair])
     after = [p for network in networks for p in network.parameters()]
     same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     own = len(list(step.generator.module.parameters()))
@@ -231,7 +229,6 @@ def test_a_vae_gans_discriminator_sees_originals_and_half_reconstructions_half_d
 ) -> None:
     step, batch = begun("vae_gan", accelerator, photos)
     output = step.reconstruct(batch)
-    assert output.pair is not None
     real, fake = (inputs.image for inputs in output.pair)
     assert real is batch.target
     half = BATCH // 2
@@ -244,7 +241,7 @@ def test_an_aaes_discriminator_sees_codes_and_normal_draws(
 ) -> None:
     step, batch = begun("aae", accelerator, photos)
     outputs = [step.reconstruct(batch) for _ in range(50)]
-    pairs = [output.pair for output in outputs if output.pair]
+    pairs = [output.pair for output in outputs]
     assert torch.equal(pairs[0][1].image, outputs[0].code.mean[:, :, None, None])
     real = torch.cat([real.image for real, _ in pairs])
     assert real.shape == (50 * BATCH, LATENT, 1, 1)

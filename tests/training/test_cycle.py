@@ -22,15 +22,15 @@ from img2img.data.sample import Batch
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.inference.pipeline import load
-from img2img.losses.adversarial import Adversarial
 from img2img.modelfile import load_generator
 from img2img.models.two_way import TwoWay
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.cycle import CycleStep, sides
+from img2img.training.cycle import CycleStep, _pairs, sides
 from img2img.training.discriminator import DiscriminatorTrainer
 from img2img.training.measures import CycleMeasures
+from img2img.training.step import GradientNormProbe
 
 
 def small(folder: Path | None = None, **parts: dict[str, Any]) -> Recipe:
@@ -81,9 +81,9 @@ class Calm(DiscriminatorTrainer):
     """A discriminator of which G's loss is always 1."""
 
     def __init__(self) -> None:
-        self.adversarial = Adversarial(weight=0.5)
+        pass
 
-    def adversarial_loss(self, real: Any, fake: Any) -> Tensor:
+    def adversarial_loss(self, real: Any, fake: Any, probe: Any = None) -> Tensor:
         return (fake.image.mean() * 0 + 1.0).sum()
 
 
@@ -98,7 +98,8 @@ def test_losses_are_the_papers_by_hand(accelerator: Accelerator) -> None:
     given = Batch(condition=torch.full((1, 3, 32, 32), 0.3), target=torch.full((1, 3, 32, 32), 0.5))
     real = sides(given)
     fake = step.translate(real)
-    losses = step.cycle_losses(real, fake) | {"adversarial": step.adversarial_loss(real, fake)}
+    adversarial = step.adversarial_loss(_pairs(real, fake), GradientNormProbe())
+    losses = step.cycle_losses(real, fake) | {"adversarial": (step.adversarial_weight, adversarial)}
     found = {name: (weight, round(value.item(), 5)) for name, (weight, value) in losses.items()}
     assert found == {"cycle": (10.0, 0.3), "identity": (5.0, 0.25), "adversarial": (0.5, 2.0)}
 
