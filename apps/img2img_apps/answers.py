@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from img2img.errors import UserError
 from img2img_apps.checks import check_values
 from img2img_apps.jobs import Stopped
-from img2img_apps.wording import in_plain_words
+from img2img_apps.wording import for_the_api
 
 log = logging.getLogger("img2img")
 _NOT_A_CALL = "this is no call that can be understood: /gradio_api/info lists the endpoints and what they take"
@@ -37,7 +37,7 @@ class Page(gr.Blocks):
                 check_values(block_fn.inputs, inputs)
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except UserError as error:
-            raise _worded(error) from None
+            raise _worded(error.phrase) from None
         except gr.Error as error:
             raise _worded(error.message) from None
         except Exception as error:
@@ -51,7 +51,7 @@ class Page(gr.Blocks):
         except gr.Error:
             raise
         except UserError as error:
-            raise _worded(error) from None
+            raise _worded(error.phrase) from None
         except Stopped:
             raise _worded("stopped") from None
         except Exception as error:
@@ -71,7 +71,7 @@ def handlers() -> dict[Any, Any]:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    words = in_plain_words(str(error.detail)) if isinstance(error.detail, str) else error.detail
+    words = for_the_api(error.detail) if isinstance(error.detail, str) else error.detail
     return JSONResponse({"error": words, "detail": words}, error.status_code, error.headers)
 
 
@@ -96,5 +96,5 @@ def _amiss(error: Exception) -> str:
     return "a value is not of the kind this takes, or names a file that was not uploaded here"
 
 
-def _worded(said: object) -> gr.Error:
-    return gr.Error(in_plain_words(str(said)), print_exception=False)
+def _worded(said: str) -> gr.Error:
+    return gr.Error(for_the_api(said), print_exception=False)

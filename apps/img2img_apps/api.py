@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from img2img.errors import UserError
+from img2img.errors import UserError, rendered
 from img2img.inference.canvas import Canvas, parse_extend
 from img2img.inference.generate import GenerateRequest
 from img2img.inference.options import Options
@@ -20,8 +20,8 @@ from img2img.pixels.images import read_photo
 from img2img_apps.checks import MOST_SEED
 from img2img_apps.noise_pictures import MOST_SAMPLES, make
 from img2img_apps.panel import WORK
-from img2img_apps.service import WAYS, RunOutcome, Service
-from img2img_apps.wording import plain_words
+from img2img_apps.service import WAYS, RunOutcome, Service, direction_of
+from img2img_apps.wording import in_api, memory_errors
 
 Answer = tuple[str, dict[str, Any]]
 TAB = "api"
@@ -141,7 +141,9 @@ class _Calls:
 
         def wanted() -> Request:
             options = Options(
-                seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[direction or ""]
+                seed=int(seed or 0),
+                from_photo=bool(from_photo),
+                direction=direction_of(direction or "", model),
             )
             return self._request("translate", model, options)
 
@@ -173,7 +175,7 @@ class _Calls:
             return None
         for upload in (hints, photo):
             self.service.check_upload(Path(upload))
-        with plain_words(Path(hints)):
+        with memory_errors(Path(hints)):
             return read_hints(hints, read_photo(photo))
 
     def _request(
@@ -195,7 +197,7 @@ class _Calls:
             if upload:
                 self.service.check_upload(Path(upload))
             elif name == "photo":
-                raise UserError("photo: give an uploaded photo")
+                raise UserError("give an uploaded photo", field="photo")
         user = f"{request.session_hash}"
         return _facts(
             self.service.run(
@@ -207,4 +209,5 @@ class _Calls:
 def _facts(outcome: RunOutcome) -> Answer:
     facts = outcome.made[0].fields()
     names = ("task", "model", "size_in", "size_out", "seconds", "reason")
+    facts["reason"] = rendered(outcome.made[0].reason or "", in_api)
     return str(outcome.download), {name: facts[name] for name in names}

@@ -35,7 +35,7 @@ def _check(component: Any, name: str, value: Any) -> None:
         _check_number(component, name, value)
     elif isinstance(component, gr.Checkbox):
         if not isinstance(value, bool | None):
-            raise UserError(f"{name}: give true or false, not {echo(value)}")
+            raise UserError(f"give true or false, not {echo(value)}", field=name)
     elif isinstance(component, gr.Radio):
         _check_choice(component, name, value)
     elif isinstance(component, gr.Textbox):
@@ -48,8 +48,9 @@ def _check_file(name: str, value: Any) -> None:
     )
     if not there:
         raise UserError(
-            f"{name}: upload the file to /gradio_api/upload, then give "
-            '{"path": "…", "meta": {"_type": "gradio.FileData"}}, not ' + echo(value)
+            "upload the file to /gradio_api/upload, then give "
+            '{"path": "…", "meta": {"_type": "gradio.FileData"}}, not ' + echo(value),
+            field=name,
         )
 
 
@@ -57,15 +58,19 @@ def _check_number(component: Any, name: str, value: Any) -> None:
     if value is None and isinstance(component, gr.Number):
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{name}: give a number, not {echo(value)}")
+        raise UserError(f"give a number, not {echo(value)}", field=name)
     whole = component.step == 1 if isinstance(component, gr.Slider) else component.precision == 0
     if whole and value != int(value):
-        raise UserError(f"{name}: give a whole number, not {echo(value)}")
+        raise UserError(f"give a whole number, not {echo(value)}", field=name)
     least, most = component.minimum, component.maximum
     if most is not None and value > most:
-        raise UserError(f"{name}: {echo(value)} is more than the maximum value {most}")
+        raise UserError(f"{echo(value)} is more than the maximum value {most}", field=name)
     if least is not None and value < least:
-        raise UserError(f"{name}: {echo(value)} is less than {least}: {name}s are {least} or more")
+        raise UserError(
+            f"{echo(value)} is less than {least}",
+            field=name,
+            remedy=f"{name}s are {least} or more",
+        )
 
 
 def _check_choice(component: Any, name: str, value: Any) -> None:
@@ -74,13 +79,15 @@ def _check_choice(component: Any, name: str, value: Any) -> None:
         return
     if isinstance(value, bool) or value not in known:
         listed = ", ".join(repr(choice) for choice in known)
-        raise UserError(f"{name}: {echo(value)} is none of {listed}")
+        raise UserError(f"{echo(value)} is none of {listed}", field=name)
 
 
 def _check_text(name: str, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str):
-        raise UserError(f"{name}: give a text, not {echo(value)}")
+        raise UserError(f"give a text, not {echo(value)}", field=name)
     if len(value) > MOST_TEXT:
-        raise UserError(f"{name}: {len(value)} characters are too many: at most {MOST_TEXT}")
+        raise UserError(
+            f"{len(value)} characters are too many", field=name, remedy=f"at most {MOST_TEXT}"
+        )

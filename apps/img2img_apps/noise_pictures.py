@@ -23,7 +23,7 @@ from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.jobs import Owner, Stopped
 from img2img_apps.previews import MOST_PX
 from img2img_apps.service import Service
-from img2img_apps.wording import plain_words
+from img2img_apps.wording import memory_errors
 
 MOST_SAMPLES = (
     144  # at once: the largest pictures of so many take half a gigabyte on their way to a grid
@@ -66,7 +66,7 @@ def make(
         raise UserError(f"{wish.count} pictures at once: at most {MOST_SAMPLES}")
     name = service.models.maker(model, user)
     started, path = time.monotonic(), model_path(name)
-    with plain_words(path), service.jobs.running(Owner(user, tab)) as stop:
+    with memory_errors(path), service.jobs.running(Owner(user, tab)) as stop:
         ready = MODELS.get(CATALOGUE.entry(name), precision="fp32")
         _check_size(service, ready, wish)
 
@@ -95,7 +95,8 @@ def _check_size(service: Service, model: Model, wish: GenerateRequest) -> None:
     if megapixels > limit:
         raise UserError(
             f"{wish.count} pictures of {side} px would be {megapixels:.1f} megapixels, "
-            f"more than the {limit:g} allowed here: make fewer at once"
+            f"more than the {limit:g} allowed here",
+            remedy="make fewer at once",
         )
 
 

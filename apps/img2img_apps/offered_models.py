@@ -1,4 +1,4 @@
-"""Which models there are: shipped, in the folder of `--models`, and those a user loaded, each
+"""Which models there are: shipped, in the operator's folder, and those a user loaded, each
 user's own.
 """
 
@@ -47,7 +47,7 @@ class Models:
         return [name for name, path in self.known(user).items() if kind_of(path) == kind]
 
     def path(self, name: str, kind: str, user: str | None = None) -> str | None:
-        """What `--model` would be given: None for the shipped default. Raises UserError for names
+        """The model to ask for: None for the shipped default. Raises UserError for names
         not offered.
         """
         if name == SHIPPED:
@@ -62,7 +62,7 @@ class Models:
         return None if path is None else kind_of(path)
 
     def maker(self, name: str, user: str | None = None) -> str:
-        """What `img2img generate --model` would be given; for no name the first there is. Raises
+        """The model that makes pictures from noise; for no name the first there is. Raises
         UserError.
         """
         known = self.of_task(GENERATE, user)

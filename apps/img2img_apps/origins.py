@@ -101,7 +101,9 @@ def _checked_origin(text: str) -> str:
     origin = normal_origin(text.rstrip("/"))
     if origin is None:
         raise UserError(
-            f"--allow-origin: '{text}' is no origin: give one such as https://photos.example"
+            f"'{text}' is no origin",
+            field="allow_origin",
+            remedy="give one such as https://photos.example",
         )
     return origin
 
@@ -109,5 +111,9 @@ def _checked_origin(text: str) -> str:
 def _checked_host(text: str) -> str:
     name = host_name(text)
     if name is None:
-        raise UserError(f"--allow-host: '{text}' is no host name: give one such as photos.example")
+        raise UserError(
+            f"'{text}' is no host name",
+            field="allow_host",
+            remedy="give one such as photos.example",
+        )
     return name

@@ -20,7 +20,7 @@ from img2img_apps.offered_models import SHIPPED, verb
 from img2img_apps.progress_line import Progress
 from img2img_apps.service import RequestOf, RunOutcome, Service, UploadInfo, escaped, photo_types
 from img2img_apps.switch import PRIVATE, QUIET, WORK, Switch, bad
-from img2img_apps.wording import in_plain_words
+from img2img_apps.wording import plan_on_page
 
 __all__ = ["LOOK", "PRIVATE", "QUIET", "WORK", "Panel", "bad"]
 
@@ -222,8 +222,9 @@ class Panel:
         wanted: Callable[[], Request | RequestOf],
         request: gr.Request,
         mask: Path | None = None,
+        done: str = "",
     ) -> Iterator[tuple[Any, ...]]:
-        """Run, and say in the page how it goes and how it went."""
+        """Run, and say in the page how it goes and how it went; `done` in the tab's own words."""
         paths, user = paths_of(photos), f"{request.session_hash}"
         steps = self.switch.watch(
             lambda report: self.service.run(
@@ -237,7 +238,7 @@ class Panel:
             if isinstance(step, str):
                 yield (skip, skip, step, skip, *self.switch.busy())
             elif isinstance(step, Ended):
-                yield (*finished(step.made), *self.switch.idle())
+                yield (*finished(step.made, done), *self.switch.idle())
             else:
                 yield (skip, skip, step.said, skip, *self.switch.idle())
 
@@ -247,7 +248,7 @@ def looked_at(service: Service, path: Path) -> UploadInfo | str:
     try:
         return service.look(path)
     except UserError as error:
-        return str(error)
+        return error.phrase
 
 
 def paths_of(photos: list[str] | str | None) -> list[Path]:
@@ -310,25 +311,25 @@ def described(seen: UploadInfo, count: int) -> str:
     return f'{title}<ul class="chips" aria-label="What is seen in the photo">{chips}</ul>{notes}'
 
 
-def finished(outcome: RunOutcome) -> Shown:
-    """A stage with before and after, and the file."""
+def finished(outcome: RunOutcome, done: str = "") -> Shown:
+    """A stage with before and after, and the file; `done` says in a tab's own words what was done."""
     before, after = outcome.pair
     return (
         gr.update(value=None, visible=False),
         gr.update(value=(str(before), str(after)), visible=True),
-        summary(outcome),
+        summary(outcome, done),
         download(outcome.download),
     )
 
 
-def summary(outcome: RunOutcome) -> str:
-    """What was done to which photos, and what failed."""
+def summary(outcome: RunOutcome, done: str = "") -> str:
+    """What was done to which photos, and what failed; `done` in a tab's own words."""
     lines = []
     for result in outcome.made[:1] if len(outcome.results) == 1 else ():
         (w, h), (w2, h2) = result.size_in or (0, 0), result.size_out or (0, 0)
         sizes = f"{w} × {h}" if (w, h) == (w2, h2) else f"{w} × {h} → {w2} × {h2}"
-        done, *rest = in_plain_words(result.reason or "", result.input).split("; ")
-        lines.append(f'<p class="good">Done: {escaped(done)}.</p>')
+        told, *rest = plan_on_page(result.plan) if result.plan else [result.reason or ""]
+        lines.append(f'<p class="good">Done: {escaped(done or told)}.</p>')
         lines += [
             f'<p class="quiet">{escaped(sentence)}</p>'
             for sentence in (f"{sizes}, {result.seconds:.1f} s", *rest)

@@ -131,14 +131,18 @@ def _listening(settings: Settings) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(
-                f"--port: {settings.port} is taken on {settings.host}: choose another"
+                f"{settings.port} is taken on {settings.host}",
+                field="port",
+                remedy="choose another",
             ) from error
         if error.errno == errno.EACCES:
             raise UserError(
-                f"--port: {settings.port} needs more rights: choose one from 1024 up"
+                f"{settings.port} needs more rights",
+                field="port",
+                remedy="choose one from 1024 up",
             ) from error
         raise UserError(
-            f"--host: {settings.host} is no address of this machine ({error.strerror})"
+            f"{settings.host} is no address of this machine ({error.strerror})", field="host"
         ) from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from img2img.errors import UserError
+from img2img.errors import UserError, rendered
 from img2img.inference.batch import FileBatch
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request
@@ -29,7 +29,7 @@ from img2img_apps.offered_models import Models
 from img2img_apps.previews import pair, preview
 from img2img_apps.progress_line import OnProgress
 from img2img_apps.settings import MOST_PHOTOS, Settings
-from img2img_apps.wording import plain_words
+from img2img_apps.wording import memory_errors, on_page
 from img2img_apps.workspace import Workspace
 
 MOST_EXTENSION_PX = 4096  # a side
@@ -38,6 +38,16 @@ WAYS: dict[str, Direction | None] = {
     "AtoB": "AtoB",
     "BtoA": "BtoA",
 }  # of a model that goes both
+
+
+def direction_of(way: str, model: str) -> Direction | None:
+    """The direction that was chosen. Raises UserError where no model was, which alone has one."""
+    direction = WAYS[way]
+    if direction is not None and not model:
+        raise UserError("choose a model that goes both ways, or none", field="direction")
+    return direction
+
+
 TINTS = {0: "grey", 1: "one tint", 2: "color"}
 _HEADERS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA")
 
@@ -86,11 +96,11 @@ class Service:
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def look(self, path: Path) -> UploadInfo:
-        """Open an upload for the first time. Raises UserError in words for the page."""
+        """Open an upload for the first time. Raises UserError."""
         known = self._looks.get(path)
         if known and known.preview.exists() and path.exists():
             return known
-        with plain_words(path):
+        with memory_errors(path):
             self.check_upload(path)
             photo = read_photo(path)
             self._check_size(path, photo.size)
@@ -120,10 +130,10 @@ class Service:
         UserError.
         """
         if not self.workspace.holds(path) or not path.is_file():
-            raise UserError("this file is not there any more: upload it again")
+            raise UserError("this file is not there any more", remedy="upload it again")
         if path.suffix.lower() in (".svg", ".svgz"):
             raise UserError(
-                f"{path.name}: is a drawing (SVG), it has no pixels: save it as PNG first"
+                "is a drawing (SVG), it has no pixels", place=path, remedy="save it as PNG first"
             )
         size = _size_in_header(path)
         if size:
@@ -133,8 +143,9 @@ class Service:
         megapixels, limit = size[0] * size[1] / 1e6, self.settings.max_megapixels
         if megapixels > limit:
             raise UserError(
-                f"{path.name}: has {megapixels:.1f} megapixels, more than the {limit:g} allowed here: "
-                "make it smaller first"
+                f"has {megapixels:.1f} megapixels, more than the {limit:g} allowed here",
+                place=path,
+                remedy="make it smaller first",
             )
 
     def _check_result(self, seen: UploadInfo, request: Request, scale: int) -> None:
@@ -142,7 +153,8 @@ class Service:
         extend, limit = request.canvas.extend, self.settings.max_megapixels
         if max(extend) > MOST_EXTENSION_PX:
             raise UserError(
-                f"extend: at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all"
+                f"at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all",
+                field="extend",
             )
         width, height = seen.size[0] + sum(extend[::2]), seen.size[1] + sum(extend[1::2])
         megapixels = width * height * scale**2 / 1e6
@@ -152,8 +164,10 @@ class Service:
                 "use a smaller enlargement, or crop it first" if scale > 1 else "extend it by less"
             )
             raise UserError(
-                f"{seen.path.name}: would be {megapixels:.1f} megapixels {' and '.join(grown)}, "
-                f"more than the {limit:g} allowed here: {advice}"
+                f"would be {megapixels:.1f} megapixels {' and '.join(grown)}, "
+                f"more than the {limit:g} allowed here",
+                place=seen.path,
+                remedy=advice,
             )
 
     # --- doing -------------------------------------------------------------------------------------------------------
@@ -205,7 +219,7 @@ class Service:
         pieces: TileProgress,
     ) -> Result:
         try:
-            with plain_words(path):
+            with memory_errors(path):
                 seen = self.look(path)
                 request = wanted if isinstance(wanted, Request) else wanted(seen)
                 if request is None:
@@ -222,7 +236,7 @@ class Service:
                     batch.jobs[0], self._photo(path), pieces, pieces.planned, seen.statistics
                 )
         except UserError as error:
-            return Result(path, error=str(error))
+            return Result(path, error=error.phrase)
 
     def stop(self, user: str, tab: str = "") -> None:
         """End what a user is running on a tab, after the tile at hand."""
@@ -287,8 +301,8 @@ def zipped(results: Sequence[Result], path: Path) -> Path:
 
 
 def escaped(text: str) -> str:
-    """Text as HTML."""
-    return html.escape(text, quote=True)
+    """Text as HTML, in the page's words."""
+    return html.escape(rendered(text, on_page), quote=True)
 
 
 def photo_types() -> list[str]:
@@ -314,7 +328,9 @@ def _size_in_header(path: Path) -> tuple[int, int] | None:
             return image.size
     except Image.DecompressionBombError:
         raise UserError(
-            f"{path.name}: claims to be gigantic (a decompression bomb?): make it smaller first"
+            "claims to be gigantic (a decompression bomb?)",
+            place=path,
+            remedy="make it smaller first",
         ) from None
     except Exception:  # any damage; read_photo names it
         return None

@@ -16,7 +16,7 @@ MOST_PHOTOS = 50  # of one batch
 
 @dataclass(frozen=True)
 class Settings:
-    """The flags of `img2img app`. Raises UserError on construction."""
+    """What `img2img app` is started with. Raises UserError on construction."""
 
     host: str = "127.0.0.1"
     port: int = 7860
@@ -31,19 +31,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise UserError(f"--port: {self.port} is not between 0 and 65535")
-        for flag, number in (
-            ("--max-megapixels", self.max_megapixels),
-            ("--quota-mb", self.quota_mb),
-        ):
-            if not number > 0:
-                raise UserError(f"{flag}: {number} is not more than 0")
-        for flag, folder in (("--models", self.models), ("--data-root", self.data_root)):
+            raise UserError(f"{self.port} is not between 0 and 65535", field="port")
+        for name in ("max_megapixels", "quota_mb"):
+            if not (number := getattr(self, name)) > 0:
+                raise UserError(f"{number} is not more than 0", field=name)
+        for name in ("models", "data_root"):
+            folder = getattr(self, name)
             if folder is not None and not folder.is_dir():
-                raise UserError(f"{flag}: '{folder}' is no folder")
+                raise UserError(f"'{folder}' is no folder", field=name)
         if self.root_path and not re.fullmatch(r"(https?://[^/\s]+)?(/[^/\s]+)*", self.root_path):
             raise UserError(
-                f"--root-path: '{self.root_path}': give a path such as /img2img, or https://photos.example/img2img"
+                f"'{self.root_path}'",
+                field="root_path",
+                remedy="give a path such as /img2img, or https://photos.example/img2img",
             )
         assert self.known  # raises for what is no host or origin
 
@@ -71,5 +71,5 @@ def parse_auth(text: str | None) -> tuple[str, str] | None:
         return None
     user, found, password = text.partition(":")
     if not (user and found and password):
-        raise UserError("--auth: give USER:PASSWORD, neither of them empty")
+        raise UserError("give USER:PASSWORD, neither of them empty", field="auth")
     return user, password

@@ -13,7 +13,6 @@ from img2img.errors import UserError
 from img2img_apps.jobs import Ended, Stopped, watched
 from img2img_apps.progress_line import OnProgress, Progress
 from img2img_apps.service import Service, escaped
-from img2img_apps.wording import in_plain_words
 
 log = logging.getLogger("img2img")
 
@@ -104,7 +103,7 @@ class Switch:
             for step in watched(work, lambda: self.end(request), progress):
                 yield f'<p class="quiet">{escaped(step)}</p>' if isinstance(step, str) else step
         except UserError as error:
-            yield Failed(bad(in_plain_words(str(error))))
+            yield Failed(bad(error.phrase))
         except Stopped:
             yield Failed(STOPPED)
         except Exception as error:

@@ -96,7 +96,7 @@ class Trainings:
         if recipe not in self.recipes():
             raise UserError("choose one of the recipes")
         if photos != DEMONSTRATION and photos not in self.folders():
-            raise UserError("choose one of the folders under --data-root")
+            raise UserError("choose one of the folders that are offered", field="photos")
         if not _NAME.fullmatch(name := name.strip() or recipe):
             raise UserError("name: letters, digits, dots, dashes and underscores only")
         folder = self.runs / name

@@ -173,6 +173,7 @@ class FileBatch:
             ready.photo.size,
             size,
             reason=plan.sentence if self._is_copy(ready) else plan.explained(unchanged),
+            plan=plan,
         )
 
     def _is_copy(self, ready: Prepared) -> bool:

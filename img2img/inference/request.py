@@ -74,9 +74,9 @@ class Request:
             self._check_steps(steps)
         if self.options.direction is not None and self.model is None:
             raise UserError(
-                Phrase("name the model that goes both ways with ", Option("model")),
+                Advice("name the model that goes both ways with ", Option("model"))
+                | Advice.leave_out("direction"),
                 field="direction",
-                remedy=Advice.leave_out("direction"),
             )
         if with_mask is not None:
             self._check_mask(steps or (), with_mask)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from img2img.errors import Advice, UserError, did_you_mean
-from img2img.inference.plan import PlanStep
+from img2img.inference.plan import Plan, PlanStep
 from img2img.pixels.images import Photo, output_format
 
 FORMATS = ("jpg", "png", "tif", "webp", "avif", "jp2", "bmp", "tga", "qoi")
@@ -85,6 +85,7 @@ class Result:
     error: str | None = None
     mendable: bool = True  # the user can mend the error; otherwise it is ours
     steps: tuple[PlanStep, ...] | None = None  # of a plan that was not carried out
+    plan: Plan | None = None  # what `reason` tells, for who tells it in other words
 
     def fields(self) -> dict[str, object]:
         """Plain data for `--json`; `error` is there only where there is one."""

@@ -4,6 +4,7 @@ zips.
 
 from __future__ import annotations
 
+import html
 import io
 import os
 import re
@@ -18,8 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2img.errors import UserError
+from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.canvas import Canvas
+from img2img.inference.plan import Plan
 from img2img.inference.request import Request
 from img2img.inference.results import Result
 from img2img.inference.statistics import statistics
@@ -31,9 +33,9 @@ from img2img_apps.brush import brushed, mask_file, sketch_file
 from img2img_apps.jobs import Ended, watched
 from img2img_apps.offered_models import Models
 from img2img_apps.progress_line import Progress
-from img2img_apps.service import Service, Stopped, zipped
+from img2img_apps.service import Service, Stopped, escaped, zipped
 from img2img_apps.settings import Settings, parse_auth
-from img2img_apps.wording import in_plain_words
+from img2img_apps.wording import MOST_CHARACTERS, for_the_api, plan_on_page
 from img2img_apps.workspace import Workspace
 
 
@@ -81,7 +83,7 @@ def test_on_loopback_only_for_addresses_of_this_machine(host: str, local: bool) 
 
 @pytest.mark.parametrize("text", ["user", "user:", ":password"])
 def test_auth_needs_both_parts(text: str) -> None:
-    with pytest.raises(UserError, match="--auth"):
+    with pytest.raises(UserError, match="auth: give USER:PASSWORD"):
         parse_auth(text)
 
 
@@ -159,10 +161,9 @@ def test_bad_uploads_are_named_and_explained(
     path = upload(name, content)
     with pytest.raises(UserError, match=said) as caught:
         service.look(path)
-    assert name in str(caught.value)
-    assert str(service.workspace.root) not in str(caught.value), (
-        "a message tells no path of the server"
-    )
+    for told in (escaped(str(caught.value)), for_the_api(str(caught.value))):
+        assert name in told
+        assert str(service.workspace.root) not in told, "a message tells no path of the server"
 
 
 @pytest.mark.parametrize(
@@ -401,17 +402,57 @@ def test_room_is_made_of_the_oldest_but_not_of_what_may_be_in_use(workspace: Wor
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("error", "on_the_page", "from_the_api"),
     [
-        ("/tmp/img2img-app-1/ab/mask.png: mask is 9x9", "mask.png: mask is 9x9"),
-        ("--extend: -5 is less than 0", "extend: -5 is less than 0"),
-        ("give --mask-grow and --feather", "give mask_grow and feather"),
-        ("'" + "x" * 500 + "' is unknown", "'" + "x" * 60 + "…' is unknown"),
-        ("upload to /gradio_api/upload or /erase", "upload to /gradio_api/upload or /erase"),
+        (
+            UserError("mask is 9x9", place=Path("/tmp/img2img-app-1/ab/mask.png")),
+            "mask.png: mask is 9x9",
+            "mask.png: mask is 9x9",
+        ),
+        (
+            UserError("-5 is less than 0", field="extend"),
+            "Extend: -5 is less than 0",
+            "extend: -5 is less than 0",
+        ),
+        (
+            UserError("are wide", field=("mask_grow", "feather"), remedy=Advice.give("mask")),
+            "Grow and Feather are wide: give Mask",
+            "mask_grow and feather are wide: give mask",
+        ),
+        (
+            UserError("makes none from noise", remedy=Advice.run("generate", Option("seed", 3))),
+            "makes none from noise: use the Generate tab",
+            "makes none from noise: use /generate",
+        ),
+        (
+            UserError("/erase and 'a -- b' stay", remedy=Advice.set("output", Path("/tmp/a.png"))),
+            "/erase and 'a -- b' stay: use “a.png” under Output",
+            "/erase and 'a -- b' stay: use output a.png",
+        ),
+        (
+            UserError("is none", field="train.lr"),
+            "train.lr: is none",
+            "train.lr: is none",
+        ),
     ],
 )
-def test_messages_name_no_flags_and_no_places(message: str, said: str) -> None:
-    assert in_plain_words(message) == said
+def test_messages_are_in_the_words_of_page_and_api(
+    error: UserError, on_the_page: str, from_the_api: str
+) -> None:
+    assert html.unescape(escaped(str(error))) == on_the_page
+    assert for_the_api(str(error)) == from_the_api
+    assert len(for_the_api("x" * 5000)) == MOST_CHARACTERS + 1
+
+
+def test_a_plan_is_told_in_the_words_of_the_page() -> None:
+    declined = Phrase("not done: colorize; ", Option("task", "colorize"), " does it all the same")
+    told = [escaped(sentence) for sentence in plan_on_page(Plan((), declined=(declined,)))]
+    assert told == [
+        "nothing needs doing, this is your photo unchanged",
+        "not done: colorize; “colorize” under Steps does it all the same",
+    ]
+    plan = Plan((), skipped=("not done: denoise",))
+    assert plan_on_page(plan) == ["unchanged", "not done: denoise"]
 
 
 def test_progress_counts_tiles_and_stop_ends_the_work(

@@ -5,7 +5,6 @@ undo.
 from __future__ import annotations
 
 import filecmp
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from img2img_apps.labels import LABELS
 from img2img_apps.panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of
 from img2img_apps.service import MOST_EXTENSION_PX, Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
-from img2img_apps.wording import plain_words
+from img2img_apps.wording import memory_errors
 
 _KIND = "inpaint"
 _BRUSH = "rgb(220, 38, 38)"
@@ -171,19 +170,20 @@ class _Erase:
             )
         except UserError as error:
             skip = gr.skip()
-            yield (skip, skip, bad(str(error)), skip, *self.panel.switch.idle(), *rest)
+            yield (skip, skip, bad(error.phrase), skip, *self.panel.switch.idle(), *rest)
             return
-        for shown in self.panel.outcome(marked.picture, lambda: wanted, request, mask):
+        done = ["filled what was marked"] * (mask is not None)
+        done += ["extended the canvas"] * wanted.canvas.extends
+        for shown in self.panel.outcome(
+            marked.picture, lambda: wanted, request, mask, " and ".join(done)
+        ):
             made = shown[3].get("value") if isinstance(shown[3], dict) else None
             if not made:
                 yield (*shown, *rest)
                 continue
             after = (*turns[:-1], marked, _Turn(made))
-            said = _said(shown[2], wanted.canvas, mask)
             yield (
-                *shown[:2],
-                said,
-                *shown[3:],
+                *shown,
                 self._canvas(after),
                 *_marks(after[-1]),
                 after,
@@ -220,7 +220,7 @@ class _Erase:
     ) -> Path | None:
         masks = paths_of(upload)
         size = self.service.look(photo).size
-        with plain_words(masks[0] if masks else photo):
+        with memory_errors(masks[0] if masks else photo):
             if masks:
                 self.service.check_upload(masks[0])
             return mask_file(layers, masks[0] if masks else None, size, target, invert=invert)
@@ -266,14 +266,6 @@ def _kept(layers: Iterable[bytes], folder: Path) -> tuple[str, ...]:
 def _same(one: str, other: str) -> bool:
     """Whether two files hold the same picture: what is on the page, and what the marks are for."""
     return Path(one).is_file() and Path(other).is_file() and filecmp.cmp(one, other, shallow=False)
-
-
-def _said(status: str, canvas: Canvas, mask: Path | None) -> str:
-    """What was done in this tab's own words."""
-    done = ["filled what was marked"] * (mask is not None) + [
-        "extended the canvas"
-    ] * canvas.extends
-    return re.sub(r"(?<=Done: )[^<;]*?, as asked", " and ".join(done), status)
 
 
 def _wire(erase: _Erase, controls: list[Any], examples: list[tuple[gr.Button, Example]]) -> None:

@@ -18,7 +18,7 @@ from img2img_apps.offered_models import GENERATE, kind_of, verb
 from img2img_apps.panel import LOOK, PRIVATE, bad, model_choices, status
 from img2img_apps.service import Service, escaped
 from img2img_apps.tabs.parts import lead, plain_examples
-from img2img_apps.wording import plain_words
+from img2img_apps.wording import memory_errors
 
 
 def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
@@ -78,12 +78,12 @@ def _refreshed(service: Service, kind: str, user: str) -> Any:
 
 def _loaded(service: Service, dropdowns: Collection[str], path: Path, user: str) -> str:
     try:
-        with plain_words(path):
+        with memory_errors(path):
             if not service.workspace.holds(path):
-                raise UserError("this file is not there any more: upload it again")
+                raise UserError("this file is not there any more", remedy="upload it again")
             name = service.models.add(path, user)
     except UserError as error:
-        return bad(str(error))
+        return bad(error.phrase)
     kind = service.models.kind(name, user)
     if kind is None or kind not in dropdowns:
         return f'<p class="good">Loaded “{escaped(name)}”.</p><p class="quiet">No tab of this page works with it.</p>'

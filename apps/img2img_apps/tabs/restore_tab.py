@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from img2img.errors import UserError
+from img2img.errors import Phrase, UserError
 from img2img.inference.request import Request
 from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
@@ -15,7 +15,7 @@ from img2img_apps.offered_models import is_installed, verb
 from img2img_apps.panel import LOOK, QUIET, Panel, looked_at, paths_of
 from img2img_apps.service import RequestOf, Service, UploadInfo, automatic_kinds
 from img2img_apps.tabs.parts import columns, example_buttons, lead
-from img2img_apps.wording import in_plain_words
+from img2img_apps.wording import plan_on_page
 
 _NAME = "restore"
 
@@ -105,7 +105,7 @@ def _words(look: UploadInfo, chosen: list[str], seen: list[UploadInfo]) -> str:
     """What will be done to a photo, in words."""
     kinds = _steps(look, chosen, seen)
     if kinds == _own(look):
-        return in_plain_words(look.proposed.sentence)
+        return Phrase.joined(plan_on_page(look.proposed), "; ")
     return (
         f"{', then '.join(verb(kind).lower() for kind in kinds)}, as ticked"
         if kinds

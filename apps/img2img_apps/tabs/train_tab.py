@@ -74,7 +74,7 @@ def build(
                     values[0], values[1] or "", int(values[2] or 0), values[3] or "", resume=resumed
                 )
             except UserError as error:
-                return [bad(str(error)), *(gr.skip() for _ in outputs[1:])]
+                return [bad(error.phrase), *(gr.skip() for _ in outputs[1:])]
             return [*_shown(trainings.watch()), ""]
 
         return press

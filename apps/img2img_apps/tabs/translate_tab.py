@@ -16,7 +16,7 @@ from img2img_apps.brush import LayersEditor, sketch_file
 from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
 from img2img_apps.panel import Panel, bad, model_choice
-from img2img_apps.service import WAYS, Service
+from img2img_apps.service import Service, direction_of
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
 
 _KIND = "translate"
@@ -79,7 +79,9 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
 
     def request(user: str, from_photo: bool, model: str, way: str, seed: float) -> Request:
         path = service.models.path(model, _KIND, user)
-        options = Options(seed=int(seed or 0), from_photo=bool(from_photo), direction=WAYS[way])
+        options = Options(
+            seed=int(seed or 0), from_photo=bool(from_photo), direction=direction_of(way, model)
+        )
         return Request(() if path else (_KIND,), model=path, options=options)
 
     def drawn(layers: Any, sender: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
@@ -89,7 +91,7 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
             if path is None:
                 raise UserError("Draw something first.")
         except UserError as error:
-            yield (skip, skip, bad(str(error)), skip, *panel.switch.idle())
+            yield (skip, skip, bad(error.phrase), skip, *panel.switch.idle())
             return
         yield from panel.outcome(
             str(path), lambda: request(f"{sender.session_hash}", False, *values), sender
