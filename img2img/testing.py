@@ -59,6 +59,10 @@ def check_task(task: Task | type[Task], tolerance: float = 1 / 255) -> None:
     zeros and carries gradients; a photo of any size and depth, with alpha or grey, comes back as
     such; what the automatic plan asks, the class answers; metrics, sheets and trivial answers are
     finite and of their shapes. A few seconds.
+
+    Example:
+        >>> from img2img.tasks.denoise import Denoise
+        >>> check_task(Denoise(sigma_255=(10, 20)))
     """
     checked = _instance(task) if isinstance(task, type) else task
     with torch.random.fork_rng(devices=[]):

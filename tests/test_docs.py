@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -144,6 +145,24 @@ def test_the_python_of_restoring_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     exec(compile(code, "img2img/inference/README.md", "exec"), {})
     with Image.open("clean.png") as clean:
         assert clean.size == (40, 32)
+
+
+def test_the_glossary_speaks_of_classes_that_exist() -> None:
+    """Of those that it names with their fields, it names all of them."""
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "img2img").rglob("*.py")
+    ]
+    classes = {n.name: n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
+    text = (ROOT / "img2img/README.md").read_text(encoding="utf-8").partition("## Glossary")[2]
+    named = re.findall(r"`([A-Z][a-z]\w+)(?:\(([\w, ]+)\)|\.(\w+))?`", text)
+    assert len(named) > 4
+    for name, fields, method in named:
+        body = classes[name].body
+        if fields:
+            own = [n.target.id for n in body if isinstance(n, ast.AnnAssign)]
+            assert own == fields.split(", ")
+        if method:
+            assert method in [n.name for n in body if isinstance(n, ast.FunctionDef)]
 
 
 def test_types_ship() -> None:

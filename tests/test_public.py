@@ -24,6 +24,7 @@ PUBLIC = [
     "img2img.recipe:Recipe.build_generator",
     "img2img.recipe:Recipe.load",
     "img2img.recipe:Recipe.parse",
+    "img2img.testing:check_task",
     "img2img.training:train",
     "img2img.evaluation.metrics:ciede2000",
     "img2img.evaluation.metrics:colorfulness",
