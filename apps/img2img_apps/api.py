@@ -19,6 +19,7 @@ from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import read_photo
 from img2img_apps.checks import MOST_SEED
 from img2img_apps.noise_pictures import MOST_SAMPLES, make
+from img2img_apps.other_tasks import other_tasks
 from img2img_apps.panel import WORK
 from img2img_apps.service import WAYS, RunOutcome, Service, direction_of
 from img2img_apps.wording import in_api, memory_errors
@@ -52,9 +53,16 @@ def endpoints(service: Service) -> None:
         button = gr.Button("call")
     calls = _Calls(service)
 
-    def add(name: str, call: Callable[..., Answer], inputs: Sequence[Any]) -> None:
+    def add(
+        name: str, call: Callable[..., Answer], inputs: Sequence[Any], description: str = ""
+    ) -> None:
         button.click(
-            call, list(inputs), outputs, api_name=name, api_description=call.__doc__, **WORK
+            call,
+            list(inputs),
+            outputs,
+            api_name=name,
+            api_description=description or call.__doc__,
+            **WORK,
         )
 
     add("restore", calls.restore, [photo, steps])
@@ -63,6 +71,14 @@ def endpoints(service: Service) -> None:
     add("enlarge", calls.enlarge, [photo, scale, strength, detail])
     add("erase", calls.erase, [photo, mask, grow, feather, extend, seed, model])
     add("translate", calls.translate, [photo, from_photo, seed, model, direction])
+    for other in other_tasks(service.models):
+        add(
+            other.kind,
+            calls.other(other.kind),
+            [photo, strength, seed, model, mask, direction, from_photo],
+            f"{other.lead} strength 0..1; mask (white = fill), direction and from_photo are for "
+            "tasks that take them; model: a name, or nothing for the first.",
+        )
     add("generate", calls.generate, [label, seed, count, to_seed, model])
 
 
@@ -85,14 +101,16 @@ class _Calls:
 
         def wanted() -> Request:
             options = Options(strength=strength, hints=self._hints(hints, photo))
-            return self._request("colorize", model, options)
+            return self.service.request("colorize", model, options)
 
         return self._answer(photo, wanted, request)
 
     def denoise(self, photo: str, strength: float, model: str, request: gr.Request) -> Answer:
         """The photo without noise; strength 0..1."""
         return self._answer(
-            photo, lambda: self._request("denoise", model, Options(strength=strength)), request
+            photo,
+            lambda: self.service.request("denoise", model, Options(strength=strength)),
+            request,
         )
 
     def enlarge(
@@ -122,7 +140,7 @@ class _Calls:
 
         def wanted() -> Request:
             canvas = Canvas(int(mask_grow), int(feather), parse_extend(extend or "0,0,0,0"))
-            return self._request("inpaint", model, Options(seed=int(seed or 0)), canvas)
+            return self.service.request("inpaint", model, Options(seed=int(seed or 0)), canvas)
 
         return self._answer(photo, wanted, request, mask)
 
@@ -145,9 +163,31 @@ class _Calls:
                 from_photo=bool(from_photo),
                 direction=direction_of(direction or "", model),
             )
-            return self._request("translate", model, options)
+            return self.service.request("translate", model, options)
 
         return self._answer(photo, wanted, request)
+
+    def other(self, kind: str) -> Callable[..., Answer]:
+        """The endpoint of a task that has none of its own."""
+
+        def call(
+            photo: str,
+            strength: float,
+            seed: int,
+            model: str,
+            mask: str | None,
+            direction: str,
+            from_photo: bool,
+            request: gr.Request,
+        ) -> Answer:
+            def wanted() -> Request:
+                way = WAYS[direction or ""]
+                options = Options(strength, int(seed or 0), bool(from_photo), way)
+                return self.service.request(kind, model, options)
+
+            return self._answer(photo, wanted, request, mask)
+
+        return call
 
     def generate(
         self,
@@ -177,14 +217,6 @@ class _Calls:
             self.service.check_upload(Path(upload))
         with memory_errors(Path(hints)):
             return read_hints(hints, read_photo(photo))
-
-    def _request(
-        self, kind: str, model: str, options: Options, canvas: Canvas | None = None
-    ) -> Request:
-        path = self.service.models.path(model or "", kind)
-        return Request(
-            () if path else (kind,), model=path, options=options, canvas=canvas or Canvas()
-        )
 
     def _answer(
         self,

@@ -61,6 +61,11 @@ class Models:
         path = self.known(user).get(name)
         return None if path is None else kind_of(path)
 
+    def chosen(self, name: str, kind: str, user: str | None = None) -> str | None:
+        """The same, and for no name the first there is where none is shipped."""
+        at_hand = [] if name or is_installed(kind) else self.of_task(kind, user)
+        return self.path(at_hand[0] if at_hand else name, kind, user)
+
     def maker(self, name: str, user: str | None = None) -> str:
         """The model that makes pictures from noise; for no name the first there is. Raises
         UserError.

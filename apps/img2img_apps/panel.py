@@ -116,13 +116,33 @@ class Panel:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def wire(
-        self, make_request: MakeRequest, controls: Sequence[Any], examples: Sequence[tuple[Any, Example]],
+        self,
+        make_request: MakeRequest,
+        controls: Sequence[Any],
+        examples: Sequence[tuple[Any, Example]],
         running: Sequence[Any] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Upload shows, run runs, an example does both, Stop stops, this and what else is `running`
         of the tab.
         """
-        work, inputs = self._worker(make_request), [self.photos, *controls]
+
+        # Gradio finds the request by its annotation, before *values alone.
+        def work(photos: Any, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+            yield from self.outcome(
+                photos, lambda: make_request(request.session_hash, *values), request
+            )
+
+        self.wire_work(work, controls, examples, running)
+
+    def wire_work(
+        self,
+        work: Callable[..., Iterator[tuple[Any, ...]]],
+        controls: Sequence[Any],
+        examples: Sequence[tuple[Any, Example]],
+        running: Sequence[Any] = (),
+    ) -> None:
+        """The same for a tab that runs `outcome` itself."""
+        inputs = [self.photos, *controls]
         running = [*running, self.switch.runs(self.run.click, work, inputs, self.outputs)]
         outputs = [*self.outputs, *self.also]
         for button, example in examples:
@@ -206,15 +226,6 @@ class Panel:
             else:
                 lines.append(f"<li><b>{escaped(path.name)}</b>: {escaped(next(words))}</li>")
         return f'<p>{len(paths)} photos, each by its own plan:</p><ol class="plans">{"".join(lines)}</ol>'
-
-    def _worker(self, make_request: MakeRequest) -> Callable[..., Iterator[tuple[Any, ...]]]:
-        # Gradio finds the request by its annotation, before *values alone.
-        def work(photos: Any, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
-            yield from self.outcome(
-                photos, lambda: make_request(request.session_hash, *values), request
-            )
-
-        return work
 
     def outcome(
         self,

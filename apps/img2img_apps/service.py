@@ -16,6 +16,8 @@ from PIL import Image
 
 from img2img.errors import UserError, rendered
 from img2img.inference.batch import FileBatch
+from img2img.inference.canvas import Canvas
+from img2img.inference.options import Options
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request
 from img2img.inference.results import Result
@@ -25,7 +27,7 @@ from img2img.pixels.images import Photo, photo_suffixes, read_photo
 from img2img.tasks import MaskedTask, PhotoStatistics, ask, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
 from img2img_apps.jobs import Jobs, Owner, Stopped
-from img2img_apps.offered_models import Models
+from img2img_apps.offered_models import SHIPPED, Models
 from img2img_apps.previews import pair, preview
 from img2img_apps.progress_line import OnProgress
 from img2img_apps.settings import MOST_PHOTOS, Settings
@@ -169,6 +171,21 @@ class Service:
                 place=seen.path,
                 remedy=advice,
             )
+
+    def request(
+        self,
+        kind: str,
+        model: str | None,
+        options: Options,
+        canvas: Canvas | None = None,
+        user: str | None = None,
+    ) -> Request:
+        """One task, by the model of that name or the one for it. Raises UserError for a model that
+        is not offered.
+        """
+        path = self.models.chosen(model or SHIPPED, kind, user)
+        tasks = () if path else (kind,)
+        return Request(tasks, model=path, options=options, canvas=canvas or Canvas())
 
     # --- doing -------------------------------------------------------------------------------------------------------
 

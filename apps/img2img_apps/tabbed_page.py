@@ -8,12 +8,14 @@ from img2img_apps import api
 from img2img_apps.answers import Page
 from img2img_apps.examples import Examples
 from img2img_apps.offered_models import GENERATE, Models
+from img2img_apps.other_tasks import other_tasks
 from img2img_apps.service import Service
 from img2img_apps.settings import Settings
 from img2img_apps.tabs import (
     erase_tab,
     generate_tab,
     models_tab,
+    other_tab,
     restore_tab,
     simple_tab,
     train_tab,
@@ -58,6 +60,9 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
             lists["translate"] = translate_tab.build(service, examples)
         with gr.Tab("Generate", id="generate"):
             lists[GENERATE] = generate_tab.build(service)
+        for other in other_tasks(service.models):
+            with gr.Tab(other.title, id=f"task-{other.kind}"):
+                lists[other.kind] = other_tab.build(service, other)
         if service.settings.on_loopback:
             with gr.Tab("Train", id="train"):
                 train_tab.build(

@@ -202,9 +202,8 @@ class _Erase:
         mask = self._mask(picture, layers, upload, invert, folder / "mask.png")
         if mask is None and not any(extend):
             raise UserError("Brush over what should go first, upload a mask, or extend the canvas.")
-        path = self.service.models.path(model, _KIND, user)
         canvas = Canvas(int(grow) if mask else 0, int(feather), extend)
-        request = Request(() if path else (_KIND,), model=path, options=Options(), canvas=canvas)
+        request = self.service.request(_KIND, model, Options(), canvas, user)
         masks = paths_of(upload)
         marked = _Turn(
             turns[-1].picture,

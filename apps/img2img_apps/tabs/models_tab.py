@@ -15,6 +15,7 @@ from img2img.resources import cards_dir
 from img2img.zoo import measurements, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.offered_models import GENERATE, kind_of, verb
+from img2img_apps.other_tasks import OWN_TABS
 from img2img_apps.panel import LOOK, PRIVATE, bad, model_choices, status
 from img2img_apps.service import Service, escaped
 from img2img_apps.tabs.parts import lead, plain_examples
@@ -68,7 +69,7 @@ def refreshed(service: Service, dropdowns: dict[str, gr.Dropdown], user: str) ->
 
 def _refreshed(service: Service, kind: str, user: str) -> Any:
     """The first that comes into an empty list is chosen."""
-    choices = model_choices(service, kind, user, shipped=kind != GENERATE)
+    choices = model_choices(service, kind, user, shipped=kind in OWN_TABS)
     return (
         gr.update(choices=choices, value=choices[0][1])
         if len(choices) == 1

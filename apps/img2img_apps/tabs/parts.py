@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import gradio as gr
 
+from img2img.tasks.unpaired import DIRECTIONS
 from img2img_apps.examples import Example
 from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import is_installed
@@ -62,6 +63,17 @@ def strength_slider(name: str, at_zero: str) -> gr.Slider:
     """How much of the change is made; `at_zero` says what none of it is."""
     return gr.Slider(
         0, 1, 1, step=0.05, label=LABELS["strength"], info=at_zero, elem_id=f"{name}-strength"
+    )
+
+
+def direction_choice(name: str) -> gr.Radio:
+    """From which side to which, of models that learned both."""
+    return gr.Radio(
+        [("As trained", ""), *((f"{way[0]} to {way[3]}", way) for way in DIRECTIONS)],
+        value="",
+        label=LABELS["direction"],
+        info="For models that go both ways",
+        elem_id=f"{name}-way",
     )
 
 

@@ -97,14 +97,12 @@ def _request(
     photos: Any,
     layers: Any = (),
 ) -> Request:
-    path, hints = service.models.path(model, kind, user), painted_colors(layers)
+    hints = painted_colors(layers)
     if hints and len(paths_of(photos)) > 1:
         raise UserError(
             "Your colors are painted on the first photo: drop one photo at a time, or clear them."
         )
-    return Request(
-        () if path else (kind,), model=path, options=Options(strength=strength, hints=hints)
-    )
+    return service.request(kind, model, Options(strength=strength, hints=hints), user=user)
 
 
 def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:

@@ -11,13 +11,18 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.options import Options
 from img2img.inference.request import Request
-from img2img.tasks.unpaired import DIRECTIONS
 from img2img_apps.brush import LayersEditor, sketch_file
 from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
 from img2img_apps.panel import Panel, bad, model_choice
 from img2img_apps.service import Service, direction_of
-from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
+from img2img_apps.tabs.parts import (
+    columns,
+    direction_choice,
+    example_buttons,
+    lead,
+    note_if_missing,
+)
 
 _KIND = "translate"
 _CANVAS_PX = 320
@@ -60,13 +65,7 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
                         )
             with gr.Accordion("Model, direction and seed", open=False, elem_id="translate-model"):
                 model = model_choice(service, _KIND, shipped=True)
-                direction = gr.Radio(
-                    [("As trained", ""), *((f"{way[0]} to {way[3]}", way) for way in DIRECTIONS)],
-                    value="",
-                    label=LABELS["direction"],
-                    info="For models that go both ways",
-                    elem_id="translate-way",
-                )
+                direction = direction_choice(_KIND)
                 seed = gr.Number(
                     0,
                     label=LABELS["seed"],
@@ -78,11 +77,10 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
             panel.stage()
 
     def request(user: str, from_photo: bool, model: str, way: str, seed: float) -> Request:
-        path = service.models.path(model, _KIND, user)
         options = Options(
             seed=int(seed or 0), from_photo=bool(from_photo), direction=direction_of(way, model)
         )
-        return Request(() if path else (_KIND,), model=path, options=options)
+        return service.request(_KIND, model, options, user=user)
 
     def drawn(layers: Any, sender: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         skip = gr.skip()

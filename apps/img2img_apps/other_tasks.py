@@ -1,0 +1,65 @@
+"""Tasks on photos that no tab of their own serves, another package's for the most part: what the
+page shows of them is what their classes say.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+from img2img.tasks import MaskedTask, PhotoTask, UnpairedTask, photo_tasks, plugins
+from img2img_apps.offered_models import Models
+
+OWN_TABS = ("colorize", "denoise", "inpaint", "super-resolve", "translate")
+
+
+@dataclass(frozen=True)
+class OtherTask:
+    """A task by the name in recipes, and the words and controls that follow from its class."""
+
+    kind: str
+    task: type[PhotoTask]
+
+    @property
+    def title(self) -> str:
+        """The kind as the name of a tab: `old-print` is `Old print`."""
+        return self.kind.replace("-", " ").replace("_", " ").capitalize()
+
+    @property
+    def lead(self) -> str:
+        """The first paragraph of the class's docstring, else its verb."""
+        for parent in self.task.__mro__:
+            if parent.__module__.startswith("img2img.tasks.") and parent.__name__.endswith("Task"):
+                break  # a family's docstring says nothing of this task
+            if parent.__dict__.get("__doc__"):
+                return " ".join(inspect.cleandoc(parent.__doc__ or "").split("\n\n")[0].split())
+        return f"{self.verb}."
+
+    @property
+    def verb(self) -> str:
+        """What its button says: the verb of a plan's sentence."""
+        return self.task.verb[:1].upper() + self.task.verb[1:]
+
+    @property
+    def fills(self) -> bool:
+        """A mask says where."""
+        return issubclass(self.task, MaskedTask)
+
+    @property
+    def goes_both_ways(self) -> bool:
+        """Its models may go from either side to the other."""
+        return issubclass(self.task, UnpairedTask)
+
+    @property
+    def makes_condition(self) -> bool:
+        """Its input can be made from a finished photo."""
+        return self.task.from_photo is not PhotoTask.from_photo
+
+
+def other_tasks(models: Models) -> list[OtherTask]:
+    """Those of other packages, and built-in ones that a model is at hand for, in plan order."""
+    return [
+        OtherTask(kind, task)
+        for kind, task in photo_tasks().items()
+        if kind not in OWN_TABS and (kind in plugins() or models.of_task(kind))
+    ]
