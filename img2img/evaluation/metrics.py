@@ -14,7 +14,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 from img2img.data.sample import as_picture
-from img2img.losses.kid import JUDGED_PX, at_most
+from img2img.losses.kid import MOST_PX, at_most
 from img2img.losses.kid import kid as kid  # a metric like the others
 from img2img.losses.kid import kid_features as kid_features
 from img2img.losses.perceptual import PerceptualNetwork, missing, perceptual_distance
@@ -27,14 +27,15 @@ PERCEPTUAL_METRICS: dict[PerceptualNetwork, str] = {
     "stlpips_vgg": "ST-LPIPS VGG",
     "lpips_alex": "LPIPS AlexNet",
 }
+_FORMER_SPELLING = {"colour ratio": "color ratio"}
 _OPTIONAL: tuple[PerceptualNetwork, ...] = ("lpips_alex",)
 _STRIP_ROWS = 256
 
 
 @dataclass(frozen=True)
 class Column:
-    """A number's name in tables, the direction in which it is better, and its digits after the
-    point.
+    """A number of a report: the field of its name in report.json and photos.csv, the direction in
+    which it is better, and its digits after the point.
     """
 
     name: str
@@ -43,8 +44,11 @@ class Column:
 
     @property
     def title(self) -> str:
-        """The name with an arrow."""
-        return self.name + {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
+        """The name with an arrow, as tables show it."""
+        name = _FORMER_SPELLING.get(
+            self.name, self.name
+        )  # fields keep the spelling they began with
+        return name + {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
 
     def text(self, value: float | None) -> str:
         """The value as a table shows it; a dash where there is none."""
@@ -184,7 +188,7 @@ def colorfulness(rgb: Tensor) -> float:
     return float(spread + 0.3 * (red_green.mean().square() + yellow_blue.mean().square()).sqrt())
 
 
-def judges() -> dict[PerceptualNetwork, str | None]:
+def perceptual_networks() -> dict[PerceptualNetwork, str | None]:
     """The perceptual networks to report, each with why it is not available, or None; optional ones
     only if they are.
     """
@@ -204,5 +208,5 @@ def perceptual(network: PerceptualNetwork, rgb: Tensor, truth: Tensor) -> list[f
     Pictures beyond 768 px are shrunk: the networks were fitted to patches, and their memory would
     grow with the photo. Raises UserError when the network's weights are not here.
     """
-    judge = perceptual_distance(network).to(rgb.device)
-    return [float(d) for d in judge(at_most(rgb, JUDGED_PX), at_most(truth, JUDGED_PX))]
+    distance = perceptual_distance(network).to(rgb.device)
+    return [float(d) for d in distance(at_most(rgb, MOST_PX), at_most(truth, MOST_PX))]

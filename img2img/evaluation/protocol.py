@@ -31,21 +31,22 @@ class Protocol(ABC):
 
     statement: ClassVar[str]
     own_columns: ClassVar[tuple[Column, ...]]
-    judged: ClassVar[bool] = False  # perceptual distances are reported too
-    ranked_by: ClassVar[Column]  # decides the worst cases, and which trivial answer is the best
-    called: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {}
-    )  # the names that trivial answers have in tables
+    reports_perceptual: ClassVar[bool] = False
+    """Whether perceptual distances are reported too."""
+    ranked_by: ClassVar[Column]
+    """The number that decides the worst cases, and which trivial answer is the best."""
+    called: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The names that trivial answers have in tables."""
 
     def __init__(self, task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> None:
         self.task, self.crop, self.device = task, crop, torch.device(device)
-        self.judges = metrics.judges() if self.judged else {}
+        self.perceptual = metrics.perceptual_networks() if self.reports_perceptual else {}
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The numbers of a row of the table."""
         return *self.own_columns, *(
-            Column(PERCEPTUAL_METRICS[network], "lower", 4) for network in self.judges
+            Column(PERCEPTUAL_METRICS[network], "lower", 4) for network in self.perceptual
         )
 
     @property
@@ -80,7 +81,7 @@ class Protocol(ABC):
         """All numbers of the results of all methods on one case."""
         scores = {name: self.measure(case, rgb) for name, rgb in made.items()}
         pictures = torch.cat(list(made.values())).to(self.device)
-        for network, reason in self.judges.items():
+        for network, reason in self.perceptual.items():
             found = (
                 None
                 if reason
@@ -100,7 +101,7 @@ class Protocol(ABC):
         """What a reader of the numbers must know beside the statement."""
         return [
             f"{PERCEPTUAL_METRICS[network]} is not available: {reason}"
-            for network, reason in self.judges.items()
+            for network, reason in self.perceptual.items()
             if reason
         ]
 

@@ -1,5 +1,5 @@
-"""The protocols of the five tasks: what is made of a photo, which baselines stand beside, which
-numbers count.
+"""The protocols of the five tasks, and the default of any other: the cases made of a photo, the
+baselines, and the numbers reported.
 
 Randomness is frozen per photo (its place in the folder) and setting, so all models meet the same
 noise and holes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -26,7 +27,9 @@ from img2img.pixels import degrade, masks
 from img2img.pixels.augment import Augment
 from img2img.pixels.color import downscale, from_lab, luminance
 from img2img.tasks.base import COPIED
+from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import PhotoTask
+from img2img.tasks.unpaired import UnpairedTask
 
 SEED = 0
 
@@ -35,7 +38,9 @@ _Y_PSNR, _Y_SSIM = Column("Y-PSNR dB", "higher", 2), Column("Y-SSIM", "higher", 
 _SSIM = Column("SSIM", "higher", 4)
 _HOLE_L1 = Column("hole L1", "lower", 4)
 _CIEDE = Column("CIEDE2000", "lower", 2)
-_RATIO = Column("color ratio", None, 2)
+# Fields of report.json and photos.csv keep the spelling that they began with.
+_RATIO = Column("colour ratio", None, 2)
+_COLORFULNESS, _TRUE_COLORFULNESS = "colourfulness", "colourfulness of the truth"
 _KID = Column("KID", "lower", 3)
 
 
@@ -99,7 +104,7 @@ class SuperResolveProtocol(Protocol):
     own_columns = (_Y_PSNR, _Y_SSIM)
     called = MappingProxyType({"bicubic enlargement": "bicubic"})
     ranked_by = _Y_PSNR
-    judged = True
+    reports_perceptual = True
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth, scale = _photo(sample), self.task.scale
@@ -122,7 +127,7 @@ class InpaintProtocol(Protocol):
     )
     own_columns = (_HOLE_L1, _PSNR, _SSIM)
     ranked_by = _PSNR
-    judged = True
+    reports_perceptual = True
     crop_px: ClassVar[int] = 256
     hole_shares: ClassVar[tuple[tuple[float, float], ...]] = ((0.1, 0.2), (0.2, 0.3), (0.3, 0.4))
 
@@ -166,7 +171,7 @@ class ColorizeProtocol(Protocol):
     own_columns = (_PSNR, _CIEDE, _RATIO)
     called = MappingProxyType({"leaving it grey": "grey"})
     ranked_by = _CIEDE
-    judged = True
+    reports_perceptual = True
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
@@ -182,20 +187,19 @@ class ColorizeProtocol(Protocol):
         return {
             _PSNR.name: metrics.psnr_db(rgb, case.truth),
             _CIEDE.name: metrics.ciede2000(rgb, case.truth),
-            "colorfulness": metrics.colorfulness(rgb),
-            "colorfulness of the truth": metrics.colorfulness(case.truth),
+            _COLORFULNESS: metrics.colorfulness(rgb),
+            _TRUE_COLORFULNESS: metrics.colorfulness(case.truth),
         }
 
     def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
-        made, true = (mean(scores, name) for name in ("colorfulness", "colorfulness of the truth"))
-        ratio = (
-            made / true if made is not None and true else None
-        )  # a folder of grey photos has no ratio
+        ours, true = (mean(scores, name) for name in (_COLORFULNESS, _TRUE_COLORFULNESS))
+        # A folder of grey photos has no ratio.
+        ratio = ours / true if ours is not None and true else None
         return {**super().summary(setting, method, scores), _RATIO.name: ratio}
 
 
 class TranslateProtocol(Protocol):
-    """A condition in, a photo out; judged by perception alone, since many photos fit one sketch."""
+    """A condition in, a photo out; measured by perception alone, since many photos fit one sketch."""
 
     statement = (
         "the recipe's middle crop of each photo; the condition is made from the photo or is its pair; results rounded "
@@ -203,16 +207,10 @@ class TranslateProtocol(Protocol):
     )
     own_columns = (_KID,)
     called = MappingProxyType({COPIED: "the condition itself"})
-    judged = True
+    reports_perceptual = True
     ranked_by = Column(PERCEPTUAL_METRICS["stlpips_alex"], "lower", 4)
 
     def __init__(self, task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> None:
-        if task.reads == "two sides":
-            raise UserError(
-                "it learned from two sides, and no photo is another's truth",
-                field="model",
-                remedy="name a model of pairs",
-            )
         super().__init__(task, crop, device)
         self.features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
 
@@ -242,6 +240,39 @@ class TranslateProtocol(Protocol):
         return {**super().summary(setting, method, scores), _KID.name: distance}
 
 
+class PairProtocol(Protocol):
+    """The default, for any task on photos: its own pairs, as in training."""
+
+    statement = (
+        "the recipe's middle crop of each photo; the task's own pair of it, drawn from a fixed seed per photo; "
+        "results rounded to 8 bits; PSNR over RGB, SSIM"
+    )
+    own_columns = (_PSNR, _SSIM)
+    called = MappingProxyType({COPIED: "the input itself"})
+    ranked_by = _PSNR
+    reports_perceptual = True
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        sample = sample.augmented(self.crop.center)
+        pair = self.task.make_pair(sample, sample_rng(SEED, 0, sample.number))
+        given, mask = pair.condition, pair.mask
+        if isinstance(self.task, MaskedTask) and mask is not None:
+            given = pair.target * (1 - mask)
+        if given.shape[1] not in (1, 3):
+            raise UserError(
+                f"the condition of task '{self.task.kind}' is no picture that a model could be given",
+                remedy="write a protocol for it (entry point group img2img.protocols)",
+            )
+        target = pair.target.expand(-1, 3, -1, -1).contiguous()
+        yield Case(photo, "", given.expand(-1, 3, -1, -1).contiguous(), as_8_bit(target), mask)
+
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        return {
+            _PSNR.name: metrics.psnr_db(rgb, case.truth),
+            _SSIM.name: metrics.ssim(rgb, case.truth),
+        }
+
+
 PROTOCOLS: dict[str, type[Protocol]] = {
     "denoise": DenoiseProtocol,
     "super-resolve": SuperResolveProtocol,
@@ -249,20 +280,51 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "colorize": ColorizeProtocol,
     "translate": TranslateProtocol,
 }
-
-
 FOUND_PHOTOS: dict[str, type[Protocol]] = {"denoise": FoundPhotoProtocol}
+ENTRY_POINTS = "img2img.protocols"
 
 
 def protocol_for(task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> Protocol:
-    """The protocol of a task, its recipe's `crop` given. Raises UserError for a task that has none."""
-    known = {**PROTOCOLS, **FOUND_PHOTOS} if task.for_found_photos else PROTOCOLS
-    if task.kind not in known:
+    """The protocol that a task's models are measured by: the published one of a built-in task, the
+    one that a package offers in the entry-point group `img2img.protocols` under the task's kind, or
+    else its own pairs.
+
+    Args:
+        task: the task of the model to measure.
+        crop: how the model's recipe cuts photos.
+        device: where perceptual networks run.
+
+    Raises:
+        UserError: the task learns two sides without pairs, so that no photo is another's truth, or
+            a package's protocol cannot be imported.
+    """
+    if isinstance(task, UnpairedTask):
         raise UserError(
-            f"task '{task.kind}' has no protocol to measure it by",
-            remedy=f"there is one for {', '.join(PROTOCOLS)}",
+            "it learned from two sides, and no photo is another's truth",
+            field="model",
+            remedy="name a model of pairs",
         )
-    return known[task.kind](task, crop, device)
+    known = {**PROTOCOLS, **FOUND_PHOTOS} if task.for_found_photos else PROTOCOLS
+    protocol = known.get(task.kind) or _installed(task.kind) or PairProtocol
+    return protocol(task, crop, device)
+
+
+def _installed(kind: str) -> type[Protocol] | None:
+    """The protocol that an installed package offers for a kind of task, or None."""
+    for found in entry_points(group=ENTRY_POINTS, name=kind):
+        try:
+            protocol = found.load()
+        except Exception as error:
+            raise UserError(
+                f"the protocol '{found.value}' of task '{kind}' cannot be imported: {error}"
+            ) from error
+        if not (isinstance(protocol, type) and issubclass(protocol, Protocol)):
+            raise UserError(
+                f"'{found.value}' is no protocol for task '{kind}'",
+                remedy="derive it from img2img.evaluation.protocol.Protocol",
+            )
+        return protocol
+    return None
 
 
 def _photo(sample: Sample) -> Tensor:

@@ -9,34 +9,47 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 from types import MappingProxyType
-from typing import get_args
+from typing import TypedDict, Unpack, get_args
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
 
-from img2img.data.folder import pair_source, photo_source
+from img2img.data.dataset import measured_source
 from img2img.data.sample import PhotoSample, Sample
 from img2img.data.source import Cache, Source
 from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit
 from img2img.evaluation.generated import measure_generated
-from img2img.evaluation.metrics import PERCEPTUAL_METRICS, Column
+from img2img.evaluation.metrics import PERCEPTUAL_METRICS
 from img2img.evaluation.pictures import FirstCases, WorstCases
 from img2img.evaluation.protocol import Protocol, Scores
 from img2img.evaluation.protocols import protocol_for
 from img2img.evaluation.published import published_rows
 from img2img.evaluation.report import PhotoScore, Report, Row
 from img2img.inference.ensemble import can_ensemble
+from img2img.inference.options import refuse_unknown
 from img2img.inference.pipeline import Model, load
 from img2img.tasks import task_kinds
+from img2img.tasks.noise import NoiseTask
 from img2img.zoo.catalogue import CATALOGUE
 
 Answers = Callable[[Case], Mapping[str, torch.Tensor]]
 
 log = logging.getLogger("img2img")
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """How a model is measured."""
+
+    device: str
+    precision: Precision
+    limit: int | None
+    """Measure the first photos only; of pictures from noise, so many samples a class."""
+    self_ensemble: bool
+    """A row more: the same model over flips and turns."""
 
 
 def evaluate(
@@ -45,20 +58,33 @@ def evaluate(
     model: str | Path | None = None,
     out: Path | str | None = None,
     baseline: str | Path | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
-    limit: int | None = None,
-    self_ensemble: bool = False,
+    **options: Unpack[EvaluateOptions],
 ) -> Report:
     """Measure a model on a folder of photos beside its baselines, all on the same pixels, seeds and
-    masks.
+    masks. Photos that cannot be read or are too small are left out and reported.
 
-    `model`: zoo name, model file or run; by default the shipped ones, for every scale there is.
-    `baseline`: another model to set beside, such as one trained with L1 alone. `limit`: only the
-    first photos. `out`: folder for the files. `self_ensemble`: a row more, of the same model over
-    flips and turns. Raises UserError for what a user can mend; photos that cannot be read or are
-    too small are left out and reported.
+    Args:
+        task: kind of task, such as "denoise".
+        data: folder of photos or pairs; of pictures from noise, a dataset with classes.
+        model: zoo name, model file or run; by default the shipped ones, for every scale there is.
+        out: folder for report.json, report.md, photos.csv and pictures of cases.
+        baseline: another model to compare with, such as one trained with L1 alone.
+        options: see `EvaluateOptions`.
+
+    Returns:
+        The report; `report.print()` shows it, `report.to_json()` is what `img2img eval --json` says.
+
+    Raises:
+        UserError: what a user can mend.
+
+    Example:
+        >>> from img2img.resources import samples_dir
+        >>> report = evaluate("denoise", samples_dir(), "denoise", device="cpu", limit=1)
+        >>> [row.method for row in report.rows if row.setting == "σ 25"]
+        ['noisy', 'denoise', 'non-local means']
     """
+    refuse_unknown("evaluate", options, EvaluateOptions.__annotations__)
+    precision, limit = options.get("precision", "auto"), options.get("limit")
     if task not in task_kinds():
         raise UserError(f"unknown task '{task}'{did_you_mean(task, task_kinds())}")
     if precision not in get_args(Precision):
@@ -72,10 +98,9 @@ def evaluate(
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"'{out}' is a file, not a folder", field="out")
     names = CATALOGUE.defaults(task) if model is None else [model]
-    models = (load(name, device=device, precision=precision) for name in names)
+    models = (load(n, device=options.get("device", "auto"), precision=precision) for n in names)
     report = reduce(
-        add,
-        [_one_model(task, Path(data), model, baseline, limit, self_ensemble) for model in models],
+        add, [_one_model(task, Path(data), model, baseline, options) for model in models]
     )
     if out is not None:
         report.write(Path(out))
@@ -83,55 +108,41 @@ def evaluate(
 
 
 def _one_model(
-    task: str,
-    data: Path,
-    model: Model,
-    baseline: str | Path | None,
-    limit: int | None,
-    self_ensemble: bool,
+    task: str, data: Path, model: Model, baseline: str | Path | None, options: EvaluateOptions
 ) -> Report:
+    limit = options.get("limit")
     if model.task.kind != task:
         raise UserError(
             f"'{model.name}' is made for {model.task.kind}, not for {task}", field="model"
         )
-    if self_ensemble and not can_ensemble(model.recipe):
+    ensemble = options.get("self_ensemble", False)
+    if ensemble and not can_ensemble(model.recipe):
         raise UserError(
             f"'{model.name}' was not trained on turned photos",
             field="self_ensemble",
             remedy="leave it out",
         )
-    if model.task.from_noise:
-        return _described(_of_noise(data, model, baseline, limit), model)
-    protocol = protocol_for(model.photo_task, model.recipe.data, model.device)
-    rivals = protocol.baselines()
+    rival = None
     if baseline is not None:
-        other = load(baseline, device=str(model.device), precision=_precision(model))
-        rivals[_rival_name(model, other)] = method_of(other)
-    slower = (
-        {f"{model.name}, self-ensemble": method_of(model, self_ensemble=True)}
-        if self_ensemble
-        else {}
-    )
-    ours = (model.name, method_of(model))
-    return _described(measure(protocol, data, rivals, ours, limit, slower, protocol.trivial), model)
-
-
-def _of_noise(data: Path, model: Model, baseline: str | Path | None, limit: int | None) -> Report:
-    other = (
-        None
-        if baseline is None
-        else load(baseline, device=str(model.device), precision=_precision(model))
-    )
-    if other is not None:
-        other.name = _rival_name(model, other)
-    return measure_generated([model] if other is None else [model, other], str(data), limit)
-
-
-def _described(report: Report, model: Model) -> Report:
-    """With what is to be said of the model."""
+        fp32 = model.dtype == torch.float32
+        rival = load(baseline, device=str(model.device), precision="fp32" if fp32 else "bf16")
+        rival.name = _rival_name(model, rival)
+    if isinstance(model.task, NoiseTask):
+        report = measure_generated([model, *([rival] if rival else [])], str(data), limit)
+    else:
+        protocol = protocol_for(model.photo_task, model.recipe.data, model.device)
+        rivals = protocol.baselines() | ({rival.name: method_of(rival)} if rival else {})
+        variants = {f"{model.name}, self-ensemble": method_of(model, True)} if ensemble else {}
+        ours = (model.name, method_of(model))
+        report = measure(protocol, data, rivals, ours, limit, variants, protocol.trivial)
     card = model.card.model_dump(include={"steps", "images", "photos", "data", "version"})
     report.models.append(
-        {"name": model.name, "recipe": model.recipe.name, "scale": model.task.scale, **card}
+        {
+            "name": model.name,
+            "recipe": model.recipe.name,
+            "scale": model.task.output_size((1, 1))[0],
+            **card,
+        }
     )
     report.notes.extend(_trained_on(model))
     return report
@@ -142,10 +153,6 @@ def method_of(model: Model, self_ensemble: bool = False) -> Method:
     return lambda case: model.predict_tensor(case.given, case.mask, self_ensemble=self_ensemble)
 
 
-def _no_answers(case: Case) -> Mapping[str, torch.Tensor]:
-    return {}
-
-
 def measure(
     protocol: Protocol,
     data: Path,
@@ -153,7 +160,7 @@ def measure(
     ours: tuple[str, Method] | None = None,
     limit: int | None = None,
     variants: Mapping[str, Method] = MappingProxyType({}),
-    simple: Answers = _no_answers,
+    simple: Answers = lambda case: {},
 ) -> Report:
     """Run a protocol over the photos of a folder; without `ours` only the rivals are measured.
 
@@ -169,14 +176,14 @@ def measure(
     for case in _cases(protocol, _source(protocol, data), limit, skipped):
         answers = {name: _checked(rgb, case) for name, rgb in simple(case).items()}
         trivial |= dict.fromkeys(answers)
-        made = answers | {name: _checked(method(case), case) for name, method in methods.items()}
-        found = protocol.score(case, made)
+        results = answers | {name: _checked(method(case), case) for name, method in methods.items()}
+        found = protocol.score(case, results)
         scores += [
             PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()
         ]
         if ours:
             unseen = {*variants, *(answers.keys() - protocol.called.values())}
-            shown = {name: rgb for name, rgb in made.items() if name not in unseen}
+            shown = {name: rgb for name, rgb in results.items() if name not in unseen}
             worst.offer(case, shown, found, ours[0])
             first.offer(case, shown, found, ours[0])
     if not scores:
@@ -184,7 +191,8 @@ def measure(
             f"no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}",
             field="data",
         )
-    scores = _without(_lesser(protocol, scores, list(trivial)), scores)
+    left_out = _lesser(protocol, scores, list(trivial))
+    scores = [score for score in scores if score.method not in left_out]
     rows, photos = (
         _rows(protocol, scores, ours[0] if ours else None),
         len({score.photo for score in scores}),
@@ -211,7 +219,9 @@ def _lesser(protocol: Protocol, scores: list[PhotoScore], trivial: list[str]) ->
     """
     values: dict[str, list[float]] = {}
     for score in scores:
-        values.setdefault(score.method, []).append(_merit(protocol.ranked_by, score))
+        value = score.values.get(protocol.ranked_by.name) or 0.0
+        higher = protocol.ranked_by.better == "higher"
+        values.setdefault(score.method, []).append(value if higher else -value)
     means, known = (
         {name: float(np.mean(found)) for name, found in values.items()},
         set(protocol.called.values()),
@@ -222,19 +232,9 @@ def _lesser(protocol: Protocol, scores: list[PhotoScore], trivial: list[str]) ->
     return set(trivial) - known - (set() if again else {best})
 
 
-def _merit(ranked_by: Column, score: PhotoScore) -> float:
-    value = score.values.get(ranked_by.name)
-    return 0.0 if value is None else value if ranked_by.better == "higher" else -value
-
-
-def _without(methods: set[str], scores: list[PhotoScore]) -> list[PhotoScore]:
-    return [score for score in scores if score.method not in methods]
-
-
 def _source(protocol: Protocol, data: Path) -> Source:
-    build = pair_source if protocol.task.reads == "pair" else photo_source
     try:
-        return build([data], Cache(0))
+        return measured_source(protocol.task, [data], Cache(0))
     except UserError as error:
         raise error.about("data") from None
 
@@ -272,12 +272,12 @@ def _check_size(sample: Sample, least_px: int) -> None:
 
 
 def _checked(rgb: torch.Tensor, case: Case) -> torch.Tensor:
-    made = as_8_bit(rgb)
-    if made.shape != case.truth.shape:
+    result = as_8_bit(rgb)
+    if result.shape != case.truth.shape:
         raise RuntimeError(
-            f"a method made {tuple(made.shape)} for a truth of {tuple(case.truth.shape)}"
+            f"a method gave {tuple(result.shape)} for a truth of {tuple(case.truth.shape)}"
         )
-    return made
+    return result
 
 
 def _rows(protocol: Protocol, scores: list[PhotoScore], ours: str | None) -> list[Row]:
@@ -296,17 +296,12 @@ def _rows(protocol: Protocol, scores: list[PhotoScore], ours: str | None) -> lis
 
 
 def _rival_name(model: Model, other: Model) -> str:
-    ours, theirs = model.task, other.task
-    if (theirs.kind, theirs.scale, theirs.reads) != (ours.kind, ours.scale, ours.reads):
-        wanted = f"{ours.kind} ×{ours.scale}" if ours.scale > 1 else ours.kind
+    if not model.task.same_purpose(other.task):
         raise UserError(
-            f"'{other.name}' does something else than '{model.name}' ({wanted})", field="baseline"
+            f"'{other.name}' does something else than '{model.name}' ({model.task.title})",
+            field="baseline",
         )
     return other.name if other.name != model.name else f"{other.name} (baseline)"
-
-
-def _precision(model: Model) -> Precision:
-    return "fp32" if model.dtype == torch.float32 else "bf16"
 
 
 def _trained_on(model: Model) -> list[str]:

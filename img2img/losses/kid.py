@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from img2img.losses.perceptual import STLPIPS, PerceptualNetwork, missing, perceptual_distance
 from img2img.pixels.color import resize
 
-JUDGED_PX = 768
+MOST_PX = 768
 _NETWORK: PerceptualNetwork = "stlpips_alex"  # which nothing here trains on
 
 
@@ -37,7 +37,7 @@ def kid_features(rgb: Tensor) -> Tensor | None:
         return None
     network = perceptual_distance(_NETWORK).to(rgb.device)
     assert isinstance(network, STLPIPS)
-    maps = network.features(at_most(rgb, JUDGED_PX))
+    maps = network.features(at_most(rgb, MOST_PX))
     means = torch.cat([F.normalize(m, dim=1).mean((2, 3)) for m in maps], 1)
     return means.cpu().double() * (means.shape[1] / len(maps)) ** 0.5
 

@@ -129,7 +129,13 @@ def measured(
         out = work / f"{entry.model}-{entry.folder}"
         data = entry.folder if entry.folder in KNOWN else bench / entry.folder
         report = evaluate(
-            task, data, entry.model, out, beside, limit=limit, self_ensemble=entry.self_ensemble
+            task,
+            data,
+            entry.model,
+            out,
+            beside,
+            limit=limit,
+            self_ensemble=entry.self_ensemble,
         )
         reports.setdefault(entry.model, []).append(report)
     return reports

@@ -97,12 +97,12 @@ def test_perceptual_takes_several_pictures_at_one_truth_and_bounds_large_ones(mo
     pair = metrics.perceptual("stlpips_alex", pictures, pictures[:1])
     alone = metrics.perceptual("stlpips_alex", pictures[1:], pictures[:1])
     assert pair == pytest.approx([0, alone[0]], abs=1e-6)
-    monkeypatch.setattr(metrics, "JUDGED_PX", 32)
+    monkeypatch.setattr(metrics, "MOST_PX", 32)
     assert metrics.perceptual("stlpips_alex", pictures[1:], pictures[:1]) != pytest.approx(alone)
 
 
-def test_judges_name_what_is_missing_and_leave_out_optional_networks(monkeypatch):
+def test_perceptual_networks_name_what_is_missing_and_leave_out_optional_networks(monkeypatch):
     monkeypatch.setattr(metrics, "missing", lambda network: "not here")
-    assert metrics.judges() == {"stlpips_alex": "not here", "stlpips_vgg": "not here"}
+    assert metrics.perceptual_networks() == {"stlpips_alex": "not here", "stlpips_vgg": "not here"}
     monkeypatch.setattr(metrics, "missing", lambda network: None)
-    assert list(metrics.judges()) == ["stlpips_alex", "stlpips_vgg", "lpips_alex"]
+    assert list(metrics.perceptual_networks()) == ["stlpips_alex", "stlpips_vgg", "lpips_alex"]

@@ -1,14 +1,21 @@
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from typing import ClassVar, Literal
+
 import numpy as np
 import pytest
 import torch
 from made_photos import picture
+from torch import Tensor
 
-from img2img.data.sample import PairSample, PhotoSample
+from img2img.data.sample import Batch, PairSample, PhotoSample, as_tensor
 from img2img.errors import UserError
-from img2img.evaluation.protocols import PROTOCOLS, protocol_for
+from img2img.evaluation import protocols
+from img2img.evaluation.protocols import PROTOCOLS, PairProtocol, protocol_for
 from img2img.pixels.augment import Augment
 from img2img.pixels.color import to_lab
 from img2img.tasks import build_task
+from img2img.tasks.photo import PhotoTask
 
 
 def cases(task, sample=None, crop_px=48):
@@ -107,7 +114,82 @@ def test_translate_takes_pairs_in_their_direction():
     assert not torch.equal(forth.given, forth.truth)
 
 
-def test_a_task_without_protocol_is_refused(monkeypatch):
-    monkeypatch.delitem(PROTOCOLS, "denoise")
-    with pytest.raises(UserError, match="task 'denoise' has no protocol"):
-        protocol_for(build_task("denoise"), Augment())
+class Darken(PhotoTask):
+    """A package's task: the photo from a darker one, drawn anew for each sample."""
+
+    kind: Literal["darken"] = "darken"
+    draws: ClassVar[bool] = True
+
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
+        target = as_tensor(sample.photo)
+        return Batch(condition=target * float(rng.uniform(0.2, 0.8)), target=target)
+
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
+        return condition + prediction
+
+
+class DarkenProtocol(PairProtocol):
+    """A package's own protocol."""
+
+    statement = "as dark as it gets"
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
+    """Declares something as the protocol of `darken`, as a package would."""
+
+    def offer(protocol: object) -> None:
+        point = EntryPoint("darken", "package:Protocol", "img2img.protocols")
+        monkeypatch.setattr(EntryPoint, "load", lambda self: protocol)
+        monkeypatch.setattr(
+            protocols, "entry_points", lambda group, name: [point] if name == "darken" else []
+        )
+
+    return offer
+
+
+def test_any_task_is_measured_on_its_own_pairs() -> None:
+    task = Darken()
+    protocol = protocol_for(task, Augment(crop_px=48))
+    assert type(protocol) is PairProtocol
+    (case,) = protocol.cases("photo", PhotoSample(3, picture(0)))
+    (again,) = protocol.cases("photo", PhotoSample(3, picture(0)))
+    assert torch.equal(case.given, again.given), "every model meets the same condition"
+    (other,) = protocol.cases("photo", PhotoSample(4, picture(0)))
+    assert not torch.equal(case.given, other.given)
+    assert np.array_equal(
+        case.truth[0].permute(1, 2, 0).mul(255).round().byte().numpy(), picture(0)[12:60, 20:68]
+    )
+    assert protocol.measure(case, case.truth) == {"PSNR dB": 100.0, "SSIM": pytest.approx(1.0)}
+    assert list(protocol.trivial(case)) == ["predicting nothing", "the input itself"]
+
+
+def test_a_package_may_offer_the_protocol_of_its_task(
+    offered: Callable[[object], None],
+) -> None:
+    offered(DarkenProtocol)
+    assert type(protocol_for(Darken(), Augment())) is DarkenProtocol
+    assert type(protocol_for(build_task("denoise"), Augment())) is PROTOCOLS["denoise"]
+
+
+def test_what_is_offered_and_is_no_protocol_is_named(offered: Callable[[object], None]) -> None:
+    offered(Darken)
+    with pytest.raises(UserError, match="'package:Protocol' is no protocol for task 'darken'"):
+        protocol_for(Darken(), Augment())
+
+
+def test_a_condition_that_is_no_picture_needs_a_protocol_of_its_own() -> None:
+    class TwoChannels(Darken):
+        def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
+            target = as_tensor(sample.photo)
+            return Batch(condition=target[:, :2], target=target)
+
+    protocol = protocol_for(TwoChannels(), Augment(crop_px=48))
+    with pytest.raises(UserError, match="the condition of task 'darken' is no picture"):
+        list(protocol.cases("photo", PhotoSample(0, picture(0))))
+
+
+def test_two_sides_without_pairs_have_no_truth() -> None:
+    task = build_task({"kind": "translate", "source": "unpaired"})
+    with pytest.raises(UserError, match="no photo is another's truth"):
+        protocol_for(task, Augment())

@@ -70,7 +70,7 @@ def test_colorization_without_color_scores_as_grey_and_missing_networks_are_said
     report = evaluate("colorize", photos, model)
     ours, grey = values(report, "silent")[0], values(report, "grey")[0]
     assert ours["PSNR dB"] == pytest.approx(grey["PSNR dB"], abs=0.01)
-    assert ours["color ratio"] == pytest.approx(0, abs=0.02)
+    assert ours["colour ratio"] == pytest.approx(0, abs=0.02)
     assert ours["ST-LPIPS AlexNet"] is None
     assert "ST-LPIPS AlexNet is not available: pip install it" in report.to_markdown()
 
