@@ -1,5 +1,5 @@
 """The self-describing model file: safetensors, weights plus a header that rebuilds the network and
-tells its story.
+records how it was trained.
 
 Nothing in it can run code: the header is JSON, the recipe in it is validated, and its task must be
 installed.
@@ -24,9 +24,9 @@ FORMAT = "img2img/1"
 
 
 class Card(BaseModel):
-    """What a model file says of itself beside its recipe."""
+    """What a model file records besides its recipe: data, terms, steps, metrics, tile overlap."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")  # later versions may say more
+    model_config = ConfigDict(frozen=True, extra="ignore")  # later versions may have more fields
 
     photos: int = 0
     data: str = ""
@@ -60,8 +60,11 @@ def save_model(
         "recipe": json.dumps(recipe.fields()),
         "card": card.model_dump_json(),
     }
+    weights = {}
+    for name, value in generator.state_dict().items():
+        value = value.detach().cpu().contiguous()  # safetensors refuses channels-last
+        weights[name] = value.half() if half and value.dtype == torch.float32 else value
     with atomic_path(path) as temporary:
-        weights = {name: _stored(value, half) for name, value in generator.state_dict().items()}
         write_tensors(temporary, weights, header)
 
 
@@ -116,13 +119,6 @@ def load_generator(path: Path, header: Header | None = None) -> tuple[Header, nn
 def read_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a model file, half precision widened to fp32."""
     with safe_open(path, framework="pt") as file:
-        return {name: _widened(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-
-
-def _stored(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu().contiguous()  # safetensors refuses channels-last
-    return value.half() if half and value.dtype == torch.float32 else value
-
-
-def _widened(value: Tensor) -> Tensor:
-    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    halves = (torch.float16, torch.bfloat16)
+    return {k: value.float() if value.dtype in halves else value for k, value in weights.items()}

@@ -21,7 +21,7 @@ from img2img.evaluation.classifier import Classifier, Seen, seen_by, train_class
 from img2img.evaluation.metrics import Column
 from img2img.evaluation.pictures import Line
 from img2img.evaluation.report import PhotoScore, Report, Row, Values
-from img2img.inference.generate import made, noise_task, samples
+from img2img.inference.generate import generated, noise_task, samples
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import quantise
 from img2img.tasks.noise import FromNoise
@@ -150,7 +150,7 @@ def made_pictures(
     """Samples of every class, rounded as a file would hold them."""
     labels = torch.arange(task.classes).repeat_interleave(per_class)
     drawn = samples(task, range(len(labels)), 0)
-    pictures = made(model, task.condition(drawn.noise, labels, drawn.code))[
+    pictures = generated(model, task.condition(drawn.noise, labels, drawn.code))[
         :, : task.prediction_channels
     ]
     return Pictures(torch.from_numpy(quantise(pictures.numpy(), np.uint8)), labels, names)

@@ -1,4 +1,4 @@
-"""Blocks of a photo in three bands of frequency: what noise is told from texture by."""
+"""Blocks of a photo in three bands of frequency, by which noise is distinguished from texture."""
 
 from __future__ import annotations
 
@@ -10,28 +10,19 @@ import numpy as np
 
 from img2img.pixels.images import to_float
 
-_WINDOW_PX, _WINDOWS = (
-    256,
-    4,
-)  # a large photo is judged by 4 × 4 windows, so that memory and time do not grow with it
+# A large photo is measured in 4 × 4 windows, so that memory and time do not grow with it.
+_WINDOW_PX, _WINDOWS = 256, 4
 _WINDOW_STEP_PX = 96  # windows begin where a block of JPEG does, also when reduced 2, 3 or 4 times
 _BLOCK_PX = 16
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_OPPONENT = np.array(
-    [[1, 1], [0, -2], [-1, 1]], np.float32
-)  # uncorrelated with the mean, if channels are independent
-_FINE = (
-    np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
-)  # Immerkær 1996: σ in, σ out
-_BLUR_PX = (
-    0.6,
-    2.0,
-    4.0,
-)  # the middle band lies between the first two, the coarse one between the last two
-_MIDDLE_GAIN, _COARSE_GAIN = (
-    0.4382,
-    0.0948,
-)  # standard deviation of white noise of σ 1 in these bands
+# Uncorrelated with the mean, if channels are independent.
+_OPPONENT = np.array([[1, 1], [0, -2], [-1, 1]], np.float32)
+# Immerkær 1996: σ in, σ out.
+_FINE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+# The middle band lies between the first two, the coarse one between the last two.
+_BLUR_PX = (0.6, 2.0, 4.0)
+# Standard deviation of white noise of σ 1 in these bands.
+_MIDDLE_GAIN, _COARSE_GAIN = 0.4382, 0.0948
 
 
 @dataclass(frozen=True)
@@ -61,12 +52,12 @@ class Blocks:
         return len(self.mean)
 
 
-def measured(rgb: np.ndarray, mask: np.ndarray | None = None) -> Blocks:
+def measure_blocks(rgb: np.ndarray, mask: np.ndarray | None = None) -> Blocks:
     """Blocks of a photo (H,W,3), 8 or 16 bits or float in [0,1]; those that touch the mask (H,W),
     True, are unknown.
     """
     known = np.ones(rgb.shape[:2], bool) if mask is None else ~mask
-    parts = [_measured(rgb[part], known[part]) for part in windows(rgb.shape[:2])]
+    parts = [_blocks_of(rgb[part], known[part]) for part in windows(rgb.shape[:2])]
     return Blocks(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Blocks))
     )
@@ -88,7 +79,7 @@ def windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
             yield slice(top, top + _WINDOW_PX), slice(left, left + _WINDOW_PX)
 
 
-def _measured(rgb: np.ndarray, known: np.ndarray) -> Blocks:
+def _blocks_of(rgb: np.ndarray, known: np.ndarray) -> Blocks:
     values = to_float(np.ascontiguousarray(rgb)) * 255
     sharp, soft, softer = (cv2.GaussianBlur(values, (0, 0), blur) for blur in _BLUR_PX)
     fine = _cut(cv2.filter2D(values, -1, _FINE, borderType=cv2.BORDER_REFLECT))

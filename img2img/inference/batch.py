@@ -1,7 +1,7 @@
 """Many files through one request: which photos are meant, what the results are called, what is
 reported of each.
 
-Names: `photo.<task>.<ext>` beside the input, or in the same sub-folder under an output folder.
+Names: `photo.<task>.<ext>` next to the input, or in the same sub-folder under an output folder.
 `<task>` is the one task that was done, `auto` for a chain or a copy. JPEG stays JPEG and TIFF stays
 TIFF (`.jpeg` and `.tiff` keep their spelling), the rest becomes PNG, and so does a lossy photo
 whose known pixels are to be kept exactly, unless a format is asked for. Photos that would share a
@@ -26,7 +26,7 @@ import numpy as np
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.files import atomic_path, check_folder, longest_name, shortened
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
-from img2img.inference.plan import OnTile, Plan, Size
+from img2img.inference.plan import OnStepTile, Plan, WidthHeight
 from img2img.inference.request import AUTO, Request
 from img2img.inference.results import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.pixels.file_kind import counted
@@ -44,9 +44,8 @@ from img2img.tasks import PhotoStatistics, task_kinds
 
 log = logging.getLogger("img2img")
 
-OnPlan = Callable[
-    [Path, Plan, Size], None
-]  # a photo, what will be done to it, and its width and height by then
+OnPlan = Callable[[Path, Plan, WidthHeight], None]
+"""Called with a photo, what will be done to it, and its size once it lies on its canvas."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Prepared:
     output: Path
 
     @property
-    def size_out(self) -> Size:
+    def size_out(self) -> WidthHeight:
         """(width, height) of the result."""
         return self.canvas.size[0] * self.plan.scale, self.canvas.size[1] * self.plan.scale
 
@@ -94,10 +93,12 @@ class FileBatch:
         guessed = (self._name(job, self.saving.guessed_suffix(job.input)) for job in self.jobs)
         self.names = Counter(guessed)
 
-    def run(self, on_tile: OnTile | None = None, on_plan: OnPlan | None = None) -> Iterator[Result]:
+    def run(
+        self, on_tile: OnStepTile | None = None, on_plan: OnPlan | None = None
+    ) -> Iterator[Result]:
         """One result an input, in order; bad files are reported and passed over.
 
-        `on_plan` is called for a photo before the work on it begins, `on_tile` as `Plan.run` says.
+        `on_plan` is called for a photo before the work on it begins, `on_tile` as in `Plan.run`.
         """
         return self._each(lambda job: self.write(job, _read(job), on_tile, on_plan))
 
@@ -109,7 +110,7 @@ class FileBatch:
         self,
         job: Job,
         photo: Photo,
-        on_tile: OnTile | None = None,
+        on_tile: OnStepTile | None = None,
         on_plan: OnPlan | None = None,
         seen: PhotoStatistics | None = None,
     ) -> Result:
@@ -121,14 +122,14 @@ class FileBatch:
         check_folder(ready.output.parent)
         if on_plan:
             on_plan(job.input, ready.plan, ready.canvas.size)
-        made = ready.plan.run(ready.canvas, ready.mask, on_tile)
+        result = ready.plan.run(ready.canvas, ready.mask, on_tile)
         if self._is_copy(ready):
             _copy(job.input, ready.output)
         else:
-            for note in lost_in(ready.output, made):
+            for note in lost_in(ready.output, result):
                 log.warning("%s: %s", ready.output, note)
-            write_photo(ready.output, made, quality=self.saving.quality or QUALITY)
-        return replace(self._result(ready, made.size), seconds=_since(started))
+            write_photo(ready.output, result, quality=self.saving.quality or QUALITY)
+        return replace(self._result(ready, result.size), seconds=_since(started))
 
     def _each(self, work: Callable[[Job], Result]) -> Iterator[Result]:
         for job in self.jobs:
@@ -162,7 +163,7 @@ class FileBatch:
             check_fits(ready.output, ready.size_out)
         return ready
 
-    def _result(self, ready: Prepared, size: Size) -> Result:
+    def _result(self, ready: Prepared, size: WidthHeight) -> Result:
         self.taken.add(ready.output)
         plan, unchanged = ready.plan, "written anew with nothing changed"
         return Result(
@@ -181,7 +182,7 @@ class FileBatch:
         same = output_format(ready.output) == ready.photo.format.replace("MPO", "JPEG")
         return not ready.plan.steps and same and self.saving.quality is None
 
-    # --- which photos ------------------------------------------------------------------------------------------------
+    # --- which photos
 
     def _jobs(self, text: str) -> list[Job]:
         """What an input stands for; in folders and patterns, results of earlier runs are passed
@@ -208,7 +209,7 @@ class FileBatch:
         return fresh
 
     def _is_result(self, job: Job) -> bool:
-        """By its name beside its photo, or by lying in the output folder, unless that is where the
+        """By its name next to its photo, or by lying in the output folder, unless that is where the
         search began.
         """
         if self.siblings.named_like_result(job.input, (AUTO, *task_kinds())):
@@ -218,7 +219,7 @@ class FileBatch:
         below_the_start = job.input.parents[: len(job.relative.parts) - 1]
         return Path(self.output).resolve() in (folder.resolve() for folder in below_the_start)
 
-    # --- where results go --------------------------------------------------------------------------------------------
+    # --- where results go
 
     def _output(self, job: Job, photo: Photo, tag: str) -> Path:
         if self.output is not None and not self._into_folder():
@@ -304,7 +305,7 @@ class FileBatch:
                 ),
             )
 
-    # --- what is drawn for a photo: its mask, its colors -------------------------------------------------------------
+    # --- what is drawn for a photo: its mask, its colors
 
     def _mask(self, job: Job, photo: Photo) -> np.ndarray | None:
         if self.mask is None:
@@ -321,7 +322,7 @@ class FileBatch:
         return read_hints(self._drawn_in(path, job, "hints") if path.is_dir() else path, photo)
 
     def _drawn_in(self, folder: Path, job: Job, what: str) -> Path:
-        """The mask or hints of the photo's name, whatever the suffix, in the same sub-folder or at
+        """The mask or hints of the photo's name with any suffix, in the same sub-folder or at
         the top.
         """
         for place in (folder / job.relative.parent, folder):

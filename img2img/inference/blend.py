@@ -17,14 +17,14 @@ from img2img.recipe import Recipe
 from img2img.zoo.catalogue import CATALOGUE, Entry
 
 
-class Pair(NamedTuple):
+class BlendPair(NamedTuple):
     """Two models of one network: before and after it was trained against a discriminator."""
 
     faithful: Entry
     crisp: Entry
 
 
-def pair_of(model: Entry) -> Pair | None:
+def pair_of(model: Entry) -> BlendPair | None:
     """The pair that a model is one half of; None for a model that stands alone.
 
     A crisp model's other half is what its recipe began with; a faithful one's is the shipped model
@@ -32,15 +32,15 @@ def pair_of(model: Entry) -> Pair | None:
     """
     before = _start(model)
     if before is not None:
-        return Pair(before, model)
+        return BlendPair(before, model)
     for other in CATALOGUE.shipped().values():
         start = _start(other)
         if start is not None and start.path == model.path:
-            return Pair(model, other)
+            return BlendPair(model, other)
     return None
 
 
-def checked_pair(model: Entry, detail: float) -> Pair:
+def checked_pair(model: Entry, detail: float) -> BlendPair:
     """The pair to mix. Raises UserError for a model that stands alone, or a detail beyond [0,1]."""
     pair = pair_of(model)
     if pair is None:

@@ -13,8 +13,6 @@ from img2img.errors import Advice, UserError
 from img2img.pixels.images import Photo, quantise, to_float
 from img2img.pixels.masks import grow
 
-Mask = np.ndarray
-
 
 @dataclass(frozen=True)
 class Canvas:
@@ -45,25 +43,31 @@ class Canvas:
         """Whether there is a new border to fill."""
         return any(self.extend)
 
-    def prepared(self, photo: Photo, mask: Mask | None = None) -> tuple[Photo, Mask | None]:
-        """The photo on its larger canvas, and the mask (H,W), True = fill, joined with the new
-        border and grown.
-        """
-        if mask is None and self.mask_invert:
+    def check(self, with_mask: bool) -> None:
+        """Raise UserError where there is no mask to turn round, to grow or to feather."""
+        if self.mask_invert and not with_mask:
             raise UserError(
                 "there is no mask to turn round", field="mask_invert", remedy=Advice.give("mask")
             )
+        if (self.grow_px or self.feather_px) and not (with_mask or self.extends):
+            raise UserError(
+                "need something to fill",
+                field=("mask_grow", "feather"),
+                remedy=Advice.give("mask", "extend"),
+            )
+
+    def prepared(
+        self, photo: Photo, mask: np.ndarray | None = None
+    ) -> tuple[Photo, np.ndarray | None]:
+        """The photo on its larger canvas, and the mask (H,W), True = fill, joined with the new
+        border and grown.
+        """
+        self.check(mask is not None)
         if mask is not None and self.mask_invert:
             mask = ~mask
         if self.extends:
             photo, mask = extended(photo, mask, self.extend)
         if mask is None:
-            if self.grow_px or self.feather_px:
-                raise UserError(
-                    "need something to fill",
-                    field=("mask_grow", "feather"),
-                    remedy=Advice.give("mask", "extend"),
-                )
             return photo, None
         wider = grow(mask, self.grow_px)
         if grow(wider, self.feather_px).all() and not mask.all():
@@ -89,8 +93,8 @@ def parse_extend(text: str) -> tuple[int, int, int, int]:
 
 
 def extended(
-    photo: Photo, mask: Mask | None, sides: tuple[int, int, int, int]
-) -> tuple[Photo, Mask]:
+    photo: Photo, mask: np.ndarray | None, sides: tuple[int, int, int, int]
+) -> tuple[Photo, np.ndarray]:
     """A canvas larger by `sides` (left, top, right, bottom), edges replicated, opaque; the mask has
     the new border.
     """
@@ -106,7 +110,7 @@ def extended(
     return photo.with_pixels(rgb, alpha), np.pad(known, border, constant_values=True)
 
 
-def feathered(photo: Photo, filled: Photo, mask: Mask, feather_px: int) -> Photo:
+def feathered(photo: Photo, filled: Photo, mask: np.ndarray, feather_px: int) -> Photo:
     """`filled` under the mask, fading into `photo` within `feather_px` around it, at `filled`'s
     depth.
 
@@ -118,9 +122,7 @@ def feathered(photo: Photo, filled: Photo, mask: Mask, feather_px: int) -> Photo
     depth, inside = filled.rgb.dtype, weight > 0
 
     def mixed(before: np.ndarray, after: np.ndarray, share: np.ndarray) -> np.ndarray:
-        end = to_float(
-            after
-        )  # started from, so that a share of 1 is the fill itself, whatever it hides
+        end = to_float(after)  # started from, so that a share of 1 is the fill itself
         return np.where(
             inside.reshape(share.shape),
             quantise(end + (to_float(before) - end) * (1 - share), depth),

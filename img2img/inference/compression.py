@@ -18,8 +18,8 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def blockiness_255(rgb: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Step in luma across the edges of JPEG's blocks beyond the steps beside them, 0-255; 0 where
-    there is no grid.
+    """Step in luma across the edges of JPEG's blocks beyond the steps within them, 0-255; 0 without
+    a grid.
 
     `rgb` (H,W,3), 8 or 16 bits or float in [0,1]; pixels under the mask (H,W), True, do not count.
     """

@@ -25,12 +25,12 @@ def can_ensemble(recipe: Recipe) -> bool:
 
 
 def ensembled(run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The mean of what `run` makes of the eight views of a picture (B,C,H,W), each turned back."""
+    """The mean of `run` over the eight views of a picture (B,C,H,W), each turned back."""
     total: Tensor | None = None
     for turns, mirrored in VIEWS:
         view = torch.rot90(x.flip(-1) if mirrored else x, turns, (-2, -1))
-        made = torch.rot90(run(view), -turns, (-2, -1))
-        made = made.flip(-1) if mirrored else made
-        total = made if total is None else total + made
+        result = torch.rot90(run(view), -turns, (-2, -1))
+        result = result.flip(-1) if mirrored else result
+        total = result if total is None else total + result
     assert total is not None
     return total / len(VIEWS)

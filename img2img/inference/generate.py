@@ -2,7 +2,7 @@
 them.
 
 A sample seed is a picture: number i of `--seed S` is drawn from seed S + i alone, whatever else is
-asked for. So a picture seen in the grid of seed 0 at place 12 is seed 12 in a walk or a sum.
+asked for. So the picture in the grid of seed 0 at place 12 is seed 12 in a walk or a sum.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from img2img.data.sample import sample_rng
 from img2img.errors import Advice, Option, UserError, did_you_mean
 from img2img.files import atomic_path
 from img2img.inference.pipeline import Model
-from img2img.pixels.images import from_array, output_format, quantise, write_photo
+from img2img.pixels.images import from_array, output_format, write_photo
 from img2img.pixels.sheets import write_sheet
 from img2img.pixels.xmp import with_source_type
+from img2img.tasks import AutoencoderTask, NoiseTask
 from img2img.tasks.forward import predict_rgb
-from img2img.tasks.noise import FromNoise
 
 OnSamples = Callable[[int], None]
 STREAM = 4  # of randomness; training has others
@@ -36,16 +36,20 @@ _SUM = re.compile(r"\s*\d+(\s*,\s*\d+)*\s*([+-]\s*\d+(\s*,\s*\d+)*\s*)*")
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """What to make: how many, from which seeds and labels. Raises UserError for what cannot be
+    """The samples to generate: how many, from which seeds and labels. Raises UserError for what cannot be
     meant.
     """
 
     count: int = 64
     seed: int = 0
-    label: str | None = None  # a class by number or name; None: every class in turn
-    interpolate: tuple[int, int] | None = None  # sample seeds
-    arithmetic: str | None = None  # "12 - 3 + 7", each a seed or seeds to average: "1,2,3"
-    code: int | None = None  # a continuous code to walk along
+    label: str | None = None
+    """A class by number or name; None: every class in turn."""
+    interpolate: tuple[int, int] | None = None
+    """The seeds of the two samples to go between."""
+    arithmetic: str | None = None
+    """`12 - 3 + 7`, each a seed, or seeds to average: `1,2,3`."""
+    code: int | None = None
+    """The number of a continuous code to walk along."""
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -65,14 +69,13 @@ class GenerateRequest:
 
 @dataclass(frozen=True)
 class Latents:
-    """What the pictures are made of: noise (N,Z), labels (N,) and codes (N,K) where the model knows
-    them.
-    """
+    """A generator's inputs: noise (N,Z), labels (N,) and codes (N,K) where the model knows them."""
 
     noise: Tensor
     label: Tensor | None = None
     code: Tensor | None = None
-    columns: int | None = None  # in which they are to be looked at
+    columns: int | None = None
+    """Of the grid in which the pictures are shown."""
 
     def with_noise(self, noise: Tensor) -> Latents:
         """Other noise under the label and the code of the first of these."""
@@ -84,13 +87,13 @@ class Latents:
 
 
 def generate(
-    model: Model, wish: GenerateRequest, on_samples: OnSamples | None = None
+    model: Model, request: GenerateRequest, on_samples: OnSamples | None = None
 ) -> tuple[Tensor, int | None]:
     """Make pictures, or points, from noise.
 
     Args:
         model: one that was trained to.
-        wish: how many, from which seeds and labels.
+        request: how many, from which seeds and labels.
         on_samples: called after every batch with how many there are; raising in it cancels.
 
     Returns:
@@ -108,27 +111,25 @@ def generate(
         (torch.Size([2, 3, 28, 28]), True)
     """
     task = noise_task(model)
-    wanted = latents(task, wish, label_number(wish.label, task.classes, model.card.class_names))
-    conditions = task.condition(wanted.noise, wanted.label, wanted.code)
-    return made(model, conditions, on_samples), wanted.columns
+    label = label_number(request.label, task.classes, model.card.class_names)
+    drawn = latents(task, request, label)
+    conditions = task.condition(drawn.noise, drawn.label, drawn.code)
+    return generated(model, conditions, on_samples), drawn.columns
 
 
-def noise_task(model: Model) -> FromNoise:
+def noise_task(model: Model) -> NoiseTask:
     """The task of making pictures from noise, or from an autoencoder's codes. Raises UserError if
     there is none.
     """
-    if isinstance(model.task, FromNoise):
+    if isinstance(model.task, NoiseTask):
         return model.task
-    if isinstance(model.task.from_prior, FromNoise):
+    if isinstance(model.task, AutoencoderTask):
         if model.recipe.has_prior:
-            return model.task.from_prior
-        remedy = (
-            "train one with a loss of kind kl (vae), or adversarial.discriminates: latent (aae)"
-        )
+            return model.task.prior
         raise UserError(
             f"the codes of '{model.name}' follow no prior to draw from",
             field="model",
-            remedy=remedy,
+            remedy="train one with a loss of kind kl (vae), or adversarial.discriminates: latent (aae)",
         )
     raise UserError(
         f"'{model.name}' changes photos and makes none from noise",
@@ -138,10 +139,11 @@ def noise_task(model: Model) -> FromNoise:
 
 
 @torch.inference_mode()
-def made(model: Model, conditions: Tensor, on_samples: OnSamples | None = None) -> Tensor:
-    """What the model makes of conditions (N,C,1,1), on the CPU, in fp32: points need their digits."""
-    task, pictures = noise_task(model), list[Tensor]()
-    network = model.generator if model.task.from_noise else model.generator.get_submodule("decoder")
+def generated(model: Model, conditions: Tensor, on_samples: OnSamples | None = None) -> Tensor:
+    """Pictures of conditions (N,C,1,1), on the CPU, in fp32: points need their digits."""
+    task, pictures, network = noise_task(model), list[Tensor](), model.generator
+    if isinstance(model.task, AutoencoderTask):
+        network = network.get_submodule("decoder")
     for batch in conditions.split(BATCH):
         full = torch.cat([batch, batch[-1:].expand(BATCH - len(batch), -1, -1, -1)])
         rgb = predict_rgb(task, network, model.recipe.generator.multiple_of, full.to(model.device))
@@ -151,23 +153,23 @@ def made(model: Model, conditions: Tensor, on_samples: OnSamples | None = None) 
     return torch.cat(pictures)
 
 
-def latents(task: FromNoise, wish: GenerateRequest, label: int | None) -> Latents:
-    """The noise, labels and codes of a wish."""
-    if wish.interpolate is not None:
-        ends = samples(task, wish.interpolate, label)
+def latents(task: NoiseTask, request: GenerateRequest, label: int | None) -> Latents:
+    """The noise, labels and codes of a request."""
+    if request.interpolate is not None:
+        ends = samples(task, request.interpolate, label)
         return ends.with_noise(
-            slerp(ends.noise[0], ends.noise[1], torch.linspace(0, 1, wish.count))
+            slerp(ends.noise[0], ends.noise[1], torch.linspace(0, 1, request.count))
         )
-    if wish.arithmetic is not None:
-        return _sum(task, wish.arithmetic, label)
-    if wish.code is not None:
-        return _code_walk(task, wish, label)
-    drawn = samples(task, range(wish.seed, wish.seed + wish.count), label)
+    if request.arithmetic is not None:
+        return _sum(task, request.arithmetic, label)
+    if request.code is not None:
+        return _code_walk(task, request, label)
+    drawn = samples(task, range(request.seed, request.seed + request.count), label)
     by_class = task.classes if label is None and 1 < task.classes <= 16 else None
     return Latents(drawn.noise, drawn.label, drawn.code, by_class)
 
 
-def samples(task: FromNoise, seeds: Sequence[int], label: int | None) -> Latents:
+def samples(task: NoiseTask, seeds: Sequence[int], label: int | None) -> Latents:
     """One sample a seed; without a label, every class in turn."""
     noise, codes = [], []
     for seed in seeds:
@@ -197,8 +199,8 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
 
 
-def _sum(task: FromNoise, text: str, label: int | None) -> Latents:
-    """Operands, each the mean of its seeds' noise, and last their sum (Radford et al. 2016, section
+def _sum(task: NoiseTask, text: str, label: int | None) -> Latents:
+    """The operands, each the mean of its seeds' noise, and last their sum (Radford et al. 2016, section
     6.3.2).
     """
     signs = [-1.0 if sign == "-" else 1.0 for sign in ["+", *re.findall(r"[+-]", text)]]
@@ -212,31 +214,31 @@ def _sum(task: FromNoise, text: str, label: int | None) -> Latents:
     return Latents(walked.noise, walked.label, walked.code, len(walked.noise))
 
 
-def _code_walk(task: FromNoise, wish: GenerateRequest, label: int | None) -> Latents:
+def _code_walk(task: NoiseTask, request: GenerateRequest, label: int | None) -> Latents:
     """One noise under all codes: a row a value of the categorical code, a continuous one from -1 to
     1 along it.
     """
     categorical, continuous = task.code_sizes
-    assert wish.code is not None
-    if not 0 <= wish.code < continuous:
+    assert request.code is not None
+    if not 0 <= request.code < continuous:
         has = (
             f"{continuous} continuous codes, counted from 0"
             if continuous
             else "no continuous codes"
         )
-        raise UserError(f"{wish.code}: the model has {has}", field="code")
+        raise UserError(f"{request.code}: the model has {has}", field="code")
     rows = max(1, categorical)
-    columns = max(2, wish.count // rows)
+    columns = max(2, request.count // rows)
     code = torch.zeros(rows, columns, categorical + continuous)
     code[..., :categorical] = torch.eye(categorical)[:, None]
-    code[..., categorical + wish.code] = torch.linspace(-1, 1, columns)
-    one = samples(task, [wish.seed], label)
+    code[..., categorical + request.code] = torch.linspace(-1, 1, columns)
+    one = samples(task, [request.seed], label)
     walked = one.with_noise(one.noise.expand(rows * columns, -1))
     return Latents(walked.noise, walked.label, code.flatten(0, 1), columns)
 
 
 def label_number(label: str | None, classes: int, names: Sequence[str] = ()) -> int | None:
-    """A class by its name or number. Raises UserError for one that there is not."""
+    """A class by its name or number. Raises UserError for an unknown one."""
     if label is None:
         return None
     if not classes:
@@ -252,7 +254,7 @@ def label_number(label: str | None, classes: int, names: Sequence[str] = ()) -> 
     raise UserError(f"unknown class '{label}'{hint}", field="label")
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files
 
 
 def check_places(output: str | None, grid: str | None) -> None:
@@ -273,17 +275,17 @@ def check_places(output: str | None, grid: str | None) -> None:
 
 
 def default_grid(model: str) -> Path:
-    """`<model>.generate.png` beside a run or a model file; in this folder for a shipped model."""
+    """`<model>.generate.png` next to a run or a model file; in this folder for a shipped model."""
     path = Path(model)
     name = path.stem if path.is_file() else path.resolve().name
     return (path.parent if path.exists() else Path()) / f"{name}.generate.png"
 
 
-def write_samples(task: FromNoise, pictures: Tensor, output: Path) -> None:
+def write_samples(task: NoiseTask, pictures: Tensor, output: Path) -> None:
     """`NAME.npy` for all as one array, else a folder of PNGs. Raises UserError for pictures of
     points.
     """
-    array = as_array(task, pictures)
+    array = task.as_array(pictures)
     if output.suffix == ".npy":
         with atomic_path(output) as temporary:
             np.save(temporary, array)
@@ -296,17 +298,10 @@ def write_samples(task: FromNoise, pictures: Tensor, output: Path) -> None:
         )
     stated = None if task.source_type is None else with_source_type(None, task.source_type)
     for number, picture in enumerate(array):
-        made = from_array(picture[..., 0] if picture.shape[2] == 1 else picture)
-        write_photo(output / f"{number:05d}.png", replace(made, xmp=stated))
+        photo = from_array(picture[..., 0] if picture.shape[2] == 1 else picture)
+        write_photo(output / f"{number:05d}.png", replace(photo, xmp=stated))
 
 
-def write_grid(task: FromNoise, pictures: Tensor, columns: int | None, path: Path) -> None:
+def write_grid(task: NoiseTask, pictures: Tensor, columns: int | None, path: Path) -> None:
     """All pictures as one."""
     write_sheet(path, task.overview(pictures, columns), task.source_type)
-
-
-def as_array(task: FromNoise, pictures: Tensor) -> np.ndarray:
-    """Points (N,2) float32; pictures (N,H,W,C) uint8, C as many as the network makes."""
-    if task.picture_channels == 2:
-        return pictures.flatten(1).numpy()
-    return quantise(pictures[:, : task.prediction_channels].permute(0, 2, 3, 1).numpy(), np.uint8)

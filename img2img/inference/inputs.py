@@ -71,15 +71,15 @@ def has_photo_suffix(path: Path | str) -> bool:
 
 
 class Siblings:
-    """What lies beside a file, each folder read once: tells results of earlier runs by the photo
-    they came from.
+    """The files next to a file, each folder read once: recognizes results of earlier runs by the
+    photo they came from.
     """
 
     def __init__(self) -> None:
         self.folders: dict[Path, dict[str, list[Path]]] = {}
 
     def named_like_result(self, path: Path, tags: Container[str]) -> bool:
-        """Whether a file is named like a result, and the photo it would come from lies beside it."""
+        """Whether a file is named like a result, and the photo it came from lies next to it."""
         stem, _, tag = path.stem.rpartition(".")
         if not stem or tag not in tags:
             return False

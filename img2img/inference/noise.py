@@ -1,11 +1,11 @@
-"""Noise told from texture: how strong it is, and whether it is white or, as grain and camera noise
-are, correlated.
+"""Estimate of noise in a photo: how strong it is, and whether it is white or, as grain and camera
+noise are, correlated.
 
-The smoothest blocks of a photo, chosen by the coarse band alone, tell what the finer bands hold
-where the picture has little to say. That is noise where it is as strong in one block as in the next
+The smoothest blocks of a photo, chosen by the coarse band alone, show what the finer bands hold
+where the picture has little detail. That is noise where it is as strong in one block as in the next
 and in each quarter of a block, does not rise towards coarse bands as pictures do, and, for the
 noise of sensors, where color varies by itself. Texture can be all of this as well (sand, a lawn
-from far): where in doubt, nothing is heard.
+from far): where in doubt, none is reported.
 
 The limits were set on clean photos of ten kinds, the same with known noise, crops of cameras'
 noise, and scans.
@@ -17,12 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from img2img.inference.bands import Blocks, measured
+from img2img.inference.bands import Blocks, measure_blocks
 
-_SMOOTHEST, _FEWEST = 0.2, 8  # the share of blocks that is asked, and how many at least
-_CORRELATED_SIGMA = (
-    0.75  # of the middle band's: the standard deviation of noise smoothed by 0.5 to 1.2 px
-)
+_SMOOTHEST, _FEWEST = 0.2, 8  # the share of blocks that is measured, and how many at least
+# The standard deviation of noise smoothed by 0.5 to 1.2 px, over that of the middle band.
+_CORRELATED_SIGMA = 0.75
 _NEAR_255 = 20  # the color of a margin, and of a picture that fades into it
 _MOST_255 = 60  # what is stronger is print: letters, dots
 _WHITE = 0.6  # the fine band over the middle one: 1 in white noise, 0.5 and less in correlated
@@ -31,27 +30,26 @@ _SMALL = 400  # blocks: a photo of fewer has been reduced, which makes texture f
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviation on the 0-255 scale, mean of the channels; 0 where nothing can be told from
-    texture.
+    """Standard deviation on the 0-255 scale, mean of the channels; 0 where noise cannot be
+    distinguished from texture.
     """
 
     sigma_255: float = 0.0
-    correlated: bool = (
-        False  # neighbouring pixels alike: film grain, and what cameras make of sensor noise
-    )
+    correlated: bool = False
+    """Neighbouring pixels alike: film grain, and what cameras make of sensor noise."""
 
 
-def heard_noise(rgb: np.ndarray, mask: np.ndarray | None = None) -> Noise:
+def measure_noise(rgb: np.ndarray, mask: np.ndarray | None = None) -> Noise:
     """The noise of a photo (H,W,3), 8 or 16 bits or float in [0,1]; pixels under the mask (H,W),
     True, do not count.
 
-    What is flat (frames, paper, a burnt-out sky) is not asked; if it has some noise of its own, the
+    What is flat (frames, paper, a burnt-out sky) is left out; if it has some noise of its own, the
     stronger counts.
     """
-    blocks = measured(rgb, mask)
+    blocks = measure_blocks(rgb, mask)
     blocks = blocks.at(blocks.known)
-    picture = (blocks, _without_flat_colors(blocks))
-    return max((_told(_counted(part)) for part in picture), key=lambda noise: noise.sigma_255)
+    parts = (blocks, _without_flat_colors(blocks))
+    return max((_noise_of(_counted(part)) for part in parts), key=lambda noise: noise.sigma_255)
 
 
 def _counted(blocks: Blocks) -> Blocks:
@@ -83,7 +81,8 @@ def _without_flat_colors(blocks: Blocks) -> Blocks:
     return blocks
 
 
-def _told(blocks: Blocks) -> Noise:
+def _noise_of(blocks: Blocks) -> Noise:
+    """The noise that blocks without flat parts show; none where it may be texture."""
     if len(blocks) < 4:
         return Noise()
     signs = _signs(blocks)

@@ -27,7 +27,7 @@ class Options:
     """What a user may ask of one application of a model. Raises UserError for what cannot be meant."""
 
     strength: float = 1.0
-    """0: the task's trivial baseline, 1: the network's full say."""
+    """0: the task's trivial baseline, 1: the whole change by the network."""
     seed: int = 0
     """Of networks that draw."""
     from_photo: bool = False

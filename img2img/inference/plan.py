@@ -26,8 +26,9 @@ from img2img.pixels.tiling import TILE_PX, tiles
 from img2img.tasks import MaskedTask, photo_tasks
 from img2img.zoo.catalogue import Entry
 
-OnTile = Callable[[int, int], None]
-Size = tuple[int, int]
+OnStepTile = Callable[[int, int], None]
+"""Called with a step, counted from 0, and how many of its tiles are done."""
+WidthHeight = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class PlanStep:
     model: Entry
     verb: str
     reason: str = ""
-    detail: float | None = None  # mixes the model with its crisper half; None leaves it as it is
+    detail: float | None = None
+    """In [0,1], mixes the model with its crisper half; None leaves it as it is."""
 
     @property
     def task(self) -> str:
@@ -109,7 +111,7 @@ class Plan:
             why = f", because {_listed(reasons, ' and ')}"
         return [done + why, *self.skipped, *self.declined]
 
-    def tile_counts(self, size: Size) -> tuple[int | None, ...]:
+    def tile_counts(self, size: WidthHeight) -> tuple[int | None, ...]:
         """How many tiles each step will have on a photo of a (width, height); None where only the
         work itself shows it.
         """
@@ -121,7 +123,7 @@ class Plan:
         return tuple(counts)
 
     def run(
-        self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnTile | None = None
+        self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnStepTile | None = None
     ) -> Photo:
         """The photo after every step, in float between them and at its own depth at the end.
 
@@ -171,7 +173,7 @@ class Plan:
         return feathered(photo, filled, mask, feather_px)
 
 
-def _tile_count(model: Entry, size: Size) -> int:
+def _tile_count(model: Entry, size: WidthHeight) -> int:
     if max(size) <= TILE_PX:
         return 1
     overlap_px, multiple_of = model.card.tile_overlap_px, model.recipe.generator.multiple_of

@@ -1,5 +1,5 @@
-"""How far a photo is, for a person at a terminal: one line with the tiles done, gone again when the
-photo is done.
+"""Progress at a terminal: one line with the tiles done, which is taken away when the photo is
+done.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from img2img.inference.plan import Plan, Size
+from img2img.inference.plan import Plan, WidthHeight
 
 MOMENT_S = 1.0  # what is done sooner needs no line
 
@@ -33,7 +33,7 @@ class TileLine:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def begin(self, path: Path, plan: Plan, size: Size) -> None:
+    def begin(self, path: Path, plan: Plan, size: WidthHeight) -> None:
         """A photo whose plan is known is about to be worked on."""
         self.end()
         if not self.wanted or not plan.steps:

@@ -1,8 +1,5 @@
-"""What a user wants of photos: checked once, with the models found, then planned photo by photo.
-
-request = Request(("denoise",)).resolve()
-plan = request.plan(photo)
-result = plan.run(photo)
+"""What a user wants of photos, in three steps: `Request.resolve` checks it once and finds the models,
+`ResolvedRequest.plan` says what is to be done to one photo, `Plan.run` does it.
 """
 
 from __future__ import annotations
@@ -39,10 +36,14 @@ AUTO = "auto"
 class Request:
     """What a user wants of photos; the flags of `img2img infer` and the app's widgets fill it in."""
 
-    tasks: tuple[str, ...] = ()  # none: the automatic plan
+    tasks: tuple[str, ...] = ()
+    """Names in the order of the steps; none: the automatic plan."""
     model: str | None = None
+    """A shipped model's name, a model file, or a run folder; it brings its task."""
     scale: int | None = None
-    detail: float | None = None  # 0..1: between a model and its crisper half
+    """Enlargement, 2 or 4."""
+    detail: float | None = None
+    """0..1, between a model and its crisper half."""
     options: Options = field(default_factory=Options)
     canvas: Canvas = field(default_factory=Canvas)
     device: str = AUTO
@@ -104,19 +105,10 @@ class Request:
             check_from_photo(steps)
 
     def _check_mask(self, steps: Sequence[PlanStep], with_mask: bool) -> None:
-        canvas, fills = self.canvas, with_mask or self.canvas.extends
-        if (canvas.grow_px or canvas.feather_px) and not fills:
-            raise UserError(
-                "need something to fill",
-                field=("mask_grow", "feather"),
-                remedy=Advice.give("mask", "extend"),
-            )
-        if canvas.mask_invert and not with_mask:
-            raise UserError(
-                "there is no mask to turn round", field="mask_invert", remedy=Advice.give("mask")
-            )
+        self.canvas.check(with_mask)
         for step in steps:
-            if isinstance(step.model.task, MaskedTask) and not fills:
+            fills = isinstance(step.model.task, MaskedTask)
+            if fills and not (with_mask or self.canvas.extends):
                 raise UserError(
                     Phrase(Option("task", step.task), " fills masks"),
                     remedy=Advice(
@@ -167,11 +159,11 @@ class ResolvedRequest:
         if hints is not None:
             options = replace(options, hints=hints)
         known = seen if mask is None else None
-        look = cache(lambda: known or statistics(photo, mask))
+        measure = cache(lambda: known or statistics(photo, mask))
         if self.steps is None:
-            plan = automatic_plan(look(), request.scale, request.detail)
+            plan = automatic_plan(measure(), request.scale, request.detail)
         else:
-            named = self.steps if request.model else for_found_photos(self.steps, look)
+            named = self.steps if request.model else for_found_photos(self.steps, measure)
             plan = Plan(named)
         check_photo(plan, photo.size, mask is not None)
         if options.hints is not None:

@@ -88,7 +88,7 @@ class Result:
     plan: Plan | None = None  # what `reason` tells, for who tells it in other words
 
     def fields(self) -> dict[str, object]:
-        """Plain data for `--json`; `error` is there only where there is one."""
+        """Plain data for `--json`; `error` only where one happened."""
         names = ("task", "model", "size_in", "size_out", "seconds", "reason")
         known: dict[str, object] = {
             "input": str(self.input),

@@ -1,29 +1,27 @@
-"""What can be seen of a photo without a network: its size, its colors and tones, its noise, its
-compression.
-"""
+"""Measures of a photo that need no network: size, colors, tones, noise, compression."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from img2img.inference.compression import blockiness_255
-from img2img.inference.noise import heard_noise
-from img2img.inference.tint import see_color
-from img2img.inference.tones import see_tones
+from img2img.inference.noise import measure_noise
+from img2img.inference.tint import measure_color
+from img2img.inference.tones import classify_tones
 from img2img.pixels.alpha import seen, uncounted
 from img2img.pixels.images import Photo, as_srgb
 from img2img.tasks.photo import PhotoStatistics
 
 
 def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
-    """What the automatic plan asks about.
+    """The measures that the automatic plan chooses by.
 
     Pixels under the mask (H,W), True = to be filled, do not count, nor do transparent ones.
     """
     width, height = photo.size
     photo = as_srgb(photo)
     rgb, left_out = seen(photo.rgb, photo.alpha, hole=mask), uncounted(photo.alpha, mask)
-    color, noise = see_color(rgb, left_out), heard_noise(rgb, left_out)
+    color, noise = measure_color(rgb, left_out), measure_noise(rgb, left_out)
     return PhotoStatistics(
         width=width,
         height=height,
@@ -35,5 +33,5 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
         own_color_share=color.share,
         own_hue=color.hue,
         one_hue=color.one_hue,
-        tones=see_tones(rgb, left_out),
+        tones=classify_tones(rgb, left_out),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.blend import check_detail, checked_pair, pair_of
-from img2img.inference.plan import Plan, PlanStep, Size
+from img2img.inference.plan import Plan, PlanStep, WidthHeight
 from img2img.tasks import (
     MaskedTask,
     PhotoStatistics,
@@ -54,15 +54,15 @@ def asked_steps(
 
 
 def automatic_plan(seen: PhotoStatistics, scale: int | None, detail: float | None) -> Plan:
-    """Every task that applies to a photo, in plan order; one without a model is left out and said
-    so.
+    """Every task that applies to a photo, in plan order; one without a model is left out with a
+    sentence that says so.
     """
     steps: list[PlanStep] = []
     skipped, declined = list[str](), list[str]()
     for kind, task in photo_tasks().items():
         wanted, fills = scale is not None and task.usual_scale > 1, issubclass(task, MaskedTask)
         reason = f"×{scale} was asked for" if wanted else ask("applies", kind, seen)
-        untouched = scale is None and not seen.has_mask  # nothing was said of what is wanted
+        untouched = scale is None and not seen.has_mask  # nothing was asked of it
         if not reason and untouched and (against := ask("declines", kind, seen)):
             refused = f"not done: {task.verb}, since {against}; "
             declined.append(Phrase(refused, Option("task", kind), " does it all the same"))
@@ -82,22 +82,22 @@ def automatic_plan(seen: PhotoStatistics, scale: int | None, detail: float | Non
 
 
 def for_found_photos(
-    steps: Sequence[PlanStep], look: Callable[[], PhotoStatistics]
+    steps: Sequence[PlanStep], measure: Callable[[], PhotoStatistics]
 ) -> tuple[PlanStep, ...]:
     """Steps asked for by name, with the models for found photos where the photo has the damage those
-    were trained on; `look` measures the photo, and is called only where that matters.
+    were trained on; `measure` measures the photo, and is called only where that matters.
     """
     chosen = []
     for step in steps:
         if has_answer("wants_found_model", step.task):
             found = CATALOGUE.default(step.task, found_photo=True)
-            if found != step.model and ask("wants_found_model", step.task, look()):
+            if found != step.model and ask("wants_found_model", step.task, measure()):
                 step = replace(step, model=found)
         chosen.append(step)
     return tuple(chosen)
 
 
-def check_photo(plan: Plan, size: Size, masked: bool) -> None:
+def check_photo(plan: Plan, size: WidthHeight, masked: bool) -> None:
     """Raise UserError for a photo too small for a step, and for a mask that no step fills."""
     least = max((step.model.photo_task.minimum_px for step in plan.steps), default=0)
     if min(size) < least:

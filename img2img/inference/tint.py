@@ -19,28 +19,16 @@ import numpy as np
 
 from img2img.pixels.images import to_float
 
-_FINE_PX, _COARSE_PX, _BLUR_PX = (
-    512,
-    160,
-    2.0,
-)  # longer side for small things, and for the photo as a whole
-_MARGINS = (
-    0.06,
-    0.15,
-)  # of the shorter side: a scan's edge and bare paper; a mount round the print
+_FINE_PX, _COARSE_PX = 512, 160  # longer side for small things, and for the photo as a whole
+_BLUR_PX = 2.0
+_MARGINS = 0.06, 0.15  # of the shorter side: a scan's edge and bare paper; a mount round the print
 _LEVELS = 24  # of lightness, at which a tint is read
 _OWN_SHARE = 0.002  # of the visible pixels: less is not seen as a color
-_GREY, _GREY_OWN, _TINT_OWN, _PRINT_OWN = (
-    2.5,
-    6.5,
-    5.0,
-    9.0,
-)  # Lab units of a*b* that are not a color of their own
+# Lab units of a*b* that are not a color of their own.
+_GREY, _GREY_OWN, _TINT_OWN, _PRINT_OWN = 2.5, 6.5, 5.0, 9.0
 _STAIN = 1 / 8  # of the shorter side: what is smoother than this may be a stain or fading
-_STAIN_YELLOW, _PAPER_YELLOW = (
-    12.0,
-    40.0,
-)  # b* that a spot, and bare paper at the edge of the picture, may have
+# b* that a spot, and bare paper at the edge of the picture, may have.
+_STAIN_YELLOW, _PAPER_YELLOW = 12.0, 40.0
 _TEXTURE_PX = 4.0
 _JUMP = 2.5  # a tint changes smoothly: a*b* over lightness between levels
 _HUES = {
@@ -59,26 +47,28 @@ Tints = Literal[0, 1, 2]
 
 
 @dataclass(frozen=True)
-class ColorSeen:
+class PhotoColor:
     """What colors a photo has."""
 
-    tints: Tints  # 0: none; 1: one tint throughout (sepia); 2: colors
-    share: float = (
-        0.0  # of the visible pixels that have a color of their own: neither grey nor the tint's
-    )
-    hue: str = ""  # of these, in a word
-    one_hue: bool = False  # hardly any of these is of another
+    tints: Tints
+    """0: none; 1: one tint throughout (sepia); 2: colors."""
+    share: float = 0.0
+    """Of the visible pixels that have a color of their own: neither grey nor the tint's."""
+    hue: str = ""
+    """Of these, in a word."""
+    one_hue: bool = False
+    """Hardly any of these is of another."""
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A photo, reduced and blurred: Lab (H,W,3), what of it is known and judged, contrast (H,W),
-    noise in a*b*.
+class _SmallPhoto:
+    """A photo, reduced and blurred: Lab (H,W,3), what of it is known and what counts, contrast
+    (H,W), noise in a*b*.
     """
 
     lab: np.ndarray
     known: np.ndarray
-    judged: np.ndarray
+    counted: np.ndarray
     contrast: np.ndarray  # variance of lightness about a pixel before the blur
     noise: float
     margin: float
@@ -94,7 +84,7 @@ class _Look:
 
 @dataclass(frozen=True)
 class _Tint:
-    """a*b* (levels, 2) as a function of lightness (levels,), and what it leaves of a look (H,W,2)."""
+    """a*b* (levels, 2) as a function of lightness (levels,), and its residual (H,W,2)."""
 
     lightness: np.ndarray
     ab: np.ndarray
@@ -109,7 +99,7 @@ class _Tint:
         return float(steps.max()) if len(steps) else 0.0
 
 
-def see_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> ColorSeen:
+def measure_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> PhotoColor:
     """What colors an RGB photo (H,W,3) has; pixels under the mask (H,W), True = hidden or to be
     filled, do not count.
 
@@ -117,45 +107,45 @@ def see_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> ColorSeen:
     """
     color, weight = _reduced(rgb, mask)
     if not (weight > 0.5).any():
-        return ColorSeen(2)
+        return PhotoColor(2)
     color = color / np.clip(np.percentile(color[weight > 0.5].max(-1), 99.5), 1 / 32, 1)
-    fine = _look(color, weight)
-    coarse = [_look(*_shrunk(color, weight, _COARSE_PX), margin) for margin in _MARGINS]
-    found = list(_readings(fine, [look for look in coarse if look.judged.any()]))
-    plain = next((seen for seen in found if seen.tints < 2), None)
-    return plain or (found[0] if found else _color_seen(2, fine, _own_on_grey(fine)))
+    fine = _small_photo(color, weight)
+    coarse = [_small_photo(*_shrunk(color, weight, _COARSE_PX), margin) for margin in _MARGINS]
+    found = list(_candidates(fine, [photo for photo in coarse if photo.counted.any()]))
+    plain = next((candidate for candidate in found if candidate.tints < 2), None)
+    return plain or (found[0] if found else _photo_color(2, fine, _own_on_grey(fine)))
 
 
-def _readings(fine: _Look, coarse: list[_Look]) -> Iterator[ColorSeen]:
-    """What each simpler kind of photo that this may be leaves unexplained; none where it is plainly
-    in color.
+def _candidates(fine: _SmallPhoto, coarse: list[_SmallPhoto]) -> Iterator[PhotoColor]:
+    """The colors that each simpler kind of photo which this may be leaves unexplained; none where it
+    is plainly in color.
     """
-    for look in coarse:
-        if _is_grey(look):
-            yield _color_seen(0, fine, _own_on_grey(fine))
+    for photo in coarse:
+        if _is_grey(photo):
+            yield _photo_color(0, fine, _own_on_grey(fine))
             return
-        tint = _read(look)
-        exact = _is_exact(_calm(fine, look.margin)) or (look.noise > 0.15 and _is_exact(look))
-        if exact and tint.jump() < 2 * _JUMP and _is_carried_by_grain(fine, look, tint, 0.65):
-            yield _color_seen(1, fine, _own_on_tint(fine, tint))
-        if _is_print(fine, look, tint):
-            yield _color_seen(1, fine, _own_on_print(fine, tint, _stain(look, tint)))
+        tint = _fit_tint(photo)
+        exact = _is_exact(_calm(fine, photo.margin)) or (photo.noise > 0.15 and _is_exact(photo))
+        if exact and tint.jump() < 2 * _JUMP and _is_carried_by_grain(fine, photo, tint, 0.65):
+            explained = tint.at(fine.lightness)
+            tolerance = _TINT_OWN + 0.15 * _length(explained) + 4 * fine.noise
+            yield _photo_color(1, fine, _beyond(fine.ab, explained) / tolerance)
+        if _is_print(fine, photo, tint):
+            yield _photo_color(1, fine, _own_on_print(fine, tint, _stain(photo, tint)))
 
 
-def _color_seen(tints: Tints, look: _Look, excess: np.ndarray) -> ColorSeen:
-    """`excess` (H,W) says how far colors lie beyond what is explained, in tolerances."""
-    own = look.known & (excess > 1)
-    share = float(own.sum() / look.known.sum())
+def _photo_color(tints: Tints, photo: _SmallPhoto, excess: np.ndarray) -> PhotoColor:
+    """`excess` (H,W) is how far colors lie beyond what is explained, in tolerances."""
+    own = photo.known & (excess > 1)
+    share = float(own.sum() / photo.known.sum())
     if not own.any():
-        return ColorSeen(tints)
-    ab = look.ab[own]
+        return PhotoColor(tints)
+    ab = photo.ab[own]
     along = ab @ (ab.sum(0) / max(1e-6, float(np.hypot(*ab.sum(0)))))
     one_hue = bool(np.mean(along > 0.7 * np.hypot(*ab.T)) > 0.98)  # within 45°
-    return ColorSeen(2 if share >= _OWN_SHARE else tints, share, _hue_word(ab.sum(0)), one_hue)
-
-
-def _hue_word(ab: np.ndarray) -> str:
-    return next((word for limit, word in _HUES.items() if _hue_degrees(ab) % 360 < limit), "pink")
+    degrees = _hue_degrees(ab.sum(0)) % 360
+    hue = next((word for limit, word in _HUES.items() if degrees < limit), "pink")
+    return PhotoColor(2 if share >= _OWN_SHARE else tints, share, hue, one_hue)
 
 
 def _hue_degrees(ab: np.ndarray) -> float:
@@ -165,41 +155,40 @@ def _hue_degrees(ab: np.ndarray) -> float:
 # --- the photo as a whole
 
 
-def _is_grey(look: _Look) -> bool:
-    slack = 3.5 * look.noise
-    half, most = np.percentile(np.hypot(*look.ab[look.judged].T), [50, 95])
+def _is_grey(photo: _SmallPhoto) -> bool:
+    slack = 3.5 * photo.noise
+    half, most = np.percentile(np.hypot(*photo.ab[photo.counted].T), [50, 95])
     return bool(most < _GREY + slack or (half < 0.5 + slack and most < 3.3 + slack))
 
 
-def _is_exact(look: _Look) -> bool:
+def _is_exact(photo: _SmallPhoto) -> bool:
     """Whether color is a function of luminance, to within what rounding, compression and noise
     explain.
     """
-    if not look.judged.any():
+    if not photo.counted.any():
         return False
-    tint = _read(look)
-    ab, rest = look.ab[look.judged], tint.rest[look.judged]
-    slack = 0.3 + 0.05 * np.percentile(np.hypot(*ab.T), 95) + 2.5 * look.noise
-    explained = _explained_share(
-        ab, rest, 1.3 * look.noise
-    )  # what JPEG and reduction left of it is not white
+    tint = _fit_tint(photo)
+    ab, rest = photo.ab[photo.counted], tint.rest[photo.counted]
+    slack = 0.3 + 0.05 * np.percentile(np.hypot(*ab.T), 95) + 2.5 * photo.noise
+    # The noise that JPEG and reduction leave is not white, so more of it survives the blur.
+    explained = _explained_share(ab, rest, 1.3 * photo.noise)
     return bool(
         np.percentile(np.hypot(*rest.T), 95) < slack and explained > 0.93 and tint.jump() < _JUMP
     )
 
 
-def _calm(look: _Look, margin: float) -> _Look:
-    """The look where luminance changes least: an average of two tints is not the tint of their
+def _calm(photo: _SmallPhoto, margin: float) -> _SmallPhoto:
+    """The photo where luminance changes least: an average of two tints is not the tint of their
     average.
     """
-    inside = look.known & _inside(look.known.shape, margin)
+    inside = photo.known & _inside(photo.known.shape, margin)
     if not inside.any():
-        return replace(look, judged=inside)
-    calm = max(1.0, float(np.percentile(look.contrast[inside], 40)))
-    return replace(look, judged=inside & (look.contrast <= calm))
+        return replace(photo, counted=inside)
+    calm = max(1.0, float(np.percentile(photo.contrast[inside], 40)))
+    return replace(photo, counted=inside & (photo.contrast <= calm))
 
 
-def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
+def _is_print(fine: _SmallPhoto, coarse: _SmallPhoto, tint: _Tint) -> bool:
     """Whether it is a toned or yellowed print: what the tint leaves is smooth, or along its hue;
     paper is the palest.
 
@@ -207,7 +196,7 @@ def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
     floor, fail one.
     """
     ab, rest, left = (
-        x[coarse.judged] for x in (coarse.ab, tint.rest, tint.rest - _stain(coarse, tint))
+        x[coarse.counted] for x in (coarse.ab, tint.rest, tint.rest - _stain(coarse, tint))
     )
     half, most = np.percentile(np.hypot(*ab.T), [50, 95])
     along, across = _axes(ab)
@@ -228,7 +217,7 @@ def _is_print(fine: _Look, coarse: _Look, tint: _Tint) -> bool:
     )
 
 
-def _is_carried_by_grain(fine: _Look, coarse: _Look, tint: _Tint, least: float) -> bool:
+def _is_carried_by_grain(fine: _SmallPhoto, coarse: _SmallPhoto, tint: _Tint, least: float) -> bool:
     """Whether fine chroma follows the tint as coarse chroma does: on cloth and stone it follows
     shading instead.
     """
@@ -237,7 +226,7 @@ def _is_carried_by_grain(fine: _Look, coarse: _Look, tint: _Tint, least: float) 
     return slope > 0.18 and correlation + _texture(coarse, tint)[1] > least
 
 
-def _texture(look: _Look, tint: _Tint) -> tuple[float, float]:
+def _texture(photo: _SmallPhoto, tint: _Tint) -> tuple[float, float]:
     """Slope and correlation of fine chroma over what the tint makes of fine luminance, edges of
     things left aside.
     """
@@ -245,21 +234,21 @@ def _texture(look: _Look, tint: _Tint) -> tuple[float, float]:
     def fine(x: np.ndarray) -> np.ndarray:
         return x - _blurred(x, _TEXTURE_PX)
 
-    contrast = _blurred(fine(look.lightness) ** 2, _TEXTURE_PX)
-    at = look.judged & (contrast <= np.percentile(contrast[look.judged], 60))
-    chroma, expected = fine(look.ab)[at], fine(tint.at(look.lightness))[at]
+    contrast = _blurred(fine(photo.lightness) ** 2, _TEXTURE_PX)
+    at = photo.counted & (contrast <= np.percentile(contrast[photo.counted], 60))
+    chroma, expected = fine(photo.ab)[at], fine(tint.at(photo.lightness))[at]
     together, power = float((chroma * expected).sum()), float((expected**2).sum()) + 1e-6
     return together / power, together / np.sqrt(power * (float((chroma**2).sum()) + 1e-6))
 
 
-def _ratio_change(look: _Look) -> tuple[float, float]:
+def _ratio_change(photo: _SmallPhoto) -> tuple[float, float]:
     """Stops by which red over blue rises and falls from shadows to lights: an image is browner than
     its paper.
     """
-    rgb = cv2.cvtColor(np.ascontiguousarray(look.lab), cv2.COLOR_LAB2RGB)[look.judged]
+    rgb = cv2.cvtColor(np.ascontiguousarray(photo.lab), cv2.COLOR_LAB2RGB)[photo.counted]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clip(0) + 0.055) / 1.055) ** 2.4)
     ratio = np.log2(linear[:, 0] + 0.006) - np.log2(linear[:, 2] + 0.006)
-    order = np.argsort(look.lightness[look.judged], kind="stable")
+    order = np.argsort(photo.lightness[photo.counted], kind="stable")
     steps = np.array([np.median(ratio[part]) for part in np.array_split(order, 8) if len(part)])
     later = np.triu(steps[None] - steps[:, None])
     return float(later.max()), float(-later.min())
@@ -283,24 +272,19 @@ def _explained_share(ab: np.ndarray, rest: np.ndarray, noise: float = 0.0) -> fl
 # --- colors beyond it: (H,W), in tolerances
 
 
-def _own_on_grey(look: _Look) -> np.ndarray:
-    tolerance = _GREY_OWN * np.clip((look.lightness + 16) / 66, 0.85, 1) + 4 * look.noise
-    return _length(look.ab) / tolerance
+def _own_on_grey(photo: _SmallPhoto) -> np.ndarray:
+    tolerance = _GREY_OWN * np.clip((photo.lightness + 16) / 66, 0.85, 1) + 4 * photo.noise
+    return _length(photo.ab) / tolerance
 
 
-def _own_on_tint(look: _Look, tint: _Tint) -> np.ndarray:
-    explained = tint.at(look.lightness)
-    return _beyond(look.ab, explained) / (_TINT_OWN + 0.15 * _length(explained) + 4 * look.noise)
-
-
-def _own_on_print(look: _Look, tint: _Tint, stain: np.ndarray) -> np.ndarray:
-    explained = tint.at(look.lightness) + cv2.resize(stain, look.known.shape[::-1])
+def _own_on_print(photo: _SmallPhoto, tint: _Tint, stain: np.ndarray) -> np.ndarray:
+    explained = tint.at(photo.lightness) + cv2.resize(stain, photo.known.shape[::-1])
     spot, paper = (
-        _beyond(look.ab, np.array([0, yellow], np.float32))
+        _beyond(photo.ab, np.array([0, yellow], np.float32))
         for yellow in (_STAIN_YELLOW, _PAPER_YELLOW)
     )
-    tolerance = _PRINT_OWN + 4 * look.noise
-    excess = np.minimum(_beyond(look.ab, explained), spot) / tolerance
+    tolerance = _PRINT_OWN + 4 * photo.noise
+    excess = np.minimum(_beyond(photo.ab, explained), spot) / tolerance
     return np.where(_reaching_the_edge(excess > 1), np.minimum(excess, paper / tolerance), excess)
 
 
@@ -323,7 +307,7 @@ def _length(ab: np.ndarray) -> np.ndarray:
     return np.hypot(ab[..., 0], ab[..., 1])
 
 
-# --- looking
+# --- reducing
 
 
 def _reduced(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -344,7 +328,7 @@ def _shrunk(
     return color, weight
 
 
-def _look(color: np.ndarray, weight: np.ndarray, margin: float = _MARGINS[0]) -> _Look:
+def _small_photo(color: np.ndarray, weight: np.ndarray, margin: float = _MARGINS[0]) -> _SmallPhoto:
     known = weight > 0.5
     sharp = _lab(color, weight)
     lightness, ab = sharp[..., 0], sharp[..., 1:]
@@ -352,7 +336,7 @@ def _look(color: np.ndarray, weight: np.ndarray, margin: float = _MARGINS[0]) ->
     noise = 1.4826 * float(np.median(np.abs(ab - _blurred(ab, 1.5))[known])) if known.any() else 0.0
     left = noise / (2 * np.sqrt(np.pi) * _BLUR_PX)  # of white noise, after the blur
     lab = _lab(_blurred(color, _BLUR_PX), _blurred(weight, _BLUR_PX))
-    return _Look(lab, known, known & _inside(known.shape, margin), contrast, left, margin)
+    return _SmallPhoto(lab, known, known & _inside(known.shape, margin), contrast, left, margin)
 
 
 def _lab(color: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -365,25 +349,25 @@ def _inside(size: tuple[int, ...], margin: float) -> np.ndarray:
     return inside
 
 
-def _read(look: _Look) -> _Tint:
+def _fit_tint(photo: _SmallPhoto) -> _Tint:
     """The median a*b* of each level of lightness; levels that are hardly there are left to their
     neighbors.
     """
-    lightness, ab = look.lightness[look.judged], look.ab[look.judged]
+    lightness, ab = photo.lightness[photo.counted], photo.ab[photo.counted]
     span = max(float(np.ptp(lightness)), 1e-3)
     level = ((lightness - lightness.min()) / span * (_LEVELS - 0.01)).astype(int)
     levels = [level == n for n in range(_LEVELS)]
     levels = [at for at in levels if at.sum() >= max(1, len(level) // 300)]
     middle = np.array([np.median(lightness[at]) for at in levels])
     tint = np.array([np.median(ab[at], 0) for at in levels])
-    rest = look.ab - _interpolated(look.lightness, middle, tint)
-    return _Tint(middle, tint, np.where(look.judged[..., None], rest, 0).astype(np.float32))
+    rest = photo.ab - _interpolated(photo.lightness, middle, tint)
+    return _Tint(middle, tint, np.where(photo.counted[..., None], rest, 0).astype(np.float32))
 
 
-def _stain(look: _Look, tint: _Tint) -> np.ndarray:
+def _stain(photo: _SmallPhoto, tint: _Tint) -> np.ndarray:
     """What the tint leaves (H,W,2) and is smooth."""
-    smooth_px = _STAIN * min(look.known.shape)
-    weight = np.maximum(_blurred(look.judged.astype(np.float32), smooth_px), 0.05)
+    smooth_px = _STAIN * min(photo.known.shape)
+    weight = np.maximum(_blurred(photo.counted.astype(np.float32), smooth_px), 0.05)
     return _blurred(tint.rest, smooth_px) / weight[..., None]
 
 

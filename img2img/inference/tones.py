@@ -12,31 +12,26 @@ import numpy as np
 from img2img.pixels.images import to_float
 from img2img.tasks.photo import Tones
 
-_LOOK_PX, _FLAT_BLUR_PX, _QUIET = (
-    512,
-    4.0,
-    0.01,
-)  # noise is no contrast; standard deviation that is no heavy noise
-_WINDOW_PX, _WINDOWS = (
-    256,
-    4,
-)  # a large picture is judged by 4 × 4 windows: a halftone's dots must not be averaged
+_SMALL_PX = 512
+_FLAT_BLUR_PX = 4.0  # so that noise is no contrast
+_QUIET = 0.01  # standard deviation that is no heavy noise
+# A large picture is measured in 4 × 4 windows: a halftone's dots must not be averaged.
+_WINDOW_PX, _WINDOWS = 256, 4
 _BINS, _FEW = 64, 6  # grey photos have 15 tones and more, pages and drawings 2 to 4
 _PERIODIC_SHARE = 0.6  # halftones have 0.64 and more, grey photos 0.2 and at most 0.57 (brick)
 
 
-def see_tones(rgb: np.ndarray, mask: np.ndarray | None = None) -> Tones:
+def classify_tones(rgb: np.ndarray, mask: np.ndarray | None = None) -> Tones:
     """What kind of tones an RGB picture (H,W,3) has; pixels under the mask (H,W), True = hidden, do
     not count.
     """
-    look, known = _reduced(rgb, mask)
+    small, known = _reduced(rgb, mask)
     if not known.any():
         return "flat"
-    if _is_flat(
-        cv2.GaussianBlur(look, (0, 0), _FLAT_BLUR_PX)[known]
-    ):  # under heavy noise, a faint picture may lie
-        return "flat" if look[known].std() < _QUIET else "continuous"
-    parts = list(_parts(rgb, mask)) or [(look, known)]
+    if _is_flat(cv2.GaussianBlur(small, (0, 0), _FLAT_BLUR_PX)[known]):
+        # Under heavy noise a faint picture may lie.
+        return "flat" if small[known].std() < _QUIET else "continuous"
+    parts = list(_parts(rgb, mask)) or [(small, known)]
     values = np.concatenate([part[at] for part, at in parts])
     low, high = np.percentile(values, [0.5, 99.5])
     span = max(float(high - low), 1e-3)
@@ -44,14 +39,14 @@ def see_tones(rgb: np.ndarray, mask: np.ndarray | None = None) -> Tones:
         return "few"
     if np.median([_periodic_share((part - low) / span) for part, _ in parts]) > _PERIODIC_SHARE:
         return "halftone"
-    lines = any(_is_ink_on_paper((part - low) / span, at) for part, at in [(look, known), parts[0]])
+    lines = any(
+        _is_ink_on_paper((part - low) / span, at) for part, at in [(small, known), parts[0]]
+    )
     return "line art" if lines else "continuous"
 
 
 def _is_flat(values: np.ndarray) -> bool:
-    """Whether nothing is to be seen: contrast counts beside the brightness, as full exposure would
-    show it.
-    """
+    """Whether there is no contrast to see, relative to the brightness: as full exposure shows it."""
     low, high = np.percentile(values, [1, 99])
     return bool(high - low < 0.06 * max(high, 1 / 32))
 
@@ -82,7 +77,7 @@ def _periodic_share(part: np.ndarray) -> float:
 
 
 def _is_ink_on_paper(part: np.ndarray, known: np.ndarray) -> bool:
-    """Whether one tone is the ground, and whatever differs from it is thin: ground is near
+    """Whether one tone is the ground, and what differs from it is thin: ground is near
     everywhere.
     """
     values = part[known]
@@ -101,13 +96,13 @@ def _is_ink_on_paper(part: np.ndarray, known: np.ndarray) -> bool:
 
 def _reduced(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     height, width = rgb.shape[:2]
-    factor = min(1.0, _LOOK_PX / max(height, width))
+    factor = min(1.0, _SMALL_PX / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    look = _luma(cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_AREA))
-    look = cv2.GaussianBlur(look, (0, 0), 1.0)
+    small = _luma(cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_AREA))
+    small = cv2.GaussianBlur(small, (0, 0), 1.0)
     if mask is None:
-        return look, np.ones(look.shape, bool)
-    return look, cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) < 0.5
+        return small, np.ones(small.shape, bool)
+    return small, cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) < 0.5
 
 
 def _parts(rgb: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,6 +1,6 @@
 """Models by name: those that ship in this folder, model files, and run folders.
 
-Names need no torch; what a model file says of itself is in `img2img.zoo.catalogue`.
+Names need no torch; headers of model files are read in `img2img.zoo.catalogue`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The catalogue of models: what each model file says of itself, read once and then carried along."""
+"""The catalogue of models: the header of each model file, read once and then carried along."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ class Catalogue:
         `found_photo`: a model trained on the damage of photos as they are found comes first;
         otherwise last.
         """
-        shipped = self.shipped()
-        fitting = [
-            (_is_for_found_photos(entry.task) != found_photo, len(name), name)
-            for name, entry in shipped.items()
-            if entry.task.kind == task_kind and scale in (None, entry.scale)
-        ]
+        shipped, fitting = self.shipped(), []
+        for name, entry in shipped.items():
+            task = entry.task
+            if task.kind == task_kind and scale in (None, entry.scale):
+                is_for_them = isinstance(task, PhotoTask) and task.for_found_photos
+                fitting.append((is_for_them != found_photo, len(name), name))
         if fitting:
             return shipped[min(fitting)[-1]]
         wanted = f"{task_kind} ×{scale}" if scale else task_kind
@@ -141,7 +141,3 @@ class Catalogue:
 
 
 CATALOGUE = Catalogue()
-
-
-def _is_for_found_photos(task: Task) -> bool:
-    return isinstance(task, PhotoTask) and task.for_found_photos

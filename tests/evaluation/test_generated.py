@@ -99,7 +99,7 @@ def test_a_generator_of_real_pictures_scores_as_they_do(
         )  # as they are asked for, class by class
         return torch.from_numpy(drawn[order]).float()[:, None] / 255
 
-    monkeypatch.setattr("img2img.evaluation.generated.made", perfect)
+    monkeypatch.setattr("img2img.evaluation.generated.generated", perfect)
     report = evaluate("generate", str(data), model("perfect"), limit=30)
     ours = {row.setting: row.values for row in report.rows if row.method == "perfect"}["all"]
     assert ours["asked class %"] == 100.0

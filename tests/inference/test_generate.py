@@ -17,7 +17,6 @@ from img2img.data.sample import as_picture
 from img2img.errors import UserError
 from img2img.inference.generate import (
     GenerateRequest,
-    as_array,
     check_places,
     default_grid,
     generate,
@@ -192,7 +191,7 @@ def test_pictures_are_files_of_their_own_an_array_or_one_grid(
         cell = np.asarray(image.convert("RGB"))[31:59, 31:59]
     assert np.array_equal(cell, quantise(as_picture(pictures[4]), np.uint8))
     color = model(CODES)
-    assert as_array(noise_task(color), generate(color, GenerateRequest(count=2))[0]).shape == (
+    assert noise_task(color).as_array(generate(color, GenerateRequest(count=2))[0]).shape == (
         2,
         32,
         32,

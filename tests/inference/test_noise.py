@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from img2img.inference.noise import Noise, heard_noise
+from img2img.inference.noise import Noise, measure_noise
 from img2img.inference.statistics import statistics
 from img2img.pixels import degrade
 from img2img.pixels.images import Photo, read_photo
@@ -66,18 +66,18 @@ def test_white_noise_is_measured_and_clean_photos_are_left_alone(path: Path) -> 
     rgb = floats_of(path)
     assert proposed(bytes_of(rgb)) is None
     for sigma in (10, 15, 25):
-        heard = heard_noise(noisy(rgb, sigma))
-        assert heard.sigma_255 == pytest.approx(sigma, rel=0.2)
-        assert not heard.correlated
+        measured = measure_noise(noisy(rgb, sigma))
+        assert measured.sigma_255 == pytest.approx(sigma, rel=0.2)
+        assert not measured.correlated
 
 
 @pytest.mark.parametrize("path", SMOOTH, ids=lambda p: p.stem)
 def test_grey_photos_and_weak_noise(path: Path) -> None:
     rgb = floats_of(path)
     grey = rgb.mean(2, keepdims=True).repeat(3, 2)
-    assert heard_noise(noisy(grey, 15, grey=True)).sigma_255 == pytest.approx(15, rel=0.2)
-    assert heard_noise(noisy(rgb, 5)).sigma_255 == pytest.approx(5, rel=0.2)
-    assert heard_noise(noisy(rgb * 0.15, 10)).sigma_255 == pytest.approx(
+    assert measure_noise(noisy(grey, 15, grey=True)).sigma_255 == pytest.approx(15, rel=0.2)
+    assert measure_noise(noisy(rgb, 5)).sigma_255 == pytest.approx(5, rel=0.2)
+    assert measure_noise(noisy(rgb * 0.15, 10)).sigma_255 == pytest.approx(
         10, rel=0.3
     )  # night: half of it is clipped
 
@@ -101,7 +101,7 @@ def test_noise_is_heard_inside_any_flat_frame(
     color: tuple[int, int, int], sides: tuple[int, int, int, int]
 ) -> None:
     picture = noisy(floats_of(SMOOTH[0]), 20)
-    assert heard_noise(framed(picture, color, sides)).sigma_255 == pytest.approx(20, rel=0.15)
+    assert measure_noise(framed(picture, color, sides)).sigma_255 == pytest.approx(20, rel=0.15)
 
 
 @pytest.mark.parametrize("own", [0.7, 2.0, 4.0])
@@ -111,7 +111,7 @@ def test_bars_with_noise_of_their_own_do_not_hide_the_picture(own: float) -> Non
         framed(np.zeros_like(picture), (16, 16, 16), (80, 80, 60, 60)) / np.float32(255), own
     )
     bars[80:-80, 60:-60] = picture
-    assert heard_noise(bars).sigma_255 == pytest.approx(20, rel=0.15)
+    assert measure_noise(bars).sigma_255 == pytest.approx(20, rel=0.15)
 
 
 @pytest.mark.parametrize("edge_px", [1, 8])
@@ -122,14 +122,14 @@ def test_rounded_corners_and_soft_edges(edge_px: int) -> None:
     outside = np.hypot(2 * y / height - 1, 2 * x / width - 1) > 1.05
     share = cv2.GaussianBlur(1 - outside.astype(np.float32), (0, 0), edge_px)[..., None]
     shown = np.rint(picture * share + 245 * (1 - share)).astype(np.uint8)
-    assert heard_noise(shown).sigma_255 == pytest.approx(20, rel=0.2)
+    assert measure_noise(shown).sigma_255 == pytest.approx(20, rel=0.2)
 
 
 @pytest.mark.parametrize("path", SMOOTH, ids=lambda p: p.stem)
 def test_a_burnt_out_half_says_nothing(path: Path) -> None:
     rgb = floats_of(path)
     rgb[: len(rgb) // 2] = 1.4
-    assert heard_noise(noisy(rgb, 20)).sigma_255 == pytest.approx(20, rel=0.25)
+    assert measure_noise(noisy(rgb, 20)).sigma_255 == pytest.approx(20, rel=0.25)
     assert proposed(bytes_of(rgb)) is None
 
 
@@ -141,8 +141,8 @@ def test_a_frame_makes_no_clean_photo_noisy(path: Path, color: tuple[int, int, i
 
 @pytest.mark.parametrize("blur_px", [0.5, 0.8, 1.2])
 def test_grain_is_heard_where_a_photo_is_not_texture_throughout(blur_px: float) -> None:
-    heard = [heard_noise(grainy(floats_of(path), 8, blur_px)) for path in SAMPLES]
-    strengths = [noise.sigma_255 for noise in heard if noise.correlated]
+    measured = [measure_noise(grainy(floats_of(path), 8, blur_px)) for path in SAMPLES]
+    strengths = [noise.sigma_255 for noise in measured if noise.correlated]
     assert len(strengths) >= 16  # the others are fields, walls and fur
     assert strengths == pytest.approx([8] * len(strengths), rel=0.45)
     assert np.median(strengths) == pytest.approx(8, rel=0.2)
@@ -204,14 +204,14 @@ def test_patterns_are_not_noise() -> None:
 
 def test_depth_does_not_matter() -> None:
     rgb = noisy(floats_of(SMOOTH[0]), 12)
-    deep = heard_noise(rgb.astype(np.uint16) * 257)
-    assert deep.sigma_255 == pytest.approx(heard_noise(rgb).sigma_255, rel=0.01)
+    deep = measure_noise(rgb.astype(np.uint16) * 257)
+    assert deep.sigma_255 == pytest.approx(measure_noise(rgb).sigma_255, rel=0.01)
 
 
 def test_a_large_photo_is_judged_by_windows_of_it() -> None:
     rgb = noisy(np.full((300, 2600, 3), 0.5, np.float32), 20)
-    assert heard_noise(rgb).sigma_255 == pytest.approx(20, rel=0.1)
-    assert heard_noise(rgb) == heard_noise(rgb)
+    assert measure_noise(rgb).sigma_255 == pytest.approx(20, rel=0.1)
+    assert measure_noise(rgb) == measure_noise(rgb)
 
 
 def test_masked_pixels_do_not_count() -> None:
@@ -219,10 +219,10 @@ def test_masked_pixels_do_not_count() -> None:
     mask = np.zeros(rgb.shape[:2], bool)
     mask[: len(mask) // 2] = True
     rgb[mask] = np.random.default_rng(0).integers(0, 256, (int(mask.sum()), 3), np.uint8)
-    assert heard_noise(rgb, mask).sigma_255 == pytest.approx(20, rel=0.15)
-    assert heard_noise(rgb, np.ones_like(mask)) == NOTHING
+    assert measure_noise(rgb, mask).sigma_255 == pytest.approx(20, rel=0.15)
+    assert measure_noise(rgb, np.ones_like(mask)) == NOTHING
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (11, 300), (40, 40)])
 def test_tiny_and_flat_pictures_are_no_problem(size: tuple[int, int]) -> None:
-    assert heard_noise(np.full((*size, 3), 90, np.uint8)) == NOTHING
+    assert measure_noise(np.full((*size, 3), 90, np.uint8)) == NOTHING

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from img2img.inference.statistics import statistics
-from img2img.inference.tint import see_color
+from img2img.inference.tint import measure_color
 from img2img.pixels.images import Photo, read_photo
 from img2img.resources import samples_dir
 
@@ -34,13 +34,13 @@ def test_tints_are_counted_with_and_without_noise(path: Path) -> None:
     rgb = read_photo(path).rgb
     for sigma in (0, 25):
         made = [noisy(picture, sigma) for picture in (grey(rgb), sepia(rgb), rgb)]
-        assert [see_color(picture).tints for picture in made] == [0, 1, 2]
+        assert [measure_color(picture).tints for picture in made] == [0, 1, 2]
 
 
 def test_depth_does_not_matter() -> None:
     rgb = noisy(read_photo(SAMPLES[0]).rgb, 12)
     deep = rgb.astype(np.uint16) * 257
-    assert see_color(deep).tints == see_color(rgb).tints == 2
+    assert measure_color(deep).tints == measure_color(rgb).tints == 2
 
 
 def test_masked_pixels_do_not_count() -> None:
@@ -65,4 +65,4 @@ def test_tiny_pictures_are_no_problem(size: tuple[int, int]) -> None:
 def test_two_colors_told_apart_by_lightness_are_not_a_tint() -> None:
     rgb = np.full((200, 200, 3), (200, 0, 0), np.uint8)
     rgb[:, 100:] = (0, 0, 200)
-    assert see_color(rgb).tints == 2
+    assert measure_color(rgb).tints == 2

@@ -33,12 +33,12 @@ from made_prints import (
     with_text,
 )
 
-from img2img.inference.tint import see_color
+from img2img.inference.tint import measure_color
 
 
 @pytest.mark.parametrize("exposure", [0.12, 0.1])
 def test_a_color_photo_is_one_however_dark(exposure: float) -> None:
-    found = {name: see_color(rounded(rgb * exposure)).tints for name, rgb in SAMPLES.items()}
+    found = {name: measure_color(rounded(rgb * exposure)).tints for name, rgb in SAMPLES.items()}
     assert found == dict.fromkeys(SAMPLES, 2)
 
 
@@ -64,25 +64,25 @@ OWN: dict[str, Change] = {
 @pytest.mark.parametrize("change", OWN.values(), ids=OWN)
 def test_a_small_area_of_color_makes_a_color_photo(change: Change) -> None:
     for name in SOME:
-        found = see_color(change(SAMPLES[name]))
+        found = measure_color(change(SAMPLES[name]))
         assert found.tints == 2
         assert found.share >= 0.002
 
 
 def test_what_was_seen_has_a_size_and_a_name() -> None:
     for color, name in ((RED, "red"), (BLUE, "blue"), (GREEN, "green"), (YELLOW, "yellow")):
-        found = see_color(with_disc(grey(SAMPLES["polar_bear"]), 0.02, color))
+        found = measure_color(with_disc(grey(SAMPLES["polar_bear"]), 0.02, color))
         assert found.hue == name
         assert found.share == pytest.approx(0.02, rel=0.4)
 
 
 def test_a_photo_of_one_hue_is_told_from_one_of_many() -> None:
-    assert see_color(with_disc(grey(SAMPLES["cat"]), 0.02, BLUE)).one_hue
-    assert not see_color(SAMPLES["macaw"]).one_hue
+    assert measure_color(with_disc(grey(SAMPLES["cat"]), 0.02, BLUE)).one_hue
+    assert not measure_color(SAMPLES["macaw"]).one_hue
 
 
 def test_less_than_can_be_seen_is_no_color() -> None:
-    assert see_color(with_disc(grey(SAMPLES["cat"]), 0.0004, RED)).tints == 0
+    assert measure_color(with_disc(grey(SAMPLES["cat"]), 0.0004, RED)).tints == 0
 
 
 GREY: dict[str, Change] = {
@@ -100,24 +100,26 @@ GREY: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", GREY.values(), ids=GREY)
 def test_grey_photos_have_no_color(change: Change) -> None:
-    assert [see_color(change(SAMPLES[name])).tints for name in SOME] == [0] * len(SOME)
+    assert [measure_color(change(SAMPLES[name])).tints for name in SOME] == [0] * len(SOME)
 
 
 @pytest.mark.parametrize("tone", TONES)
 def test_a_tone_that_follows_from_luminance_is_a_tint_whatever_its_hue(tone: str) -> None:
-    assert [see_color(toned(SAMPLES[name], tone)).tints for name in SOME] == [1] * len(SOME)
+    assert [measure_color(toned(SAMPLES[name], tone)).tints for name in SOME] == [1] * len(SOME)
 
 
 @pytest.mark.parametrize("margin", [(255, 255, 255), (0, 0, 0), (238, 226, 190)])
 def test_margins_are_no_color(margin: tuple[int, int, int]) -> None:
     for share, name in ((0.05, "coffee"), (0.12, "pagoda"), (0.12, "astronaut")):
-        assert see_color(jpeg(framed(toned(SAMPLES[name], "sepia"), share, margin), 85)).tints == 1
+        assert (
+            measure_color(jpeg(framed(toned(SAMPLES[name], "sepia"), share, margin), 85)).tints == 1
+        )
 
 
 def test_stains_fading_and_paper_leave_a_print_one() -> None:
     made = [aged(SAMPLES[name], seed) for seed, name in enumerate(SOME)]
-    assert [see_color(picture).tints for picture in made] == [1] * len(SOME)
-    assert [see_color(jpeg(picture, 80)).tints for picture in made] == [1] * len(SOME)
+    assert [measure_color(picture).tints for picture in made] == [1] * len(SOME)
+    assert [measure_color(jpeg(picture, 80)).tints for picture in made] == [1] * len(SOME)
 
 
 def snow() -> np.ndarray:
@@ -142,16 +144,18 @@ def garment() -> np.ndarray:
 
 @pytest.mark.parametrize("make", [snow, garment])
 def test_a_muted_photo_in_color_is_not_taken_for_a_tint(make: Callable[[], np.ndarray]) -> None:
-    assert see_color(make()).tints == 2
-    assert see_color(jpeg(make(), 80)).tints == 2
+    assert measure_color(make()).tints == 2
+    assert measure_color(jpeg(make(), 80)).tints == 2
 
 
 def test_masked_pixels_do_not_count() -> None:
     made, mask = grey(SAMPLES["koala"]), np.zeros(SAMPLES["koala"].shape[:2], bool)
     mask[40:160, 50:250] = True
     made[mask] = RED
-    assert (see_color(made).tints, see_color(made, mask).tints) == (2, 0)
-    assert see_color(made, np.ones_like(mask)).tints == 2  # nothing is known: nothing is taken away
+    assert (measure_color(made).tints, measure_color(made, mask).tints) == (2, 0)
+    assert (
+        measure_color(made, np.ones_like(mask)).tints == 2
+    )  # nothing is known: nothing is taken away
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -161,4 +165,4 @@ def test_depth_and_size_do_not_matter(dtype: Any) -> None:
         small = change(SAMPLES["pagoda"])
         large = cv2.resize(small, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
         for made in (small, large):
-            assert see_color((made / 255 * full).astype(dtype)).tints == tints
+            assert measure_color((made / 255 * full).astype(dtype)).tints == tints

@@ -10,7 +10,7 @@ import pytest
 from made_prints import SAMPLES as PHOTOS
 from made_prints import grey, jpeg, noisy, rounded
 
-from img2img.inference.tones import see_tones
+from img2img.inference.tones import classify_tones
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
 
@@ -81,7 +81,7 @@ def flat(value: int) -> np.ndarray:
     ],
 )
 def test_what_is_no_photo_is_not_taken_for_one(picture: np.ndarray) -> None:
-    assert see_tones(picture) != "continuous"
+    assert classify_tones(picture) != "continuous"
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_what_is_no_photo_is_not_taken_for_one(picture: np.ndarray) -> None:
     ids=["grey", "noisy", "dark", "bright", "jpeg", "on white"],
 )
 def test_grey_photos_have_continuous_tones(change: Callable[[np.ndarray], np.ndarray]) -> None:
-    assert [see_tones(change(rgb)) for rgb in SAMPLES] == ["continuous"] * len(SAMPLES)
+    assert [classify_tones(change(rgb)) for rgb in SAMPLES] == ["continuous"] * len(SAMPLES)
 
 
 def test_masked_pixels_do_not_count() -> None:
     made, mask = page(), np.zeros((700, 500), bool)
     made[100:600, :] = grey(cv2.resize(SAMPLES[0], (500, 500)))
     mask[100:600, :] = True
-    assert (see_tones(made), see_tones(made, mask)) == ("continuous", "few")
-    assert see_tones(made, np.ones_like(mask)) == "flat"
+    assert (classify_tones(made), classify_tones(made, mask)) == ("continuous", "few")
+    assert classify_tones(made, np.ones_like(mask)) == "flat"
