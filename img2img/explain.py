@@ -41,7 +41,8 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
     elif isinstance(first.get("input"), NoNumber) and first["input"].wanted:
         message = f"{first['input'].wanted}, got {first['input']!r}"
     elif first["type"] in _SHAPES:
-        message = f"needs {_SHAPES[first['type']]}, got {_shown(first['input'])}"
+        given = "nothing" if first["input"] is None else repr(first["input"])
+        message = f"needs {_SHAPES[first['type']]}, got {given}"
     elif first["type"] == "too_short":
         message = "is empty: name at least one"
     elif "input" in first and not isinstance(first["input"], dict | list | tuple):
@@ -56,10 +57,6 @@ _SHAPES = dict.fromkeys(
     ("dict_type", "model_type", "model_attributes_type"), "fields of its own (a mapping)"
 )
 _SHAPES |= dict.fromkeys(("tuple_type", "list_type"), "a list")
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is None else repr(value)
 
 
 def _walk(schema: Schema, location: tuple[int | str, ...]) -> tuple[list[str], Schema]:

@@ -8,9 +8,10 @@ import itertools
 import json
 import math
 import random
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
+from img2img.config import FrozenConfig
 from img2img.data.sample import Batch, collate, sample_rng
 from img2img.errors import UserError
 from img2img.losses.perceptual import missing
@@ -796,6 +798,32 @@ def test_the_schema_knows_the_methods_by_word_and_by_fields_and_says_what_they_a
     described = {name: schema()["$defs"][name]["description"] for name in union_members(union)}
     assert "needs discriminators" in described["CycleMethod"]
     assert "kl alone" in described["AutoencoderMethod"]
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator", "losses", "train"])
+def test_the_schema_says_in_words_what_a_part_asks_of_the_others(part: str) -> None:
+    """Whoever fills in a recipe by its schema reads the rules before they refuse it."""
+    defined = Recipe.model_fields[part].annotation
+    ruled = [config for config in configs(defined) if "conflicts" in vars(config)]
+    for config in ruled:
+        entry = schema()["$defs"][config.__name__]
+        texts = [entry["description"], *(f.get("description", "") for f in own_fields(config))]
+        assert re.search(r"\b(For|for|needs|Needs|not|at most)\b", " ".join(texts)), config
+    assert ruled
+
+
+def configs(annotation: Any) -> Iterator[type[FrozenConfig]]:
+    """The config classes in a field's type, and in the fields of these."""
+    if isinstance(annotation, type) and issubclass(annotation, FrozenConfig):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from configs(field.annotation)
+    for inner in get_args(annotation):
+        yield from configs(inner)
+
+
+def own_fields(config: type[FrozenConfig]) -> Iterator[dict[str, Any]]:
+    yield from schema()["$defs"][config.__name__]["properties"].values()
 
 
 def union_members(union: dict[str, Any]) -> list[str]:

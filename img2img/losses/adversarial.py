@@ -30,16 +30,20 @@ class Adversarial(OptimizerConfig):
     kind: Annotated[Kind, renamed(SHORT_KINDS)] = "non_saturating"
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
     sees: tuple[Sees, ...] = Field(
-        (), description="D's conditioning: what it sees in addition to the picture"
+        (),
+        description="D's conditioning, what it sees in addition to the picture: the condition (not of noise, nor "
+        "without pairs), the mask or the label, of a task that has one; none for autoencoders",
     )
     discriminates: Discriminates = Field(
         "pictures",
-        description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. 2016)",
+        description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. 2016), by "
+        "discriminator mlp and train.method autoencoder",
     )
     start_step: int = Field(0, ge=0, description="the discriminator rests before this step")
     phases: tuple[float, float, float] | None = Field(
         None,
-        description="proportions of the run in which G learns alone, D learns alone, both learn; GLCIC: 18, 2, 80",
+        description="proportions of the run in which G learns alone, D learns alone, both learn; "
+        "GLCIC: 18, 2, 80",
     )
     d_steps: int | None = Field(
         None, ge=1, description="D's steps to one of G's; train.steps counts D's"
@@ -76,10 +80,14 @@ class Adversarial(OptimizerConfig):
         0, ge=0, description="pool of past fakes D learns from (Shrivastava et al. 2017): 50"
     )
     augment: Annotated[tuple[Augmentation, ...], renamed({"colour": "color"})] = Field(
-        (), description="DiffAugment for few pictures: color translation cutout"
+        (),
+        description="DiffAugment for few pictures: color translation cutout; not for points and codes",
     )
     information: float = Field(
-        0.0, ge=0, description="weight of InfoGAN's code loss (Chen et al. 2016)"
+        0.0,
+        ge=0,
+        description="weight of InfoGAN's code loss (Chen et al. 2016); needs a task with codes, and "
+        "discriminator dcgan or mlp",
     )
     gamma: float = Field(0.5, gt=0, le=1, description="began: diversity, E[L(G(z))] / E[L(x)]")
     k_rate: float = Field(1e-3, gt=0, description="began: how fast k follows")

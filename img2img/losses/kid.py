@@ -15,14 +15,14 @@ MOST_PX = 768
 _NETWORK: PerceptualNetwork = "stlpips_alex"  # which nothing here trains on
 
 
-def kid(made: Tensor, truth: Tensor) -> float:
+def kid(fake: Tensor, truth: Tensor) -> float:
     """Kernel distance of two sets of features, (n,d) and (m,d), n, m ≥ 2.
 
     Unbiased squared MMD with the kernel (x·y/d + 1)³: 0 expected for equal distributions (it can be
     slightly negative).
     """
-    within = _mean_off_diagonal(_kernel(made, made)) + _mean_off_diagonal(_kernel(truth, truth))
-    return float(within - 2 * _kernel(made, truth).mean())
+    within = _mean_off_diagonal(_kernel(fake, fake)) + _mean_off_diagonal(_kernel(truth, truth))
+    return float(within - 2 * _kernel(fake, truth).mean())
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def kid_features(rgb: Tensor) -> Tensor | None:
     return means.cpu().double() * (means.shape[1] / len(maps)) ** 0.5
 
 
-def kid_of_sets(made: Tensor, real: Tensor, batch: int = 100) -> float | None:
+def kid_of_sets(fake: Tensor, real: Tensor, batch: int = 100) -> float | None:
     """KID of many small pictures, (n,3,H,W) and (m,3,H,W), at least 24 px a side; None without the
     weights.
     """
@@ -50,7 +50,7 @@ def kid_of_sets(made: Tensor, real: Tensor, batch: int = 100) -> float | None:
         return None
     sets = [
         torch.cat([f for x in p.split(batch) if (f := kid_features(x)) is not None])
-        for p in (made, real)
+        for p in (fake, real)
     ]
     return kid(*sets)
 

@@ -1,4 +1,4 @@
-"""Penalties on the discriminator's gradient with respect to the picture it judges. They run in
+"""Penalties on the discriminator's gradient with respect to the picture that it scores. They run in
 fp32.
 """
 
@@ -12,27 +12,27 @@ from torch import Tensor
 ScoreFunction = Callable[[Tensor], Tensor]
 
 
-def gradients(judge: ScoreFunction, pictures: Tensor) -> Tensor:
+def gradients(score: ScoreFunction, pictures: Tensor) -> Tensor:
     """∇ of each sample's mean score with respect to its picture, flattened to (B,N), differentiable
     once more.
     """
     with torch.autocast(pictures.device.type, enabled=False):
         pictures = pictures.detach().float().requires_grad_(True)
-        scores = judge(pictures).flatten(1).mean(1).sum()
+        scores = score(pictures).flatten(1).mean(1).sum()
         (slope,) = torch.autograd.grad(scores, pictures, create_graph=True)
     return slope.flatten(1)
 
 
-def unit_norm_penalty(judge: ScoreFunction, pictures: Tensor) -> Tensor:
+def unit_norm_penalty(score: ScoreFunction, pictures: Tensor) -> Tensor:
     """Mean of (‖∇D(x̂)‖ - 1)²: Gulrajani et al. 2017, equation 3, where λ multiplies it."""
     # The norm's slope is infinite at 0, where a dead network lies.
-    norms = (gradients(judge, pictures).square().sum(1) + 1e-12).sqrt()
+    norms = (gradients(score, pictures).square().sum(1) + 1e-12).sqrt()
     return (norms - 1).square().mean()
 
 
-def r1_penalty(judge: ScoreFunction, real: Tensor) -> Tensor:
+def r1_penalty(score: ScoreFunction, real: Tensor) -> Tensor:
     """½ E‖∇D(x)‖² at real pictures: Mescheder et al. 2018, equation 9, where γ multiplies it."""
-    return 0.5 * gradients(judge, real).square().sum(1).mean()
+    return 0.5 * gradients(score, real).square().sum(1).mean()
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class PixelLoss(PictureLoss):
     """
 
     kind: Literal["l1", "l2", "charbonnier"]
-    region: Region = "all"
+    region: Region = Field("all", description="hole, known: for tasks with a mask")
     epsilon: float = Field(1e-3, gt=0, description="charbonnier's rounding at zero")
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
@@ -93,11 +93,15 @@ class PixelLoss(PictureLoss):
 class PerceptualLoss(PictureLoss):
     """Mean perceptual distance, optionally on a crop (round the hole where there is one) to save
     time.
+
+    For a data.crop_px of 32 at least.
     """
 
     kind: Literal["perceptual"]
     network: PerceptualNetwork = "stlpips_vgg"
-    crop_px: int | None = Field(None, ge=LEAST_PX)
+    crop_px: int | None = Field(
+        None, ge=LEAST_PX, description="of a part of the picture alone; data.crop_px at most"
+    )
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from super().conflicts(context)
@@ -143,6 +147,8 @@ class ColorfulnessLoss(PictureLoss):
 class KlLoss(LossConfig):
     """KL divergence of the encoder's Gaussian from N(0,I), nats a picture (Kingma & Welling 2014,
     equation 10).
+
+    For train.method autoencoder with generator.variational.
     """
 
     kind: Literal["kl"]
@@ -163,6 +169,8 @@ class KlLoss(LossConfig):
 class FeatureLoss(LossConfig):
     """Squared distance in a layer of the discriminator, nats a picture (VAE-GAN, Larsen et al.
     2016, equation 7).
+
+    For train.method autoencoder, with a discriminator dcgan or mlp of pictures, and not began.
     """
 
     kind: Literal["features"]
@@ -178,11 +186,11 @@ class FeatureLoss(LossConfig):
             problem = "needs a discriminator with features and a kind that scores"
             yield Conflict(".kind", f"'{self.kind}' {problem}: use dcgan, and not began")
 
-    def __call__(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """-log N(wanted | made, I) without its constant: ½ Σ d² over all but the batch, mean over
-        the batch.
+    def __call__(self, fake: Tensor, real: Tensor) -> Tensor:
+        """-log N(real | fake, I) without its constant: ½ Σ d² over all but the batch, mean over the
+        batch.
         """
-        return 0.5 * (made.float() - wanted.float()).square().flatten(1).sum(1).mean()
+        return 0.5 * (fake.float() - real.float()).square().flatten(1).sum(1).mean()
 
 
 Loss = Annotated[

@@ -23,7 +23,11 @@ from img2img.rules import Conflict, RecipeContext
 
 
 class AutoencoderConfig(GeneratorConfig):
-    """Picture to code to picture."""
+    """Picture to code to picture.
+
+    For tasks with a bottleneck, of pictures of 4, 5, 6 or 7 doubled px; `variational` needs a loss
+    of kind kl.
+    """
 
     kind: Literal["autoencoder"] = "autoencoder"
     width: int = Field(

@@ -28,7 +28,10 @@ SHALLOW_STAGES = 3  # EfficientNet's stages down to an eighth of the picture's s
 
 
 class ColorUNetConfig(GeneratorConfig):
-    """Pretrained encoder, decoder of `width` channels at a quarter of the picture's size."""
+    """Pretrained encoder, decoder of `width` channels at a quarter of the picture's size.
+
+    For colorize alone; crops are multiples of 32.
+    """
 
     kind: Literal["color_unet"] = "color_unet"
     width: int = Field(

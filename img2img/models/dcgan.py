@@ -1,4 +1,5 @@
-"""DCGAN (Radford et al. 2016): pictures from noise by strided convolutions, and their judge.
+"""DCGAN (Radford et al. 2016): pictures from noise by strided convolutions, and their
+discriminator.
 
 Its guidelines: no pooling, batch normalisation but for G's output and D's input, ReLU in G,
 LeakyReLU in D, N(0, 0.02). G's tanh is in the task's `decode`.
@@ -39,7 +40,10 @@ NOT_HALVED = "size {} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"
 
 
 class DcganGeneratorConfig(NoiseGeneratorConfig):
-    """Noise to picture."""
+    """Noise to picture.
+
+    For tasks from noise, of pictures of 4, 5, 6 or 7 doubled px.
+    """
 
     kind: Literal["dcgan"] = "dcgan"
     width: int = Field(
@@ -91,7 +95,10 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorConfig):
-    """Picture to score; for BEGAN, to its reconstruction."""
+    """Picture to score; for BEGAN, to its reconstruction.
+
+    For pictures of 4, 5, 6 or 7 doubled px; batch norm needs more than one a batch.
+    """
 
     kind: Literal["dcgan"] = "dcgan"
     width: int = Field(
@@ -116,25 +123,25 @@ class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorCon
             yield self.wrong_size(context, "batch norm needs more than one picture a batch")
         yield from super().conflicts(context)
 
-    def build(self, judged: DiscriminatorShapes) -> nn.Module:
+    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
         return (
-            Autoencoding(self, judged)
-            if judged.head == "reconstruction"
-            else DcganDiscriminator(self, judged)
+            Autoencoding(self, shapes)
+            if shapes.head == "reconstruction"
+            else DcganDiscriminator(self, shapes)
         )
 
 
 class DcganDiscriminator(nn.Module):
     """(B,C,S,S) in [0,1], and labels if it projects, to (B,1+codes)."""
 
-    def __init__(self, config: DcganDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
+    def __init__(self, config: DcganDiscriminatorConfig, shapes: DiscriminatorShapes) -> None:
         super().__init__()
-        start, _ = square_plan(judged.size_px)
-        tower, channels = halving_tower(judged.channels, judged.size_px, config.width, config.norm)
+        start, _ = square_plan(shapes.size_px)
+        tower, channels = halving_tower(shapes.channels, shapes.size_px, config.width, config.norm)
         self.tower = tower.append(MinibatchStd()) if config.minibatch_std else tower
         features = (channels + config.minibatch_std) * start**2
         self.head = DiscriminatorHead(
-            features, judged, config.projection, config.minibatch_discrimination
+            features, shapes, config.projection, config.minibatch_discrimination
         )
         init_normal(self)
         if config.spectral:
@@ -153,15 +160,15 @@ class DcganDiscriminator(nn.Module):
 class Autoencoding(nn.Module):
     """(B,C,S,S) to its reconstruction in [0,1]: the discriminator of BEGAN."""
 
-    def __init__(self, config: DcganDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
+    def __init__(self, config: DcganDiscriminatorConfig, shapes: DiscriminatorShapes) -> None:
         super().__init__()
-        start, _ = square_plan(judged.size_px)
-        tower, channels = halving_tower(judged.channels, judged.size_px, config.width, config.norm)
+        start, _ = square_plan(shapes.size_px)
+        tower, channels = halving_tower(shapes.channels, shapes.size_px, config.width, config.norm)
         self.encoder = nn.Sequential(
             tower, nn.Flatten(), nn.Linear(channels * start**2, config.bottleneck)
         )
         decoder = DcganGeneratorConfig(width=config.width, norm=config.norm, upsampling="resize")
-        self.decoder = DcganGenerator(decoder, config.bottleneck, judged.channels, judged.size_px)
+        self.decoder = DcganGenerator(decoder, config.bottleneck, shapes.channels, shapes.size_px)
         init_normal(self.encoder)
         if config.spectral:
             spectral(self)

@@ -38,19 +38,23 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         m = self.project(h).float().view(len(h), *self.shape)
         distances = (m[:, None] - m[None]).abs().sum(-1)  # (B,B,kernels)
-        return torch.cat(
-            [h, ((-distances).exp().sum(1) - 1).to(h.dtype)], 1
-        )  # a sample is not its own company
+        closeness = (-distances).exp().sum(1) - 1  # without each sample's closeness to itself
+        return torch.cat([h, closeness.to(h.dtype)], 1)
 
 
 class HeadedDiscriminatorConfig(DiscriminatorConfig):
     """One that ends in a `DiscriminatorHead`, or, for BEGAN, in a reconstruction of its input."""
 
     projection: bool = Field(
-        False, description="the label's embedding times the features (Miyato & Koyama 2018)"
+        False,
+        description="the label's embedding times the features (Miyato & Koyama 2018); needs a task with "
+        "labels, and not began",
     )
     minibatch_discrimination: int = Field(
-        0, ge=0, le=200, description="kernels that compare samples (Salimans 2016)"
+        0,
+        ge=0,
+        le=200,
+        description="kernels that compare samples (Salimans et al. 2016); not for began",
     )
 
     heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
@@ -76,13 +80,13 @@ class DiscriminatorHead(nn.Module):
     """
 
     def __init__(
-        self, features: int, judged: DiscriminatorShapes, projection: bool, kernels: int
+        self, features: int, shapes: DiscriminatorShapes, projection: bool, kernels: int
     ) -> None:
         super().__init__()
         self.company = MinibatchDiscrimination(features, kernels) if kernels else nn.Identity()
         self.score = nn.Linear(features + kernels, 1)
-        self.codes = _recogniser(features + kernels, judged.codes) if judged.codes else None
-        self.embedding = nn.Embedding(judged.classes, features) if projection else None
+        self.codes = _recogniser(features + kernels, shapes.codes) if shapes.codes else None
+        self.embedding = nn.Embedding(shapes.classes, features) if projection else None
 
     def forward(self, h: Tensor, label: Tensor | None) -> Tensor:
         seen = self.company(h)

@@ -17,6 +17,8 @@ from img2img.models.base import MaskedGeneratorConfig, Shapes
 class GatedConfig(MaskedGeneratorConfig):
     """Gated U-Net; works at half size and below, because full-resolution layers cost most and add
     least.
+
+    For tasks with a mask; crops are multiples of 8.
     """
 
     kind: Literal["gated"] = "gated"

@@ -14,7 +14,10 @@ from img2img.models.blocks import Norm, Upsampling, norm_layer, upsample
 
 
 class GlcicConfig(MaskedGeneratorConfig):
-    """Completion network; width 64 is the paper's (6.07 M parameters)."""
+    """Completion network; width 64 is the paper's (6.07 M parameters).
+
+    For tasks with a mask; crops are multiples of 4.
+    """
 
     kind: Literal["glcic"] = "glcic"
     width: int = Field(

@@ -20,7 +20,12 @@ from img2img.rules import Conflict, RecipeContext
 
 
 class GlobalLocalConfig(NormedDiscriminatorConfig):
-    """Two towers of 5x5 stride-2 convolutions; the local one sees a crop round a hole pixel."""
+    """Two towers of 5x5 stride-2 convolutions; the local one sees a crop round a hole pixel.
+
+    For tasks with a mask, and crops of 64 px and local_px at least; it scores, and cannot be
+    BEGAN's. Of adversarial.augment it takes color alone. At 64 px, or a local_px of 32, it takes
+    batch norm for several pictures a batch, and no instance norm.
+    """
 
     kind: Literal["global_local"] = "global_local"
     width: int = Field(64, ge=4, description="channels of the first layer; doubled up to 8×")
@@ -51,8 +56,8 @@ class GlobalLocalConfig(NormedDiscriminatorConfig):
             problem = f"moves or cuts the hole that '{self.kind}' looks at: use [color]"
             yield Conflict("adversarial.augment", problem)
 
-    def build(self, judged: DiscriminatorShapes) -> nn.Module:
-        return GlobalLocal(self, judged.channels)
+    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
+        return GlobalLocal(self, shapes.channels)
 
 
 class GlobalLocal(nn.Module):

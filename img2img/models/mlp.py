@@ -19,7 +19,10 @@ from img2img.rules import Conflict, RecipeContext
 
 
 class MlpGeneratorConfig(NoiseGeneratorConfig):
-    """Noise to point or picture."""
+    """Noise to point or picture.
+
+    For tasks from noise.
+    """
 
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[PositiveInt, ...] = Field(
@@ -60,13 +63,18 @@ class MlpGenerator(nn.Module):
 
 
 class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):
-    """Point or picture to score; for BEGAN, to its reconstruction."""
+    """Point or picture to score; for BEGAN, to its reconstruction.
+
+    For everything that is small, codes of autoencoders too; `quadratic` for up to 16 px.
+    """
 
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[PositiveInt, ...] = Field(
         (128, 128), description="widths; [] makes logistic regression"
     )
-    quadratic: bool = Field(False, description="products of all pairs of inputs beside the inputs")
+    quadratic: bool = Field(
+        False, description="products of all pairs of inputs, in addition to the inputs"
+    )
     bottleneck: int = Field(
         2, ge=1, description="reconstruction: what lies between encoder and decoder"
     )
@@ -78,25 +86,25 @@ class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):
             yield self.wrong_size(context, reason)
         yield from super().conflicts(context)
 
-    def build(self, judged: DiscriminatorShapes) -> nn.Module:
+    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
         return (
-            MlpAutoencoding(self, judged)
-            if judged.head == "reconstruction"
-            else MlpDiscriminator(self, judged)
+            MlpAutoencoding(self, shapes)
+            if shapes.head == "reconstruction"
+            else MlpDiscriminator(self, shapes)
         )
 
 
 class MlpDiscriminator(nn.Module):
     """(B,C,S,S), and labels if it projects, to (B,1+codes)."""
 
-    def __init__(self, config: MlpDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
+    def __init__(self, config: MlpDiscriminatorConfig, shapes: DiscriminatorShapes) -> None:
         super().__init__()
         self.quadratic = config.quadratic
-        values = judged.channels * max(1, judged.size_px) ** 2
+        values = shapes.channels * max(1, shapes.size_px) ** 2
         values += values * (values + 1) // 2 * config.quadratic
         self.layers = nn.Sequential(*_layers((values, *config.hidden), nn.LeakyReLU(0.2)))
         self.head = DiscriminatorHead(
-            (values, *config.hidden)[-1], judged, config.projection, config.minibatch_discrimination
+            (values, *config.hidden)[-1], shapes, config.projection, config.minibatch_discrimination
         )
         if config.spectral:
             spectral(self)
@@ -118,9 +126,9 @@ class MlpDiscriminator(nn.Module):
 class MlpAutoencoding(nn.Module):
     """(B,C,S,S) to its reconstruction, through a bottleneck: the discriminator of BEGAN."""
 
-    def __init__(self, config: MlpDiscriminatorConfig, judged: DiscriminatorShapes) -> None:
+    def __init__(self, config: MlpDiscriminatorConfig, shapes: DiscriminatorShapes) -> None:
         super().__init__()
-        shape = (judged.channels, max(1, judged.size_px), max(1, judged.size_px))
+        shape = (shapes.channels, max(1, shapes.size_px), max(1, shapes.size_px))
         values = shape[0] * shape[1] * shape[2]
         inwards, outwards = (values, *config.hidden), (config.bottleneck, *reversed(config.hidden))
         self.unit = config.unit

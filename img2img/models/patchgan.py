@@ -22,7 +22,10 @@ from img2img.rules import Conflict, RecipeContext
 
 
 class PatchGanConfig(NormedDiscriminatorConfig):
-    """Patch discriminator."""
+    """Patch discriminator.
+
+    For pictures of 32 px at least, and of 3·2^layers; it scores, and cannot be BEGAN's.
+    """
 
     kind: Literal["patchgan"] = "patchgan"
     width: int = Field(64, ge=4, description="channels of the first layer; doubled up to 8×")
@@ -44,8 +47,8 @@ class PatchGanConfig(NormedDiscriminatorConfig):
             yield self.wrong_size(context, reason)
         yield from super().conflicts(context)
 
-    def build(self, judged: DiscriminatorShapes) -> nn.Module:
-        return PatchGan(self, judged.channels)
+    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
+        return PatchGan(self, shapes.channels)
 
 
 class PatchGan(nn.Module):

@@ -19,7 +19,10 @@ from img2img.models.blocks import (
 
 
 class ResNetConfig(GeneratorConfig):
-    """Two halvings, residual blocks at quarter size, two doublings; reflection padding throughout."""
+    """Two halvings, residual blocks at quarter size, two doublings; reflection padding throughout.
+
+    For tasks that keep a photo's size; crops are multiples of 8.
+    """
 
     kind: Literal["resnet"] = "resnet"
     width: int = Field(64, ge=4, description="channels of the first level; doubled twice")

@@ -15,7 +15,11 @@ from img2img.models.base import GeneratorConfig, Shapes
 
 
 class RestorerConfig(GeneratorConfig):
-    """Residual U-Net; `widths` and `blocks` have one entry a level, the last one being the bottom."""
+    """Residual U-Net; `widths` and `blocks` have one entry a level, the last one being the bottom.
+
+    For tasks on photos, those that enlarge as well; crops are multiples of unshuffle·2^(levels - 1)
+    and of the enlargement.
+    """
 
     kind: Literal["restorer"] = "restorer"
     widths: tuple[PositiveInt, ...] = (64, 128, 192)

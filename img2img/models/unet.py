@@ -20,7 +20,10 @@ from img2img.models.blocks import (
 
 
 class UNetConfig(GeneratorConfig):
-    """U-Net with skip connections between mirrored levels."""
+    """U-Net with skip connections between mirrored levels.
+
+    For tasks that keep a photo's size; crops are multiples of 2^levels.
+    """
 
     kind: Literal["unet"] = "unet"
     width: int = Field(64, ge=4, description="channels of the first level; doubled up to 8×")

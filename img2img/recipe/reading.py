@@ -26,9 +26,8 @@ def recipe_path(source: str | Path) -> Path:
     if path.name and path.parent.name in ("", "recipes") and shipped.is_file():
         return shipped
     if (path / "recipe.yaml").is_file():
-        raise UserError(
-            f"{path} is a run's folder: go on with img2img train {path}/recipe.yaml --out {path} --resume"
-        )
+        command = f"img2img train {path}/recipe.yaml --out {path} --resume"
+        raise UserError(f"{path} is a run's folder", remedy=f"go on with {command}")
     names = [p.stem for p in recipes_dir().glob("*.yaml")]
     raise UserError(f"no recipe '{source}'{did_you_mean(path.stem, names)}")
 
@@ -38,11 +37,11 @@ def read_recipe(path: Path) -> Any:
     try:
         return read_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not readable as YAML: {error}") from error
+        raise UserError(f"not readable as YAML: {error}", place=path) from error
     except ValueError as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+        raise UserError(" ".join(str(error).split()), place=path) from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"cannot be read: {error.strerror}", place=path) from error
 
 
 class _WrittenTwice(ValueError):
@@ -59,9 +58,8 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name, line = getattr(key, "value", None), key.start_mark.line + 1
             if isinstance(name, str) and name in lines:
-                raise _WrittenTwice(
-                    f"'{name}' is written twice, in lines {lines[name]} and {line}: keep one of them"
-                )
+                twice = f"written twice, in lines {lines[name]} and {line}: keep one of them"
+                raise _WrittenTwice(f"'{name}' is {twice}")
             lines[name if isinstance(name, str) else id(key)] = line
         return super().construct_mapping(node, deep)
 
@@ -74,8 +72,9 @@ class _Loader(yaml.SafeLoader):
             kind = {"int": "whole number", "float": "number", "timestamp": "date"}.get(
                 node.tag.split(":")[-1], "value"
             )
-            said = f"'{str(node.value)[:20]}' is no {kind}"
-            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
+            problem = f"'{str(node.value)[:20]}' is no {kind}"
+            mark = node.start_mark
+            raise yaml.constructor.ConstructorError(None, None, problem, mark) from error
 
 
 def read_yaml(text: str) -> Any:
@@ -91,8 +90,8 @@ def read_yaml(text: str) -> Any:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except (yaml.YAMLError, TypeError) as error:
-        said = str(error).replace('in "<unicode string>", ', "in ")
-        raise ValueError(f"not readable as YAML: {said}") from error
+        problem = str(error).replace('in "<unicode string>", ', "in ")
+        raise ValueError(f"not readable as YAML: {problem}") from error
 
 
 def apply_override(fields: dict[str, Any], text: str) -> list[str]:

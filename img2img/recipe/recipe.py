@@ -124,7 +124,7 @@ class Recipe(FrozenConfig):
             try:
                 fields["adversarial"] = for_its_kind(fields.get("adversarial"), asked)
             except ValueError as error:
-                raise UserError(f"{path}: adversarial.{error}") from error
+                raise UserError(f"adversarial.{error}", place=path) from error
         return cls.parse(fields, where=str(path))
 
     @classmethod
@@ -151,16 +151,16 @@ class Recipe(FrozenConfig):
         """
         if not isinstance(fields, dict):
             keys = ", ".join(cls.model_fields)
-            raise UserError(f"{where}: a recipe is a mapping with the keys {keys}")
+            raise UserError(f"a recipe is a mapping with the keys {keys}", place=where)
         try:
             task = build_task(fields.get("task"), trusted=trusted)
             return cls.model_validate({**fields, "task": task})
         except ValidationError as error:
-            raise UserError(f"{where}: {explain(error, schema())}") from error
+            raise UserError(explain(error, schema()), place=where) from error
         except RecursionError as error:
-            raise UserError(f"{where}: fields are nested too deeply") from error
+            raise UserError("fields are nested too deeply", place=where) from error
         except UserError as error:
-            raise UserError(f"{where}: {error}") from error
+            raise error.at(where) from error
 
     def changed(self, overrides: Sequence[str]) -> Recipe | None:
         """The recipe with `key.path=value` overrides; None where it refuses them."""

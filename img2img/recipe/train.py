@@ -36,7 +36,9 @@ class TrainConfig(OptimizerConfig):
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "cosine", description="linear: constant, then to zero (pix2pix)"
     )
-    warmup_steps: int = Field(0, ge=0, description="steps over which the rate rises to lr")
+    warmup_steps: int = Field(
+        0, ge=0, description="steps over which the rate rises to lr; at most steps"
+    )
     warmup_share: float = Field(
         0.0, ge=0, le=1, description="the same as a part of the run, however long that is"
     )
@@ -59,7 +61,7 @@ class TrainConfig(OptimizerConfig):
     )
     freeze: tuple[str, ...] = Field(
         (),
-        description="parts of the generator, by module name, that stay as they are",
+        description="parts of the generator, by module name, that stay as they are; not all of it",
         json_schema_extra={"type": ["string", "array"]},
     )
     log_every: int = Field(20, ge=1, description="steps between lines of log.jsonl")

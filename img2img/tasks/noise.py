@@ -21,7 +21,7 @@ from img2img.tasks.base import Family, Size, Task
 
 class NoiseTask(Task):
     """The condition is (B, latent + labels + codes, 1, 1): normal noise, the label one-hot,
-    InfoGAN's codes.
+    InfoGAN's codes. Needs an adversarial part, and no other losses.
     """
 
     latent: int = Field(64, ge=1, description="normal numbers a picture is made of")
