@@ -90,29 +90,29 @@ def test_no_field_takes_nonsense(name: str) -> None:
             isinstance(value, int | float) and not isinstance(value, bool),
         )
         for called, wrong in WRONG.items():
-            said = message(with_value(fields, place, wrong))
-            assert said is None or (
-                said.startswith("r.yaml: ") and "\n" not in said and len(said) < 1000
+            problem = message(with_value(fields, place, wrong))
+            assert problem is None or (
+                problem.startswith("r.yaml: ") and "\n" not in problem and len(problem) < 1000
             ), called
             if number and not (
                 called in ("negative", "huge") and (path in FREE or isinstance(value, float))
             ):
-                assert said is not None, f"{path} takes {called}"
-                assert path in said, (path, called, said)
+                assert problem is not None, f"{path} takes {called}"
+                assert path in problem, (path, called, problem)
 
 
 @pytest.mark.parametrize("called", WRONG)
 def test_no_part_of_a_recipe_can_be_a_single_value(called: str) -> None:
     fields = fields_of("translate_tiny")
     for part in ("task", "data", "generator", "discriminator", "adversarial", "losses", "train"):
-        said = message({**fields, part: WRONG[called]})
-        assert (said is not None and part in said.removeprefix("r.yaml: ")) or (
+        problem = message({**fields, part: WRONG[called]})
+        assert (problem is not None and part in problem.removeprefix("r.yaml: ")) or (
             called == "a list" and part == "losses"
         )
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "problem"),
     [
         ("train.lr=.inf", "train.lr: input should be a finite number, got inf"),
         ("train.lr=inf", "train.lr: input should be a finite number, got"),
@@ -138,10 +138,10 @@ def test_no_part_of_a_recipe_can_be_a_single_value(called: str) -> None:
         ("train.warmup_steps=251", "train.warmup_steps is 251, and the run has 250 steps"),
     ],
 )
-def test_what_a_number_cannot_be(override: str, said: str) -> None:
+def test_what_a_number_cannot_be(override: str, problem: str) -> None:
     with pytest.raises(UserError) as refused:
         Recipe.load("translate_tiny", [override])
-    assert said in str(refused.value), refused.value
+    assert problem in str(refused.value), refused.value
 
 
 def test_a_warm_up_as_long_as_the_run_is_a_choice() -> None:
@@ -179,8 +179,10 @@ def test_a_key_that_is_written_twice_is_named_with_its_lines(tmp_path: Path) -> 
     text = (recipes_dir() / "translate_tiny.yaml").read_text()
     lines = len(text.splitlines())
     first = next(n for n, line in enumerate(text.splitlines(), 1) if line.startswith("train:"))
-    said = refused(tmp_path / "r.yaml", text + "train: {steps: 3}\n")
-    assert said == f"'train' is written twice, in lines {first} and {lines + 1}: keep one of them"
+    problem = refused(tmp_path / "r.yaml", text + "train: {steps: 3}\n")
+    assert (
+        problem == f"'train' is written twice, in lines {first} and {lines + 1}: keep one of them"
+    )
     inner = refused(tmp_path / "r.yaml", "name: x\ntrain:\n  lr: 1\n  steps: 2\n  lr: 2\n")
     assert inner == "'lr' is written twice, in lines 3 and 5: keep one of them"
     with pytest.raises(UserError, match="is not an override"):
@@ -210,17 +212,17 @@ def test_texts_that_nobody_writes_are_one_line(tmp_path: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "problem"),
     [
         ("2020-13-45", "'2020-13-45' is no date in line 2"),
         ("!!int many", "'many' is no whole number in line 2"),
         ("9" * 5000, "'99999999999999999999' is no whole number in line 2"),
     ],
 )
-def test_values_that_yaml_cannot_read_are_told_with_their_line(
-    tmp_path: Path, value: str, said: str
+def test_values_that_yaml_cannot_read_are_named_with_their_line(
+    tmp_path: Path, value: str, problem: str
 ) -> None:
-    assert said in refused(tmp_path / "r.yaml", f"name: x\nseed: {value}\n")
+    assert problem in refused(tmp_path / "r.yaml", f"name: x\nseed: {value}\n")
 
 
 @pytest.mark.parametrize(
@@ -228,12 +230,12 @@ def test_values_that_yaml_cannot_read_are_told_with_their_line(
 )
 @pytest.mark.parametrize("value", ["null", "5", "true", "[]", "{}"])
 def test_no_message_speaks_of_classes_or_tuples(part: str, value: str) -> None:
-    said = ""
+    problem = ""
     try:
         Recipe.load("translate_tiny", [f"{part}={value}"])
     except UserError as refusal:
-        said = str(refusal)
-    assert not re.search(r"Config|[Tt]uple|dictionary|instance|object|None", said), said
+        problem = str(refusal)
+    assert not re.search(r"Config|[Tt]uple|dictionary|instance|object|None", problem), problem
 
 
 def test_an_empty_name_is_no_recipe() -> None:

@@ -57,7 +57,7 @@ class DataConfig(Augment):
     )
     unmatched: Unmatched = Field(
         "error",
-        description="pairs in A/ and B/: files without partner are left out and told, or refused",
+        description="pairs in A/ and B/: files without partner are left out and logged, or refused",
     )
     background: str = Field(
         AUTO,

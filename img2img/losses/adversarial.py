@@ -197,7 +197,7 @@ class Adversarial(OptimizerConfig):
             problem = f"and discriminator '{discriminator.kind}' needs pixels: use mlp"
             yield Conflict(".discriminates", f"'latent', {problem}")
         if latent and self.augment:
-            yield Conflict(".augment", "changes pictures, and codes are judged")
+            yield Conflict(".augment", "changes pictures, and D sees codes")
 
     def _conflicts_with_the_run(self, context: RecipeContext) -> Iterator[Conflict]:
         """Both networks must come to train within the run's steps."""

@@ -1,8 +1,8 @@
 """Differentiable augmentation of what the discriminator sees (Zhao et al. 2020, "DiffAugment"), for
 few pictures.
 
-Real and made pictures are changed alike, in both players' steps, so that D cannot learn the few
-real ones by heart and the changes do not leak into what G makes.
+Real and fake pictures are changed alike, in the steps of D and of G, so that D cannot learn the few
+real ones by heart and the changes do not leak into the fake ones.
 """
 
 from __future__ import annotations

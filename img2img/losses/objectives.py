@@ -54,25 +54,29 @@ class Objective:
     """
 
     head: ClassVar[Head] = "logits"
-    penalty: ClassVar[Penalty | None] = None  # where the norm of the critic's gradient is held at 1
-    compares: ClassVar[bool] = False  # g_loss reads the real scores
-    smooths: ClassVar[bool] = False  # takes a `real_label` below 1
+    """What it asks of D."""
+    penalty: ClassVar[Penalty | None] = None
+    """Where the norm of the critic's gradient is held at 1."""
+    compares: ClassVar[bool] = False
+    """`g_loss` reads the real scores."""
+    smooths: ClassVar[bool] = False
+    """It takes a `real_label` below 1."""
     optimizer: ClassVar[OptimizerKind] = "adam"
     lr: ClassVar[float] = 2e-4
-    d_lr: ClassVar[float | None] = None  # where D's rate is bound to something else than G's
+    d_lr: ClassVar[float | None] = None
+    """D's rate, where it is bound to something else than G's."""
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
     d_steps: ClassVar[int] = 1
+    """D's steps to one of G's."""
     clip_weights: ClassVar[float | None] = None
     gradient_penalty: ClassVar[float] = 0.0
-    fields: ClassVar[tuple[str, ...]] = (
-        "real_label",
-    )  # of the adversarial part that it is made with
-    blind_loss: ClassVar[float | None] = (
-        None  # D's, where it scores all alike; critics and BEGAN have no such level
-    )
-    critic: ClassVar[bool] = (
-        False  # meant to be trained towards its best: winning is no sickness of it
-    )
+    """The weight λ of `penalty`."""
+    fields: ClassVar[tuple[str, ...]] = ("real_label",)
+    """Of the adversarial part: what an objective is built from."""
+    blind_loss: ClassVar[float | None] = None
+    """D's loss where it scores everything alike; Wasserstein's and BEGAN's have no such level."""
+    critic: ClassVar[bool] = False
+    """D is meant to be trained towards its best: that it wins is no fault."""
 
     def __init__(self, real_label: float = 1.0) -> None:
         self.real_label = real_label

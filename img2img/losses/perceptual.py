@@ -34,15 +34,14 @@ class BlurDown(nn.Module):
         self.register_buffer("filt", torch.zeros(channels, 1, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(
-            x.device.type, enabled=False
-        ):  # a depthwise bf16 convolution is slower on a CPU than fp32
+        # A depthwise bf16 convolution is slower on a CPU than fp32.
+        with torch.autocast(x.device.type, enabled=False):
             x = F.pad(x.float(), (2, 2, 2, 2), mode="reflect")
             return F.conv2d(x, self.get_buffer("filt").float(), stride=2, groups=x.shape[1])
 
 
 class SinglePrecisionPool(nn.MaxPool2d):
-    """Max pooling on fp32, whatever comes in: several times faster than bf16 on a CPU, and BlurDown
+    """Max pooling on fp32, for any input: several times faster than bf16 on a CPU, and BlurDown
     follows in fp32.
     """
 
@@ -120,7 +119,7 @@ class _Distance(torch.autograd.Function):
     """Mean over pixels of Σ head · (f/|f| - w/|w|)², one distance a picture, and its gradient with
     respect to f alone.
 
-    Value and gradient are made together, a picture at a time: autograd's dozen passes over the
+    Value and gradient are computed together, a picture at a time: autograd's dozen passes over the
     whole batch in fp32 cost more than the convolutions that made the features.
     """
 

@@ -32,11 +32,11 @@ class Shapes(Protocol):
     def prediction_channels(self) -> int: ...
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the picture that is made of a condition of this size."""
+        """(height, width) of the picture that belongs to a condition of this size."""
 
 
 class AutoencoderShapes(Shapes, Protocol):
-    """What an autoencoder must know besides."""
+    """What an autoencoder must know in addition."""
 
     @property
     def bottleneck(self) -> Bottleneck: ...
@@ -55,7 +55,7 @@ class Bottleneck(Protocol):
 
     @property
     def labels(self) -> int:
-        """One-hot values that encoder and decoder know besides."""
+        """One-hot values that encoder and decoder see in addition."""
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ class ColorUNet(nn.Module):
         super().__init__()
         self.encoder = _encoder()
         self.in_channels = in_channels
-        # Hints and the like come beside luminance; the pretrained stem sees luminance, they join at
-        # the decoder's end.
+        # Further channels (hints) follow luminance: the pretrained stem sees luminance alone, and they
+        # join at the decoder's end.
         widths = (config.width, config.width * 3 // 2, config.width * 2, config.width * 2)
         skips = (24, 40, 112, 320)
         self.lateral = nn.ModuleList(_lateral(s, w) for s, w in zip(skips, widths, strict=True))

@@ -85,15 +85,13 @@ class UNet(nn.Module):
         if self.at_test == "picture":
             for layer in self.modules():
                 if isinstance(layer, nn.BatchNorm2d):
-                    layer.train()  # statistics of the picture at hand
-                    layer.track_running_stats = (
-                        mode  # and using the network leaves the buffers alone
-                    )
+                    layer.train()  # statistics of this very picture
+                    layer.track_running_stats = mode  # and use leaves the buffers alone
         return self
 
 
 class SkipBlock(nn.Module):
-    """Down, whatever lies deeper, up; the block's input is joined to its output (except for the
+    """Down, the levels below, up; the block's input is joined to its output (except for the
     outermost).
     """
 

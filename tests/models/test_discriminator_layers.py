@@ -1,4 +1,4 @@
-"""What judges and makers of noise share: company in the batch, labels, codes, autoencoding; DCGAN's
+"""What discriminators share: comparison within the batch, labels, codes, autoencoding; DCGAN's
 guidelines.
 """
 
@@ -21,11 +21,11 @@ from img2img.models.patchgan import PatchGanConfig
 from img2img.recipe import Recipe
 from img2img.tasks import build_task
 
-PERCEPTUAL_METRICS = [
+DISCRIMINATORS = [
     DcganDiscriminatorConfig(width=4, norm="none"),
     MlpDiscriminatorConfig(hidden=(8,)),
 ]
-BOTH = pytest.mark.parametrize("config", PERCEPTUAL_METRICS, ids=lambda c: c.kind)
+BOTH = pytest.mark.parametrize("config", DISCRIMINATORS, ids=lambda c: c.kind)
 
 
 # --- a batch compared with itself
@@ -143,7 +143,7 @@ def test_an_autoencoding_judge_gives_back_what_it_was_shown_the_size_of(config: 
 
 
 @pytest.mark.parametrize("head", ["logits", "reconstruction"])
-@pytest.mark.parametrize("config", PERCEPTUAL_METRICS, ids=lambda c: c.kind)
+@pytest.mark.parametrize("config", DISCRIMINATORS, ids=lambda c: c.kind)
 def test_spectral_norm_holds_every_layer_at_one(config: Any, head: Any) -> None:
     asked = config.model_copy(update={"spectral": True, "minibatch_discrimination": 2})
     asked = asked.model_copy(update={"projection": head == "logits"})
@@ -172,8 +172,8 @@ def test_dcgan_makes_and_judges_every_stated_size(size: int) -> None:
         size,
         size,
     )
-    judge = DcganDiscriminatorConfig(width=4).build(DiscriminatorShapes(3, size_px=size))
-    assert judge(torch.rand(2, 3, size, size)).shape == (2, 1)
+    discriminator = DcganDiscriminatorConfig(width=4).build(DiscriminatorShapes(3, size_px=size))
+    assert discriminator(torch.rand(2, 3, size, size)).shape == (2, 1)
 
 
 @pytest.mark.parametrize("size", [7, 9, 17, 22, 50, 100])
@@ -195,13 +195,15 @@ def test_other_sizes_are_refused(size: int) -> None:
 
 def test_dcgan_follows_its_guidelines() -> None:
     maker = DcganGeneratorConfig(width=4).build(build_task({"kind": "generate", "size_px": 32}))
-    judge = DcganDiscriminatorConfig(width=4).build(DiscriminatorShapes(3, size_px=32))
+    discriminator = DcganDiscriminatorConfig(width=4).build(DiscriminatorShapes(3, size_px=32))
     made = [type(layer).__name__ for layer in maker.layers]
     assert made == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3 + ["ConvTranspose2d"], (
         "none on the output"
     )
     judged = [
-        type(layer).__name__ for layer in judge.tower if type(layer).__name__ != "SignedInput"
+        type(layer).__name__
+        for layer in discriminator.tower
+        if type(layer).__name__ != "SignedInput"
     ]
     assert judged == [
         "Conv2d",
@@ -209,9 +211,11 @@ def test_dcgan_follows_its_guidelines() -> None:
         "LeakyReLU",
         *["Conv2d", "BatchNorm2d", "LeakyReLU"] * 2,
     ], "nor the input"
-    assert all(layer.stride == (2, 2) for layer in judge.tower if isinstance(layer, nn.Conv2d))
-    assert not any("Pool" in type(layer).__name__ for layer in judge.modules())
-    for layer in (*maker.modules(), *judge.modules()):
+    assert all(
+        layer.stride == (2, 2) for layer in discriminator.tower if isinstance(layer, nn.Conv2d)
+    )
+    assert not any("Pool" in type(layer).__name__ for layer in discriminator.modules())
+    for layer in (*maker.modules(), *discriminator.modules()):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.weight.numel() > 1000:
             assert layer.weight.std().item() == pytest.approx(0.02, rel=0.15)
 
