@@ -21,7 +21,7 @@ from img2img.files import atomic_path, write_tensors, write_text
 
 log = logging.getLogger("img2img")
 
-KEPT = 2
+KEPT = 2  # checkpoints
 
 
 @dataclass
@@ -33,11 +33,11 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write weights first, then the facts with their checksum: a checkpoint without facts does not
-    exist.
+    """Write the tensors, then the facts with the tensors' checksum: without facts there is no
+    checkpoint.
 
-    Only then older ones go, and those of later steps: a run that has come back before them found
-    them damaged.
+    Only then are older ones deleted, and those of later steps: a run that went on from before them
+    has found them damaged.
     """
     path = folder / f"step_{checkpoint.facts['step']:08d}.safetensors"
     tensors = {
@@ -48,7 +48,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         checksum = _sha256(temporary)
     write_text(path.with_suffix(".json"), json.dumps({**checkpoint.facts, "sha256": checksum}))
     kept = [p.stem for p in sorted(folder.glob("step_*.json")) if p.stem <= path.stem][-KEPT:]
-    for old in folder.iterdir():  # also what a kill has left behind half-written
+    for old in folder.iterdir():  # half-written files of a killed run too
         if (
             old.is_file()
             and old.name.lstrip(".").startswith("step_")
@@ -59,9 +59,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; damaged ones are named and passed over. None when there
-    is none.
-    """
+    """The newest checkpoint that is whole, or None; damaged ones are skipped with a warning."""
     checkpoint, damage = whole_checkpoint(folder)
     for line in damage:
         log.warning("checkpoint %s: trying the one before", line)
@@ -69,9 +67,7 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def whole_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that is whole, None when there is none, and what is wrong with each
-    that is newer.
-    """
+    """The newest checkpoint that is whole, or None, and what is wrong with each newer one."""
     damage: list[str] = []
     for name in sorted({path.stem for path in folder.glob("step_*")}, reverse=True):
         try:
@@ -86,7 +82,7 @@ def whole_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def _read(path: Path) -> Checkpoint:
-    """Raises what its files may give rise to."""
+    """Raises the errors of reading its two files, ValueError for a wrong checksum."""
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     weights = path.with_suffix(".safetensors")
     if _sha256(weights) != facts["sha256"]:
@@ -105,7 +101,7 @@ def optimizer_tensors(optimizer: Optimizer, prefix: str) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Put back what `optimizer_tensors` gave, in the memory layout of each parameter: fused kernels
+    """Restore what `optimizer_tensors` gave, in the memory layout of each parameter: fused kernels
     rely on it.
     """
     parameters = [

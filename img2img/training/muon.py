@@ -1,4 +1,4 @@
-"""Muon: momentum made orthogonal, so that rare directions of a layer learn as fast as loud ones."""
+"""Muon: orthogonalized momentum, so that a layer's weak directions learn as fast as its strong ones."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from torch.optim import Adam
 
 MOMENTUM = 0.95
 ITERATIONS = 5
-COEFFICIENTS = (
-    3.4445,
-    -4.7750,
-    2.0315,
-)  # of the quintic polynomial that drives singular values towards 1
-MATCHES_ADAM = 0.2  # the root mean square of Adam's updates in practice
-WEIGHT_DECAY = (
-    0.1  # updates never grow small by themselves: without it weights grow until a run breaks up
-)
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Of the quintic polynomial that drives singular values towards 1 (Jordan et al. 2024)."""
+MATCHES_ADAM = 0.2
+"""The root mean square of Adam's updates in practice (Liu et al. 2025)."""
+WEIGHT_DECAY = 0.1
+"""Updates never grow small by themselves: without decay weights grow until a run breaks up."""
 
 
 class Muon(Adam):
@@ -27,9 +24,9 @@ class Muon(Adam):
     last layer.
 
     An update's root mean square is Adam's, so both share one learning rate, and weights decay (Liu
-    et al. 2025, "Muon is Scalable for LLM Training", eq. 4). A convolution's weight counts as a
+    et al. 2025, "Muon is Scalable for LLM Training", eq. 4). A convolution's weight is treated as a
     matrix of (first size, all others). Only the gradient's direction counts, so clipping its norm
-    does not tame a rate that is too high.
+    does not help against a rate that is too high.
     """
 
     def __init__(

@@ -1,10 +1,11 @@
 """Several processes that train one model: what they exchange, so that after every step all hold the
 same bits.
 
-Each computes gradients on its own samples; one flat all_reduce before the optimizer makes them
-those of the whole batch (as stylegan3's training loop does). No wrapper and no hooks: a network may
-be passed through as often as a step likes. Whatever happens here happens in all processes alike, in
-the same order; a process that fails alone leaves, and the others raise ProcessLost. With one
+Each computes gradients on its own samples; one flat all_reduce before the optimizer's step averages
+them over the processes, as in stylegan3's training loop. There is no DistributedDataParallel: it
+reduces gradients while the last micro-batch's backward runs, which goes wrong where its forward ran
+outside of `no_sync`, and it expects each network to run once a step. All processes call these
+functions in the same order; one that fails alone leaves, and the others raise ProcessLost. With one
 process nothing is exchanged.
 """
 
@@ -29,7 +30,7 @@ Decided = TypeVar("Decided")
 
 
 class ProcessLost(TrainingError):
-    """Another process of the run has ended in an error of its own."""
+    """Another process of the run has ended with an error of its own."""
 
 
 def check_processes(device: torch.device) -> None:
@@ -57,47 +58,49 @@ def check_processes(device: torch.device) -> None:
 def reduce_gradients(
     parameters: Iterable[nn.Parameter], loss: float, accelerator: Accelerator
 ) -> float:
-    """Every gradient becomes its mean over the processes, in place, by one all_reduce; returns the
-    loss's mean.
+    """Average the gradients over the processes in place, by one all_reduce; returns the loss's mean.
 
-    A parameter without a gradient in some processes counts as 0 there; without one in all of them
-    it stays without.
+    A gradient that is missing in some processes counts as 0 there; one that is missing in all stays
+    None.
     """
     if accelerator.num_processes == 1:
         return loss
     learning = [p for p in parameters if p.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
-    told = torch.tensor(
-        [float(p.grad is not None) for p in learning] + [loss], device=accelerator.device
-    )
-    flat = torch.cat([*(g.flatten() for g in gradients), told])
+    has_gradient = [float(p.grad is not None) for p in learning]
+    facts = torch.tensor([*has_gradient, loss], device=accelerator.device)
+    flat = torch.cat([*(g.flatten() for g in gradients), facts])
     with _connected():
         dist.all_reduce(flat)
     flat /= accelerator.num_processes
-    *means, told = flat.split([*(g.numel() for g in gradients), len(told)])
-    for parameter, gradient, mean, share in zip(
-        learning, gradients, means, told.tolist(), strict=False
-    ):
+    *means, facts = flat.split([*(g.numel() for g in gradients), len(facts)])
+    *shares, mean_loss = facts.tolist()  # of the processes that have the gradient; the loss
+    for parameter, gradient, mean, share in zip(learning, gradients, means, shares, strict=True):
         if share:
             parameter.grad = gradient.copy_(mean.view(gradient.shape))
-    return float(told[-1])
+    return mean_loss
 
 
 @torch.no_grad()
 def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> None:
-    """Running statistics become their mean over the processes, other buffers (spectral norm's
-    vectors) the first's.
+    """Average batch norm's running statistics over the processes; other buffers (spectral norm's
+    vectors) become the first process's.
+
+    Called before the EMA copies buffers and a checkpoint saves them.
     """
     if accelerator.num_processes == 1:
         return
     modules = [module for network in networks for module in network.modules()]
     found = [
-        (b, _gathers(m)) for m in modules for b in m.buffers(recurse=False) if b.is_floating_point()
+        (b, _updates_statistics(m))
+        for m in modules
+        for b in m.buffers(recurse=False)
+        if b.is_floating_point()
     ]
     if not found:
         return
-    # A sum with zeros is exact: what is the same everywhere stays so, and does not wander off by
-    # rounding.
+    # The first process's value plus zeros of the others is exact, and keeps what is equal equal; a
+    # mean would drift by rounding.
     mine = torch.clone if accelerator.is_main_process else torch.zeros_like
     parts = [b / accelerator.num_processes if averaged else mine(b) for b, averaged in found]
     flat = torch.cat([part.float().flatten() for part in parts])
@@ -107,13 +110,13 @@ def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> N
         buffer.copy_(value.view(buffer.shape))
 
 
-def _gathers(module: nn.Module) -> bool:
-    """It takes statistics in this step; those of frozen parts stay as they are, bit for bit."""
+def _updates_statistics(module: nn.Module) -> bool:
+    """Whether its running statistics change in this step; frozen layers keep theirs bit for bit."""
     return isinstance(module, _NormBase) and module.training and module.track_running_stats
 
 
 def of_the_first(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
-    """The first process's tensors, by name, in all; those of the others are forgotten."""
+    """Broadcast the first process's tensors, by name, to all."""
     named = decided([(n, v.shape, v.dtype) for n, v in tensors.items()], accelerator)
     shared = {}
     for name, shape, dtype in named:
@@ -130,7 +133,7 @@ def of_the_first(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[s
 
 
 def decided(value: Decided, accelerator: Accelerator) -> Decided:
-    """The first process's value in all."""
+    """Broadcast the first process's value to all."""
     if accelerator.num_processes == 1:
         return value
     with _connected():
@@ -139,8 +142,8 @@ def decided(value: Decided, accelerator: Accelerator) -> Decided:
 
 
 def first_decides(decide: Callable[[], Decided], accelerator: Accelerator) -> Decided:
-    """What `decide` returns in the first process, which alone asks it; a UserError there is one in
-    all.
+    """Call `decide` in the first process alone and broadcast the result; a UserError there is raised
+    in all.
     """
     found: tuple[Any, UserError | None] = (None, None)
     if accelerator.is_main_process:
@@ -155,7 +158,7 @@ def first_decides(decide: Callable[[], Decided], accelerator: Accelerator) -> De
 
 
 def anywhere(flag: bool, accelerator: Accelerator) -> bool:
-    """Whether it holds in any of the processes."""
+    """Whether the flag is set in any of the processes."""
     if accelerator.num_processes == 1:
         return flag
     found = torch.tensor(float(flag), device=accelerator.device)
@@ -165,15 +168,15 @@ def anywhere(flag: bool, accelerator: Accelerator) -> bool:
 
 
 def wait_for_all(accelerator: Accelerator) -> None:
-    """Return when every process has come here."""
+    """Block until every process has come here."""
     with _connected():
         accelerator.wait_for_everyone()
 
 
 @atexit.register
 def leave() -> None:
-    """End the connections to the others, which hear of it at once. One run after another shares
-    them: not before.
+    """Close the connections to the other processes, which fail at once. At exit, and not after each
+    run: the next run uses them again.
     """
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
