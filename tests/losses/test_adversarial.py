@@ -47,7 +47,7 @@ CROSS_ENTROPY = (softplus(-2) + softplus(-0.5)) / 2 + (
         ("wasserstein_gp", 1 - 1.25, -1.0),
         # (0 + ½)/2 + (0 + 4)/2; G: −(−1 + 3)/2
         ("hinge", 0.25 + 2.0, -1.0),
-        # real against the made ones' mean, 1, and made against the real ones', 1¼; G the other way
+        # real against the fake ones' mean, 1, and fake against the real ones', 1¼; G the other way
         # round
         (
             "relativistic",
@@ -106,12 +106,12 @@ def test_hinge_discriminator_rests_beyond_the_margin() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_patch_map_counts_like_a_batch_of_logits(kind: Kind) -> None:
     real, fake = torch.rand(2, 2, 1, 3, 3)
-    played = objective(kind)
-    assert played.g_loss(real, fake).item() == pytest.approx(
-        played.g_loss(real.flatten(), fake.flatten()).item()
+    loss_of = objective(kind)
+    assert loss_of.g_loss(real, fake).item() == pytest.approx(
+        loss_of.g_loss(real.flatten(), fake.flatten()).item()
     )
-    assert played.d_loss(real, fake).item() == pytest.approx(
-        played.d_loss(real.flatten(), fake.flatten()).item()
+    assert loss_of.d_loss(real, fake).item() == pytest.approx(
+        loss_of.d_loss(real.flatten(), fake.flatten()).item()
     )
 
 
@@ -120,10 +120,10 @@ def test_a_patch_map_counts_like_a_batch_of_logits(kind: Kind) -> None:
 
 def test_smoothing_moves_the_real_label_alone() -> None:
     real = 0.9 * (softplus(-2) + softplus(-0.5)) / 2 + 0.1 * (softplus(2) + softplus(0.5)) / 2
-    made = (softplus(-1) + softplus(3)) / 2
+    fake_loss = (softplus(-1) + softplus(3)) / 2
     for kind in ("minimax", "non_saturating", "dragan"):
         assert objective(kind, real_label=0.9).d_loss(REAL, FAKE).item() == pytest.approx(
-            real + made, rel=1e-6
+            real + fake_loss, rel=1e-6
         )
         assert torch.equal(
             objective(kind, real_label=0.9).g_loss(REAL, FAKE), objective(kind).g_loss(REAL, FAKE)
@@ -148,26 +148,26 @@ def test_a_kind_without_labels_refuses_to_smooth_them(kind: Kind) -> None:
 
 
 def test_began_holds_its_balance_as_worked_out_by_hand() -> None:
-    played = objective("began", gamma=0.5, k_rate=0.1)
-    assert played.d_loss(
+    loss_of = objective("began", gamma=0.5, k_rate=0.1)
+    assert loss_of.d_loss(
         torch.tensor([0.9, 0.7]), torch.tensor([0.1, 0.3])
     ).item() == pytest.approx(0.8), "k is 0"
     # γL(x) − L(G) = 0.4 − 0.2: k = 0 + 0.1 · 0.2, and the measure 0.8 + 0.2
-    first = played.observe(torch.tensor([0.9, 0.7]), torch.tensor([0.1, 0.3]))
+    first = loss_of.observe(torch.tensor([0.9, 0.7]), torch.tensor([0.1, 0.3]))
     assert first == {"began_k": pytest.approx(0.02), "began_measure": pytest.approx(1.0)}
     # 0.3 − 0.35: k = 0.02 − 0.005, and 0.6 + 0.05
-    second = played.observe(torch.tensor(0.6), torch.tensor(0.35))
+    second = loss_of.observe(torch.tensor(0.6), torch.tensor(0.35))
     assert second == {"began_k": pytest.approx(0.015), "began_measure": pytest.approx(0.65)}
-    assert played.d_loss(torch.tensor(0.6), torch.tensor(0.4)).item() == pytest.approx(
+    assert loss_of.d_loss(torch.tensor(0.6), torch.tensor(0.4)).item() == pytest.approx(
         0.6 - 0.015 * 0.4
     )
-    assert played.g_loss(torch.tensor(0.6), torch.tensor(0.4)).item() == pytest.approx(0.4)
+    assert loss_of.g_loss(torch.tensor(0.6), torch.tensor(0.4)).item() == pytest.approx(0.4)
 
 
 def test_began_keeps_k_between_0_and_1() -> None:
-    played = objective("began", k_rate=100.0)
-    assert played.observe(torch.tensor(1.0), torch.tensor(0.0))["began_k"] == 1
-    assert played.observe(torch.tensor(0.0), torch.tensor(1.0))["began_k"] == 0
+    loss_of = objective("began", k_rate=100.0)
+    assert loss_of.observe(torch.tensor(1.0), torch.tensor(0.0))["began_k"] == 1
+    assert loss_of.observe(torch.tensor(0.0), torch.tensor(1.0))["began_k"] == 0
 
 
 def test_began_state_is_saved_and_loaded_exactly() -> None:
@@ -218,12 +218,12 @@ def test_each_kind_brings_its_papers_settings() -> None:
 
 
 def test_the_recipe_overrides_a_kinds_own_settings() -> None:
-    own, said = (
+    own, chosen = (
         Adversarial(kind="wasserstein_gp"),
         Adversarial(kind="wasserstein_gp", d_steps=2, gradient_penalty=1),
     )
     assert (own.d_steps_per_g_step, own.penalty_weight, own.weight_limit) == (5, 10, None)
-    assert (said.d_steps_per_g_step, said.penalty_weight) == (2, 1)
+    assert (chosen.d_steps_per_g_step, chosen.penalty_weight) == (2, 1)
     assert not Adversarial(kind="dragan", gradient_penalty=0).penalised
     assert Adversarial(kind="wasserstein", clip_weights=0.1).weight_limit == 0.1
     assert Adversarial(kind="wasserstein", clip_weights=0).weight_limit is None
@@ -269,7 +269,7 @@ def test_a_recipe_for_several_kinds_says_what_one_has_otherwise() -> None:
     assert (began.instance_noise, began.gamma) == (5.0, 0.8)
     assert (hinge.instance_noise, hinge.gamma) == (1.0, 0.5)
     again = Adversarial.model_validate(began.model_dump())
-    assert (again.instance_noise, again.per_kind) == (5.0, {}), "what is saved is what was played"
+    assert (again.instance_noise, again.per_kind) == (5.0, {}), "what is saved is what was used"
     with pytest.raises(
         ValidationError, match=r"per_kind\.began: unknown 'gama', did you mean 'gamma'"
     ):

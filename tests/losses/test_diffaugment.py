@@ -14,7 +14,7 @@ def test_color_changes_nothing_on_average_and_nothing_but_colors() -> None:
     picture = torch.rand(1, 5, 4, 4)
     drawn = diffaugment(picture.expand(4000, -1, -1, -1), ("color",))
     assert torch.equal(drawn[:, 3:], picture[:, 3:].expand(4000, -1, -1, -1)), (
-        "what D sees beside keeps its values"
+        "conditioning keeps its values"
     )
     assert torch.allclose(drawn[:, :3].mean(0), picture[0, :3], atol=0.02)
     assert drawn[:, :3].std(0).min() > 0.1

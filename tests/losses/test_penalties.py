@@ -20,12 +20,12 @@ def quadratic(x: Tensor) -> Tensor:
     return 0.5 * x.flatten(1).square().sum(1, keepdim=True)  # its gradient is x
 
 
-def test_a_linear_judge_is_penalised_by_how_far_its_slope_is_from_one() -> None:
+def test_a_linear_discriminator_is_penalised_by_how_far_its_slope_is_from_one() -> None:
     assert unit_norm_penalty(linear, PICTURES).item() == pytest.approx((13 - 1) ** 2)
     assert r1_penalty(linear, PICTURES).item() == pytest.approx(13**2 / 2)
 
 
-def test_a_quadratic_judge_is_penalised_sample_by_sample() -> None:
+def test_a_quadratic_discriminator_is_penalised_sample_by_sample() -> None:
     norms = PICTURES.flatten(1).norm(dim=1)
     assert torch.allclose(gradients(quadratic, PICTURES), PICTURES.flatten(1))
     assert unit_norm_penalty(quadratic, PICTURES).item() == pytest.approx(
@@ -34,14 +34,14 @@ def test_a_quadratic_judge_is_penalised_sample_by_sample() -> None:
     assert r1_penalty(quadratic, PICTURES).item() == pytest.approx(norms.square().mean().item() / 2)
 
 
-def test_a_map_of_patches_is_judged_by_its_mean() -> None:
+def test_a_map_of_patches_is_scored_by_its_mean() -> None:
     def four(x: Tensor) -> Tensor:
         return linear(x)[..., None, None].expand(-1, -1, 2, 2)
 
     assert r1_penalty(four, PICTURES).item() == pytest.approx(13**2 / 2)
 
 
-def test_a_flat_judge_has_a_penalty_and_finite_slopes() -> None:
+def test_a_flat_discriminator_has_a_penalty_and_finite_slopes() -> None:
     w = torch.zeros(4, 1, requires_grad=True)
     penalty = unit_norm_penalty(lambda x: x.flatten(1) @ w, PICTURES)
     penalty.backward()
@@ -49,20 +49,20 @@ def test_a_flat_judge_has_a_penalty_and_finite_slopes() -> None:
     assert w.grad is not None and w.grad.isfinite().all()
 
 
-def test_the_penalty_teaches_the_judge_and_not_the_picture() -> None:
+def test_the_penalty_teaches_the_discriminator_and_not_the_picture() -> None:
     w = W[:, None].clone().requires_grad_()
-    made = PICTURES.clone().requires_grad_()
-    unit_norm_penalty(lambda x: x.flatten(1) @ w, made).backward()
+    images = PICTURES.clone().requires_grad_()
+    unit_norm_penalty(lambda x: x.flatten(1) @ w, images).backward()
     # d(|w| - 1)²/dw = 2 (|w| - 1) w/|w|
     assert w.grad is not None and torch.allclose(w.grad[:, 0], 2 * 12 * W / 13, rtol=1e-4)
-    assert made.grad is None
+    assert images.grad is None
 
 
 def test_penalties_run_in_fp32_whatever_surrounds_them() -> None:
-    judge, seen = torch.nn.Linear(4, 1), []
+    scores, seen = torch.nn.Linear(4, 1), []
 
     def watched(x: Tensor) -> Tensor:
-        out = judge(x.flatten(1))
+        out = scores(x.flatten(1))
         seen.append((x.dtype, out.dtype))
         return out
 

@@ -17,7 +17,7 @@ needs_weights = pytest.mark.skipif(
 
 
 def fixed_pictures(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two smooth color patterns made of sines alone, so that any machine makes the same."""
+    """Two smooth color patterns of sines alone, the same on any machine."""
     y = torch.arange(height).view(1, 1, height, 1) / height
     x = torch.arange(width).view(1, 1, 1, width) / width
     c = torch.arange(3).view(1, 3, 1, 1)
@@ -75,9 +75,9 @@ def test_the_distance_of_features_has_autograds_value_and_gradient():
         return x / (x.square().sum(1, keepdim=True) + 1e-20).sqrt()
 
     plain = ((unit(features) - unit(wanted)).square() * head).sum(1).mean((1, 2))
-    made = perceptual._Distance.apply(features, wanted, head)
-    gradients = [torch.autograd.grad((d * share).sum(), features)[0] for d in (plain, made)]
-    torch.testing.assert_close(made, plain)
+    own = perceptual._Distance.apply(features, wanted, head)
+    gradients = [torch.autograd.grad((d * share).sum(), features)[0] for d in (plain, own)]
+    torch.testing.assert_close(own, plain)
     known = features.detach().sum(1, keepdim=True).expand_as(features) > 0
     torch.testing.assert_close(gradients[1][known], gradients[0][known])
     assert gradients[1].isfinite().all()

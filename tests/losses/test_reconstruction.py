@@ -27,7 +27,7 @@ def picture(*values: float) -> Tensor:
 
 
 TARGET = picture(0.0, 0.0, 0.0, 0.0)
-MADE = picture(0.0, 0.2, -0.4, 1.0)
+FAKE = picture(0.0, 0.2, -0.4, 1.0)
 MASK = torch.tensor([0.0, 1.0, 1.0, 0.0]).view(1, 1, 1, 4)
 
 
@@ -45,7 +45,7 @@ MASK = torch.tensor([0.0, 1.0, 1.0, 0.0]).view(1, 1, 1, 4)
 )
 def test_pixel_losses_have_the_stated_values(kind: Any, region: Region, value: float) -> None:
     loss = PixelLoss(kind=kind, region=region, epsilon=0.1)
-    assert loss(MADE, TARGET, MASK).item() == pytest.approx(value, rel=1e-6)
+    assert loss(FAKE, TARGET, MASK).item() == pytest.approx(value, rel=1e-6)
 
 
 def test_charbonnier_is_round_at_zero_and_straight_far_away() -> None:
@@ -65,7 +65,7 @@ def test_descent_moves_towards_the_target(kind: Any) -> None:
 
 
 def test_pixels_outside_the_region_get_no_gradient() -> None:
-    x = MADE.clone().requires_grad_()
+    x = FAKE.clone().requires_grad_()
     PixelLoss(kind="l1", region="hole")(x, TARGET, MASK).backward()
     assert x.grad.ne(0).any(1)[0, 0].tolist() == [False, True, True, False]
 
@@ -105,9 +105,9 @@ def test_colorfulness_asks_for_more_color_and_never_for_less() -> None:
     loss(faded, vivid, None).backward()
     more = (faded - 0.1 * faded.grad / faded.grad.abs().max()).detach()
     assert loss(more, vivid, None) < loss(faded, vivid, None) < loss(grey, vivid, None)
-    made = grey.clone().requires_grad_()
-    loss(made, vivid, None).backward()
-    assert made.grad.isfinite().all(), "a square root at zero"
+    fake = grey.clone().requires_grad_()
+    loss(fake, vivid, None).backward()
+    assert fake.grad.isfinite().all(), "a square root at zero"
 
 
 def test_perceptual_loss_looks_at_the_crop_round_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def batch_for(known: Recipe, photos: list[np.ndarray]) -> Batch:
 def begun(
     kind: str, accelerator: Accelerator, photos: list[np.ndarray]
 ) -> tuple[AutoencoderStep, Batch]:
-    """A step with weights loud enough to be heard: DCGAN's start makes every picture grey."""
+    """A step with large weights: DCGAN's start makes every picture grey."""
     known = Recipe.parse(KINDS[kind])
     step = AutoencoderStep(known, accelerator)
     with torch.no_grad():
@@ -148,11 +148,11 @@ def test_kl_of_gaussians_from_the_standard_normal() -> None:
 
 
 def test_feature_distance_is_half_the_squares_a_picture() -> None:
-    made, wanted = (
+    fake, wanted = (
         torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]]]),
         torch.tensor([[[1.0, 0.0]], [[4.0, 0.0]]]),
     )
-    assert float(FeatureLoss(kind="features")(made, wanted)) == (0.5 * 4 + 0.5 * 16) / 2
+    assert float(FeatureLoss(kind="features")(fake, wanted)) == (0.5 * 4 + 0.5 * 16) / 2
 
 
 def test_sharpness_has_no_gap_for_the_same_all_for_grey_and_half_for_blur_as_for_noise() -> None:
@@ -160,8 +160,8 @@ def test_sharpness_has_no_gap_for_the_same_all_for_grey_and_half_for_blur_as_for
     assert sharpness_gap(real, real) == pytest.approx(0)
     assert sharpness_gap(torch.full_like(real, 0.5), real) == 1
     for contrast in (0.5, 1.5):
-        made = real.mean() + contrast * (real - real.mean())
-        assert sharpness_gap(made, real) == pytest.approx(0.5, abs=1e-4)
+        fake = real.mean() + contrast * (real - real.mean())
+        assert sharpness_gap(fake, real) == pytest.approx(0.5, abs=1e-4)
 
 
 def test_codes_are_drawn_as_their_mean_and_variance_say(
@@ -422,8 +422,9 @@ def uses_what_was_trained(kind: str, out: Path, folder: Path) -> None:
         with pytest.raises(UserError, match="follow no prior"):
             generate(model, GenerateRequest(count=3))
     else:
-        made, columns = generate(model, GenerateRequest(count=3))
-        assert made.shape == (3, 3, SIDE, SIDE) and 0 <= made.min() <= made.max() <= 1
+        pictures, columns = generate(model, GenerateRequest(count=3))
+        assert pictures.shape == (3, 3, SIDE, SIDE)
+        assert 0 <= pictures.min() <= pictures.max() <= 1
         assert columns == (2 if kind == "cvae" else None)
     if kind == "cvae":
         with pytest.raises(UserError, match="must be told a picture's class"):

@@ -1,4 +1,4 @@
-"""CycleGAN: what each player learns from, both directions in one file, resume bit for bit, and that
+"""CycleGAN: what each network learns from, both directions in one file, resume bit for bit, and that
 it learns.
 """
 
@@ -170,11 +170,11 @@ def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
     step = CycleStep(small(), accelerator)
     step.ema.module = TwoWay(lambda: Brighten(0.0)).requires_grad_(False)
     given = batch(step.recipe, 1)
-    made, plain = (
+    translated, plain = (
         CycleMeasures(step).metrics(given, given.target, strength) for strength in (1.0, 0.0)
     )
-    assert made["cycle_A_psnr_db"] > 60 and made["cycle_B_psnr_db"] > 60
-    assert made["BtoA_psnr_db"] == pytest.approx(plain["BtoA_psnr_db"], abs=1e-3)
+    assert translated["cycle_A_psnr_db"] > 60 and translated["cycle_B_psnr_db"] > 60
+    assert translated["BtoA_psnr_db"] == pytest.approx(plain["BtoA_psnr_db"], abs=1e-3)
     grey = 10 * np.log10(1 / float((given.condition - 0.5).square().mean()))
     assert plain["cycle_A_psnr_db"] == pytest.approx(grey, abs=1e-3)
 
@@ -193,7 +193,7 @@ def test_sheet_shows_three_pictures_a_side(accelerator: Accelerator) -> None:
 def test_stopped_and_resumed_run_ends_with_the_same_bits(
     precision: str, photo_folder: Path, tmp_path: Path
 ) -> None:
-    """Both generators, both critics with their pools (3 fakes, so that they exchange), averages and
+    """Both generators, both discriminators with their pools (3 fakes, so that they exchange), averages and
     Adam.
     """
     recipe = small(photo_folder, train={"precision": precision, "steps": 6})
@@ -379,9 +379,9 @@ def test_the_tiny_recipe_learns_both_ways(tmp_path: Path) -> None:
     photo.
     """
     summary = train(Recipe.load("cyclegan_tiny"), tmp_path / "run", device="cpu")
-    made, plain = summary["validation"], summary["baseline"]
-    assert made["cycle_A_psnr_db"] > plain["cycle_A_psnr_db"] + 6
-    assert made["cycle_B_psnr_db"] > plain["cycle_B_psnr_db"] + 4
-    assert made["BtoA_psnr_db"] > plain["BtoA_psnr_db"] + 1
+    translated, plain = summary["validation"], summary["baseline"]
+    assert translated["cycle_A_psnr_db"] > plain["cycle_A_psnr_db"] + 6
+    assert translated["cycle_B_psnr_db"] > plain["cycle_B_psnr_db"] + 4
+    assert translated["BtoA_psnr_db"] > plain["BtoA_psnr_db"] + 1
     rows = read_rows(tmp_path / "run/log.jsonl")
     assert [row for row in rows if "diagnosis" in row] == []

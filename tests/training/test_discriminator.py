@@ -1,6 +1,4 @@
-"""The critic and its stabilisers, and whose turn it is: seen from what D is shown and from who
-moves.
-"""
+"""D in training and its stabilisers, and who trains when: by what D sees, and by whose weights move."""
 
 from __future__ import annotations
 
@@ -25,11 +23,11 @@ from img2img.training.inputs import DiscriminatorInput
 from img2img.training.paired import PairedStep
 from img2img.training.step import Remedies
 
-STILL = OptimizerChoice("adam", 1e-12, (0.5, 0.999))  # a critic that does not move
+STILL = OptimizerChoice("adam", 1e-12, (0.5, 0.999))  # a discriminator that does not move
 POINT = DiscriminatorShapes(2, size_px=1)
 
 
-def critic(
+def trainer_of(
     accelerator: Accelerator, shapes: DiscriminatorShapes = POINT, hidden: Any = (), **fields: Any
 ) -> DiscriminatorTrainer:
     head = Adversarial(**fields).objective_class.head
@@ -56,33 +54,33 @@ def watched(network: torch.nn.Module) -> list[Tensor]:
 
 
 def test_label_noise_swaps_its_share_and_the_same_by_seed(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="wasserstein", label_noise=0.3, clip_weights=100)
-    plain = critic(accelerator, kind="wasserstein", clip_weights=100)
-    turn = (points(1, 0, 4000), points(0, 2, 4000))
-    apart = plain.update([turn])["d_loss"]
+    c = trainer_of(accelerator, kind="wasserstein", label_noise=0.3, clip_weights=100)
+    plain = trainer_of(accelerator, kind="wasserstein", clip_weights=100)
+    pair = (points(1, 0, 4000), points(0, 2, 4000))
+    apart = plain.update([pair])["d_loss"]
     losses = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        losses.append(c.update([turn])["d_loss"])
-    # score(made) − score(real) is the same for all pairs: swapping a share s of them leaves (1 −
+        losses.append(c.update([pair])["d_loss"])
+    # score(fake) − score(real) is the same for all pairs: swapping a share s of them leaves (1 −
     # 2s) of it
     assert (1 - losses[0] / apart) / 2 == pytest.approx(0.3, abs=0.03)
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     assert losses[0] != pytest.approx(losses[2], rel=1e-6)
 
 
-def test_vital_signs_are_of_the_sides_before_they_are_swapped(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="wasserstein", label_noise=0.49, clip_weights=100)
+def test_scores_are_logged_of_the_sides_before_they_are_swapped(accelerator: Accelerator) -> None:
+    c = trainer_of(accelerator, kind="wasserstein", label_noise=0.49, clip_weights=100)
     values = c.update([(points(1, 0, 50), points(0, 2, 50))])
     (score,) = (c.score(p.image) for p in (points(1, 0),))
     assert values["d_real"] == pytest.approx(float(score), rel=1e-5)
     assert values["d_accuracy"] in (0.0, 1.0)
 
 
-def test_instance_noise_lies_on_real_and_made_alike_and_falls_to_nothing(
+def test_instance_noise_lies_on_real_and_fake_alike_and_falls_to_nothing(
     accelerator: Accelerator,
 ) -> None:
-    c = critic(accelerator, kind="non_saturating", instance_noise=0.4, instance_noise_until=0.5)
+    c = trainer_of(accelerator, kind="non_saturating", instance_noise=0.4, instance_noise_until=0.5)
     seen = watched(c.module)
     found = []
     for number in (0, 25, 50, 80):
@@ -92,14 +90,14 @@ def test_instance_noise_lies_on_real_and_made_alike_and_falls_to_nothing(
         found += [[float(x.std(0).mean()) for x in seen]]
         seen.clear()
     assert [len(stds) for stds in found] == [3, 3, 3, 3], (
-        "real and made when D learns, made when G does"
+        "real and fake when D learns, fake when G does"
     )
     for stds, sigma in zip(found, (0.4, 0.2, 0.0, 0.0), strict=True):
         assert stds == pytest.approx([sigma] * 3, abs=0.02 * (sigma > 0))
 
 
 @pytest.mark.parametrize("kind", ["non_saturating", "relativistic"])
-def test_augmentation_treats_real_and_made_alike_for_both_players(
+def test_augmentation_treats_real_and_fake_alike_when_d_learns_and_when_g_does(
     kind: Any, accelerator: Accelerator
 ) -> None:
     shapes = DiscriminatorShapes(3, size_px=16)
@@ -107,12 +105,12 @@ def test_augmentation_treats_real_and_made_alike_for_both_players(
     augmented = Adversarial(kind=kind, augment=("cutout",))
     c = DiscriminatorTrainer(module, augmented, shapes, STILL, accelerator)
     seen = watched(c.module)
-    real, made = (
+    real, fake = (
         DiscriminatorInput(torch.ones(40, 3, 16, 16)),
         DiscriminatorInput(torch.ones(40, 3, 16, 16)),
     )
-    c.update([(real, made)])
-    c.adversarial_loss(real, made)
+    c.update([(real, fake)])
+    c.adversarial_loss(real, fake)
     assert len(seen) == (4 if kind == "relativistic" else 3)
     for shown in seen:
         assert 0.05 < (shown == 0.5).float().mean() < 0.3
@@ -120,15 +118,15 @@ def test_augmentation_treats_real_and_made_alike_for_both_players(
 
 
 def test_the_replay_pool_feeds_d_and_never_g(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="non_saturating", replay=10)
+    c = trainer_of(accelerator, kind="non_saturating", replay=10)
     seen = watched(c.module)
     for n in range(30):
         c.update([(points(0, 0), points(1, n))])
-        made = seen[-1].flatten().tolist()
+        fake = seen[-1].flatten().tolist()
         c.adversarial_loss(points(0, 0), points(1, n))
         assert seen[-1].flatten().tolist() == [1, n]
-        if n >= 10 and made != [1, n]:
-            assert made[1] < n
+        if n >= 10 and fake != [1, n]:
+            assert fake[1] < n
             return
     pytest.fail("D never saw a past fake")
 
@@ -137,7 +135,7 @@ def test_the_replay_pool_feeds_d_and_never_g(accelerator: Accelerator) -> None:
 
 
 def test_weights_are_clipped_after_every_step_of_d(accelerator: Accelerator) -> None:
-    c = critic(accelerator, hidden=(8,), kind="wasserstein")
+    c = trainer_of(accelerator, hidden=(8,), kind="wasserstein")
     assert max(float(p.detach().abs().max()) for p in c.module.parameters()) > 0.01
     c.update([(points(1, 0, 4), points(0, 2, 4))])
     assert max(float(p.detach().abs().max()) for p in c.module.parameters()) <= 0.01
@@ -147,11 +145,11 @@ def test_weights_are_clipped_after_every_step_of_d(accelerator: Accelerator) -> 
 def test_a_linear_critic_pays_ten_times_its_slopes_distance_from_one(
     kind: Any, accelerator: Accelerator
 ) -> None:
-    c = critic(accelerator, kind=kind)
+    c = trainer_of(accelerator, kind=kind)
     slope = float(c.module.get_submodule("head.score").weight.detach().norm())
     values = c.update([(points(1, 0, 6), points(0, 2, 6))])
     assert values["d_penalty"] == pytest.approx(10 * (slope - 1) ** 2, rel=1e-4)
-    plain = critic(accelerator, kind=kind, gradient_penalty=0).update(
+    plain = trainer_of(accelerator, kind=kind, gradient_penalty=0).update(
         [(points(1, 0, 6), points(0, 2, 6))]
     )
     assert values["d_loss"] - values["d_penalty"] == pytest.approx(plain["d_loss"], rel=1e-4)
@@ -160,7 +158,7 @@ def test_a_linear_critic_pays_ten_times_its_slopes_distance_from_one(
 def test_lazy_r1_is_computed_every_so_many_steps_and_weighs_as_much_more(
     accelerator: Accelerator,
 ) -> None:
-    c = critic(accelerator, kind="non_saturating", r1=2, r1_every=3)
+    c = trainer_of(accelerator, kind="non_saturating", r1=2, r1_every=3)
     slope = float(c.module.get_submodule("head.score").weight.detach().norm())
     paid = []
     for number in range(7):
@@ -177,7 +175,7 @@ def test_penalties_are_the_same_bits_under_bf16(fields: dict[str, Any]) -> None:
     values = []
     for precision in ("no", "bf16"):
         AcceleratorState._reset_state(reset_partial_state=True)
-        c = critic(Accelerator(cpu=True, mixed_precision=precision), hidden=(16, 16), **fields)
+        c = trainer_of(Accelerator(cpu=True, mixed_precision=precision), hidden=(16, 16), **fields)
         torch.manual_seed(1)
         values.append(
             c.update(
@@ -194,11 +192,11 @@ def test_penalties_are_the_same_bits_under_bf16(fields: dict[str, Any]) -> None:
     assert values[0]["d_real"] != values[1]["d_real"], "the scores themselves are rounded"
 
 
-# --- what D knows beside the picture
+# --- what D sees with the picture
 
 
 @pytest.mark.parametrize("how", [{"sees": ["label"]}, {"projection": True}, {}], ids=str)
-def test_scores_change_with_the_label_where_d_is_told_of_it(
+def test_scores_change_with_the_label_where_d_sees_it(
     how: dict[str, Any], accelerator: Accelerator
 ) -> None:
     fields = noise_recipe("generate", "non_saturating", sees=how.get("sees", []))
@@ -234,18 +232,18 @@ def test_information_teaches_generator_and_discriminator_alike(accelerator: Acce
     assert moved[0][2] != pytest.approx(moved[1][2], rel=1e-3), "and D"
 
 
-# --- whose turn it is, how fast
+# --- who trains when, how fast
 
 
 def noise_recipe(
     task: str = "points", kind: str = "non_saturating", **adversarial: Any
 ) -> dict[str, Any]:
-    made: dict[str, Any] = {"kind": task, "latent": 4} | (
+    task_fields: dict[str, Any] = {"kind": task, "latent": 4} | (
         {"size_px": 16, "labels": 3} if task == "generate" else {}
     )
     return {
         "name": "x",
-        "task": made,
+        "task": task_fields,
         "data": {"crop_px": 16, "validation_share": 0.5, "validation_max": 20},
         "generator": {"kind": "mlp", "hidden": [8]},
         "discriminator": {"kind": "mlp", "hidden": [8]},
@@ -293,7 +291,7 @@ def test_g_and_its_average_move_only_with_every_kth_step_of_d(
         assert ("g_loss" in values, "d_loss" in values) == (last, True)
 
 
-def test_each_player_has_its_own_rate(accelerator: Accelerator) -> None:
+def test_g_and_d_have_rates_of_their_own(accelerator: Accelerator) -> None:
     fields = noise_recipe(lr=4e-3)
     fields["train"]["lr"] = 1e-3
     step = PairedStep(Recipe.parse(fields), accelerator)
@@ -354,7 +352,7 @@ def test_optimizers_are_the_kinds_own_unless_the_recipe_says_otherwise(
     assert (recipe.g_optimizer(), recipe.d_optimizer()) == (g, d)
 
 
-def test_without_a_game_the_optimizer_is_plain_adam() -> None:
+def test_without_an_adversarial_part_the_optimizer_is_plain_adam() -> None:
     fields = {"name": "x", "task": "denoise", "generator": {"kind": "restorer"}}
     assert Recipe.parse(fields).g_optimizer() == ("adam", 2e-4, (0.9, 0.999))
 
@@ -394,25 +392,25 @@ def test_looking_at_scores_does_not_change_what_comes_after(accelerator: Acceler
     assert torch.equal(results[0][1], results[1][1])
 
 
-def test_whose_batch_holds_several_scores_are_ranked_in_pairs(accelerator: Accelerator) -> None:
-    c = critic(accelerator, kind="non_saturating")
+def test_the_scores_of_a_batch_are_ranked_in_all_pairs(accelerator: Accelerator) -> None:
+    c = trainer_of(accelerator, kind="non_saturating")
     with torch.no_grad():
         score = c.module.get_submodule("head.score")
         score.weight.copy_(torch.tensor([[1.0, 0.0]]))
         score.bias.zero_()
-    real, made = (
+    real, fake = (
         DiscriminatorInput(torch.tensor([[x, 0.0] for x in xs]).view(-1, 2, 1, 1))
         for xs in ([1, 2, 3], [0, 2, 5])
     )
     # 1>0; 2>0, 2=2; 3>0, 3>2: 4 right, 1 tie, of 9
-    assert c.update([(real, made)])["d_accuracy"] == pytest.approx(4.5 / 9)
+    assert c.update([(real, fake)])["d_accuracy"] == pytest.approx(4.5 / 9)
 
 
 @pytest.mark.parametrize("kind", ["non_saturating", "began"])
 def test_scores_that_are_shown_are_higher_for_what_looks_real(
     kind: Any, accelerator: Accelerator
 ) -> None:
-    c = critic(accelerator, kind=kind)
+    c = trainer_of(accelerator, kind=kind)
     with torch.no_grad():
         for parameter in c.module.parameters():
             parameter.zero_()

@@ -54,7 +54,7 @@ def lines(out: Path) -> list[dict[str, Any]]:
     ],
     ids=lambda o: o[0].split("=")[1],
 )
-def test_a_stopped_and_resumed_game_ends_with_the_same_bits(
+def test_a_stopped_and_resumed_gan_ends_with_the_same_bits(
     overrides: list[str], tmp_path: Path
 ) -> None:
     steady = [
@@ -100,7 +100,7 @@ def test_a_pool_of_pictures_is_resumed_exactly(tmp_path: Path, photo_folder: Pat
     assert whole["critic.replay.picture"].dtype == torch.uint8
 
 
-def test_a_game_without_validation_ends_well(tmp_path: Path) -> None:
+def test_a_gan_without_validation_ends_well(tmp_path: Path) -> None:
     recipe = Recipe.load("ring", [*QUICK, *SMALL, "train.steps=2", "data.validation_share=0"])
     assert train(recipe, tmp_path / "run", device="cpu")["step"] == 2
 
@@ -116,15 +116,15 @@ def samples(out: Path, count: int = 20_000) -> np.ndarray:
 
 
 @pytest.mark.parametrize("quadratic", [True, False])
-def test_a_linear_judge_teaches_the_mean_and_a_quadratic_one_the_spread_too(
+def test_a_linear_discriminator_teaches_the_mean_and_a_quadratic_one_the_spread_too(
     quadratic: bool, tmp_path: Path
 ) -> None:
     frames = ["train.steps=500", "train.validate_every=100", "data.validation_max=300"]
     recipe = Recipe.load("linear", [f"discriminator.quadratic={str(quadratic).lower()}", *frames])
     train(recipe, tmp_path / "run", device="cpu")
-    made, spread = samples(tmp_path / "run"), 0.8**2 * np.eye(2)
-    assert np.abs(made.mean(0) - [1.5, 1]).max() < 0.1
-    error = np.abs(np.cov(made.T) - spread).max() / 0.8**2
+    drawn_points, spread = samples(tmp_path / "run"), 0.8**2 * np.eye(2)
+    assert np.abs(drawn_points.mean(0) - [1.5, 1]).max() < 0.1
+    error = np.abs(np.cov(drawn_points.T) - spread).max() / 0.8**2
     assert error < 0.2 if quadratic else error > 0.5
     with Image.open(tmp_path / "run/samples/animation.gif") as drawn:
         assert drawn.n_frames == 5
@@ -141,11 +141,13 @@ def counted(run: Path) -> tuple[int, float]:
     """Modes covered and share near modes, counted from the file anyone gets: 2.5 % of 10,000 points
     within 4 σ.
     """
-    made = run / "points.npy"
-    assert main(["generate", "--model", str(run), "--n", "10000", "--output", str(made)]) == 0
+    drawn_points = run / "points.npy"
+    assert (
+        main(["generate", "--model", str(run), "--n", "10000", "--output", str(drawn_points)]) == 0
+    )
     angles = np.arange(8) * np.pi / 4
     modes = 10 * np.stack([np.cos(angles), np.sin(angles)], 1)
-    near = np.linalg.norm(np.load(made)[:, None] - modes, axis=2) <= 4 * 0.5
+    near = np.linalg.norm(np.load(drawn_points)[:, None] - modes, axis=2) <= 4 * 0.5
     return int((near.mean(0) >= 0.025).sum()), float(near.any(1).mean())
 
 
@@ -177,7 +179,7 @@ def test_every_kind_covers_the_ring_in_good_health(kind: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_minimax_fails_against_an_overstrong_judge(tmp_path: Path) -> None:
+def test_minimax_fails_against_an_overstrong_discriminator(tmp_path: Path) -> None:
     strong = ["adversarial.kind=minimax", "adversarial.lr=1e-2", "adversarial.d_steps=10"]
     train(Recipe.load("ring", strong), tmp_path / "run", device="cpu")
     last = lines(tmp_path / "run")[-1]

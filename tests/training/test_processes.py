@@ -38,7 +38,7 @@ NOISE = {"data": {**PHOTOS, "crop_px": 32}, "task": {"kind": "generate", "size_p
 DCGAN = {"generator": {"kind": "dcgan", "width": 8}, "losses": []}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "regression": ("denoise_tiny", {}),
-    "paired game": ("translate_tiny", {}),
+    "paired GAN": ("translate_tiny", {}),
     "batch norm, spectral norm and dropout": (
         "translate_tiny",
         {
@@ -52,7 +52,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
-    "two critics in three phases, with R1": (
+    "global and local discriminator in three phases, with R1": (
         "inpaint_tiny",
         {"train": {"batch_size": 2, "accumulate": 2}},
     ),
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "autoencoder of codes": ("aae", PICTURES),
     "autoencoder of features": ("vae_gan", PICTURES),
     "features, accumulated": ("vae_gan", {**PICTURES, "train": {"accumulate": 2}}),
-    "noise, batch norm, several turns of D": (
+    "noise, batch norm, several steps of D": (
         "dcgan",
         {**NOISE, **DCGAN, "adversarial": {"kind": "wasserstein"}},
     ),
@@ -124,7 +124,7 @@ def same_bits(folder: Path, processes: int = 2) -> None:
 
 
 def test_two_processes_hold_the_same_bits_and_are_one_training(tmp_path: Path) -> None:
-    """The quick one: a game of both sides in two processes, against one with twice the batch."""
+    """The quick one: G and D in two processes, against one with twice the batch."""
     two = written(
         tmp_path / "two",
         "run",
@@ -223,19 +223,19 @@ def script(folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("nan", "step 3: the loss is not a number"),
         ("disk", "Input/output error"),
         ("stop", "stopped at step 3, everything is saved"),
     ],
 )
-def test_what_ends_one_process_ends_all(tmp_path: Path, fault: str, said: str) -> None:
+def test_what_ends_one_process_ends_all(tmp_path: Path, fault: str, message: str) -> None:
     folder = written(
         tmp_path / "runs", "run", "denoise_tiny", {"train": {"steps": 9, "checkpoint_every": 2}}
     )
     done = torchrun(PROGRAM, folder, fault)
-    assert done.returncode == 1 and said in done.stderr
+    assert done.returncode == 1 and message in done.stderr
     step = {"nan": 2, "disk": 2, "stop": 3}[fault]
     assert (
         max(path.stem for path in (folder / "run/checkpoints").glob("*.json")) == f"step_{step:08d}"
@@ -271,6 +271,6 @@ def test_more_processes_than_gpus_and_processes_on_apples_gpu_are_refused(
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     check_processes(torch.device("cpu"))
-    for device, said in (("mps", "takes one"), ("cuda", "1 GPU found")):
-        with pytest.raises(UserError, match=f"{said}.*use device cpu"):
+    for device, problem in (("mps", "takes one"), ("cuda", "1 GPU found")):
+        with pytest.raises(UserError, match=f"{problem}.*use device cpu"):
             check_processes(torch.device(device))

@@ -97,7 +97,7 @@ def pool_of(pictures: Tensor) -> ReplayPool:
 
 
 def test_what_is_beside_the_picture_keeps_values_beyond_its_range() -> None:
-    """A noisy condition in the pool must not be told from a fresh one by its clipping."""
+    """A noisy condition in the pool must not differ from a fresh one by its clipping."""
     pool, noisy = ReplayPool(1), torch.randn(1, 3, 4, 4) * 2
     pool.exchange(DiscriminatorInput(torch.rand(1, 3, 4, 4), noisy))
     for _ in range(10):
@@ -108,7 +108,7 @@ def test_what_is_beside_the_picture_keeps_values_beyond_its_range() -> None:
         if given.any():
             assert torch.equal(given, noisy)
             return
-    pytest.fail("never exchanged in ten turns")
+    pytest.fail("never exchanged in ten steps")
 
 
 def test_the_pool_does_not_keep_the_graph_nor_share_memory() -> None:
