@@ -32,11 +32,11 @@ def non_local_means(case: Case) -> Tensor:
     training photos.
     """
     luma, color = (0.6, 1.0) if case.sigma_255 < 40 else (0.5, 0.5)
-    bgr = np.ascontiguousarray(_rgb8(case.given)[..., ::-1])
-    made = cv2.fastNlMeansDenoisingColored(
+    bgr = np.ascontiguousarray(quantise(as_picture(case.given), np.uint8)[..., ::-1])
+    denoised = cv2.fastNlMeansDenoisingColored(
         bgr, None, luma * case.sigma_255, color * case.sigma_255, 7, 21
     )
-    return as_tensor(made[..., ::-1])
+    return as_tensor(denoised[..., ::-1])
 
 
 def telea(case: Case) -> Tensor:
@@ -52,18 +52,10 @@ def navier_stokes(case: Case) -> Tensor:
 def biharmonic(case: Case) -> Tensor:
     """scikit-image's biharmonic fill (Damelin & Hoang 2018)."""
     return as_tensor(
-        inpaint_biharmonic(as_picture(case.given), _hole(case), channel_axis=-1).astype(np.float32)
+        inpaint_biharmonic(as_picture(case.given), case.hole, channel_axis=-1).astype(np.float32)
     )
 
 
 def _classical(case: Case, fill: Literal["telea", "navier_stokes"]) -> Tensor:
-    return as_tensor(classical_fill(_rgb8(case.given), _hole(case), fill))
-
-
-def _hole(case: Case) -> np.ndarray:
-    assert case.mask is not None
-    return case.mask[0, 0].numpy() > 0.5
-
-
-def _rgb8(rgb: Tensor) -> np.ndarray:
-    return quantise(as_picture(rgb), np.uint8)
+    rgb8 = quantise(as_picture(case.given), np.uint8)
+    return as_tensor(classical_fill(rgb8, case.hole, fill))

@@ -1,6 +1,4 @@
-"""One photo made ready for measuring: what every method is given, and the truth its result is held
-against.
-"""
+"""One photo to measure on: what every method is given, and the truth to compare its result with."""
 
 from __future__ import annotations
 
@@ -31,6 +29,13 @@ class Case:
     def scale(self) -> int:
         """Size of the truth over that of what is given."""
         return self.truth.shape[-1] // self.given.shape[-1]
+
+    @property
+    def hole(self) -> np.ndarray:
+        """(H,W) bool, True where pixels are missing. Raises ValueError where the case has no mask."""
+        if self.mask is None:
+            raise ValueError("the case has no mask")
+        return self.mask[0, 0].numpy() > 0.5
 
 
 Method = Callable[[Case], Tensor]

@@ -1,4 +1,4 @@
-"""A small classifier of real pictures: made ones are recognised by it, and sets compared in its
+"""A small classifier of real pictures: generated ones are recognised by it, and sets compared in its
 features.
 """
 

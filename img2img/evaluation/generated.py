@@ -77,7 +77,7 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     seconds = time.monotonic() - began
     halves = [test.part(slice(start, None, 2)) for start in (0, 1)]
     sets = {
-        m.name: made_pictures(m, t, test.names, limit or PER_CLASS)
+        m.name: generated_pictures(m, t, test.names, limit or PER_CLASS)
         for m, t in zip(models, tasks, strict=True)
     }
     seen = {name: seen_by(classifier, p.pixels) for name, p in {**sets, REAL: halves[1]}.items()}
@@ -91,6 +91,7 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     ]
     settings = [*test.names, "all"]
     ours = models[0].name
+    worst, first = _examples(sets[ours], seen[ours])
     return Report(
         task=models[0].task.kind,
         data=data,
@@ -104,8 +105,8 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
             for score in _scores(name, pictures, seen[name])
         ],
         notes=[_classifier_note(classifier, test, seconds), _classes_note(seen[ours], test.names)],
-        worst=_worst(sets[ours], seen[ours]),
-        first=_first(sets[ours], seen[ours]),
+        worst=worst,
+        first=first,
     )
 
 
@@ -144,7 +145,7 @@ def _picture(source: LabelledSource, index: int, model: Model) -> np.ndarray:
     return np.rint(cut.mean(2, keepdims=True)).astype(np.uint8)
 
 
-def made_pictures(
+def generated_pictures(
     model: Model, task: FromNoise, names: tuple[str, ...], per_class: int
 ) -> Pictures:
     """Samples of every class, rounded as a file would hold them."""
@@ -157,14 +158,14 @@ def made_pictures(
 
 
 def _rows(
-    name: str, made: Pictures, seen: Seen, real: Pictures, reference: Seen, ours: bool
+    name: str, fakes: Pictures, seen: Seen, real: Pictures, reference: Seen, ours: bool
 ) -> list[Row]:
     """A row for each class and one for all; the diversity of all is the classes' mean."""
-    hit = (seen.probabilities.argmax(1) == made.labels).float() * 100
+    hit = (seen.probabilities.argmax(1) == fakes.labels).float() * 100
     values: dict[str, Values] = {}
-    for number, class_name in enumerate(made.names):
-        own, theirs = made.labels == number, real.labels == number
-        a, b = _unit(seen.features[own]), _unit(reference.features[theirs])
+    for number, class_name in enumerate(fakes.names):
+        own, theirs = fakes.labels == number, real.labels == number
+        a, b = (F.normalize(f.double()) for f in (seen.features[own], reference.features[theirs]))
         numbers = (
             float(hit[own].mean()),
             float(torch.pdist(a).mean() / torch.pdist(b).mean()),
@@ -172,7 +173,8 @@ def _rows(
         )
         values[class_name] = dict(zip((c.name for c in COLUMNS), numbers, strict=True))
     spread = float(np.mean([v[_DIVERSITY.name] for v in values.values()]))
-    whole = float(hit.mean()), spread, _kid(_unit(seen.features), _unit(reference.features))
+    every = (F.normalize(f.double()) for f in (seen.features, reference.features))
+    whole = float(hit.mean()), spread, _kid(*every)
     values["all"] = dict(zip((c.name for c in COLUMNS), whole, strict=True))
     return [
         Row(setting, name, "model" if ours else "baseline", found)
@@ -180,20 +182,16 @@ def _rows(
     ]
 
 
-def _unit(features: Tensor) -> Tensor:
-    return F.normalize(features.double(), dim=1)
-
-
-def _kid(made: Tensor, real: Tensor) -> float:
+def _kid(fakes: Tensor, real: Tensor) -> float:
     """Scaled so that the kernel's dot product over d is a cosine."""
-    return metrics.kid(made * made.shape[1] ** 0.5, real * real.shape[1] ** 0.5)
+    return metrics.kid(fakes * fakes.shape[1] ** 0.5, real * real.shape[1] ** 0.5)
 
 
-def _scores(name: str, made: Pictures, seen: Seen) -> list[PhotoScore]:
-    sure = seen.probabilities.gather(1, made.labels[:, None])[:, 0].tolist()
+def _scores(name: str, fakes: Pictures, seen: Seen) -> list[PhotoScore]:
+    sure = seen.probabilities.gather(1, fakes.labels[:, None])[:, 0].tolist()
     return [
-        PhotoScore(f"seed {seed}", made.names[label], name, {"probability of the asked class": p})
-        for seed, (label, p) in enumerate(zip(made.labels.tolist(), sure, strict=True))
+        PhotoScore(f"seed {seed}", fakes.names[label], name, {"probability of the asked class": p})
+        for seed, (label, p) in enumerate(zip(fakes.labels.tolist(), sure, strict=True))
     ]
 
 
@@ -209,39 +207,23 @@ def _classes_note(seen: Seen, names: tuple[str, ...]) -> str:
     return f"{int((counts > 0).sum())} of {len(names)} classes are seen; the rarest, {names[fewest]}, in {share:.1f} %"
 
 
-def _worst(made: Pictures, seen: Seen) -> list[Line]:
-    """For each class, the samples that look least like it to the classifier."""
-    sure = _sure(made, seen)
-    return [_line(made, seen, own[sure[own].argsort()[:SHOWN]]) for own in _by_class(made)]
+def _examples(fakes: Pictures, seen: Seen) -> tuple[list[Line], list[Line]]:
+    """For each class, the samples that look least like it to the classifier, and the first ones,
+    which nobody chose.
+    """
+    sure = seen.probabilities.gather(1, fakes.labels[:, None])[:, 0]
+    by_class = [(fakes.labels == number).nonzero()[:, 0] for number in range(len(fakes.names))]
+    worst = [_line(fakes, seen, own[sure[own].argsort()[:SHOWN]]) for own in by_class]
+    return worst, [_line(fakes, seen, own[:SHOWN]) for own in by_class]
 
 
-def _first(made: Pictures, seen: Seen) -> list[Line]:
-    """For each class, its first samples: nobody chose them."""
-    return [_line(made, seen, own[:SHOWN]) for own in _by_class(made)]
-
-
-def _by_class(made: Pictures) -> list[Tensor]:
-    return [(made.labels == number).nonzero()[:, 0] for number in range(len(made.names))]
-
-
-def _sure(made: Pictures, seen: Seen) -> Tensor:
-    """The classifier's probability of the class that was asked for, (N,)."""
-    return seen.probabilities.gather(1, made.labels[:, None])[:, 0]
-
-
-def _line(made: Pictures, seen: Seen, which: Tensor) -> Line:
+def _line(fakes: Pictures, seen: Seen, which: Tensor) -> Line:
     """Samples of one class side by side."""
-    sure = _sure(made, seen)
-    panels = [
-        (_caption(seen, int(i), made.names, float(sure[i])), _panel(made.pixels[i])) for i in which
-    ]
-    return Line(f"asked for: {made.names[int(made.labels[which[0]])]}", tuple(panels))
-
-
-def _caption(seen: Seen, index: int, names: tuple[str, ...], sure: float) -> str:
-    return f"seed {index}: {100 * sure:.0f} %, {names[int(seen.probabilities[index].argmax())]}"
-
-
-def _panel(picture: Tensor) -> np.ndarray:
-    array = picture.expand(3, -1, -1).permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(array.repeat(ZOOM, 0).repeat(ZOOM, 1))
+    panels = []
+    for i in which:
+        picture = fakes.pixels[i].expand(3, -1, -1).permute(1, 2, 0).numpy()
+        enlarged = np.ascontiguousarray(picture.repeat(ZOOM, 0).repeat(ZOOM, 1))
+        sure = float(seen.probabilities[i, fakes.labels[i]])
+        taken_for = fakes.names[int(seen.probabilities[i].argmax())]
+        panels.append((f"seed {int(i)}: {100 * sure:.0f} %, {taken_for}", enlarged))
+    return Line(f"asked for: {fakes.names[int(fakes.labels[which[0]])]}", tuple(panels))

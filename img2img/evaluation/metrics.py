@@ -115,8 +115,8 @@ def y_psnr_ssim(rgb: Tensor, truth: Tensor, border: int) -> tuple[float, float]:
         100.0
     """
     inside = (..., slice(border, rgb.shape[-2] - border), slice(border, rgb.shape[-1] - border))
-    made, wanted = (y_channel(x.double())[inside].contiguous() for x in (rgb, truth))
-    return psnr_db(made, wanted), ssim(made, wanted)
+    ours, wanted = (y_channel(x.double())[inside].contiguous() for x in (rgb, truth))
+    return psnr_db(ours, wanted), ssim(ours, wanted)
 
 
 def hole_l1(rgb: Tensor, truth: Tensor, mask: Tensor) -> float:

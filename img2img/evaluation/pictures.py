@@ -45,7 +45,7 @@ class Cases(ABC):
         self.column = column
 
     @abstractmethod
-    def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
+    def offer(self, case: Case, results: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
         """Take the case if it belongs to those that are kept."""
 
     @abstractmethod
@@ -58,12 +58,12 @@ class Cases(ABC):
             return None
         return value if self.column.better == "lower" else -value
 
-    def _shown(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> Line:
-        others = [name for name in made if name != ours]
+    def _shown(self, case: Case, results: Mapping[str, Tensor], scores: _Scores, ours: str) -> Line:
+        others = [name for name in results if name != ours]
         rival = min(others, key=lambda name: self._badness(scores[name]) or 0.0, default=None)
-        shown = [(name, made[name]) for name in (rival, ours) if name is not None]
+        shown = [(name, results[name]) for name in (rival, ours) if name is not None]
         pictures = [("input", _given(case)), *shown, ("truth", case.truth)]
-        window = _window(made[ours], case.truth)
+        window = _window(results[ours], case.truth)
         panels = tuple(
             (self._caption(name, scores), quantise(as_picture(x)[window], np.uint8))
             for name, x in pictures
@@ -84,7 +84,7 @@ class WorstCases(Cases):
         self.heaps: dict[str, list[tuple[float, int, Line]]] = {}
         self.count = 0
 
-    def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
+    def offer(self, case: Case, results: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
         """Take the case if it is among the worst so far; without a value to rank by it is passed
         over.
         """
@@ -94,7 +94,7 @@ class WorstCases(Cases):
         heap = self.heaps.setdefault(case.setting, [])
         self.count += 1
         if len(heap) < KEPT or badness > heap[0][0]:
-            entry = (badness, -self.count, self._shown(case, made, scores, ours))
+            entry = (badness, -self.count, self._shown(case, results, scores, ours))
             heapq.heappush(heap, entry) if len(heap) < KEPT else heapq.heapreplace(heap, entry)
 
     def lines(self) -> list[Line]:
@@ -114,10 +114,10 @@ class FirstCases(Cases):
         super().__init__(column)
         self.photos: dict[str, list[Line]] = {}
 
-    def offer(self, case: Case, made: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
+    def offer(self, case: Case, results: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
         """Take the case if its photo is one of the first."""
         if case.photo in self.photos or len(self.photos) < FIRST:
-            self.photos.setdefault(case.photo, []).append(self._shown(case, made, scores, ours))
+            self.photos.setdefault(case.photo, []).append(self._shown(case, results, scores, ours))
 
     def lines(self) -> list[Line]:
         """One a photo."""
@@ -162,9 +162,9 @@ def _given(case: Case) -> Tensor:
     return shown if case.mask is None else shown + case.mask
 
 
-def _window(made: Tensor, truth: Tensor) -> tuple[slice, slice]:
+def _window(result: Tensor, truth: Tensor) -> tuple[slice, slice]:
     """The part of at most PANEL_PX a side where the result is furthest from the truth."""
-    error = np.square(as_picture(made) - as_picture(truth)).mean(2)
+    error = np.square(as_picture(result) - as_picture(truth)).mean(2)
     height, width = (min(n, PANEL_PX) for n in error.shape)
     mean = cv2.boxFilter(error, -1, (width, height), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
     inside = mean[: error.shape[0] - height + 1, : error.shape[1] - width + 1]

@@ -77,10 +77,10 @@ class Protocol(ABC):
     def measure(self, case: Case, rgb: Tensor) -> Scores:
         """The numbers of one result but perceptual distances."""
 
-    def score(self, case: Case, made: Mapping[str, Tensor]) -> dict[str, Scores]:
+    def score(self, case: Case, results: Mapping[str, Tensor]) -> dict[str, Scores]:
         """All numbers of the results of all methods on one case."""
-        scores = {name: self.measure(case, rgb) for name, rgb in made.items()}
-        pictures = torch.cat(list(made.values())).to(self.device)
+        scores = {name: self.measure(case, rgb) for name, rgb in results.items()}
+        pictures = torch.cat(list(results.values())).to(self.device)
         for network, reason in self.perceptual.items():
             found = (
                 None

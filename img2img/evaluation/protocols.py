@@ -226,17 +226,17 @@ class TranslateProtocol(Protocol):
     def measure(self, case: Case, rgb: Tensor) -> Scores:
         return {}
 
-    def score(self, case: Case, made: Mapping[str, Tensor]) -> dict[str, Scores]:
-        for name, rgb in {**made, "": case.truth}.items():
+    def score(self, case: Case, results: Mapping[str, Tensor]) -> dict[str, Scores]:
+        for name, rgb in {**results, "": case.truth}.items():
             features = metrics.kid_features(rgb.to(self.device))
             if features is not None:
                 self.features[case.setting, name].append(features)
-        return super().score(case, made)
+        return super().score(case, results)
 
     def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
-        made, true = self.features[setting, method], self.features[setting, ""]
-        enough = min(len(made), len(true)) >= 2
-        distance = metrics.kid(torch.cat(made), torch.cat(true)) if enough else None
+        ours, true = self.features[setting, method], self.features[setting, ""]
+        enough = min(len(ours), len(true)) >= 2
+        distance = metrics.kid(torch.cat(ours), torch.cat(true)) if enough else None
         return {**super().summary(setting, method, scores), _KID.name: distance}
 
 

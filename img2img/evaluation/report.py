@@ -144,17 +144,15 @@ class Report:
 
     def _titles(self) -> list[str]:
         return [
-            *(["setting"] if self._has_settings() else []),
+            *(["setting"] if any(row.setting for row in self.rows) else []),
             "method",
             *(column.title for column in self.columns),
         ]
 
     def _cells(self, row: Row) -> list[str]:
         numbers = [column.text(row.values.get(column.name)) for column in self.columns]
-        return [*([row.setting] if self._has_settings() else []), row.method, *numbers]
-
-    def _has_settings(self) -> bool:
-        return any(row.setting for row in self.rows)
+        settings = [row.setting] if any(r.setting for r in self.rows) else []
+        return [*settings, row.method, *numbers]
 
     def _remarks(self) -> list[str]:
         skipped = [f"Left out: {photo}: {reason}." for photo, reason in self.skipped.items()]
