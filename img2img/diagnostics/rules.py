@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from img2img.diagnostics import measures
+from img2img.diagnostics import readings
 from img2img.diagnostics.chart import Chart
 from img2img.diagnostics.findings import (
     SEVERITIES,
@@ -20,7 +20,7 @@ from img2img.diagnostics.findings import (
     Severity,
     grade,
 )
-from img2img.diagnostics.measures import Measure, vital
+from img2img.diagnostics.readings import Measure, vital
 from img2img.diagnostics.remedies import remedy_for
 
 
@@ -51,16 +51,16 @@ class Rule:
 
     def examine(self, chart: Chart) -> Diagnosis | None:
         """The finding, if there is one, with the first remedy that this run's recipe takes."""
-        readings = self.measure(chart)
+        found = self.measure(chart)
         bad: list[tuple[Severity, Sign]] = []
         for sign in self.signs:
-            if (severity := grade(readings.get(sign.reading), sign.grades)) is not None:
+            if (severity := grade(found.get(sign.reading), sign.grades)) is not None:
                 bad.append((severity, sign))
         if not bad:
             return None
-        worst, sign = max(bad, key=lambda found: SEVERITIES.index(found[0]))  # the first of equals
-        said = [one.says.format(**readings) for _, one in bad][: 1 if self.one_sign else None]
-        numbers = self.says.format(**readings, signs=", and ".join(said))
+        worst, sign = max(bad, key=lambda one: SEVERITIES.index(one[0]))  # the first of equals
+        said = [one.says.format(**found) for _, one in bad][: 1 if self.one_sign else None]
+        numbers = self.says.format(**found, signs=", and ".join(said))
         without_d = None if chart.facts.kind else self.remedy_without_d
         remedy = remedy_for(sign.remedy or without_d or self.name, chart.facts.recipe)
         return Diagnosis(self.name, worst, chart.step, numbers, remedy.line, remedy.overrides)
@@ -74,12 +74,12 @@ _FIDELITY = "{{{}:.0%}} of the made samples lie among real ones"
 RULES: tuple[Rule, ...] = (
     Rule(
         Finding.NOT_A_NUMBER,
-        measures.not_a_number,
+        readings.not_a_number,
         (Sign("met", (0.0, 0.5, 1.0), "{found}"),),  # always severe
     ),
     Rule(
         Finding.EXPLODING_GRADIENTS,
-        measures.exploding_gradients,
+        readings.exploding_gradients,
         # As networks leave their small first weights, gradients grow up to 30-fold; two orders are
         # more than learning.
         (
@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.WRONG_RANGE,
-        measures.wrong_range,
+        readings.wrong_range,
         (
             Sign(
                 "out",
@@ -100,7 +100,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.DISCRIMINATOR_WINNING,
-        measures.discriminator_winning,
+        readings.discriminator_winning,
         (
             # A tenth of the loss of a blind D: G's samples are told apart with 95 % certainty.
             Sign("certainty", (10, 30, 100), "its loss is {share:.2g} of a blind one's"),
@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.DISCRIMINATOR_BLIND,
-        measures.discriminator_blind,
+        readings.discriminator_blind,
         (
             # Fakes are bad at first, and a D that sees anything tells 0.57 of them apart; later ½
             # is what one hopes for.
@@ -134,7 +134,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.FOOLING_WITH_GARBAGE,
-        measures.fooling_with_garbage,
+        readings.fooling_with_garbage,
         (
             Sign(  # below 4 a healthy run does it by chance
                 "fall",
@@ -147,7 +147,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.MODE_COLLAPSE,
-        measures.mode_collapse,
+        readings.mode_collapse,
         (
             # Blurred outputs still differ 0.8 as much as their targets, and regression without a
             # discriminator half as much where it cannot know.
@@ -164,7 +164,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.LOW_FIDELITY,
-        measures.low_fidelity,
+        readings.low_fidelity,
         (
             # Healthy rings end above 0.5; of pictures, whose thumbnails lie on a few axes, only the
             # worst are found.
@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.EXCESS_DIVERSITY,
-        measures.excess_diversity,
+        readings.excess_diversity,
         # Healthy GANs begin up to twice as widely scattered as the data.
         (Sign("diversity", (2.5, 4.0, 8.0), _DIVERSITY.format("diversity")),),
     ),
@@ -198,7 +198,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.OVERFITTING,
-        measures.overfitting,
+        readings.overfitting,
         (
             # Photos differ in how much can be gained on them, so only the change counts; 1.4 dB
             # happens on twenty photos.
@@ -244,7 +244,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.LOSS_SPIKES,
-        measures.loss_spikes,
+        readings.loss_spikes,
         (
             # Healthy steps reach 10 times the usual gradient.
             Sign("d_grad_norm", (20, 50, 200), _SPIKE.format("d_grad_norm"), Cause.SPIKES_OF_D),

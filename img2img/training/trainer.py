@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from torch.utils.data import DataLoader
 
 from img2img.data.sample import Batch
 from img2img.diagnostics.runlog import Averages, Bar, Clock
@@ -32,6 +31,7 @@ from img2img.errors import (
 from img2img.files import check_writable
 from img2img.pixels.sheets import write_animation
 from img2img.recipe import Recipe
+from img2img.training.batches import load_batches
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.folder import MODEL, RESUME_GOES_ON, RunFolder
 from img2img.training.listeners import (
@@ -117,17 +117,10 @@ class Trainer:
         self.stop_wanted = True
 
     def batches(self) -> Iterator[tuple[int, list[Batch]]]:
-        """Each step to come with its micro-batches, by sample number: nothing to save or resume."""
-        accumulate, workers = self.recipe.train.accumulate, self.recipe.data.workers
-        loader = DataLoader(
-            self.photos.train,
-            batch_sampler=self._sample_numbers(),
-            collate_fn=self.photos.train.collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-        )
+        """Each step to come, counted from 0, with its micro-batches."""
         step, gathered = self.done, list[Batch]()
-        for batch, broken in loader:
+        coming = load_batches(self.recipe, self.photos.train, self.accelerator, self.done)
+        for batch, broken in coming:
             if new := self.photos.leave_out(broken):
                 self.folder.write(step=step, left_out=new)
             if isinstance(batch, UserError):  # all photos are gone: what was learned is kept
@@ -138,16 +131,9 @@ class Trainer:
                     remedy=RESUME_GOES_ON,
                 )
             gathered.append(batch.to(self.accelerator.device))
-            if len(gathered) == accumulate:
+            if len(gathered) == self.recipe.train.accumulate:
                 yield step, gathered
                 step, gathered = step + 1, []
-
-    def _sample_numbers(self) -> Iterator[list[int]]:
-        """The numbers of this process's samples, a micro-batch at a time."""
-        train, world = self.recipe.train, self.accelerator.num_processes
-        for micro in range(self.done * train.accumulate, train.steps * train.accumulate):
-            first = (micro * world + self.accelerator.process_index) * train.batch_size
-            yield list(range(first, first + train.batch_size))
 
     # --- before the first step
 
