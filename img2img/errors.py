@@ -45,7 +45,10 @@ class Command:
         object.__setattr__(self, "arguments", arguments)
 
     def __str__(self) -> str:
-        return " ".join(["img2img", self.verb, *map(str, self.arguments)])
+        words = [str(one) for one in self.arguments if not isinstance(one, Option)]
+        options = [str(one) for one in self.arguments if isinstance(one, Option)]
+        set_to = " with " * bool(options) + " and ".join(options)
+        return " ".join(["img2img", self.verb, *words]) + set_to
 
 
 Named = Path | Option | Command
@@ -110,20 +113,21 @@ class Advice(Phrase):
 class StructuredError(Exception):
     """`place: field: problem: remedy`, of which the problem alone is always there.
 
-    Several fields are the subject of the sentence: `mask_grow and feather need something to fill`.
+    Fields in a tuple are the subject of the sentence: `mask_grow and feather need a mask`.
     """
 
     def __init__(
         self,
         problem: str,
         *,
-        field: str | Option | tuple[str, ...] | None = None,
+        field: str | Option | tuple[str | Option, ...] | None = None,
         remedy: str = "",
         place: str | Path = "",
     ) -> None:
         super().__init__(problem)  # so that it survives pickling, and a DataLoader's worker
-        several = field if isinstance(field, tuple) else () if field is None else (field,)
-        self.fields = tuple(_option(one) for one in several)
+        self.is_subject = isinstance(field, tuple)
+        named = field if isinstance(field, tuple) else () if field is None else (field,)
+        self.fields = tuple(_option(one) for one in named)
         self.problem, self.remedy, self.place = problem, remedy, place
 
     @property
@@ -135,9 +139,8 @@ class StructuredError(Exception):
     def phrase(self) -> Phrase:
         """The whole sentence, for a front end to render."""
         named = Phrase.joined(self.fields, " and ")
-        problem = Phrase(named, " ", self.problem) if len(self.fields) > 1 else self.problem
-        field = named if len(self.fields) == 1 else ""
-        return Phrase.joined([p for p in (self.place, field, problem, self.remedy) if p], ": ")
+        said = [Phrase(named, " ", self.problem)] if self.is_subject else [named, self.problem]
+        return Phrase.joined([p for p in (self.place, *said, self.remedy) if p], ": ")
 
     def __str__(self) -> str:
         return self.phrase
@@ -148,7 +151,7 @@ class StructuredError(Exception):
 
     def about(self, field: str) -> Self:
         """The same error where the caller knows the field by another name."""
-        return self._with(fields=(_option(field),))
+        return self._with(fields=(_option(field),), is_subject=False)
 
     def _with(self, **changes: object) -> Self:
         other = type(self)(self.problem)

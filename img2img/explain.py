@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from img2img.config import NoNumber
-from img2img.errors import did_you_mean
+from img2img.errors import RecipeField, UserError, did_you_mean
+from img2img.rules import ImpossibleRecipe
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 
-def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
+def explain(error: ValidationError, schema: Schema, prefix: str = "") -> UserError:
     """The first of pydantic's complaints; `schema` is that of what was validated, `prefix` where
     that stands.
     """
     first = error.errors(include_url=False)[0]
+    if isinstance(cause := first.get("ctx", {}).get("error"), ImpossibleRecipe):
+        field, problem, _ = cause.conflict
+        return UserError(problem, field=(RecipeField(field),), remedy=cause.remedy)
     names, node = _walk(schema, first["loc"])
     kinds = [
         kind
@@ -49,7 +53,7 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> str:
         message = f"{message[0].lower()}{message[1:]}, got {first['input']!r}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     place = ".".join([prefix] * bool(prefix) + names)
-    return f"{place}: {message}{more}" if place else f"{message}{more}"
+    return UserError(f"{message}{more}", field=RecipeField(place) if place else None)
 
 
 # pydantic speaks of Python's types here, and of our classes.

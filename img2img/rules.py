@@ -34,6 +34,16 @@ class Conflict(NamedTuple):
         return f"{self.field} {self.problem}"
 
 
+class ImpossibleRecipe(ValueError):
+    """A recipe with a conflict, as pydantic takes it; `remedy` is a change that helps, if one was
+    found.
+    """
+
+    def __init__(self, conflict: Conflict, remedy: str) -> None:
+        super().__init__(f"{conflict}: {remedy}" if remedy else str(conflict))
+        self.conflict, self.remedy = conflict, remedy
+
+
 class TaskFacts(Protocol):
     """What the other parts may know of the task (img2img/tasks/base.py says what each is)."""
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
 
+import img2img
+import img2img_apps
+from img2img import cli
 from img2img.errors import (
     Advice,
     Command,
@@ -64,6 +71,11 @@ def loud(part: Named) -> str:
             "MASK_GROW and FEATHER need something to fill: give MASK or EXTEND",
         ),
         (
+            UserError("batch needs pairs", field=("generator.norm",), place="r.yaml"),
+            "r.yaml: generator.norm batch needs pairs",
+            "r.yaml: <generator.norm> batch needs pairs",
+        ),
+        (
             UserError(
                 Phrase(Path("a/b.png"), " has no color"),
                 remedy=Advice.leave_out("hints") | Advice.set("task", "colorize"),
@@ -73,7 +85,7 @@ def loud(part: Named) -> str:
         ),
         (
             UserError("makes pictures from noise", remedy=Advice.run("generate", Option("n", 3))),
-            "makes pictures from noise: use img2img generate n 3",
+            "makes pictures from noise: use img2img generate with n 3",
             "makes pictures from noise: use press generate",
         ),
     ],
@@ -99,3 +111,36 @@ def test_an_error_from_below_gets_its_place_and_the_name_the_caller_has_for_the_
 def test_plain_text_is_rendered_as_it_is() -> None:
     assert rendered("no --flag here is touched", loud) == "no --flag here is touched"
     assert Phrase.joined([Option("a"), "b"], ", ").render(loud) == "A, b"
+
+
+# --- no front end's words in the library -----------------------------------------------------------------------------
+
+FLAG = re.compile(r"(?:^|[\s/]|(?<!var)\()(--[a-z][a-z-]*)")  # also of CSS: var(--color)
+
+
+def texts(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every one-line text in the code with its place, documentation left out."""
+    for path in sorted(folder.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and "\n" not in text and id(node) not in documentation:
+                yield f"{path.relative_to(folder)}:{node.lineno}", text
+
+
+def test_the_library_knows_no_flags() -> None:
+    folder = Path(img2img.__file__).parent
+    # The maintainers' scripts have command lines of their own.
+    known = [(at, text) for at, text in texts(folder) if not re.match(r"cli\.py|maintenance", at)]
+    assert len(known) > 1000
+    assert [(at, text) for at, text in known if FLAG.search(text)] == []
+
+
+def test_the_app_names_no_flags_but_those_it_is_started_with() -> None:
+    command = typer.main.get_command(cli.app).commands["app"]
+    own = {option for parameter in command.params for option in parameter.opts}
+    folder = Path(img2img_apps.__file__).parent
+    # A text that is a flag and nothing more is a word of a command that the app runs.
+    named = {flag for _, text in texts(folder) for flag in FLAG.findall(text) if flag != text}
+    assert named and named <= own

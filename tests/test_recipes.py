@@ -684,7 +684,7 @@ def test_a_misspelt_recipe_is_suggested() -> None:
 def test_a_runs_folder_for_a_recipe_is_told_how_the_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("name: mine")
     with pytest.raises(
-        UserError, match=rf"img2img train {tmp_path}/recipe.yaml --out {tmp_path} --resume"
+        UserError, match=rf"img2img train {tmp_path}/recipe.yaml with out {tmp_path} and resume"
     ):
         Recipe.load(tmp_path)
 

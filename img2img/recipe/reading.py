@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from img2img.errors import UserError, did_you_mean
+from img2img.errors import Advice, Command, Option, Phrase, UserError, did_you_mean
 from img2img.resources import recipes_dir
 
 KIND_ALONE = ("task", "method")
@@ -26,8 +26,13 @@ def recipe_path(source: str | Path) -> Path:
     if path.name and path.parent.name in ("", "recipes") and shipped.is_file():
         return shipped
     if (path / "recipe.yaml").is_file():
-        command = f"img2img train {path}/recipe.yaml --out {path} --resume"
-        raise UserError(f"{path} is a run's folder", remedy=f"go on with {command}")
+        raise UserError(
+            Phrase(path, " is a run's folder"),
+            remedy=Advice(
+                "go on with ",
+                Command("train", path / "recipe.yaml", Option("out", path), Option("resume")),
+            ),
+        )
     names = [p.stem for p in recipes_dir().glob("*.yaml")]
     raise UserError(f"no recipe '{source}'{did_you_mean(path.stem, names)}")
 
@@ -102,7 +107,8 @@ def apply_override(fields: dict[str, Any], text: str) -> list[str]:
     key, found, value = text.partition("=")
     if not found or not key:
         raise UserError(
-            f"'{text}' is not an override: write key.path=value, for example train.steps=500"
+            f"'{text}' is not an override",
+            remedy="write key.path=value, for example train.steps=500",
         )
     path = key.split(".")
     place: Any = fields

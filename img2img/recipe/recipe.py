@@ -32,7 +32,7 @@ from img2img.optimizer import DEFAULT_BETAS, DEFAULT_LR, OptimizerChoice
 from img2img.pixels.alpha import BLEED
 from img2img.recipe.reading import apply_override, read_recipe, recipe_path
 from img2img.recipe.train import TrainConfig
-from img2img.rules import Conflict, RecipeContext
+from img2img.rules import Conflict, ImpossibleRecipe, RecipeContext
 from img2img.tasks import build_task, task_class, task_kinds
 from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
@@ -89,7 +89,7 @@ class Recipe(FrozenConfig):
         # What was tried to mend another recipe needs no remedy of its own.
         tries = () if info.context == TRYING else conflict.tries
         helps = next((change for change in tries if self.changed([change]) is not None), None)
-        raise ValueError(f"{conflict}: set {helps}" if helps else str(conflict))
+        raise ImpossibleRecipe(conflict, f"set {helps}" if helps else "")
 
     # --- reading and writing
 
@@ -125,11 +125,11 @@ class Recipe(FrozenConfig):
                 fields["adversarial"] = for_its_kind(fields.get("adversarial"), asked)
             except ValueError as error:
                 raise UserError(f"adversarial.{error}", place=path) from error
-        return cls.parse(fields, where=str(path))
+        return cls.parse(fields, where=path)
 
     @classmethod
     def parse(
-        cls, fields: dict[str, Any], where: str = "recipe", *, trusted: bool = True
+        cls, fields: dict[str, Any], where: str | Path = "recipe", *, trusted: bool = True
     ) -> Recipe:
         """Validate fields.
 
@@ -156,7 +156,7 @@ class Recipe(FrozenConfig):
             task = build_task(fields.get("task"), trusted=trusted)
             return cls.model_validate({**fields, "task": task})
         except ValidationError as error:
-            raise UserError(explain(error, schema()), place=where) from error
+            raise explain(error, schema()).at(where) from error
         except RecursionError as error:
             raise UserError("fields are nested too deeply", place=where) from error
         except UserError as error:

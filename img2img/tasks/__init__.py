@@ -152,7 +152,7 @@ def build_task(value: Any, *, trusted: bool = True) -> Task:
     try:
         return found.model_validate(dict(fields))
     except ValidationError as error:
-        raise UserError(explain(error, found.model_json_schema(), "task")) from error
+        raise explain(error, found.model_json_schema(), "task") from error
 
 
 def _installed() -> dict[str, type[Task]]:
