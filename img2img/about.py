@@ -12,14 +12,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from img2img.resources import recipes_dir
 from img2img.version import __version__
 from img2img.zoo import lessons, measurements, shipped_models
-
-if TYPE_CHECKING:
-    from img2img.tasks.base import Task
 
 _PACKAGES = (
     "torch",
@@ -41,10 +38,11 @@ def models_table() -> str:
 
     rows = [("name", "task", "MB", "photos", "minutes", "metric")]
     for name, entry in CATALOGUE.shipped().items():
-        task, card = entry.task, entry.card
-        kind = f"{task.kind} ×{task.scale}" if task.scale > 1 and not task.from_noise else task.kind
+        card = entry.card
         size, minutes = f"{_megabytes(entry.path):.1f}", f"{card.minutes:g}"
-        rows.append((name, kind, size, str(card.photos), minutes, main_metric(card.metrics)))
+        rows.append(
+            (name, entry.task.title, size, str(card.photos), minutes, main_metric(card.metrics))
+        )
     return (
         aligned(rows)
         if len(rows) > 1
@@ -56,10 +54,12 @@ def model_card(name: str) -> str:
     """All a model file says of itself. Raises UserError for an unknown name."""
     import yaml
 
+    from img2img.tasks.photo import PhotoTask
     from img2img.zoo.catalogue import CATALOGUE
 
     entry = CATALOGUE.entry(name)
     path, recipe, card = entry.path, entry.recipe, entry.card
+    tiles = isinstance(recipe.task, PhotoTask) and recipe.task.tiles
     facts = [
         ("file", f"{path} ({_megabytes(path):.1f} MB)"),
         ("task", recipe.task.kind),
@@ -69,9 +69,9 @@ def model_card(name: str) -> str:
         ),
         ("data", f"{card.photos} photos: {card.data or 'not recorded'}"),
         ("data terms", card.data_terms),
-        ("limits", _limits(recipe.task)),
+        ("limits", recipe.task.limits),
         *([("classes", ", ".join(card.class_names))] if card.class_names else []),
-        ("tile overlap", f"{card.tile_overlap_px} px" if recipe.task.tiles else "none: not tiled"),
+        ("tile overlap", f"{card.tile_overlap_px} px" if tiles else "none: not tiled"),
         ("notes", " ".join(filter(None, (card.notes, lessons(path)))) or "none"),
         ("made by", f"img2img {card.version}"),
     ]
@@ -86,14 +86,6 @@ def model_card(name: str) -> str:
     told = ["measured by img2img eval:", "", measured.text] if measured else []
     return "\n".join(
         [aligned(facts), "", *told, f"metrics: {metrics}", "", "recipe:", _indented(fields)]
-    )
-
-
-def _limits(task: Task) -> str:
-    return (
-        f"makes {task.scale} px from noise"
-        if task.from_noise
-        else f"at least {task.minimum_px} px a side"
     )
 
 

@@ -196,7 +196,7 @@ def train(
     except TrainingError as error:
         raise typer.Exit(_failed(error.phrase, 1)) from None
     say(_summary(summary))
-    use = "generate" if known.task.from_noise or known.has_prior else "infer --input PHOTO"
+    use = "generate" if known.can_generate else "infer --input PHOTO"
     if summary.get("best"):
         say(f"best at step {summary['best']['step']}: {summary['best']['model']}")
     say(f"use it: img2img {use} --model {shlex.quote(folder)}")

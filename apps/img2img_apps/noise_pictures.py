@@ -80,7 +80,7 @@ def make(
     folder, task = service.workspace.new_folder(), making.noise_task(ready)
     grid = folder / f"{ready.name}.generate.png"
     making.write_grid(task, pictures, columns, grid)
-    each = None if task.picture_channels == 2 else folder / "each.npy"
+    each = folder / "each.npy" if task.has_pixels else None
     if each:
         making.write_samples(task, pictures, each)
     with Image.open(grid) as picture:
@@ -90,7 +90,7 @@ def make(
 
 def _check_size(service: Service, model: Model, wish: GenerateRequest) -> None:
     """The limit that holds for photos holds for what is made of noise."""
-    side, limit = getattr(model.task, "size_px", 0), service.settings.max_megapixels
+    side, limit = making.noise_task(model).size_px, service.settings.max_megapixels
     megapixels = wish.count * side**2 / 1e6
     if megapixels > limit:
         raise UserError(

@@ -127,4 +127,4 @@ def kind_of(path: Path) -> str | None:
         recipe = CATALOGUE.header(path).recipe
     except UserError:
         return None
-    return GENERATE if recipe.task.from_noise or recipe.has_prior else recipe.task.kind
+    return GENERATE if recipe.can_generate else recipe.task.kind

@@ -43,7 +43,7 @@ def noise_signs(fakes: Sequence[Tensor], reals: Sequence[Tensor]) -> dict[str, f
     signs = _set_signs(a, b) | {"count": float(min(len(a), len(b)))}
     if min(len(a), len(b)) >= 8 * NEIGHBOURS:
         signs |= neighbourhoods(a, b)
-    return signs if are_points(a) else {**signs, **ranges((), reals)}
+    return signs if are_points(a) else {**signs, **ranges(target=reals)}
 
 
 def diversity(outputs: Tensor, targets: Tensor) -> float:
@@ -121,7 +121,7 @@ def dead(outputs: Tensor, targets: Tensor) -> float:
     return float((contrast < 0.02 * usual.median()).float().mean())
 
 
-def ranges(condition: Sequence[Tensor], target: Sequence[Tensor]) -> dict[str, float]:
+def ranges(condition: Sequence[Tensor] = (), target: Sequence[Tensor] = ()) -> dict[str, float]:
     """Ends of the values, the outer 1 % left out: [0,1] for targets; conditions may reach beyond by
     their noise.
     """

@@ -24,7 +24,7 @@ from img2img.evaluation.report import PhotoScore, Report, Row, Values
 from img2img.inference.generate import generated, noise_task, samples
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import quantise
-from img2img.tasks.noise import FromNoise
+from img2img.tasks.noise import NoiseTask
 
 PER_CLASS = 500
 SHOWN, ZOOM = 6, 3
@@ -110,7 +110,7 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     )
 
 
-def _with_classes(model: Model) -> FromNoise:
+def _with_classes(model: Model) -> NoiseTask:
     task = noise_task(model)
     if not task.classes:
         raise UserError(
@@ -146,7 +146,7 @@ def _picture(source: LabelledSource, index: int, model: Model) -> np.ndarray:
 
 
 def generated_pictures(
-    model: Model, task: FromNoise, names: tuple[str, ...], per_class: int
+    model: Model, task: NoiseTask, names: tuple[str, ...], per_class: int
 ) -> Pictures:
     """Samples of every class, rounded as a file would hold them."""
     labels = torch.arange(task.classes).repeat_interleave(per_class)

@@ -32,6 +32,7 @@ from img2img.losses.objectives import OBJECTIVES, Kind
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, write_photo
 from img2img.recipe import Recipe
+from img2img.tasks.noise import NoiseTask
 from img2img.training import train
 
 WIDTH_PX = 900
@@ -86,7 +87,7 @@ def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured
     task = next(iter(models.values())).task
     report, lines = (
         _of_noise(models, data, limit)
-        if task.from_noise
+        if isinstance(task, NoiseTask)
         else _of_photos(task.kind, folders, data, limit)
     )
     kinds = {model.name: kind for kind, model in models.items()}

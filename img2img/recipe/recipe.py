@@ -36,6 +36,7 @@ from img2img.rules import Conflict, ImpossibleRecipe, RecipeContext
 from img2img.tasks import build_task, task_class, task_kinds
 from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
+from img2img.tasks.noise import NoiseTask
 from img2img.tasks.unpaired import UnpairedTask
 
 TRYING = "a change is tried out"
@@ -264,6 +265,11 @@ class Recipe(FrozenConfig):
         """An autoencoder's codes are held to N(0,I), so that pictures can be drawn from it."""
         held = any(loss.kind == "kl" for loss in self.losses)
         return held or (self.adversarial is not None and self.adversarial.discriminates == "latent")
+
+    @property
+    def can_generate(self) -> bool:
+        """Pictures can be drawn from noise, or from codes that are held to a prior."""
+        return isinstance(self.task, NoiseTask) or self.has_prior
 
     @property
     def background(self) -> str:

@@ -41,10 +41,6 @@ class AutoencoderTask(PhotoTask):
         """The task of making pictures of codes drawn from N(0,I), by the network's `decoder`."""
         raise NotImplementedError
 
-    @property
-    def from_prior(self) -> NoiseTask:
-        return self.prior
-
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         crop_px, size_px = context.data.crop_px, self.bottleneck.size_px
         if crop_px != size_px:

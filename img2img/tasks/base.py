@@ -8,7 +8,7 @@ name. A new task is one file in this folder (found by itself) or an entry point 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from kornia.metrics import psnr
@@ -192,32 +192,3 @@ class Task(FrozenConfig):
         families.
         """
         return cls
-
-    # --- flags that the families replace; callers are moving to isinstance
-
-    from_noise: ClassVar[bool] = False
-    needs_mask: ClassVar[bool] = False
-    unpaired: ClassVar[bool] = False
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
-
-    @property
-    def scale(self) -> int:
-        return self.output_size((1, 1))[0]
-
-    @property
-    def bottleneck(self) -> Any:
-        return None
-
-    @property
-    def from_prior(self) -> Any:
-        return None
-
-    tiles: ClassVar[bool] = False
-    takes_hints: ClassVar[bool] = False
-    keeps_grey: ClassVar[bool] = False
-
-    @property
-    def for_found_photos(self) -> bool:
-        return False

@@ -19,7 +19,6 @@ class MaskedTask(PhotoTask):
     """
 
     family: ClassVar[Family] = "masked"
-    needs_mask: ClassVar[bool] = True
 
     def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
         raise NotImplementedError

@@ -42,7 +42,6 @@ class NoiseTask(Task):
     zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "make it up"
     source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
-    from_noise: ClassVar[bool] = True
 
     @property
     def classes(self) -> int:
@@ -126,6 +125,3 @@ class NoiseTask(Task):
     def overview(self, pictures: Tensor, columns: int | None = None) -> np.ndarray:
         """All of them as one picture, (H,W,3) in [0,1]."""
         return grid_sheet(pictures, columns)
-
-
-FromNoise = NoiseTask

@@ -119,7 +119,11 @@ class UnpairedTranslate(Translate, UnpairedTask):
 
     @property
     def reads(self) -> Reads:
-        return "two sides" if self.side_a == "files" else "two halves"
+        return "two halves" if self.knows_side_a else "two sides"
+
+    @property
+    def knows_side_a(self) -> bool:
+        return self.side_a != "files"
 
     @property
     def condition_made_as(self) -> str:
@@ -128,15 +132,14 @@ class UnpairedTranslate(Translate, UnpairedTask):
     @property
     def main_metric(self) -> MainMetric:
         """B → A where that is known; elsewhere only cycles can be measured, and they prove little."""
-        known = self.side_a != "files"
-        return MainMetric("BtoA_psnr_db" if known else "cycle_A_psnr_db")
+        return MainMetric("BtoA_psnr_db" if self.knows_side_a else "cycle_A_psnr_db")
 
     def make_pair(self, sample: UnpairedSample, rng: np.random.Generator) -> Batch:  # type: ignore[override]  # it reads no other
         side_a, side_b = as_tensor(sample.other), as_tensor(sample.photo)
         return Batch(condition=self.from_photo(side_a), target=side_b)
 
     def other_side(self, photo: Tensor) -> Tensor | None:
-        return None if self.side_a == "files" else self.from_photo(photo)
+        return self.from_photo(photo) if self.knows_side_a else None
 
 
 def _edges(photo: Tensor, sigma_px: float) -> Tensor:

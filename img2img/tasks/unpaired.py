@@ -19,7 +19,11 @@ class UnpairedTask(PhotoTask):
     """
 
     has_truth: ClassVar[bool] = False
-    unpaired: ClassVar[bool] = True
+
+    @property
+    def knows_side_a(self) -> bool:
+        """Side A is made of photos, so what it would show of any photo is known."""
+        return False
 
     def other_side(self, photo: Tensor) -> Tensor | None:
         """What side A would show of side B's photo, where that is known."""

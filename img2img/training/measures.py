@@ -18,10 +18,12 @@ from torch.nn import functional as F
 from img2img.data.sample import Batch
 from img2img.losses.kid import kid_of_sets
 from img2img.pixels.sheets import grid_sheet, rows_sheet
+from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Row
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.forward import predict_rgb
 from img2img.tasks.generate import sliced_wasserstein
+from img2img.tasks.unpaired import UnpairedTask
 from img2img.training.autoencode import AutoencoderStep, decode_codes
 from img2img.training.cycle import INTO, OTHER, CycleStep, Sides, sides
 from img2img.training.step import TrainingStep
@@ -70,17 +72,22 @@ class CycleMeasures(Measures[CycleStep]):
         Cycles alone prove nothing: two generators that do nothing close them perfectly.
         """
         real, fake, back = self._there_and_back(batch, strength)
-        found, truth = {}, self.task.other_side(real["B"])
+        found, truth = {}, self._side_a_of(real["B"])
         if truth is not None:
             found["BtoA_psnr_db"] = _psnr(fake["A"] if strength else real["B"], truth)
         return found | {f"cycle_{side}_psnr_db": _psnr(back[side], real[side]) for side in real}
+
+    def _side_a_of(self, photo: Tensor) -> Tensor | None:
+        """What side A shows of side B's photo, where the task knows that."""
+        assert isinstance(self.task, UnpairedTask), "no other task is taken"
+        return self.task.other_side(photo)
 
     def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
         """Answers to B → A, where that is known; only mid-grey's cycles count, for the input copied
         closes them all.
         """
         photo = sides(batch)["B"]
-        truth = self.task.other_side(photo)
+        truth = self._side_a_of(photo)
         found = {
             name: Answer(rgb, {} if truth is None else {"BtoA_psnr_db": _psnr(rgb, truth)})
             for name, rgb in trivial_answers(self.task, photo).items()
@@ -152,7 +159,7 @@ class AutoencoderMeasures(Measures[AutoencoderStep]):
         """Images of the prior by the averaged weights, of the same draws at every validation, with
         the batch's labels.
         """
-        assert self.task.bottleneck is not None
+        assert isinstance(self.task, AutoencoderTask)
         chance = torch.Generator().manual_seed(self.recipe.seed)
         code = torch.randn(len(batch), self.task.bottleneck.latent, generator=chance)
         return decode_codes(self.step, self.step.ema.module, code.to(batch.condition.device), batch)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from img2img.errors import UserError
 from img2img.modelfile import read_weights
 from img2img.recipe import Recipe
+from img2img.tasks import AutoencoderTask, NoiseTask, UnpairedTask
 from img2img.zoo.catalogue import CATALOGUE
 
 COLOR = 3  # channels of a picture in color; further ones (a mask, hints) come after them
@@ -77,7 +78,7 @@ def _adapted(
     """
     old, new = model.task, recipe.task
     if given.dim() != wanted.dim() or any(
-        task.from_noise or task.bottleneck for task in (old, new)
+        isinstance(task, NoiseTask | AutoencoderTask) for task in (old, new)
     ):
         return None, ""
     inputs, outputs = (0, 1) if transposed else (1, 0)
@@ -137,11 +138,12 @@ def difference(model: Recipe, recipe: Recipe) -> str:
     theirs, ours = model.generator.model_dump(mode="json"), recipe.generator.model_dump(mode="json")
     if theirs["kind"] != ours["kind"]:
         return f"its generator is a {theirs['kind']}, and the recipe's a {ours['kind']}"
-    if model.task.unpaired != recipe.task.unpaired:
-        ways = "both ways" if model.task.unpaired else "one way"
+    if isinstance(model.task, UnpairedTask) != isinstance(recipe.task, UnpairedTask):
+        ways = "both ways" if isinstance(model.task, UnpairedTask) else "one way"
         return f"it translates {ways}, and the recipe does not"
-    if model.task.scale != recipe.task.scale:
-        return f"it makes pictures ×{model.task.scale}, and the task ×{recipe.task.scale}"
+    before, now = (task.output_size((1, 1))[0] for task in (model.task, recipe.task))
+    if before != now:
+        return f"it makes pictures ×{before}, and the task ×{now}"
     fields = [
         name for name in theirs if theirs[name] != ours.get(name) and _matters(recipe, name, model)
     ]

@@ -18,6 +18,7 @@ from img2img.data.sample import Batch
 from img2img.diagnostics.treatment import Remedies
 from img2img.recipe import Recipe
 from img2img.tasks.base import ScoreFunction
+from img2img.tasks.masked import MaskedTask
 from img2img.training.discriminator import DiscriminatorTrainer
 from img2img.training.optimized import Ema, Logs, OptimizedModule, under
 from img2img.training.schedule import Phase, PhaseSchedule, learning_rate_factor
@@ -113,8 +114,10 @@ class TrainingStep(ABC):
     @property
     def score_function(self) -> ScoreFunction | None:
         """D's scores of pictures; None where it needs conditioning, or sees codes."""
-        a, task = self.recipe.adversarial, self.task
-        if a is None or a.sees or a.discriminates != "pictures" or task.classes or task.needs_mask:
+        a = self.recipe.adversarial
+        if a is None or a.sees or a.discriminates != "pictures":
+            return None
+        if self.task.classes or isinstance(self.task, MaskedTask):
             return None
         return self.discriminator.score
 

@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 from img2img.data.sample import Batch
 from img2img.diagnostics.runlog import Averages, Bar, Clock
 from img2img.diagnostics.treatment import Treatment
-from img2img.diagnostics.vitals import are_points, ranges
+from img2img.diagnostics.vitals import ranges
 from img2img.errors import (
     Interrupted,
     Option,
@@ -31,6 +31,7 @@ from img2img.errors import (
 from img2img.files import check_writable
 from img2img.pixels.sheets import write_animation
 from img2img.recipe import Recipe
+from img2img.tasks.noise import NoiseTask
 from img2img.training.batches import load_batches
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.folder import MODEL, RESUME_GOES_ON, RunFolder
@@ -181,7 +182,7 @@ class Trainer:
         validation = self.validate.now(self.done)
         self.doctor.report(self.treatment.news(folder.rows))
         self.saver.save(self.done, metrics=validation)
-        if folder.is_main and self.recipe.task.from_noise:
+        if folder.is_main and isinstance(self.recipe.task, NoiseTask):
             samples = folder.path / "samples"
             write_animation(samples / "animation.gif", sorted(samples.glob("step_*.png")))
         # Files that could not be read, also those found when measuring; of all processes.
@@ -249,9 +250,9 @@ class Trainer:
 
     def _log_ranges(self, batch: Batch) -> None:
         """Lowest and highest values of the first batch of pictures, for the doctor."""
-        if not are_points(batch.target):
-            conditions = [] if self.recipe.task.from_noise else [batch.condition]
-            self.folder.write(step=1, ranges=ranges(conditions, [batch.target]))
+        if pictures := self.recipe.task.unit_range(batch):
+            found = ranges(**{name: [x] for name, x in pictures.items()})
+            self.folder.write(step=1, ranges=found)
 
 
 def _mixed(*parts: int) -> int:

@@ -73,7 +73,7 @@ class Validation:
     def vitals(self, rows: Sequence[Row]) -> dict[str, float]:
         """Vital signs of validated outputs, for the doctor."""
         outputs, targets = [rgb for _, _, rgb in rows], [batch.target for batch, _, _ in rows]
-        if self.recipe.task.from_noise or self.recipe.task.unpaired:  # no target is an input's own
+        if not self.recipe.task.has_truth:
             return noise_signs(outputs, targets)
         return vital_signs([batch.condition for batch, _, _ in rows], outputs, targets)
 

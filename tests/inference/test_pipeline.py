@@ -21,6 +21,7 @@ from img2img.pixels.images import Photo, quantise, to_float
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX
 from img2img.pixels.xmp import source_type, with_source_type
+from img2img.tasks import MaskedTask
 from img2img.tasks.photo import View
 
 NAMES = ["denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"]
@@ -45,7 +46,7 @@ def picture(size: tuple[int, int], dtype: type = np.uint8) -> np.ndarray:
 
 
 def mask_for(model: Model, size: tuple[int, int]) -> np.ndarray | None:
-    if not model.task.needs_mask:
+    if not isinstance(model.task, MaskedTask):
         return None
     mask = np.zeros(size, bool)
     mask[size[0] // 3 : size[0] // 2 + 1, size[1] // 4 : size[1] // 2] = True

@@ -23,6 +23,7 @@ from img2img.modelfile import Card
 from img2img.pixels.hints import hints_in
 from img2img.pixels.images import Photo, from_array, read_photo, to_float
 from img2img.recipe import Recipe
+from img2img.tasks import MaskedTask
 from img2img.zoo import model_path
 
 NAMES = ["denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"]
@@ -63,7 +64,7 @@ def hidden_differently(rgb: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
 
 
 def hole_for(model: Model, size: tuple[int, int]) -> np.ndarray | None:
-    if not model.task.needs_mask:
+    if not isinstance(model.task, MaskedTask):
         return None
     hole = np.zeros(size, bool)
     hole[size[0] // 3 : size[0] // 2, size[1] // 8 : size[1] // 2] = (

@@ -12,6 +12,7 @@ import gradio as gr
 from img2img.about import main_metric, model_card
 from img2img.errors import UserError
 from img2img.resources import cards_dir
+from img2img.tasks.photo import PhotoTask
 from img2img.zoo import measurements, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.offered_models import GENERATE, kind_of, verb
@@ -114,7 +115,7 @@ def _card(name: str, path: Path) -> str:
     task, card = header.recipe.task, header.card
     facts = {
         "Does": _does(kind_of(path) or task.kind)
-        + _times(task.scale if not task.from_noise else 1),
+        + (f" ×{task.scale}" if isinstance(task, PhotoTask) and task.scale > 1 else ""),
         "Measured": main_metric(card.metrics),
         "Trained on": f"{card.photos} photos, {card.images} looks, {card.minutes:g} minutes",
         "Terms of the data": card.data_terms,
@@ -132,10 +133,6 @@ def _pictures(path: Path) -> str:
     source = "data:image/jpeg;base64," + b64encode(measured.pictures.read_bytes()).decode()
     says = "Input, best baseline, this model, truth: the first four photos of its benchmark"
     return f'<details><summary>Before and after</summary><img alt="{says}" title="{says}" src="{source}"></details>'
-
-
-def _times(scale: int) -> str:
-    return f" ×{scale}" if scale > 1 else ""
 
 
 def _whole(path: Path) -> str:
