@@ -94,6 +94,7 @@ def test_imports_go_downwards(file: str) -> None:
         ("evaluation", "training"),
         ("tasks", "models"),
         ("tasks", "losses"),
+        ("apps", "pixels"),
         ("apps", "models"),
         ("apps", "losses"),
     ],

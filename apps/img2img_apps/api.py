@@ -15,14 +15,12 @@ from img2img.inference.canvas import Canvas, parse_extend
 from img2img.inference.generate import GenerateRequest
 from img2img.inference.options import Options
 from img2img.inference.request import Request, parse_tasks
-from img2img.pixels.hints import Hints, read_hints
-from img2img.pixels.images import read_photo
 from img2img_apps.checks import MOST_SEED
 from img2img_apps.noise_pictures import MOST_SAMPLES, make
 from img2img_apps.other_tasks import other_tasks
 from img2img_apps.panel import WORK
 from img2img_apps.service import WAYS, RunOutcome, Service, direction_of
-from img2img_apps.wording import in_api, memory_errors
+from img2img_apps.wording import in_api
 
 Answer = tuple[str, dict[str, Any]]
 TAB = "api"
@@ -100,10 +98,9 @@ class _Calls:
         nothing but them, or nothing."""
 
         def wanted() -> Request:
-            options = Options(strength=strength, hints=self._hints(hints, photo))
-            return self.service.request("colorize", model, options)
+            return self.service.request("colorize", model, Options(strength=strength))
 
-        return self._answer(photo, wanted, request)
+        return self._answer(photo, wanted, request, hints=hints)
 
     def denoise(self, photo: str, strength: float, model: str, request: gr.Request) -> Answer:
         """The photo without noise; strength 0..1."""
@@ -142,7 +139,7 @@ class _Calls:
             canvas = Canvas(int(mask_grow), int(feather), parse_extend(extend or "0,0,0,0"))
             return self.service.request("inpaint", model, Options(seed=int(seed or 0)), canvas)
 
-        return self._answer(photo, wanted, request, mask)
+        return self._answer(photo, wanted, request, mask=mask)
 
     def translate(
         self,
@@ -185,7 +182,7 @@ class _Calls:
                 options = Options(strength, int(seed or 0), bool(from_photo), way)
                 return self.service.request(kind, model, options)
 
-            return self._answer(photo, wanted, request, mask)
+            return self._answer(photo, wanted, request, mask=mask)
 
         return call
 
@@ -210,32 +207,28 @@ class _Calls:
             "seconds": round(made.seconds, 3),
         }
 
-    def _hints(self, hints: str | None, photo: str) -> Hints | None:
-        if not hints:
-            return None
-        for upload in (hints, photo):
-            self.service.check_upload(Path(upload))
-        with memory_errors(Path(hints)):
-            return read_hints(hints, read_photo(photo))
-
     def _answer(
         self,
         photo: str,
         wanted: Callable[[], Request],
         request: gr.Request,
+        *,
         mask: str | None = None,
+        hints: str | None = None,
     ) -> Answer:
-        for name, upload in (("photo", photo), ("mask", mask)):
-            if upload:
-                self.service.check_upload(Path(upload))
-            elif name == "photo":
-                raise UserError("give an uploaded photo", field="photo")
-        user = f"{request.session_hash}"
-        return _facts(
-            self.service.run(
-                [Path(photo)], wanted(), mask=Path(mask) if mask else None, user=user, tab=TAB
-            )
+        if not photo:
+            raise UserError("give an uploaded photo", field="photo")
+        for upload in filter(None, (photo, mask, hints)):
+            self.service.check_upload(Path(upload))
+        outcome = self.service.run(
+            [Path(photo)],
+            wanted(),
+            mask=Path(mask) if mask else None,
+            hints=Path(hints) if hints else None,
+            user=f"{request.session_hash}",
+            tab=TAB,
         )
+        return _facts(outcome)
 
 
 def _facts(outcome: RunOutcome) -> Answer:

@@ -17,11 +17,11 @@ from img2img.inference import generate as making
 from img2img.inference.generate import GenerateRequest
 from img2img.inference.loaded import MODELS
 from img2img.inference.pipeline import Model
+from img2img.inference.previews import MOST_PX
 from img2img.modelfile import Header
 from img2img.zoo import model_path
 from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.jobs import Owner, Stopped
-from img2img_apps.previews import MOST_PX
 from img2img_apps.service import Service
 from img2img_apps.wording import memory_errors
 

@@ -12,13 +12,14 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
+from img2img.inference.inputs import file_chooser_types
 from img2img.inference.request import Request
 from img2img_apps.examples import Example
 from img2img_apps.jobs import Ended
 from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import SHIPPED, verb
 from img2img_apps.progress_line import Progress
-from img2img_apps.service import RequestOf, RunOutcome, Service, UploadInfo, escaped, photo_types
+from img2img_apps.service import RequestOf, RunOutcome, Service, UploadInfo, escaped
 from img2img_apps.switch import PRIVATE, QUIET, WORK, Switch, bad
 from img2img_apps.wording import plan_on_page
 
@@ -59,7 +60,7 @@ class Panel:
         self.photos = gr.File(
             label="Photos" if several else "Photo",
             file_count="multiple" if several else "single",
-            file_types=photo_types(),
+            file_types=file_chooser_types(),
             elem_classes="photos",
             elem_id=f"{self.name}-photos",
             height=148,

@@ -12,23 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from img2img.errors import UserError, rendered
 from img2img.inference.batch import FileBatch
 from img2img.inference.canvas import Canvas
+from img2img.inference.inspection import Inspection, check_megapixels, inspect
 from img2img.inference.options import Options
 from img2img.inference.plan import Plan
+from img2img.inference.previews import pair, preview
 from img2img.inference.request import Request
 from img2img.inference.results import Result
-from img2img.inference.statistics import statistics
-from img2img.pixels.codecs import strict_pillow
-from img2img.pixels.images import Photo, photo_suffixes, read_photo
-from img2img.tasks import MaskedTask, PhotoStatistics, ask, has_answer, photo_tasks
+from img2img.tasks import MaskedTask, PhotoStatistics, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
 from img2img_apps.jobs import Jobs, Owner, Stopped
 from img2img_apps.offered_models import SHIPPED, Models
-from img2img_apps.previews import pair, preview
 from img2img_apps.progress_line import OnProgress
 from img2img_apps.settings import MOST_PHOTOS, Settings
 from img2img_apps.wording import memory_errors, on_page
@@ -48,10 +44,6 @@ def direction_of(way: str, model: str) -> Direction | None:
     if direction is not None and not model:
         raise UserError("choose a model that goes both ways, or none", field="direction")
     return direction
-
-
-TINTS = {0: "grey", 1: "one tint", 2: "color"}
-_HEADERS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA")
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,9 @@ class Service:
     models: Models
     jobs: Jobs = field(default_factory=Jobs)
     _looks: dict[Path, UploadInfo] = field(default_factory=dict)
-    _read: tuple[Path, Photo] | None = None  # the photo looked at last, until work on it begins
+    _last: tuple[Path, Inspection] | None = (
+        None  # the photo looked at last, until work on it begins
+    )
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -104,28 +98,16 @@ class Service:
             return known
         with memory_errors(path):
             self.check_upload(path)
-            photo = read_photo(path)
-            self._check_size(path, photo.size)
-            seen = self._seen(path, photo)
-        self._looks[path], self._read = seen, (path, photo)
+            found = inspect(path, self.settings.max_megapixels)
+            shown = preview(found.photo, self.workspace.new_folder() / "before.jpg")
+        notes, size = found.photo.notes, found.photo.size
+        seen = UploadInfo(
+            path, shown, size, found.findings, notes, found.statistics, found.proposed
+        )
+        self._looks[path], self._last = seen, (path, found)
         for old in [p for p in self._looks if not p.exists()]:
             self._looks.pop(old, None)
         return seen
-
-    def _seen(self, path: Path, photo: Photo) -> UploadInfo:
-        stats = statistics(photo)
-        shown = preview(photo, self.workspace.new_folder() / "before.jpg")
-        reasons = [reason for kind in photo_tasks() if (reason := ask("applies", kind, stats))]
-        # A plugin's may be a plain text. What the tint says already is not said twice.
-        found = [TINTS[stats.tints], *(getattr(reason, "finding", reason) for reason in reasons)]
-        words = tuple(dict.fromkeys(found))
-        proposed = Request().resolve().plan(photo, seen=stats)
-        return UploadInfo(path, shown, photo.size, words, photo.notes, stats, proposed)
-
-    def _photo(self, path: Path) -> Photo:
-        """The photo as `look` has read it, or read again if another was looked at since."""
-        known, self._read = self._read, None
-        return known[1] if known and known[0] == path else read_photo(path)
 
     def check_upload(self, path: Path) -> None:
         """Only files of the own temporary folder, of a name and a size that are allowed. Raises
@@ -137,18 +119,7 @@ class Service:
             raise UserError(
                 "is a drawing (SVG), it has no pixels", place=path, remedy="save it as PNG first"
             )
-        size = _size_in_header(path)
-        if size:
-            self._check_size(path, size)
-
-    def _check_size(self, path: Path, size: tuple[int, int]) -> None:
-        megapixels, limit = size[0] * size[1] / 1e6, self.settings.max_megapixels
-        if megapixels > limit:
-            raise UserError(
-                f"has {megapixels:.1f} megapixels, more than the {limit:g} allowed here",
-                place=path,
-                remedy="make it smaller first",
-            )
+        check_megapixels(path, self.settings.max_megapixels)
 
     def _check_result(self, seen: UploadInfo, request: Request, scale: int) -> None:
         """The limit holds for what is made, too: canvas and enlargement, before any work."""
@@ -195,6 +166,7 @@ class Service:
         request: Request | RequestOf,
         *,
         mask: Path | None = None,
+        hints: Path | None = None,
         user: str = "",
         tab: str = "",
         on_progress: OnProgress | None = None,
@@ -212,7 +184,7 @@ class Service:
                 self._one(
                     path,
                     request,
-                    mask,
+                    (mask, hints),
                     folder / str(n),
                     TileProgress(n, len(uploads), stop, on_progress),
                 )
@@ -231,7 +203,7 @@ class Service:
         self,
         path: Path,
         wanted: Request | RequestOf,
-        mask: Path | None,
+        drawn: tuple[Path | None, Path | None],
         folder: Path,
         pieces: TileProgress,
     ) -> Result:
@@ -242,16 +214,16 @@ class Service:
                 if request is None:
                     return _untouched(seen, folder)
                 folder.mkdir(parents=True)
-                batch = FileBatch(
-                    [str(path)], request, str(folder), None if mask is None else str(mask)
-                )
+                mask, hints = (None if file is None else str(file) for file in drawn)
+                batch = FileBatch([str(path)], request, str(folder), mask, hints=hints)
                 named = batch.resolved.steps
                 expected = seen.proposed if named is None else Plan(named)
                 self._check_result(seen, request, expected.scale)
                 pieces.expect(path, expected, seen.size)
-                return batch.write(
-                    batch.jobs[0], self._photo(path), pieces, pieces.planned, seen.statistics
-                )
+                # The photo as `look` has read it, unless another was looked at since.
+                last, self._last = self._last, None
+                photo = last[1].photo if last and last[0] == path else None
+                return batch.write(batch.jobs[0], photo, pieces, pieces.planned, seen.statistics)
         except UserError as error:
             return Result(path, error=error.phrase)
 
@@ -322,11 +294,6 @@ def escaped(text: str) -> str:
     return html.escape(rendered(text, on_page), quote=True)
 
 
-def photo_types() -> list[str]:
-    """What the file chooser offers; a photo is known by its content, so this is only a convenience."""
-    return ["image", *sorted(photo_suffixes())]
-
-
 def automatic_kinds() -> list[str]:
     """Tasks that propose themselves for a photo, in the order of an automatic plan."""
     return [
@@ -334,23 +301,6 @@ def automatic_kinds() -> list[str]:
         for kind, task in photo_tasks().items()
         if has_answer("applies", kind) and not issubclass(task, MaskedTask)
     ]
-
-
-def _size_in_header(path: Path) -> tuple[int, int] | None:
-    """(width, height) as the file claims, nothing decoded; None when only `read_photo` can tell
-    what is wrong.
-    """
-    try:
-        with strict_pillow(), Image.open(path, formats=_HEADERS) as image:
-            return image.size
-    except Image.DecompressionBombError:
-        raise UserError(
-            "claims to be gigantic (a decompression bomb?)",
-            place=path,
-            remedy="make it smaller first",
-        ) from None
-    except Exception:  # any damage; read_photo names it
-        return None
 
 
 def _untouched(seen: UploadInfo, folder: Path) -> Result:

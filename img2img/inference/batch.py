@@ -109,15 +109,16 @@ class FileBatch:
     def write(
         self,
         job: Job,
-        photo: Photo,
+        photo: Photo | None = None,
         on_tile: OnStepTile | None = None,
         on_plan: OnPlan | None = None,
         seen: PhotoStatistics | None = None,
     ) -> Result:
-        """The result of one photo that has been read; `seen` are its statistics where they are
-        known. Raises UserError.
+        """The result of one photo, which may have been read already; `seen` are its statistics
+        where they are known. Raises UserError.
         """
         started = time.monotonic()
+        photo = read_photo(job.input) if photo is None else photo
         ready = self._prepared(job, photo, seen)
         check_folder(ready.output.parent)
         if on_plan:

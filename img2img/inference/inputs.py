@@ -65,6 +65,11 @@ def is_photo(path: Path) -> bool:
     return path.is_file() and bool(parted([path])[0])
 
 
+def file_chooser_types() -> list[str]:
+    """What a file chooser offers; a photo is known by its content, so this is only a convenience."""
+    return ["image", *sorted(photo_suffixes())]
+
+
 def has_photo_suffix(path: Path | str) -> bool:
     """Whether the suffix, in any case, is one photos can be read from."""
     return Path(path).suffix.lower() in photo_suffixes()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image, features
 
+from img2img.errors import UserError
 from img2img.pixels.codecs import strict_pillow
 
 _INSTALL = "pip install 'img2img[formats]' opens"
@@ -59,6 +60,7 @@ _READER = {"HEIC": "pi_heif", "JPEG XL": "pyjpegxl", "camera raw": "rawpy"}
 EXTRA_KINDS = frozenset(_READER)
 # Formats whose beginning is distinctive enough to recognise a photo without its suffix.
 _PLAIN = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PSD")
+_WITH_SIZE = (*_PLAIN[:-1], "PPM", "TGA")  # whose headers can be believed
 _CFA, _LINEAR_RAW, _DNG_VERSION, _SUB_IFDS, _REDUCED = 32803, 34892, 50706, 330, 1
 
 
@@ -190,6 +192,23 @@ def _plain(path: Path) -> FileKind | None:
         return PHOTO  # whoever opens it says so
     except Exception:
         return PHOTO if accepting[0] in ("JPEG", "PNG") else None
+
+
+def size_in_header(path: Path) -> tuple[int, int] | None:
+    """(width, height) as a file claims, nothing decoded; None where only decoding can tell, or tell
+    what is wrong. Raises UserError for a claim that no memory could hold.
+    """
+    try:
+        with strict_pillow(), Image.open(path, formats=_WITH_SIZE) as image:
+            return image.size
+    except Image.DecompressionBombError:
+        raise UserError(
+            "claims to be gigantic (a decompression bomb?)",
+            place=path,
+            remedy="make it smaller first",
+        ) from None
+    except Exception:  # any damage; whoever decodes it names it
+        return None
 
 
 def _accepts(name: str, prefix: bytes) -> bool:

@@ -29,7 +29,6 @@ from img2img.pixels import degrade
 from img2img.pixels.images import Photo, read_photo
 from img2img.resources import samples_dir
 from img2img.tasks import PhotoStatistics
-from img2img_apps.brush import brushed, mask_file, sketch_file
 from img2img_apps.jobs import Ended, watched
 from img2img_apps.offered_models import Models
 from img2img_apps.progress_line import Progress
@@ -201,7 +200,7 @@ def test_look_says_what_it_sees(service: Service, upload: Callable[..., Path]) -
 def test_an_upload_is_decoded_and_measured_once_from_looking_to_the_result(
     service: Service, upload: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rooms = ("img2img_apps.service", "img2img.inference.batch")
+    rooms = ("img2img.inference.inspection", "img2img.inference.batch")
     decoded, measured = list[Path](), list[Photo]()
 
     def read(path: Path) -> Photo:
@@ -505,43 +504,7 @@ def test_a_pickle_named_like_a_model_is_not_opened(
     assert not (tmp_path / "owned").exists()
 
 
-# --- drawing ---------------------------------------------------------------------------------------------------------
-
-
-def layer(alpha: np.ndarray) -> bytes:
-    return png(np.dstack([np.full((*alpha.shape, 3), 200, np.uint8), alpha]))
-
-
-def test_mask_is_what_was_painted_at_the_photos_size(tmp_path: Path) -> None:
-    alpha = np.zeros((10, 20), np.uint8)
-    alpha[2:4, 5:8] = 90
-    path = mask_file([layer(alpha)], None, (40, 20), tmp_path / "mask.png", invert=False)
-    assert path is not None
-    mask = np.asarray(Image.open(path))
-    assert (mask[4:8, 10:16] == 255).all() and (mask == 255).sum() == 24
-
-
-def test_inverted_and_uploaded_masks(tmp_path: Path) -> None:
-    own = np.zeros((20, 40), np.uint8)
-    own[0, 0] = 255
-    Image.fromarray(own).save(tmp_path / "own.png")
-    path = mask_file([], tmp_path / "own.png", (40, 20), tmp_path / "mask.png", invert=True)
-    assert path is not None
-    assert (np.asarray(Image.open(path)) == 0).sum() == 1
-    with pytest.raises(UserError, match="mask is 40x20, photo is 41x20"):
-        mask_file([], tmp_path / "own.png", (41, 20), tmp_path / "mask.png", invert=False)
-
-
-def test_nothing_painted_is_no_mask(tmp_path: Path) -> None:
-    blank = [layer(np.zeros((8, 8), np.uint8))]
-    assert mask_file(blank, None, (8, 8), tmp_path / "mask.png", invert=True) is None
-    assert sketch_file(blank, tmp_path / "sketch.png") is None
-
-
-@pytest.mark.parametrize("content", [b"", TEXT, bomb()])
-def test_layers_that_are_no_layers_are_refused(content: bytes) -> None:
-    with pytest.raises(UserError, match="brush again"):
-        brushed([content])
+# --- previews --------------------------------------------------------------------------------------------------------
 
 
 def test_extended_canvas_keeps_the_slider_aligned(

@@ -15,10 +15,11 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.canvas import Canvas
 from img2img.inference.options import Options
+from img2img.inference.painted import write_mask
 from img2img.inference.request import Request
-from img2img_apps.brush import LayersEditor, mask_file, on_canvas
 from img2img_apps.examples import Example, Examples
 from img2img_apps.labels import LABELS
+from img2img_apps.layers_editor import LayersEditor, on_canvas
 from img2img_apps.panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of
 from img2img_apps.service import MOST_EXTENSION_PX, Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
@@ -222,7 +223,7 @@ class _Erase:
         with memory_errors(masks[0] if masks else photo):
             if masks:
                 self.service.check_upload(masks[0])
-            return mask_file(layers, masks[0] if masks else None, size, target, invert=invert)
+            return write_mask(layers, masks[0] if masks else None, size, target, invert=invert)
 
     def back(self, turns: Turns, request: gr.Request) -> tuple[Any, ...]:
         """The picture before the last fill, with what was marked on it then; a fill that is shown

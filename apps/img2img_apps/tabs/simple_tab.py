@@ -8,10 +8,11 @@ import gradio as gr
 
 from img2img.errors import UserError
 from img2img.inference.options import Options
+from img2img.inference.painted import painted_hints
 from img2img.inference.request import Request
-from img2img_apps.brush import LayersEditor, on_canvas, painted_colors
 from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
+from img2img_apps.layers_editor import LayersEditor, on_canvas
 from img2img_apps.offered_models import has_crisp
 from img2img_apps.panel import PRIVATE, Panel, model_choice, paths_of
 from img2img_apps.service import Service
@@ -97,7 +98,7 @@ def _request(
     photos: Any,
     layers: Any = (),
 ) -> Request:
-    hints = painted_colors(layers)
+    hints = painted_hints(layers)
     if hints and len(paths_of(photos)) > 1:
         raise UserError(
             "Your colors are painted on the first photo: drop one photo at a time, or clear them."

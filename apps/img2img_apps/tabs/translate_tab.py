@@ -10,10 +10,11 @@ import gradio as gr
 
 from img2img.errors import UserError
 from img2img.inference.options import Options
+from img2img.inference.painted import write_sketch
 from img2img.inference.request import Request
-from img2img_apps.brush import LayersEditor, sketch_file
 from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
+from img2img_apps.layers_editor import LayersEditor
 from img2img_apps.panel import Panel, bad, model_choice
 from img2img_apps.service import Service, direction_of
 from img2img_apps.tabs.parts import (
@@ -85,7 +86,7 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
     def drawn(layers: Any, sender: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         skip = gr.skip()
         try:
-            path = sketch_file(layers, service.workspace.new_folder() / "sketch.png")
+            path = write_sketch(layers, service.workspace.new_folder() / "sketch.png")
             if path is None:
                 raise UserError("Draw something first.")
         except UserError as error:

@@ -1,4 +1,4 @@
-"""Small pictures for the page; results themselves are never touched."""
+"""Small pictures of photos and results for a page to show; results themselves are never touched."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ def pair(
     """Two previews of one size for the slider, of the photo's preview and the result's file."""
     made = read_photo(after)
     shown = preview(made, folder / "after.jpg")
-    with Image.open(shown) as picture:
-        size = picture.size
-    with Image.open(before) as picture:
-        if picture.size == size and not any(extend):
-            return before, shown
-        canvas = _placed(picture, size, made.size, extend)
-        return _saved(canvas, folder / "before.jpg", picture.info.get("icc_profile")), shown
+    size, photo = read_photo(shown).size, read_photo(before)
+    if photo.size == size and not any(extend):
+        return before, shown
+    picture = to_pil(replace(photo, is_grey=False))
+    canvas = _placed(picture, size, made.size, extend)
+    return _saved(canvas, folder / "before.jpg", picture.info.get("icc_profile")), shown
 
 
 def _placed(
@@ -62,9 +61,6 @@ def _saved(picture: Image.Image, path: Path, profile: bytes | None) -> Path:
     return path
 
 
-def preview_of(shown: Path, folder: Path, most_px: int) -> Path:
+def smaller_preview(shown: Path, folder: Path, most_px: int) -> Path:
     """A smaller copy of a preview."""
-    with Image.open(shown) as picture:
-        profile = picture.info.get("icc_profile")
-        picture.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
-        return _saved(picture.convert("RGB"), folder / "canvas.jpg", profile)
+    return preview(read_photo(shown), folder / "canvas.jpg", most_px)
