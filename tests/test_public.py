@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 PUBLIC = [
+    "img2img.evaluation.run:evaluate",
     "img2img.inference.generate:generate",
     "img2img.inference.pipeline:Model.__call__",
     "img2img.inference.pipeline:Model.__call__",

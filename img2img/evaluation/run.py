@@ -78,10 +78,12 @@ def evaluate(
         UserError: what a user can mend.
 
     Example:
-        >>> from img2img.resources import samples_dir
-        >>> report = evaluate("denoise", samples_dir(), "denoise", device="cpu", limit=1)
+        >>> import numpy as np
+        >>> from img2img.pixels.images import Photo, write_photo
+        >>> write_photo("photos/grey.png", Photo(np.full((48, 48, 3), 128, np.uint8)))
+        >>> report = evaluate("denoise", "photos", "denoise", device="cpu")
         >>> [row.method for row in report.rows if row.setting == "σ 25"]
-        ['noisy', 'denoise', 'non-local means']
+        ['noisy', 'non-local means', 'denoise']
     """
     refuse_unknown("evaluate", options, EvaluateOptions.__annotations__)
     precision, limit = options.get("precision", "auto"), options.get("limit")
