@@ -86,8 +86,8 @@ class Facts:
 
 
 class Chart:
-    """Rows of a log as series of numbers; `since` says after which step the present begins (a
-    remedy was given).
+    """Rows of log.jsonl as series of numbers. The present, which `now` and `vital` look at, begins
+    after step `since`: the doctor's last remedy.
     """
 
     def __init__(self, rows: Sequence[LogRow], facts: Facts, since: int = 0) -> None:
@@ -96,17 +96,17 @@ class Chart:
         self.step = max((int(row.get("step", 0)) for row in rows), default=0)
 
     def all(self, name: str, group: str | None = None) -> list[float]:
-        """Every value of a name, or of a name in a group, since G and D both train."""
+        """All values of a logged name (in a group) since G and D both train."""
         return [value for _, value in self._series(name, group)]
 
     def now(self, name: str, group: str | None = None, count: int = WINDOW) -> list[float]:
-        """The last `count` values; none while there are fewer in the present."""
+        """The last `count` values of the present; none while there are fewer."""
         values = [value for step, value in self._series(name, group) if step > self.since]
         return values[-count:] if len(values) >= count else []
 
     def vital(self, name: str, *, high_is_bad: bool = False) -> float | None:
-        """The healthier of the last two of a vital sign; None while it has not settled or is
-        getting well by itself.
+        """The healthier of the last two values of a vital sign; None while it has not settled or is
+        recovering by itself.
         """
         begins = max(self.since, SETTLED * self.facts.steps)
         values = [value for step, value in self._series(name, "vitals") if step > begins]
@@ -119,8 +119,8 @@ class Chart:
         return min(before, last) if high_is_bad else max(before, last)
 
     def final(self, name: str, group: str = "vitals") -> float | None:
-        """The better of the last two of what is better the higher it is; None while it may still
-        become better.
+        """The better of the last two values of what is better the higher it is; None while it may
+        still rise.
 
         That is until the end of the run, or past its noise as soon as a quarter of the run has
         brought less than a tenth: good GANs find the data's modes late, and go on sharpening them.
@@ -177,8 +177,8 @@ class Chart:
         )
 
     def taught(self) -> bool:
-        """Every validated number with a best has come half the way there from the baseline, and D
-        alone led it.
+        """D alone has taught G: every validated number that has a best value has come at least half
+        the way there from its baseline.
         """
         ways = []
         for name, rows in self.metrics():
@@ -203,6 +203,7 @@ class Chart:
         return leads
 
     def _series(self, name: str, group: str | None) -> Iterator[tuple[int, float]]:
+        """(step, value) of a logged name, since G and D both train; finite values alone."""
         for row in self.rows:
             value = (row.get(group) or {}).get(name) if group else row.get(name)
             if (

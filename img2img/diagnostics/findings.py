@@ -58,16 +58,16 @@ class Diagnosis:
 
     @property
     def line(self) -> str:
-        """All of it as a sentence or two."""
+        """Name, severity, numbers and remedy as a sentence or two."""
         return f"{self.name} ({self.severity}): {self.numbers}. {self.remedy}"
 
     @property
     def rank(self) -> int:
-        """0 mild to 2 severe."""
+        """The severity as a number: 0 mild, 1 clear, 2 severe."""
         return SEVERITIES.index(self.severity)
 
     def row(self) -> dict[str, Any]:
-        """As a row of log.jsonl."""
+        """The diagnosis as a row of log.jsonl."""
         return {
             "step": self.step,
             "diagnosis": self.name,

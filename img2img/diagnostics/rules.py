@@ -1,4 +1,4 @@
-"""The doctor's rules as a table: what is measured, from where on it is bad, what is said of it.
+"""The doctor's rules as a table: what is measured, from where on it is bad, the words, the remedy.
 
 Every threshold is a ratio, a share or an accuracy, so that it holds for all objectives, whose
 losses have no common scale. The numbers were set between healthy runs (ring under every objective,
@@ -26,7 +26,7 @@ from img2img.diagnostics.remedies import remedy_for
 
 @dataclass(frozen=True)
 class Sign:
-    """A reading that shows a finding: where it is mild, clear and severe, and how it is said."""
+    """A reading that shows a finding: where it is mild, clear and severe, and its words."""
 
     reading: str
     grades: Grades
@@ -46,7 +46,7 @@ class Rule:
     says: str = "{signs}"
     """A template that the readings and what the bad signs say fill in."""
     one_sign: bool = False
-    """Only the first of the bad signs is said."""
+    """Only the first of the bad signs is put into the sentence."""
     remedy_without_d: Cause | None = None
 
     def examine(self, chart: Chart) -> Diagnosis | None:

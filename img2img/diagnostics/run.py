@@ -18,7 +18,7 @@ from img2img.errors import UserError
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's folder holds."""
+    """A run's folder: its log, its recipe, and what follows from them."""
 
     folder: Path
     rows: list[dict[str, Any]]
@@ -29,7 +29,7 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> Run:
-        """Raises UserError for a folder that is no run."""
+        """Read a folder. Raises UserError for one that is no run."""
         if not (folder / "log.jsonl").is_file():
             raise UserError(f"'{folder}' is no run", remedy="it has no log.jsonl")
         recipe = folder / "recipe.yaml"

@@ -63,8 +63,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _belongs(row: dict[str, Any], last_step: int) -> bool:
-    """Not what came after the checkpoint, nor how the run ended: a NaN bears the number of the last
-    good step, and a stopped run was validated where one that goes on is not."""
+    """Whether a row stays when the run goes on from `last_step`: not if it came later, and not if
+    it says how the run ended (a NaN bears the number of the last good step, and a stopped run was
+    validated where one that goes on is not).
+    """
     ended = (
         row.get("summary")
         or "stopped" in row
@@ -75,8 +77,8 @@ def _belongs(row: dict[str, Any], last_step: int) -> bool:
 
 
 class Averages:
-    """Means and extremes of logged values between two lines; saved with the checkpoint: resumed
-    lines are the same.
+    """Means and highest values of what is logged, between two rows; saved with the checkpoint, so
+    that a resumed run logs the same rows.
     """
 
     def __init__(self, state: dict[str, list[float]] | None = None) -> None:
@@ -137,7 +139,7 @@ class Clock:
 
 
 class Board:
-    """TensorBoard's events, by the first process. Errors of its disk name the folder."""
+    """TensorBoard's events, written by the first process. Errors of its disk name the folder."""
 
     def __init__(self, accelerator: Accelerator, folder: Path) -> None:
         self.accelerator, self.folder = accelerator, folder
@@ -150,12 +152,12 @@ class Board:
         threading.excepthook = self._except_hook
 
     def numbers(self, values: dict[str, Any], step: int) -> None:
-        """Numbers by name, or words."""
+        """Log numbers, or texts, by name."""
         with naming(self.folder):
             self.accelerator.log(values, step=step)
 
     def picture(self, sheet: np.ndarray, step: int) -> None:
-        """A sample sheet, (H,W,3) in [0,1]."""
+        """Log a sample sheet, (H,W,3) in [0,1]."""
         board: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
         with naming(self.folder):
             board.add_image(
@@ -204,7 +206,7 @@ class Bar:
     def advance(
         self, images_per_second: float, data_wait: float, losses: Mapping[str, float]
     ) -> None:
-        """One step on."""
+        """Show one step more."""
         self.done += 1
         parts = [f"{images_per_second:.1f} images/s", f"{data_wait:.0%} waiting for data"]
         parts += [f"{name} {value:.4g}" for name, value in losses.items()]

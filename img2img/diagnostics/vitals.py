@@ -68,8 +68,8 @@ def own_input(outputs: Tensor, targets: Tensor) -> float:
 
 
 def neighbourhoods(fakes: Tensor, reals: Tensor) -> dict[str, float]:
-    """Precision and recall of Kynkäänniemi et al. 2019, by the distance of each sample to its k-th
-    neighbour.
+    """Fidelity and coverage of fakes: precision and recall of Kynkäänniemi et al. 2019, by the
+    distance of each sample to its k-th neighbour.
 
     `fidelity`: share of fakes among real samples. `coverage`: share of real samples among fakes;
     missing modes lower it. Fakes far from all real samples have neither.

@@ -1,5 +1,5 @@
-"""A run's folder: what a run writes, and what of a run a folder holds. Nothing whole is overwritten
-by less.
+"""A run's folder: what a run writes there, and whether a folder holds one already. Nothing whole is
+overwritten by less.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class RunFolder:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether something would be lost if a run started here from nothing."""
+    """Whether the folder holds a run, which would be lost if another started here."""
     log_file = folder / "log.jsonl"
     logged = log_file.is_file() and log_file.stat().st_size > 0
     return (

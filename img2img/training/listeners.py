@@ -11,10 +11,10 @@ from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import Averages, Bar, Clock
 from img2img.diagnostics.treatment import Treatment, severity_before
 from img2img.errors import StoppedByDoctor
-from img2img.recipe import Recipe, TrainConfig
+from img2img.recipe import TrainConfig
 from img2img.training.best import Best
 from img2img.training.folder import RESUME_GOES_ON, RunFolder
-from img2img.training.saving import Saver, images_per_step
+from img2img.training.saving import Saver
 from img2img.training.step import TrainingStep
 from img2img.training.validation import Validation
 
@@ -46,15 +46,13 @@ class LogEvery:
 
     def __init__(
         self,
-        recipe: Recipe,
         folder: RunFolder,
-        step: TrainingStep,
+        training_step: TrainingStep,
         clock: Clock,
         averages: Averages,
     ) -> None:
-        self.train, self.folder, self.step = recipe.train, folder, step
-        self.clock, self.averages = clock, averages
-        self.images_per_step = images_per_step(recipe, step.accelerator)
+        self.train, self.training_step = training_step.recipe.train, training_step
+        self.folder, self.clock, self.averages = folder, clock, averages
 
     def __call__(self, step: int, logs: Mapping[str, float]) -> None:
         self.averages.add(logs)
@@ -62,11 +60,12 @@ class LogEvery:
             return
         means, peaks = self.averages.take()
         seen = {
-            "images": step * self.images_per_step,
+            "images": step * self.training_step.images_per_step,
             "seconds": round(self.clock.seconds, 2),
         }
-        self.folder.write(step=step, **seen, **means, **self.step.rates, peaks=peaks)
-        self.folder.board.numbers({**means, **self.step.rates}, step=step)
+        means |= self.training_step.rates
+        self.folder.write(step=step, **seen, **means, peaks=peaks)
+        self.folder.board.numbers(means, step=step)
 
 
 class Validate:
@@ -86,8 +85,9 @@ class Validate:
             self.folder.write_report()
 
     def now(self, step: int, **mark: bool) -> dict[str, dict[str, Any]]:
-        """Validate, in the first process; metrics and baseline, for the summary. `mark` goes into
-        the log's row.
+        """Validate, in the first process, and log it; returns metrics and baseline.
+
+        `mark` goes into the log's row.
         """
         validation, photos = self.validation, self.validation.photos
         if not self.folder.is_main or not photos.validation:
@@ -120,11 +120,11 @@ class Doctor:
         self,
         treatment: Treatment,
         folder: RunFolder,
-        step: TrainingStep,
+        training_step: TrainingStep,
         save: Callable[[], None],
     ) -> None:
-        self.treatment, self.folder, self.step, self.save = treatment, folder, step, save
-        self.train = step.recipe.train
+        self.treatment, self.folder, self.save = treatment, folder, save
+        self.train, self.training_step = training_step.recipe.train, training_step
 
     def __call__(self, step: int, logs: Mapping[str, float]) -> None:
         logged = step % self.train.log_every == 0 or step % self.train.validate_every == 0
@@ -140,7 +140,8 @@ class Doctor:
                 place=f"step {step}",
                 remedy=RESUME_GOES_ON,
             )
-        self.step.remedies, remedy = self.treatment.adapted(self.folder.rows, self.step.remedies)
+        rows, before = self.folder.rows, self.training_step.remedies
+        self.training_step.remedies, remedy = self.treatment.adapted(rows, before)
         if remedy and self.folder.is_main:
             log.warning("step %d: %s: %s", step, remedy["diagnosis"], remedy["remedy"])
             self.folder.write(**remedy)

@@ -1,4 +1,4 @@
-"""Going on with a stopped run: what may differ from it, what is refused, and what is taken up."""
+"""Resuming a run: which fields of the recipe may differ, which are refused, what is loaded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger("img2img")
 
 
 def other_version() -> UserError:
-    """A checkpoint that this version cannot read."""
+    """The error for a checkpoint that this version cannot read."""
     return UserError(
         "the checkpoint was written by another version of img2img; nothing was changed",
         field="resume",

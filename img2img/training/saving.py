@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from img2img.data.dataset import Photos
 from img2img.data.sample import sample_rng
@@ -45,7 +44,7 @@ class Saver:
         self.saved_at = time.monotonic()
 
     def save(self, step: int, metrics: dict[str, Any] | None = None) -> None:
-        """A checkpoint, and the averaged weights as model.safetensors; with metrics at the end."""
+        """Write a checkpoint, and model.safetensors; at the end of a run, with its metrics."""
         self.saved_at = time.monotonic()
         if not self.folder.is_main:
             return
@@ -62,9 +61,11 @@ class Saver:
             self.save_model(self.folder.path / MODEL, step, metrics)
 
     def save_model(self, path: Path, step: int, metrics: dict[str, Any] | None = None) -> Card:
-        """The averaged weights as a model file; returns its card, with metrics and tile overlap."""
+        """Write the averaged weights as a model file; returns its card."""
         data, task = self.recipe.data, self.recipe.task
-        overlap = metrics is not None and isinstance(task, PhotoTask) and task.tiles
+        overlap = Card().tile_overlap_px
+        if metrics is not None and isinstance(task, PhotoTask) and task.tiles:
+            overlap = self._tile_overlap(task)
         device, threads = self.step.accelerator.device.type, torch.get_num_threads()
         card = Card(
             photos=self.photos.count,
@@ -72,22 +73,21 @@ class Saver:
             data_terms=data.terms,
             class_names=self.photos.class_names,
             steps=step,
-            images=step * images_per_step(self.recipe, self.step.accelerator),
+            images=step * self.step.images_per_step,
             minutes=round(self.clock.seconds / 60, 1),
             machine=f"{device}, {threads} threads, {platform.machine()}",
             metrics=metrics or {},
-            tile_overlap_px=self._tile_overlap() if overlap else Card().tile_overlap_px,
+            tile_overlap_px=overlap,
             version=__version__,
         )
         save_model(path, self.step.ema.module, self.recipe, card)
         return card
 
-    def _tile_overlap(self) -> int:
-        """Measured on a large training photo, degraded as the task does it, which is the condition
-        of every task that tiles.
+    def _tile_overlap(self, task: PhotoTask) -> int:
+        """The overlap at which tiled equals whole, measured on a large training photo, degraded as
+        the task does it.
         """
-        task, generator = self.recipe.task, self.recipe.generator
-        assert isinstance(task, PhotoTask), "the others have no tiles"
+        ema, multiple_of = self.step.ema.module, self.recipe.generator.multiple_of
         samples = self.photos.train.readable(OVERLAP_PHOTOS)
         if not samples:  # gone since the last step: no reason to lose what was learned from them
             return Card().tile_overlap_px
@@ -95,13 +95,5 @@ class Saver:
         pair = task.make_pair(largest, sample_rng(self.recipe.seed, 3, 0))
         condition = pair.condition[..., :384, :384].to(self.step.accelerator.device)
         return measured_overlap(
-            lambda x: forward(task, self.step.ema.module, generator.multiple_of, x),
-            condition,
-            task.scale,
-            generator.multiple_of,
+            lambda x: forward(task, ema, multiple_of, x), condition, task.scale, multiple_of
         )
-
-
-def images_per_step(recipe: Recipe, accelerator: Accelerator) -> int:
-    """Samples that all processes together see in a step."""
-    return recipe.train.batch_size * recipe.train.accumulate * accelerator.num_processes

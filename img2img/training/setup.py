@@ -47,7 +47,7 @@ def accelerator_for(recipe: Recipe, device: str, out: Path) -> Accelerator:
 
 
 def open_data(recipe: Recipe, *, is_main: bool) -> Photos:
-    """Both sides of the split. Raises UserError where there is nothing to train on."""
+    """Training and validation data. Raises UserError where there is nothing to train on."""
     photos = load_photos(
         recipe.task,
         recipe.data,
@@ -63,7 +63,10 @@ def open_data(recipe: Recipe, *, is_main: bool) -> Photos:
 
 
 def build_step(recipe: Recipe, accelerator: Accelerator) -> TrainingStep:
-    """Networks with their optimizers. Raises UserError where they are too large for the memory."""
+    """The training step of `train.method`, with networks and optimizers.
+
+    Raises UserError where the networks are too large for the memory.
+    """
     try:
         return METHODS[recipe.train.method.kind].step(recipe, accelerator)
     except (MemoryError, RuntimeError) as error:
@@ -92,7 +95,7 @@ def set_initial_weights(step: TrainingStep) -> dict[str, Any]:
 
 
 def describe_weights(step: TrainingStep, init: dict[str, Any], *, is_main: bool) -> dict[str, Any]:
-    """What weights a run started from and which stay as they are: on the terminal, and returned."""
+    """Which weights a run started from, and which are frozen: warned of, and returned to log."""
     described = dict(init)
     if step.recipe.train.freeze:
         described |= {"frozen": step.frozen.summary(), "frozen_parameters": step.frozen.count}

@@ -100,8 +100,8 @@ def _adapted(
 
 
 def _other_inputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
-    """(inputs, …) for another number of channels, each of which may be several inputs (pixels
-    folded into channels).
+    """Weights (inputs, …) for another number of input channels, each of which may be several inputs
+    (pixels folded into channels).
 
     The output for a grey picture stays the same: one channel's weights are shared out to three, or
     three's summed up. Conditioning channels that are new start without effect.
@@ -123,8 +123,8 @@ def _other_inputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | 
 
 
 def _other_outputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
-    """(outputs, …) for grey in the place of color, or the reverse: the mean, or the same three
-    times.
+    """Weights (outputs, …) for grey in the place of color, or the reverse: the mean, or the same
+    three times.
     """
     if {before, now} != {1, COLOR} or weight.shape[0] * now != size * before:
         return None
@@ -188,7 +188,7 @@ class Frozen:
         return f"{_millions(self.count, self.whole)} stay as they are"
 
     def hold(self) -> None:
-        """Undo what `train()` did to them."""
+        """Put them back to evaluation, after `network.train()`."""
         for part in self.parts:
             part.eval()
         for norm in self.norms:
@@ -197,7 +197,7 @@ class Frozen:
 
 
 def freeze(network: nn.Module, names: Sequence[str]) -> Frozen:
-    """Take the parts of these names (`encoder`, `down.0`) out of the training."""
+    """Freeze the parts of these names (`encoder`, `down.0`)."""
     parts = [network.get_submodule(name) for name in names]
     for part in parts:
         part.requires_grad_(False)

@@ -58,8 +58,8 @@ class TrainingStep(ABC):
         train, module = recipe.train, recipe.build_generator()
         self.frozen = freeze(module, train.freeze)
         self.generator = OptimizedModule(module, recipe.g_optimizer(), accelerator, train.clip_norm)
-        images = train.batch_size * train.accumulate * accelerator.num_processes
-        self.ema = Ema(self.generator.module, train.ema_halflife_images, images)
+        self.images_per_step = train.batch_size * train.accumulate * accelerator.num_processes
+        self.ema = Ema(self.generator.module, train.ema_halflife_images, self.images_per_step)
         self.discriminators: dict[str, DiscriminatorTrainer] = {}
         if recipe.adversarial:
             for name in self.discriminator_names:

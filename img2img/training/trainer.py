@@ -50,7 +50,7 @@ from img2img.training.processes import (
     wait_for_all,
 )
 from img2img.training.resume import compare_data, load_state, start_or_resume
-from img2img.training.saving import Saver, images_per_step
+from img2img.training.saving import Saver
 from img2img.training.setup import (
     accelerator_for,
     best_model,
@@ -91,7 +91,6 @@ class Trainer:
         Raises Interrupted after `stop()` or Ctrl-C, TrainingError for NaN and for a full disk.
         """
         seed, rank = self.recipe.seed, self.accelerator.process_index
-        images = images_per_step(self.recipe, self.accelerator)
         with (
             closing(self.folder),
             stopping_on_signals(self.stop, self.accelerator.num_processes),
@@ -102,7 +101,7 @@ class Trainer:
                 if step == 0:
                     self._log_ranges(batches[0])
                 torch.manual_seed(_mixed(seed, step, rank))  # so that a resumed run draws the same
-                logs = self.step(batches, step) | self.clock.pace(images)
+                logs = self.step(batches, step) | self.clock.pace(self.step.images_per_step)
                 self.done = step + 1
                 for listener in (ShowProgress(bar), *self.listeners):
                     listener(self.done, logs)
@@ -139,6 +138,7 @@ class Trainer:
     # --- before the first step
 
     def _set_up(self, resume: bool) -> None:
+        """Lock the folder, open the data, build networks, load weights, attach the listeners."""
         recipe, folder = self.recipe, self.folder
         facts, tensors = start_or_resume(folder, recipe, self.accelerator, resume)
         self.photos = open_data(recipe, is_main=folder.is_main)
@@ -168,7 +168,7 @@ class Trainer:
         self.validate = Validate(self.validation, folder, self.saver, best)
         self.doctor = Doctor(self.treatment, folder, self.step, self._save_and_show)
         self.listeners: list[Listener] = [
-            LogEvery(recipe, folder, self.step, self.clock, averages),
+            LogEvery(folder, self.step, self.clock, averages),
             self.validate,
             self.doctor,
             SaveCheckpoint(recipe.train, self.saver),
@@ -191,7 +191,7 @@ class Trainer:
         summary = {
             "summary": True,
             "step": self.done,
-            "images": self.done * images_per_step(self.recipe, self.accelerator),
+            "images": self.done * self.step.images_per_step,
             "minutes": round(self.clock.seconds / 60, 2),
             "photos": self.photos.count,
             "data": self.photos.told,
@@ -256,5 +256,5 @@ class Trainer:
 
 
 def _mixed(*parts: int) -> int:
-    """One seed of several numbers."""
+    """One seed from several numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
