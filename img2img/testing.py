@@ -19,16 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from img2img.data.dataset import DataConfig
-from img2img.data.sample import (
-    Batch,
-    EmptySample,
-    LabelledSample,
-    PairSample,
-    PhotoSample,
-    Sample,
-    UnpairedSample,
-    sample_rng,
-)
+from img2img.data.sample import Batch, PhotoSample, Sample, sample_of, sample_rng
 from img2img.inference.pipeline import Model
 from img2img.modelfile import Card
 from img2img.models.restorer import RestorerConfig
@@ -91,14 +82,8 @@ def sample_for(
 
     `other` is the partner in a pair, or side A's picture: the photo upside down unless given.
     """
-    if task.reads == "none":
-        return EmptySample(number)
-    if task.reads == "photo":
-        return PhotoSample(number, photo)
-    if task.reads == "label":
-        return LabelledSample(number, photo, label)
-    pair = PairSample if task.reads == "pair" else UnpairedSample
-    return pair(number, photo, photo[::-1].copy() if other is None else other)
+    partner = photo[::-1].copy() if other is None else other
+    return sample_of(task.reads, number, photo, partner, label)
 
 
 def _instance(found: type[Task]) -> Task:
@@ -119,7 +104,7 @@ def _check_fields(task: Task) -> None:
     again = type(task).for_fields(fields).model_validate(fields)
     same = again.model_dump() == task.model_dump()
     _ensure(same, f"{name}: written to a recipe and read again it is {again}, not {task}")
-    _ensure(again.reads == task.reads, f"{name}: build it with build_task, as a recipe does")
+    _ensure(type(again) is type(task), f"{name}: build it with build_task, as a recipe does")
     try:
         ForkingPickler.dumps(task)
     except Exception as error:
@@ -161,7 +146,7 @@ def _check_randomness(task: Task) -> None:
     _ensure(
         _same(first, again), "make_pair is not a function of sample and rng: draw from rng alone"
     )
-    if task.reads != "none":
+    if isinstance(_sample(task, 0), PhotoSample):
         other = _pair(task, picture=1, seed=1)
         _ensure(not torch.equal(first.target, other.target), "all photos have the same target")
     rng = sample_rng(1, 0, 0)
@@ -282,14 +267,14 @@ def _check_photo(task: PhotoTask, size: tuple[int, int]) -> None:
         rgb = _levels(torch.rand(*size, 3).numpy(), dtype)
         alpha = _levels(torch.rand(*size, 1).numpy(), dtype)
         mask = _hole(size) if masked else None
-        made = model(rgb, mask)
+        result = model(rgb, mask)
         _ensure(
-            made.dtype == dtype and made.shape == (*task.output_size(size), 3),
-            f"a photo {rgb.dtype} {rgb.shape} comes back as {made.dtype} {made.shape}",
+            result.dtype == dtype and result.shape == (*task.output_size(size), 3),
+            f"a photo {rgb.dtype} {rgb.shape} comes back as {result.dtype} {result.shape}",
         )
-        made = model(np.concatenate([rgb, alpha], 2), mask)
+        result = model(np.concatenate([rgb, alpha], 2), mask)
         channels = 4 if task.background == BLEED else 3
-        _ensure(made.shape[2] == channels, f"with alpha a result has {channels} channels")
+        _ensure(result.shape[2] == channels, f"with alpha a result has {channels} channels")
         if masked:
             known = model(rgb, mask)[~_hole(size)]
             _ensure(np.array_equal(known, rgb[~_hole(size)]), "known pixels are not as they were")

@@ -31,7 +31,7 @@ from img2img.resources import samples_dir
 log = logging.getLogger("img2img")
 
 SAMPLES = "data/samples"
-TOLD = 5  # of a kind of file, by name; the rest are counted
+LOGGED = 5  # of a kind of file, by name; the rest are counted
 LEAST_CROP_PX = 16
 TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
 
@@ -112,36 +112,39 @@ class Photos:
     train: TrainingSet
     validation: list[Batch]
     count: int
-    trained: list[Batch] = field(
-        default_factory=list
-    )  # as many of the training photos, seen as those of `validation`
+    """Photos, pairs or pictures of both sides of the split."""
+    trained: list[Batch] = field(default_factory=list)
+    """As many of the training photos, cut as those of `validation`."""
     class_names: tuple[str, ...] = ()
-    told: str = ""  # how the folders were read
-    drawn: bool = False  # from the random generator alone: no files are read
-    demonstration: bool = False  # the photos that ship are among them
+    summary: str = ""
+    """How the folders were read: `60 pairs: A/ and B/; 12 for validation from val/`."""
+    drawn: bool = False
+    """From the random generator alone: no files are read."""
+    demonstration: bool = False
+    """The photos that ship are among them."""
     identity: dict[str, Any] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)  # files that cannot be read, and why
+    """Enough to know the data again when the run goes on."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Files that cannot be read, and why."""
 
     def leave_out(self, broken: Mapping[Path, str]) -> dict[str, str]:
-        """Take note of files that turned out to be broken; those that are new are told, and
-        returned.
-        """
+        """Note files that turned out to be broken; those that are new are logged, and returned."""
         reasons = {str(path): reason for path, reason in broken.items()}
         new = {
             name: reason for name, reason in sorted(reasons.items()) if name not in self.left_out
         }
-        for name, reason in list(new.items())[:TOLD]:
+        for name, reason in list(new.items())[:LOGGED]:
             log.warning("left out: %s: %s", name, reason)
-        if len(new) > TOLD:
-            log.warning("left out: %d more files that cannot be read", len(new) - TOLD)
+        if len(new) > LOGGED:
+            log.warning("left out: %d more files that cannot be read", len(new) - LOGGED)
         self.left_out |= new
         return new
 
 
 @dataclass
 class Nothing:
-    """The source of tasks that draw their samples from the generator alone: numbers, half of them
-    to validate on.
+    """The source of tasks that draw their samples from the random generator alone: numbers, half of
+    them to validate on.
     """
 
     validation_max: int
@@ -238,7 +241,7 @@ class TrainingSet(Dataset[Batch]):
         return list(islice((s for s in samples if isinstance(s, PhotoSample)), most))
 
     def _read(self, number: int) -> Sample:
-        """The photo whose turn it is, or the next that can be read: one broken file must not end a
+        """The photo of this number, or the next that can be read: one broken file must not end a
         night's run.
         """
         for attempt in range(len(self.items)):
@@ -311,7 +314,7 @@ def load_photos(
         count,
         trained,
         names,
-        opened.told,
+        opened.summary,
         drawn,
         not drawn and samples_dir() in map(resolve_folder, config.path),
         identity_of(source),
@@ -358,7 +361,7 @@ def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Ope
         parted = (two_sides if task.reads == "two sides" else two_halves)(
             folders, cache, share, seed
         )
-        return Opened(parted, *parted.split(), parted.told)
+        return Opened(parted, *parted.split(), parted.summary)
     if task.reads == "pair":
         return open_pairs(folders, cache, share, config.unmatched)
     return open_photos(folders, cache, share)

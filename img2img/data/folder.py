@@ -29,7 +29,7 @@ __all__ = [
 log = logging.getLogger("img2img")
 
 Unmatched = Literal["skip", "error"]
-Pair = tuple[Path, Path]
+PathPair = tuple[Path, Path]
 NAMED = 5  # files without partner; the rest are counted
 
 
@@ -59,7 +59,7 @@ class SideBySideSource(Files):
 class FolderPairSource:
     """Pairs in two folders, matched by file name without suffix."""
 
-    pairs: list[Pair]
+    pairs: list[PathPair]
     cache: Cache
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ def open_pairs(folders: Sequence[Path], cache: Cache, share: float, unmatched: U
             found, called = paths_of(parts)
             in_one.add(found, f"side by side{' in ' * bool(called)}{called}")
         return in_one.opened(lambda paths: SideBySideSource(paths, cache), share)
-    in_two: Reading[Pair] = Reading("pairs")
+    in_two: Reading[PathPair] = Reading("pairs")
     for matched, called in pairs:
         in_two.add(matched, called)
     return in_two.opened(lambda found: FolderPairSource(found, cache), share)
@@ -135,7 +135,7 @@ def paths_of(parts: Mapping[Part, Listed]) -> tuple[dict[Part, list[Path]], str]
     return {part: listed.paths for part, listed in parts.items()}, called
 
 
-Read = tuple[dict[Part, list[Pair]], str]
+Read = tuple[dict[Part, list[PathPair]], str]
 Parts = TypeVar("Parts")
 
 
@@ -185,7 +185,7 @@ def _side_by_side(folder: Path, cache: Cache) -> dict[Part, Listed]:
 
 def _matched(
     folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | None, *, held: bool
-) -> list[Pair]:
+) -> list[PathPair]:
     """Files of the same name. Raises UserError for two of one name on a side, and where none is
     left to train on.
     """

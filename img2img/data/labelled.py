@@ -16,8 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from img2img.data.layout import HELD, PARTS
-from img2img.data.layout import Part as FolderPart
+from img2img.data.layout import HELD, PARTS, Part
 from img2img.data.listing import find_photos, photos_in
 from img2img.data.sample import LabelledSample
 from img2img.data.source import Cache, Opened, Reading, hashed
@@ -25,7 +24,7 @@ from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
 from img2img.files import at_home
 
-Part = Literal["train", "test"]
+PublishedPart = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ KNOWN = {
     ),
 }
 DEBIAN = Path("/usr/share/datasets")
-_IDX_FILES: dict[Part, str] = {"train": "train", "test": "t10k"}
+_IDX_FILES: dict[PublishedPart, str] = {"train": "train", "test": "t10k"}
 
 
 @dataclass
@@ -70,7 +69,7 @@ class ArraySource:
     pictures: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
-    part: Part
+    part: PublishedPart
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -129,7 +128,9 @@ class ClassFolderSource:
 LabelledSource = ArraySource | ClassFolderSource
 
 
-def labelled_source(paths: Sequence[str], cache: Cache, part: Part = "train") -> LabelledSource:
+def labelled_source(
+    paths: Sequence[str], cache: Cache, part: PublishedPart = "train"
+) -> LabelledSource:
     """The pictures of `data.path` with their classes: `mnist`, `NAME:ROOT`, or a folder.
 
     Raises UserError for files that are missing or are not what they should be.
@@ -165,7 +166,7 @@ def _named(path: str) -> tuple[str | None, Path | None]:
     return name, at_home(root) if root else None
 
 
-def _by_name(name: str, root: Path | None, part: Part) -> ArraySource:
+def _by_name(name: str, root: Path | None, part: PublishedPart) -> ArraySource:
     known = KNOWN[name]
     places = [root] if root else [Path(name), Path("data") / name, Path("data"), DEBIAN / name]
     for place in places:
@@ -180,8 +181,8 @@ def _by_name(name: str, root: Path | None, part: Part) -> ArraySource:
     )
 
 
-def _arrays_in(folder: Path, part: Part) -> ArraySource | None:
-    """A folder that holds a published data set, under whatever name; None for any other."""
+def _arrays_in(folder: Path, part: PublishedPart) -> ArraySource | None:
+    """A folder that holds a published data set, under any name; None for any other."""
     for known in KNOWN.values():
         inside = folder if folder.name == known.folder else folder / known.folder
         if inside.is_dir():
@@ -190,14 +191,14 @@ def _arrays_in(folder: Path, part: Part) -> ArraySource | None:
     return _read_known(KNOWN["fashion-mnist" if fashion else "mnist"], folder, part)
 
 
-def _read_known(known: PublishedDataSet, place: Path, part: Part) -> ArraySource | None:
+def _read_known(known: PublishedDataSet, place: Path, part: PublishedPart) -> ArraySource | None:
     """By torchvision's loader where its files lie as it lays them, else idx files; None when
     neither is there.
     """
     return _by_torchvision(known, place, part) or _by_idx(known, place, part)
 
 
-def _by_torchvision(known: PublishedDataSet, root: Path, part: Part) -> ArraySource | None:
+def _by_torchvision(known: PublishedDataSet, root: Path, part: PublishedPart) -> ArraySource | None:
     if not (root / known.folder).is_dir():
         return None
     loader = _loader(known)
@@ -216,7 +217,7 @@ def _by_torchvision(known: PublishedDataSet, root: Path, part: Part) -> ArraySou
     )
 
 
-def _by_idx(known: PublishedDataSet, place: Path, part: Part) -> ArraySource | None:
+def _by_idx(known: PublishedDataSet, place: Path, part: PublishedPart) -> ArraySource | None:
     folders = [place / known.folder / "raw", place / known.folder, place / "raw", place]
     for folder in folders:
         files = _idx_file(folder, part, "images-idx3"), _idx_file(folder, part, "labels-idx1")
@@ -231,7 +232,7 @@ def _by_idx(known: PublishedDataSet, place: Path, part: Part) -> ArraySource | N
     return None
 
 
-def _idx_file(folder: Path, part: Part, what: str) -> Path | None:
+def _idx_file(folder: Path, part: PublishedPart, what: str) -> Path | None:
     names = (f"{_IDX_FILES[part]}-{what}-ubyte{packed}" for packed in ("", ".gz"))
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
@@ -270,7 +271,7 @@ def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
         return reading.opened(lambda _: source, share)
     folder = at_home(paths[0]).resolve()
     roots, whole = _class_roots(folder), source
-    parts: dict[FolderPart, range] = {"train": range(len(source))}
+    parts: dict[Part, range] = {"train": range(len(source))}
     for part in (p for p in HELD if p in roots):
         whole, first = _joined(whole, _classes_in(roots[part], cache)), len(whole)
         parts[part] = range(first, len(whole))
@@ -281,7 +282,7 @@ def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
     return reading.opened(lambda _: whole.part(kept), share)
 
 
-def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
+def _class_folders(folder: Path, cache: Cache, part: PublishedPart) -> ClassFolderSource:
     """What torchvision's ImageFolder finds, `CLASS/photo.jpg`, below `train/` and `test/` where
     there are such.
     """
@@ -302,9 +303,9 @@ def _class_folders(folder: Path, cache: Cache, part: Part) -> ClassFolderSource:
     return _classes_in(tests[0], cache)
 
 
-def _class_roots(folder: Path) -> dict[FolderPart, Path]:
-    """Where the classes of each part are: `train/` beside `val/` or `test/`, or these two beside
-    the classes.
+def _class_roots(folder: Path) -> dict[Part, Path]:
+    """Where the classes of each part are: `train/` next to `val/` or `test/`, or these two
+    among the classes.
     """
     inside = {d.name.lower(): d for d in sorted(folder.iterdir()) if d.is_dir()}
     roots = {
@@ -314,12 +315,12 @@ def _class_roots(folder: Path) -> dict[FolderPart, Path]:
     if "train" in roots:
         return roots if held else {"train": folder}
     classes = set(inside) - {root.name.lower() for root in held.values()}
-    beside = {
+    among = {
         part: root
         for part, root in held.items()
         if _folders(root) and set(_folders(root)) <= classes
     }
-    return {"train": folder, **beside}
+    return {"train": folder, **among}
 
 
 def _folders(root: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""One reading of folders, for whatever takes photos from them: parts (train, val, test) and sides
+"""One reading of folders, for all that take photos from them: parts (train, val, test) and sides
 (A, B).
 
 A part is a folder `train/`, `val/` or `test/`, or `trainA/` and `trainB/` and so on; a side is `A/`
@@ -38,7 +38,7 @@ class Listed:
     paths: list[Path] = field(default_factory=list)
 
 
-class Sides(NamedTuple):
+class FoundSides(NamedTuple):
     """Sides A and B of every part that is there, and what their folders are called."""
 
     parts: dict[Part, tuple[Listed, Listed]]
@@ -48,7 +48,7 @@ class Sides(NamedTuple):
 def parts_of(folder: Path, *, parted: bool = False) -> dict[Part, Listed]:
     """The photos of each part; all of them are `train` where nothing says that some are not.
 
-    `train/` beside `val/` or `test/` is a part; alone it is a folder like any other, such as one of
+    `train/` next to `val/` or `test/` is a part; alone it is a folder like any other, such as one of
     pictures of trains, unless it is known that there are parts (`parted`). Raises UserError for a
     folder that is not there, holds no photo, or none to train on.
     """
@@ -78,7 +78,7 @@ def parts_of(folder: Path, *, parted: bool = False) -> dict[Part, Listed]:
 def _placed(
     folder: Path, paths: Sequence[Path], parted: bool
 ) -> Iterator[tuple[Part | None, Path, Path]]:
-    """Each photo with its part and the part's folder; None for one that lies beside `train/`.
+    """Each photo with its part and the part's folder; None for one that lies next to `train/`.
 
     Where there are no parts, each sub-folder is looked at in the same way.
     """
@@ -94,13 +94,13 @@ def _placed(
             )
             yield from loose if place == folder else _placed(place, found, parted)
         return
-    beside: Part | None = None if "train" in named.values() else "train"
+    loose_part: Part | None = None if "train" in named.values() else "train"
     for place, found in inside.items():
         part = named.get(place)
-        yield from ((part or beside, place if part else folder, path) for path in found)
+        yield from ((part or loose_part, place if part else folder, path) for path in found)
 
 
-def sides_of(folder: Path) -> Sides | None:
+def sides_of(folder: Path) -> FoundSides | None:
     """Both sides of every part, or None where there are no sides. Raises UserError for one side
     without the other.
     """
@@ -114,7 +114,7 @@ def sides_of(folder: Path) -> Sides | None:
     direct = _two(folder, SIDES)
     if "train" in found:
         sides = {part: (_listed(a), _listed(b)) for part, (a, b) in found.items()}
-        return Sides(sides, _called(folder, found["train"]))
+        return FoundSides(sides, _called(folder, found["train"]))
     if direct is None:
         return None
     inner = tuple(parts_of(side) for side in direct)
@@ -127,7 +127,7 @@ def sides_of(folder: Path) -> Sides | None:
     held: dict[Part, tuple[Listed, Listed]] = {
         p: (_listed(a), _listed(b)) for p, (a, b) in found.items()
     }
-    return Sides({**held, **sides}, _called(folder, direct))
+    return FoundSides({**held, **sides}, _called(folder, direct))
 
 
 def _two_named(folder: Path, part: Part) -> tuple[Path, Path] | None:

@@ -23,10 +23,11 @@ __all__ = [
     "as_picture",
     "as_tensor",
     "collate",
+    "sample_of",
     "sample_rng",
 ]
 
-Augmentation = Callable[[list[np.ndarray]], list[np.ndarray]]
+PictureChange = Callable[[list[np.ndarray]], list[np.ndarray]]
 """Crops, flips and the like: all pictures given at once are changed alike."""
 
 
@@ -37,7 +38,7 @@ class EmptySample:
     number: int
     """The sample's number in the run."""
 
-    def augmented(self, change: Augmentation) -> Self:
+    def augmented(self, change: PictureChange) -> Self:
         """The sample with its pictures changed."""
         return self
 
@@ -49,7 +50,7 @@ class PhotoSample(EmptySample):
     photo: np.ndarray
     """(H,W,3) uint8 RGB"""
 
-    def augmented(self, change: Augmentation) -> Self:
+    def augmented(self, change: PictureChange) -> Self:
         return replace(self, photo=change([self.photo])[0])
 
 
@@ -67,7 +68,7 @@ class PairSample(PhotoSample):
     other: np.ndarray
     """Side A, where `photo` is side B: (H,W,3) uint8 RGB, as large as `photo`"""
 
-    def augmented(self, change: Augmentation) -> Self:
+    def augmented(self, change: PictureChange) -> Self:
         photo, other = change([self.photo, self.other])
         return replace(self, photo=photo, other=other)
 
@@ -79,13 +80,24 @@ class UnpairedSample(PhotoSample):
     other: np.ndarray
     """Side A, of a size of its own: (H,W,3) uint8 RGB"""
 
-    def augmented(self, change: Augmentation) -> Self:
+    def augmented(self, change: PictureChange) -> Self:
         photo, other = (change([picture])[0] for picture in (self.photo, self.other))
         return replace(self, photo=photo, other=other)
 
 
 Sample = EmptySample | PhotoSample | LabelledSample | PairSample | UnpairedSample
 """What a source yields."""
+
+
+def sample_of(reads: str, number: int, photo: np.ndarray, other: np.ndarray, label: int) -> Sample:
+    """A sample such as a task reads: what of a photo, a partner (or side A) and a class it takes."""
+    if reads == "none":
+        return EmptySample(number)
+    if reads == "label":
+        return LabelledSample(number, photo, label)
+    if reads == "photo":
+        return PhotoSample(number, photo)
+    return (PairSample if reads == "pair" else UnpairedSample)(number, photo, other)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ EVEN = 0.5  # grey levels from pixel to pixel
 
 
 def could_be_pairs(paths: Sequence[Path], cache: Cache) -> bool:
-    """Whether the left halves go with the right ones, judged by a few; True where nothing can be
-    told.
+    """Whether the left halves go with the right ones, by a few of the files; True where nothing
+    shows it.
 
     The outlines of a pair's halves fall on the same places, and match far better as they lie than
     shifted sideways; those of an ordinary photo match no better in one place than in another. Or
@@ -49,7 +49,7 @@ def _signs(paths: Sequence[Path], cache: Cache) -> Iterator[tuple[float, float] 
 
 def signs_of(photo: np.ndarray) -> tuple[float, float] | None:
     """Of an (H,W,3) uint8 picture: how much better its halves match in place than shifted, in
-    standard deviations; and the logarithm of the step at its middle over the steps beside it. None
+    standard deviations; and the logarithm of the step at its middle over those around it. None
     where neither could show: the halves do not match and the middle is even, as between two things
     on white, or it is too small."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -64,10 +64,10 @@ def signs_of(photo: np.ndarray) -> tuple[float, float] | None:
     )
     far = matches[NEAR : SIDE_PX - NEAR + 1]
     steps = np.abs(np.diff(grey[:, : 2 * middle], axis=1)).mean(0)
-    beside = np.r_[steps[max(0, middle - 9) : middle - 1], steps[middle : middle + 8]]
-    seam = float(np.log((steps[middle - 1] + 0.5) / (beside.mean() + 0.5)))
+    around = np.r_[steps[max(0, middle - 9) : middle - 1], steps[middle : middle + 8]]
+    seam = float(np.log((steps[middle - 1] + 0.5) / (around.mean() + 0.5)))
     match = float((matches[0] - far.mean()) / (far.std() + FLAT))
-    even = beside.mean() < EVEN and seam < LEAST_SEAM
+    even = around.mean() < EVEN and seam < LEAST_SEAM
     return None if even and match < LEAST_MATCH else (match, seam)
 
 

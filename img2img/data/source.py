@@ -22,7 +22,7 @@ from img2img.pixels.whole import looks_whole
 
 
 class Source(Protocol):
-    """Anything with photos in it: `len`, and the sample at a place."""
+    """Photos to make samples of: how many there are, and the sample at a place."""
 
     def __len__(self) -> int: ...
 
@@ -30,7 +30,7 @@ class Source(Protocol):
         """The `index`-th item as sample `number`; raises UserError when its file is broken."""
 
     def key(self, index: int) -> str:
-        """A stable name of the item, by which training and validation are told apart."""
+        """A stable name of the item, which decides whether it trains or validates."""
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The files the item is read from; none for what lies in memory."""
@@ -40,9 +40,8 @@ class Cache:
     """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used
     up.
 
-    What cannot be read is remembered with its reason, so that whatever asks again is refused at
-    once, and all that was left out can be told. Transparency is laid on `background`: `bleed` or a
-    color.
+    What cannot be read is remembered with its reason, so that it is tried once and all that was left
+    out can be logged. Transparency is laid on `background`: `bleed` or a color.
     """
 
     def __init__(self, budget_mb: int, background: str = BLEED) -> None:
@@ -146,15 +145,14 @@ Item = TypeVar("Item")
 
 @dataclass
 class Opened:
-    """A source, which of its items train and which validate, and what is told about where they come
-    from.
-    """
+    """A source, which of its items train and which validate, and in words where they come from."""
 
     source: Source
     train: list[int]
     validation: list[int]
-    told: str
-    parted: bool = False  # what validates is a part of its own, in the order of its names
+    summary: str
+    parted: bool = False
+    """What validates is a part of its own (`val/`), in the order of its names."""
 
     def first(self, most: int) -> list[int]:
         """Validation items, those to look at before others: a part's are chosen by hash, so that
@@ -169,12 +167,16 @@ class Opened:
 class Reading(Generic[Item]):
     """What was read from folders: items to train and to validate on, and the parts they come from."""
 
-    what: str  # "photos"
+    what: str
+    """What the items are: `photos`."""
     train: list[Item] = field(default_factory=list)
     held: list[Item] = field(default_factory=list)
-    called: list[str] = field(default_factory=list)  # "A/ and B/"
-    held_from: list[str] = field(default_factory=list)  # "val/"
-    unused: list[str] = field(default_factory=list)  # "10 in test/"
+    called: list[str] = field(default_factory=list)
+    """The folders of the items to train on: `A/ and B/`."""
+    held_from: list[str] = field(default_factory=list)
+    """Those of the items to validate on: `val/`."""
+    unused: list[str] = field(default_factory=list)
+    """What is left: `10 in test/`."""
 
     def add(self, parts: Mapping[Part, Sequence[Item]], called: str = "") -> None:
         """Take in a folder: `val` validates, and where there is none, `test`. Neither is ever
@@ -197,11 +199,11 @@ class Reading(Generic[Item]):
             source,
             train,
             validation,
-            self.told(len(train), len(validation), share),
+            self.summary(len(train), len(validation), share),
             bool(self.held),
         )
 
-    def told(self, train: int | str, validation: int | str, share: float) -> str:
+    def summary(self, train: int | str, validation: int | str, share: float) -> str:
         """`60 pairs: A/ and B/; 12 for validation from val/`."""
         called = ", ".join(dict.fromkeys(self.called))
         words = [f"{train} {self.what}{': ' * bool(called)}{called}"]

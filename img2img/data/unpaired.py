@@ -21,15 +21,11 @@ ORDER = 4  # stream of side A's permutations
 
 
 @dataclass(frozen=True)
-class Side:
+class SidePaths:
     """The pictures of one side, to train on and to validate on."""
 
     train: list[Path]
     validation: list[Path]
-
-    def joined(self, other: Side) -> Side:
-        """Both together."""
-        return Side(self.train + other.train, self.validation + other.validation)
 
 
 @dataclass
@@ -41,11 +37,11 @@ class UnpairedSource:
     nothing to do with each other, and sample n is a function of (seed, n).
     """
 
-    a: Side
-    b: Side
+    a: SidePaths
+    b: SidePaths
     cache: Cache
     seed: int
-    told: str = ""
+    summary: str = ""
 
     def __post_init__(self) -> None:
         self.items = PhotoSource(self.b.train + self.b.validation, self.cache)
@@ -114,7 +110,7 @@ def two_sides(folders: Sequence[Path], cache: Cache, share: float, seed: int) ->
         for place, side in enumerate(sides):
             side.add({part: two[place].paths for part, two in found.parts.items()}, found.called)
     a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)
-    return UnpairedSource(a, b, cache, seed, _told(sides[1], a, b, share))
+    return UnpairedSource(a, b, cache, seed, _summary(sides[1], a, b, share))
 
 
 def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -> UnpairedSource:
@@ -131,7 +127,7 @@ def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -
         )
     sides = [replace(both, train=train[place], held=held[place]) for place in (0, 1)]
     a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)
-    return UnpairedSource(a, b, cache, seed, _told(both, a, b, share))
+    return UnpairedSource(a, b, cache, seed, _summary(both, a, b, share))
 
 
 def _halves(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -140,14 +136,14 @@ def _halves(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return sorted(order[:half]), sorted(order[half:])
 
 
-def _side(opened: Opened) -> Side:
+def _side(opened: Opened) -> SidePaths:
     paths = [opened.source.files(index)[0] for index in range(len(opened.source))]
-    return Side([paths[i] for i in opened.train], [paths[i] for i in opened.validation])
+    return SidePaths([paths[i] for i in opened.train], [paths[i] for i in opened.validation])
 
 
-def _told(reading: Reading[Path], a: Side, b: Side, share: float) -> str:
+def _summary(reading: Reading[Path], a: SidePaths, b: SidePaths, share: float) -> str:
     trained, held = (
         f"{len(a.train)} + {len(b.train)}",
         len(b.validation) and f"{len(a.validation)} + {len(b.validation)}",
     )
-    return reading.told(trained, held, share)
+    return reading.summary(trained, held, share)

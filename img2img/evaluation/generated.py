@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.data.labelled import LabelledSource, Part, labelled_source
+from img2img.data.labelled import LabelledSource, PublishedPart, labelled_source
 from img2img.data.source import Cache
 from img2img.errors import UserError
 from img2img.evaluation import metrics
@@ -120,7 +120,7 @@ def _with_classes(model: Model) -> NoiseTask:
     return task
 
 
-def real_pictures(model: Model, data: str, part: Part) -> Pictures:
+def real_pictures(model: Model, data: str, part: PublishedPart) -> Pictures:
     """A part of the data as the model's recipe cuts it."""
     try:
         source = labelled_source([data], Cache(0), part)

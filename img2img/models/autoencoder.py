@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.base import AutoencoderShapes, Bottleneck, GeneratorConfig, Shapes
+from img2img.models.base import AutoencoderShapes, BottleneckShapes, GeneratorConfig, Shapes
 from img2img.models.blocks import Norm, Upsampling, init_normal
 from img2img.models.dcgan import (
     NOT_HALVED,
@@ -79,7 +79,9 @@ class Autoencoder(nn.Module):
     `decoder` alone takes (B, Z + labels, 1, 1), as a generator from noise does.
     """
 
-    def __init__(self, config: AutoencoderConfig, channels: int, bottleneck: Bottleneck) -> None:
+    def __init__(
+        self, config: AutoencoderConfig, channels: int, bottleneck: BottleneckShapes
+    ) -> None:
         super().__init__()
         self.channels, self.variational = channels, config.variational
         side, _ = square_plan(bottleneck.size_px)

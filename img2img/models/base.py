@@ -39,10 +39,10 @@ class AutoencoderShapes(Shapes, Protocol):
     """What an autoencoder must know in addition."""
 
     @property
-    def bottleneck(self) -> Bottleneck: ...
+    def bottleneck(self) -> BottleneckShapes: ...
 
 
-class Bottleneck(Protocol):
+class BottleneckShapes(Protocol):
     """The narrow place in the middle of an autoencoder, and what lies on either side."""
 
     @property

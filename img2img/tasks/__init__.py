@@ -69,8 +69,8 @@ def built_in() -> dict[str, type[Task]]:
 
 @cache
 def plugins() -> dict[str, type[Task]]:
-    """Task classes of other packages, by their entry point's name; what cannot be used is told once
-    and left out.
+    """Task classes of other packages, by their entry point's name; what cannot be used is logged
+    once and left out.
     """
     found: dict[str, type[Task]] = {}
     for point in entry_points(group="img2img.tasks"):
@@ -109,16 +109,16 @@ def has_answer(question: Question, kind: str) -> bool:
 
 
 def ask(question: Question, kind: str, photo: PhotoStatistics) -> Any:
-    """What a photo's task says of it, asked of the class; None where a plugin cannot say, told once."""
+    """What a photo's task says of it, asked of the class; None where a plugin cannot say."""
     try:
         return getattr(task_class(kind, trusted=False), question)(photo)
     except Exception as error:  # a stranger's task breaks nobody's plan
-        _told_once(f"task '{kind}' is not asked whether it {question}: {error}")
+        _warn_once(f"task '{kind}' is not asked whether it {question}: {error}")
         return None
 
 
 @cache
-def _told_once(problem: str) -> None:
+def _warn_once(problem: str) -> None:
     log.warning("%s", problem)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from img2img.rules import Conflict, RecipeContext
-from img2img.tasks.base import Family, Size
+from img2img.tasks.base import Family, HeightWidth
 from img2img.tasks.noise import NoiseTask
 from img2img.tasks.photo import PhotoTask, View
 
@@ -47,7 +47,7 @@ class AutoencoderTask(PhotoTask):
             problem = f"is {crop_px}, and the task's size_px {size_px}: write one"
             yield Conflict("data.crop_px", problem)
 
-    def views(self, size: Size) -> list[View]:
+    def views(self, size: HeightWidth) -> list[View]:
         """The whole, shrunk (or stretched) to the one size the network knows."""
         side = self.bottleneck.size_px
         return [View(0, 0, *size, (side, side))]

@@ -20,13 +20,13 @@ from img2img.pixels.alpha import BLEED
 from img2img.pixels.sheets import rows_sheet
 from img2img.pixels.xmp import DigitalSourceType
 
-Row = tuple[Batch, Tensor, Tensor]
+SheetRow = tuple[Batch, Tensor, Tensor]
 """Validated: the batch, its best trivial answer, and the generated pictures."""
 ScoreFunction = Callable[[Tensor], Tensor]
 """Pictures (B,C,H,W) to one score each, (B,)."""
 Reads = Literal["photo", "pair", "label", "none", "two sides", "two halves"]
 Family = Literal["photo", "masked", "noise", "autoencoder"]
-Size = tuple[int, int]
+HeightWidth = tuple[int, int]
 """Height and width, px."""
 
 COPIED = "copying the input"
@@ -111,7 +111,7 @@ class Task(FrozenConfig):
         """InfoGAN's codes: values of the categorical one, number of continuous ones."""
         return 0, 0
 
-    def output_size(self, size: Size) -> Size:
+    def output_size(self, size: HeightWidth) -> HeightWidth:
         """Height and width of the picture that is made of a condition of this height and width."""
         return size
 
@@ -178,7 +178,7 @@ class Task(FrozenConfig):
         """Validation numbers of pictures (B,3,H,W) that were generated for a batch."""
         return {"psnr_db": float(psnr(rgb.float().clamp(0, 1), batch.target.float(), 1.0))}
 
-    def sheet(self, rows: Sequence[Row], score: ScoreFunction | None = None) -> np.ndarray:
+    def sheet(self, rows: Sequence[SheetRow], score: ScoreFunction | None = None) -> np.ndarray:
         """What validation looks like, (H,W,3) in [0,1]: a row a photo, from the network's input to
         the truth.
         """

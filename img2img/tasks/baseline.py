@@ -56,7 +56,7 @@ def best_numbers(
     """For each metric the best number of any trivial answer, and which one has it: the first of
     equals.
 
-    Each metric by itself: a model has to beat whatever costs nothing in every number that is
+    Each metric by itself: a model has to beat all that costs nothing in every number that is
     reported of it.
     """
     best, names = dict[str, float](), dict[str, str]()

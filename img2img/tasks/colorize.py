@@ -1,5 +1,5 @@
-"""Colorization: luminance in, chroma out, in CIE Lab; the input's luminance is kept, whatever the
-network says.
+"""Colorization: luminance in, chroma out, in CIE Lab; the input's luminance is kept, for
+any prediction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels.color import AB_SCALE, fit_gamut, from_lab, luminance, resize, to_lab
 from img2img.pixels.hints import Hints, spread
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import Size
+from img2img.tasks.base import HeightWidth
 from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason, View, working_view
 
 # longer side at which painted colors spread: the solver's time grows faster than its pixels
@@ -93,7 +93,7 @@ class Colorize(PhotoTask):
         strips = zip(photo.split(_STRIP_ROWS, -2), chroma.split(_STRIP_ROWS, -2), strict=True)
         return torch.cat([fit_gamut(torch.cat([luminance(p) * 100, c], 1)) for p, c in strips], -2)
 
-    def views(self, size: Size) -> list[View]:
+    def views(self, size: HeightWidth) -> list[View]:
         return [working_view(size, self.working_px)]
 
     @classmethod

@@ -14,7 +14,7 @@ from img2img.pixels.color import resize
 from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.hints import Hints
 from img2img.pixels.tiling import pad_to_multiple
-from img2img.tasks.base import Size, Task
+from img2img.tasks.base import HeightWidth, Task
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import PhotoTask
 
@@ -38,7 +38,7 @@ def predict_rgb(
 class ForwardOptions:
     """How one photo goes through a network."""
 
-    working_size: Size | None = None
+    working_size: HeightWidth | None = None
     """Height and width the network works at; the photo's own by default."""
     strength: float = 1.0
     """Scales the prediction, see `predict_rgb`."""
@@ -76,7 +76,7 @@ def forward(
     return _finished(task, photo, own, mask)
 
 
-def _condition(task: PhotoTask, photo: Tensor, mask: Tensor | None, size: Size) -> Tensor:
+def _condition(task: PhotoTask, photo: Tensor, mask: Tensor | None, size: HeightWidth) -> Tensor:
     small = resize(photo, size)
     if not isinstance(task, MaskedTask):
         return task.prepare(small)

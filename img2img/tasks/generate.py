@@ -12,7 +12,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, LabelledSample, PhotoSample, as_tensor
 from img2img.pixels.sheets import grid_sheet
-from img2img.tasks.base import MainMetric, Reads, Row, ScoreFunction
+from img2img.tasks.base import MainMetric, Reads, ScoreFunction, SheetRow
 from img2img.tasks.noise import NoiseTask
 
 
@@ -68,7 +68,7 @@ class Generate(NoiseTask):
             "diversity": spread(fake) / (spread(real) + 1e-8),
         }
 
-    def sheet(self, rows: Sequence[Row], score: ScoreFunction | None = None) -> np.ndarray:
+    def sheet(self, rows: Sequence[SheetRow], score: ScoreFunction | None = None) -> np.ndarray:
         return grid_sheet(torch.cat([fake for _, _, fake in rows])[:64])
 
 

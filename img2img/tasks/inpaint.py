@@ -21,13 +21,13 @@ from img2img.pixels.fill import mirrored_detail, smooth_fill
 from img2img.pixels.masks import thickness_px
 from img2img.pixels.tensors import as_uint8, masked_mean
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import Size
+from img2img.tasks.base import HeightWidth
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import View
 
 Fill = Literal["telea", "navier_stokes", "mirrored", "mean"]
 Hole = Annotated[float, Field(ge=0, le=0.9)]  # strokes alone hardly cover the last corners
-Side = Annotated[float, Field(gt=0, le=1)]
+BoxShare = Annotated[float, Field(gt=0, le=1)]
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
 # Of the mirrored detail that the fill starts with: all of it looks best, none of it has the least
@@ -36,7 +36,7 @@ _DETAIL = 0.7
 
 
 class Inpaint(MaskedTask):
-    """Photo and mask in, photo with the masked part made up out. The network sees the filled photo
+    """Photo and mask in, photo with the masked part filled out. The network sees the filled photo
     and the mask.
 
     With the fill "mirrored" it also sees the detail mirrored into the hole, and says where there is
@@ -63,7 +63,7 @@ class Inpaint(MaskedTask):
         ge=16,
         description="free-form masks are cut from ones of this size: small crops then meet strokes as wide",
     )
-    box_share: Annotated[tuple[Side, Side], Ordered] = Field(
+    box_share: Annotated[tuple[BoxShare, BoxShare], Ordered] = Field(
         (0.25, 0.5), description="a box's sides, of the picture's"
     )
     working_px: int = Field(
@@ -123,7 +123,7 @@ class Inpaint(MaskedTask):
         change = batch.target - batch.condition[:, :3]
         return F.pad(change, (0, 0) * 2 + (0, self.prediction_channels - 3))
 
-    def views(self, size: Size, mask: np.ndarray | None = None) -> list[View]:
+    def views(self, size: HeightWidth, mask: np.ndarray | None = None) -> list[View]:
         boxes = [] if mask is None else hole_boxes(mask, self.working_px)
         return [_view(box, size, self.working_px) for box in boxes]
 
@@ -151,7 +151,7 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
     missing = hole.cpu().numpy()
     if (low, high) == (0.0, 1.0):
         rgb8 = as_uint8(photo).permute(1, 2, 0).cpu().contiguous().numpy()
-        made = as_tensor(classical_fill(rgb8, missing, fill))[0].to(photo)
+        filled = as_tensor(classical_fill(rgb8, missing, fill))[0].to(photo)
     else:  # colors outside sRGB: OpenCV fills 16 bits too, a channel at a time
         rgb16 = (
             ((photo.clamp(low, high) - low) * (65535 / (high - low)))
@@ -161,8 +161,10 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
             .astype(np.uint16)
         )
         planes = np.stack([classical_fill(plane, missing, fill) for plane in rgb16])
-        made = torch.from_numpy(planes.astype(np.float32)).to(photo) * ((high - low) / 65535) + low
-    return torch.where(hole, made, photo)
+        filled = (
+            torch.from_numpy(planes.astype(np.float32)).to(photo) * ((high - low) / 65535) + low
+        )
+    return torch.where(hole, filled, photo)
 
 
 def _range(photo: Tensor, hole: Tensor) -> tuple[float, float]:
@@ -182,8 +184,8 @@ def _mirrored(photo: Tensor, hole: Tensor) -> Tensor:
     missing = hole.cpu().numpy()
     smooth = smooth_fill(as_picture(photo), missing)
     detail = mirrored_detail(smooth, missing)
-    made = as_tensor(np.concatenate([smooth + _DETAIL * detail, detail], 2))[0].to(photo)
-    return torch.cat([torch.where(hole, made[:3].clamp(*_range(photo, hole)), photo), made[3:]])
+    both = as_tensor(np.concatenate([smooth + _DETAIL * detail, detail], 2))[0].to(photo)
+    return torch.cat([torch.where(hole, both[:3].clamp(*_range(photo, hole)), photo), both[3:]])
 
 
 def classical_fill(
@@ -256,7 +258,7 @@ def _merge(boxes: list[Box], most_px: int) -> list[Box]:
     return merged
 
 
-def _view(box: Box, size: Size, working_px: int) -> View:
+def _view(box: Box, size: HeightWidth, working_px: int) -> View:
     """The box with surroundings as wide as the hole is (at least 64 px), shrunk to at most
     `working_px`.
     """

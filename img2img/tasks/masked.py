@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2img.tasks.base import Family, Size
+from img2img.tasks.base import Family, HeightWidth
 from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason, View
 
 
@@ -28,7 +28,7 @@ class MaskedTask(PhotoTask):
         filled = super().finish(photo, rgb)
         return photo if mask is None else torch.where(mask > 0.5, filled, photo)
 
-    def views(self, size: Size, mask: np.ndarray | None = None) -> list[View]:
+    def views(self, size: HeightWidth, mask: np.ndarray | None = None) -> list[View]:
         """The parts to work on, in order; `mask` is boolean (H,W). What one fills, the next knows."""
         return [] if mask is None or not mask.any() else [View(0, 0, *size, size)]
 

@@ -16,7 +16,7 @@ from img2img.pixels.images import quantise
 from img2img.pixels.sheets import grid_sheet
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.rules import Conflict, RecipeContext
-from img2img.tasks.base import Family, Size, Task
+from img2img.tasks.base import Family, HeightWidth, Task
 
 
 class NoiseTask(Task):
@@ -24,7 +24,7 @@ class NoiseTask(Task):
     InfoGAN's codes. Needs an adversarial part, and no other losses.
     """
 
-    latent: int = Field(64, ge=1, description="normal numbers a picture is made of")
+    latent: int = Field(64, ge=1, description="normal numbers that a picture comes from")
     labels: int = Field(0, ge=0, description="classes to ask for; 0: none")
     categorical: int = Field(0, ge=0, description="InfoGAN: values of its categorical code")
     continuous: int = Field(0, ge=0, description="InfoGAN: continuous codes, uniform in [-1,1]")
@@ -33,7 +33,7 @@ class NoiseTask(Task):
 
         @property
         def size_px(self) -> int:
-            """Side of what is made."""
+            """Side of the pictures; 1 for points."""
 
     family: ClassVar[Family] = "noise"
     draws: ClassVar[bool] = True
@@ -55,7 +55,7 @@ class NoiseTask(Task):
     def condition_channels(self) -> int:
         return self.latent + self.labels + sum(self.code_sizes)
 
-    def output_size(self, size: Size) -> Size:
+    def output_size(self, size: HeightWidth) -> HeightWidth:
         return self.size_px, self.size_px
 
     def discriminator_size_px(self, crop_px: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from img2img.pixels.color import resize
 from img2img.pixels.hints import Hints
-from img2img.tasks.base import Family, Size, Task
+from img2img.tasks.base import Family, HeightWidth, Task
 
 Tones = Literal["continuous", "flat", "few", "halftone", "line art"]
 
@@ -25,7 +25,7 @@ class PhotoStatistics:
     tints: int
     """0: no color at all; 1: one tint throughout (sepia); 2: colors"""
     noise_sigma_255: float
-    """Standard deviation of the noise on the 0-255 scale; 0 where none is told from texture."""
+    """Standard deviation of the noise on the 0-255 scale; 0 where texture hides it."""
     noise_correlated: bool = False
     """Neighbouring pixels alike: film grain, and what cameras make of sensor noise."""
     blockiness_255: float = 0.0
@@ -70,7 +70,7 @@ class View:
     left: int
     height: int
     width: int
-    size: Size
+    size: HeightWidth
 
     def cut(self, x: Tensor) -> Tensor:
         """The box of (B,C,H,W) at its own size."""
@@ -83,7 +83,7 @@ class View:
         return left
 
 
-def working_view(size: Size, longest_px: int) -> View:
+def working_view(size: HeightWidth, longest_px: int) -> View:
     """The whole photo, shrunk so that its longer side is at most `longest_px`; never enlarged."""
     factor = min(1.0, longest_px / max(size))
     height, width = (max(1, round(n * factor)) for n in size)
@@ -123,7 +123,7 @@ class PhotoTask(Task):
         """
         return False
 
-    def output_size(self, size: Size) -> Size:
+    def output_size(self, size: HeightWidth) -> HeightWidth:
         return size[0] * self.scale, size[1] * self.scale
 
     @property
@@ -148,7 +148,7 @@ class PhotoTask(Task):
         """
         return resize(rgb, self.output_size((photo.shape[-2], photo.shape[-1]))).clamp(0, 1)
 
-    def views(self, size: Size) -> list[View]:
+    def views(self, size: HeightWidth) -> list[View]:
         """The parts of an (H,W) photo to work on, in order; the whole at its own size unless the
         task knows better.
         """

@@ -16,7 +16,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, EmptySample
 from img2img.pixels.sheets import points_sheet
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import MainMetric, Reads, Row, ScoreFunction
+from img2img.tasks.base import MainMetric, Reads, ScoreFunction, SheetRow
 from img2img.tasks.noise import NoiseTask
 
 MODE_SHARE = 0.025  # of all samples, within NEAR_SIGMAS: then a mode counts as covered
@@ -103,7 +103,7 @@ class Points(NoiseTask):
         covered = (near.mean(0) >= MODE_SHARE).sum()
         return {"modes_covered": float(covered), "share_near_modes": float(near.any(1).mean())}
 
-    def sheet(self, rows: Sequence[Row], score: ScoreFunction | None = None) -> np.ndarray:
+    def sheet(self, rows: Sequence[SheetRow], score: ScoreFunction | None = None) -> np.ndarray:
         batch, _, fake = rows[0]
         surface = None if score is None else _surface(score, self.reach)
         shown = [x[:600].float().flatten(1).cpu().numpy() for x in (fake, batch.target)]

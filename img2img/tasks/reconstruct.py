@@ -39,7 +39,7 @@ class Reconstruct(AutoencoderTask):
     labels: int = Field(
         0,
         ge=0,
-        description="classes that encoder and decoder are told of (conditional VAE); 0: none",
+        description="classes that encoder and decoder see (conditional VAE); 0: none",
     )
     noise_sigma_255: float = Field(
         0.0, ge=0, description="Gaussian noise on the input, 0-255 scale"

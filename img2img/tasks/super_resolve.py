@@ -75,10 +75,10 @@ class SuperResolve(PhotoTask):
 
 
 def _step_sizes(rounds: int) -> list[float]:
-    """Chebyshev's: they shrink whatever a network got wrong 90-fold in five rounds, steps of 1 only
+    """Chebyshev's: they shrink any error of the network 90-fold in five rounds, steps of 1 only
     4-fold.
 
-    "Enlarge, then reduce" has real eigenvalues between 0.23 and 1, whatever the factor; the lowest
+    "Enlarge, then reduce" has real eigenvalues between 0.23 and 1, for all factors; the lowest
     need long steps.
     """
     low, high = 0.23, 1.0

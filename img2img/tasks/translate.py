@@ -17,7 +17,7 @@ from torch import Tensor
 from img2img.data.sample import Batch, PairSample, PhotoSample, UnpairedSample, as_tensor
 from img2img.pixels.color import resize
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import MainMetric, Reads, Size, Task
+from img2img.tasks.base import HeightWidth, MainMetric, Reads, Task
 from img2img.tasks.photo import PhotoTask, View, working_view
 from img2img.tasks.unpaired import Direction, UnpairedTask
 
@@ -110,7 +110,7 @@ class Translate(PhotoTask):
     def encode(self, batch: Batch) -> Tensor:
         return batch.target * 2 - 1
 
-    def views(self, size: Size) -> list[View]:
+    def views(self, size: HeightWidth) -> list[View]:
         return [working_view(size, self.working_px)]
 
 

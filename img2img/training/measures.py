@@ -19,7 +19,7 @@ from img2img.data.sample import Batch
 from img2img.losses.kid import kid_of_sets
 from img2img.pixels.sheets import grid_sheet, rows_sheet
 from img2img.tasks.autoencoder import AutoencoderTask
-from img2img.tasks.base import Row
+from img2img.tasks.base import SheetRow
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.forward import predict_rgb
 from img2img.tasks.generate import sliced_wasserstein
@@ -58,7 +58,7 @@ class Measures(Generic[AnyStep]):
             name: Answer(rgb, self.metrics(batch, rgb, strength=0.0)) for name, rgb in found.items()
         }
 
-    def sheet(self, rows: Sequence[Row]) -> np.ndarray:
+    def sheet(self, rows: Sequence[SheetRow]) -> np.ndarray:
         """A picture of validated rows, (H,W,3) in [0,1]."""
         return self.task.sheet(rows, self.step.score_function)
 
@@ -96,7 +96,7 @@ class CycleMeasures(Measures[CycleStep]):
         return found | {self.task.zeros_are: Answer(own.rgb, cycles | own.metrics)}
 
     @torch.inference_mode()
-    def sheet(self, rows: Sequence[Row]) -> np.ndarray:
+    def sheet(self, rows: Sequence[SheetRow]) -> np.ndarray:
         """A row a sample: A, A → B, A → B → A, then B, B → A, B → A → B."""
         cells = []
         for batch, _, _ in rows:
@@ -140,7 +140,7 @@ class AutoencoderMeasures(Measures[AutoencoderStep]):
             numbers["prior_sharpness_gap"] = sharpness_gap(drawn, batch.target)
         return numbers
 
-    def sheet(self, rows: Sequence[Row]) -> np.ndarray:
+    def sheet(self, rows: Sequence[SheetRow]) -> np.ndarray:
         """A row of originals, one of damaged inputs where they differ, one of reconstructions, and
         three of draws from the prior.
         """

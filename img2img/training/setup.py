@@ -56,7 +56,7 @@ def open_data(recipe: Recipe, *, is_main: bool) -> Photos:
     )
     photos.train.check()
     if is_main and not photos.drawn:
-        log.warning("data: %s", photos.told)
+        log.warning("data: %s", photos.summary)
     if photos.demonstration:
         log.warning("%d photos: a demonstration. For real use: data.path=MY_PHOTOS", photos.count)
     return photos

@@ -194,7 +194,7 @@ class Trainer:
             "images": self.done * self.step.images_per_step,
             "minutes": round(self.clock.seconds / 60, 2),
             "photos": self.photos.count,
-            "data": self.photos.told,
+            "data": self.photos.summary,
             "left_out": {name: why for each in broken for name, why in sorted(each.items())},
             **validation["validation"],
             **validation,

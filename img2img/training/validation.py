@@ -12,7 +12,7 @@ from img2img.data.dataset import Photos
 from img2img.data.sample import Batch
 from img2img.diagnostics.vitals import noise_signs, vital_signs
 from img2img.recipe import Recipe
-from img2img.tasks.base import Row
+from img2img.tasks.base import SheetRow
 from img2img.tasks.baseline import best_numbers, mean_target
 from img2img.tasks.forward import predict_rgb
 from img2img.training.methods import METHODS
@@ -32,7 +32,7 @@ class Baseline(NamedTuple):
 class ValidationResult(NamedTuple):
     """Frozen batches with their baseline and the outputs, and the means of the task's metrics."""
 
-    rows: list[Row]
+    rows: list[SheetRow]
     metrics: dict[str, float]
     baseline: Baseline
 
@@ -70,7 +70,7 @@ class Validation:
         rows = list(zip(batches, baseline.pictures, outputs, strict=True))
         return ValidationResult(rows, _means(metrics), baseline)
 
-    def vitals(self, rows: Sequence[Row]) -> dict[str, float]:
+    def vitals(self, rows: Sequence[SheetRow]) -> dict[str, float]:
         """Vital signs of validated outputs, for the doctor."""
         outputs, targets = [rgb for _, _, rgb in rows], [batch.target for batch, _, _ in rows]
         if not self.recipe.task.has_truth:

@@ -88,7 +88,7 @@ def test_pairs_in_every_layout_train_validate_and_leave_the_test_alone(
     photos = opened(tmp_path, {**PAIRS, "source": "unpaired"} if unpaired else PAIRS)
     assert greys(photos) == (of("train", 20), of("val", 20))
     told = f"6 + 6 pictures: {called}; 2 + 2" if unpaired else f"6 pairs: {called}; 2"
-    assert photos.told == f"{told} for validation from val/; 3 in test/ not used"
+    assert photos.summary == f"{told} for validation from val/; 3 in test/ not used"
 
 
 @pytest.mark.parametrize("called", LAYOUTS)
@@ -100,7 +100,7 @@ def test_without_a_val_part_the_test_part_validates_and_is_never_trained_on(
         fill(tmp_path, place, ("train", "test"), side=add)
     photos = opened(tmp_path, PAIRS, validation_share=0)
     assert greys(photos) == (of("train", 20), of("test", 20))
-    assert photos.told == f"6 pairs: {called}; 3 for validation from test/"
+    assert photos.summary == f"6 pairs: {called}; 3 for validation from test/"
     measured = pair_source([tmp_path], Cache(0))
     assert {int(measured.read(i, 0).photo[0, 0, 0]) for i in range(len(measured))} == of("test", 20)  # type: ignore[index]
 
@@ -114,10 +114,10 @@ def test_sixty_pairs_and_twelve_to_validate_on_are_told(
     for number in range(12):
         for side in ("A", "B"):
             save(tmp_path / "val" / side / f"{number}.png", level(number))
-    assert opened(tmp_path, PAIRS).told == "60 pairs: A/ and B/; 12 for validation from val/"
+    assert opened(tmp_path, PAIRS).summary == "60 pairs: A/ and B/; 12 for validation from val/"
     (tmp_path / "val").rename(tmp_path.parent / "elsewhere")
     told = "57 pairs: A/ and B/; 3 for validation, held out (data.validation_share=0.05)"
-    assert opened(tmp_path, PAIRS).told == told
+    assert opened(tmp_path, PAIRS).summary == told
 
 
 @pytest.mark.parametrize("task", ["denoise", {"kind": "translate", "source": "grey"}])
@@ -128,7 +128,9 @@ def test_photos_in_parts(tmp_path: Path, task: Any, names: tuple[str, str, str])
     fill(tmp_path, dict(zip(COUNTS, names, strict=True)).__getitem__)
     photos = opened(tmp_path, task)
     assert greys(photos) == (of("train"), of("val"))
-    assert photos.told == f"6 photos: {names[0]}/; 2 for validation from val/; 3 in test/ not used"
+    assert (
+        photos.summary == f"6 photos: {names[0]}/; 2 for validation from val/; 3 in test/ not used"
+    )
     measured = photo_source([tmp_path], Cache(0))
     assert {int(measured.read(i, 0).photo[0, 0, 0]) for i in range(len(measured))} == of("test")  # type: ignore[index]
 
@@ -172,7 +174,7 @@ def test_class_folders_in_parts(tmp_path: Path, beside: bool) -> None:
     train, held = greys(photos)
     assert (train, held) == (of("train") | of("train", 10), of("val") | of("val", 10))
     assert photos.class_names == ("cat", "dog")
-    assert photos.told == (
+    assert photos.summary == (
         f"12 pictures: 2 classes{'' if beside else ' in train/'}; 4 for validation from val/; 6 in test/ not used"
     )
     batch = photos.validation[0]
@@ -267,7 +269,7 @@ def test_side_by_side_pairs_keep_to_their_parts(tmp_path: Path, photos: list[np.
             save(tmp_path / part / f"{index}.png", picture)
     found = opened(tmp_path, PAIRS)
     assert (
-        found.told
+        found.summary
         == "6 pairs: side by side in train/; 2 for validation from val/; 3 in test/ not used"
     )
     assert len(found.train.items) == 6 and len(found.validation) == 2

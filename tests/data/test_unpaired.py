@@ -14,7 +14,7 @@ from PIL import Image
 
 from img2img.data.dataset import DataConfig, Photos, load_photos
 from img2img.data.folder import Cache
-from img2img.data.unpaired import Side, UnpairedSource, two_halves, two_sides
+from img2img.data.unpaired import SidePaths, UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
 from img2img.tasks import build_task
 
@@ -190,5 +190,5 @@ def test_several_folders_are_joined(tmp_path: Path) -> None:
 def test_a_side_without_held_out_pictures_leaves_nothing_to_validate_on(tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.png" for n in range(3)]
     assert UnpairedSource(
-        Side(paths[:1], []), Side(paths[1:2], paths[2:]), Cache(0), 0
+        SidePaths(paths[:1], []), SidePaths(paths[1:2], paths[2:]), Cache(0), 0
     ).split() == ([0], [])
