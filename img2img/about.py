@@ -16,7 +16,7 @@ from typing import Any
 
 from img2img.resources import recipes_dir
 from img2img.version import __version__
-from img2img.zoo import lessons, measurements, shipped_models
+from img2img.zoo import measurements, shipped_models, shipped_notes
 
 _PACKAGES = (
     "torch",
@@ -72,7 +72,7 @@ def model_card(name: str) -> str:
         ("limits", recipe.task.limits),
         *([("classes", ", ".join(card.class_names))] if card.class_names else []),
         ("tile overlap", f"{card.tile_overlap_px} px" if tiles else "none: not tiled"),
-        ("notes", " ".join(filter(None, (card.notes, lessons(path)))) or "none"),
+        ("notes", " ".join(filter(None, (card.notes, shipped_notes(path)))) or "none"),
         ("made by", f"img2img {card.version}"),
     ]
     metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"

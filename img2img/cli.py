@@ -32,7 +32,7 @@ from img2img.errors import (
 from img2img.version import __version__
 
 if TYPE_CHECKING:
-    from img2img.inference.results import Result
+    from img2img.inference.outputs import Result
 
 WHAT = (
     "Denoise, colorize, enlarge, inpaint and translate photos, and train the networks that do it."
@@ -305,9 +305,9 @@ def infer(
     from img2img.inference.batch import FileBatch
     from img2img.inference.canvas import Canvas, parse_extend
     from img2img.inference.options import Options
+    from img2img.inference.outputs import Saving
     from img2img.inference.progress import TileLine
     from img2img.inference.request import Request, parse_tasks
-    from img2img.inference.results import Saving
 
     named = [*inputs, *(more or ())]
     failed: list[Result] = []
@@ -377,24 +377,24 @@ def generate(
     device: Device = "auto",
 ) -> None:
     """Make pictures, or points, from noise and labels."""
-    from img2img.inference import generate as making
+    from img2img.inference import sampling
     from img2img.inference.pipeline import load
 
     if more and arithmetic is None:
         raise UserError(f"'{more[0]}' belongs to no option; see --help")
     sum_of_seeds = None if arithmetic is None else " ".join([arithmetic, *(more or ())])
-    wish = making.GenerateRequest(n, seed, label, interpolate, sum_of_seeds, code)
-    making.check_places(output, grid)
+    wish = sampling.GenerateRequest(n, seed, label, interpolate, sum_of_seeds, code)
+    sampling.check_places(output, grid)
     loaded = load(model, device=device, precision="fp32")
-    pictures, columns = making.generate(loaded, wish)
-    task = making.noise_task(loaded)
+    pictures, columns = sampling.generate(loaded, wish)
+    task = sampling.noise_task(loaded)
     written = [name for name in (output, grid) if name is not None] or [
-        str(making.default_grid(model))
+        str(sampling.default_grid(model))
     ]
     if output is not None:
-        making.write_samples(task, pictures, Path(output))
+        sampling.write_samples(task, pictures, Path(output))
     if written[-1] != output:
-        making.write_grid(task, pictures, columns, Path(written[-1]))
+        sampling.write_grid(task, pictures, columns, Path(written[-1]))
     print(f"{loaded.name} → {' and '.join(written)}: {len(pictures)} made from noise")
 
 
@@ -578,7 +578,7 @@ def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
     """With --json, an error that ends the command is an object for each input too; it is raised all
     the same.
     """
-    from img2img.inference.results import refused_fields
+    from img2img.inference.outputs import refused_fields
 
     try:
         yield

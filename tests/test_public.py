@@ -12,7 +12,7 @@ import pytest
 
 PUBLIC = [
     "img2img.evaluation.run:evaluate",
-    "img2img.inference.generate:generate",
+    "img2img.inference.sampling:generate",
     "img2img.inference.pipeline:Model.__call__",
     "img2img.inference.pipeline:Model.__call__",
     "img2img.inference.pipeline:Model.predict_tensor",

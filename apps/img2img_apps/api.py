@@ -12,9 +12,9 @@ import gradio as gr
 
 from img2img.errors import UserError, rendered
 from img2img.inference.canvas import Canvas, parse_extend
-from img2img.inference.generate import GenerateRequest
 from img2img.inference.options import Options
 from img2img.inference.request import Request, parse_tasks
+from img2img.inference.sampling import GenerateRequest
 from img2img_apps.checks import MOST_SEED
 from img2img_apps.noise_pictures import MOST_SAMPLES, make
 from img2img_apps.other_tasks import other_tasks

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference import generate as making
-from img2img.inference.generate import GenerateRequest
+from img2img.inference import sampling
 from img2img.inference.loaded import MODELS
 from img2img.inference.pipeline import Model
 from img2img.inference.previews import MOST_PX
+from img2img.inference.sampling import GenerateRequest
 from img2img.modelfile import Header
 from img2img.zoo import model_path
 from img2img.zoo.catalogue import CATALOGUE
@@ -76,13 +76,13 @@ def make(
             if on_sample:
                 on_sample(done, wish.count)
 
-        pictures, columns = making.generate(ready, wish, report)
-    folder, task = service.workspace.new_folder(), making.noise_task(ready)
+        pictures, columns = sampling.generate(ready, wish, report)
+    folder, task = service.workspace.new_folder(), sampling.noise_task(ready)
     grid = folder / f"{ready.name}.generate.png"
-    making.write_grid(task, pictures, columns, grid)
+    sampling.write_grid(task, pictures, columns, grid)
     each = folder / "each.npy" if task.has_pixels else None
     if each:
-        making.write_samples(task, pictures, each)
+        sampling.write_samples(task, pictures, each)
     with Image.open(grid) as picture:
         shown = _enlarged(picture, folder / "shown.png", MOST_PX)
     return Made(ready.name, grid, shown, _names(ready, wish), time.monotonic() - started, each)
@@ -90,7 +90,7 @@ def make(
 
 def _check_size(service: Service, model: Model, wish: GenerateRequest) -> None:
     """The limit that holds for photos holds for what is made of noise."""
-    side, limit = making.noise_task(model).size_px, service.settings.max_megapixels
+    side, limit = sampling.noise_task(model).size_px, service.settings.max_megapixels
     megapixels = wish.count * side**2 / 1e6
     if megapixels > limit:
         raise UserError(
@@ -119,9 +119,9 @@ def class_names(header: Header | None) -> list[str]:
 
 def _names(model: Model, wish: GenerateRequest) -> tuple[str, ...]:
     """What each picture is: its place on a walk or its seed, and its class."""
-    task, card = making.noise_task(model), model.card
-    labels = making.latents(
-        task, wish, making.label_number(wish.label, task.classes, card.class_names)
+    task, card = sampling.noise_task(model), model.card
+    labels = sampling.latents(
+        task, wish, sampling.label_number(wish.label, task.classes, card.class_names)
     ).label
     classes = class_names(Header(recipe=model.recipe, card=card))
     if wish.interpolate:

@@ -17,10 +17,10 @@ from img2img.inference.batch import FileBatch
 from img2img.inference.canvas import Canvas
 from img2img.inference.inspection import Inspection, check_megapixels, inspect
 from img2img.inference.options import Options
+from img2img.inference.outputs import Result
 from img2img.inference.plan import Plan
 from img2img.inference.previews import pair, preview
 from img2img.inference.request import Request
-from img2img.inference.results import Result
 from img2img.tasks import MaskedTask, PhotoStatistics, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
 from img2img_apps.jobs import Jobs, Owner, Stopped

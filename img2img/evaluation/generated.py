@@ -21,8 +21,8 @@ from img2img.evaluation.classifier import Classifier, Seen, seen_by, train_class
 from img2img.evaluation.metrics import Column
 from img2img.evaluation.pictures import Line
 from img2img.evaluation.report import PhotoScore, Report, Row, Values
-from img2img.inference.generate import generated, noise_task, samples
 from img2img.inference.pipeline import Model
+from img2img.inference.sampling import generated, noise_task, samples
 from img2img.pixels.images import quantise
 from img2img.tasks.noise import NoiseTask
 

@@ -26,9 +26,9 @@ import numpy as np
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.files import atomic_path, check_folder, longest_name, shortened
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
+from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.inference.plan import OnStepTile, Plan, WidthHeight
 from img2img.inference.request import AUTO, Request
-from img2img.inference.results import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.pixels.file_kind import counted
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import (

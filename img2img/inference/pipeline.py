@@ -186,11 +186,11 @@ class Model:
             )
         pictures = x.float().expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.float()
         holes = [None] * len(x) if mask is None else list(mask)
-        made = [
+        results = [
             self._apply(p[None], None if m is None else m[None], options)
             for p, m in zip(pictures, holes, strict=True)
         ]
-        return torch.cat(made).to(x.device)
+        return torch.cat(results).to(x.device)
 
     @torch.inference_mode()
     def run(
@@ -236,8 +236,8 @@ class Model:
         visible = seen(photo.rgb, photo.alpha, self.recipe.background, filled)
         x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
-        made = self._apply(x, holes, options, wanted, photo.color, on_tile)
-        rgb = np.ascontiguousarray(made[0].permute(1, 2, 0).numpy())
+        result = self._apply(x, holes, options, wanted, photo.color, on_tile)
+        rgb = np.ascontiguousarray(result[0].permute(1, 2, 0).numpy())
         if filled is not None and visible is not photo.rgb:
             # What is known and hidden comes back too.
             rgb[~filled] = quantise(photo.rgb[~filled], wanted)
@@ -245,9 +245,9 @@ class Model:
         return self._with_source_type(replace(done, is_grey=done.shows_grey))
 
     def _with_source_type(self, done: Photo) -> Photo:
-        """With a statement in its XMP that a network made pixels of it, where the task invents.
+        """With a statement in its XMP that pixels were generated, where the task invents them.
 
-        A picture that a network made as a whole stays one, however it is changed.
+        A picture that was generated as a whole stays one, however it is changed.
         """
         kind = self.task.source_type
         if kind is None or source_type(done.xmp) == "trainedAlgorithmicMedia":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from img2img.inference.compression import blockiness_255
-from img2img.inference.noise import measure_noise
+from img2img.inference.noise_level import measure_noise
 from img2img.inference.tint import measure_color
 from img2img.inference.tones import classify_tones
 from img2img.pixels.alpha import seen, uncounted

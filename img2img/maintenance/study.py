@@ -26,8 +26,8 @@ from img2img.evaluation.pictures import Line, drawn
 from img2img.evaluation.report import Report
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
-from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import Model, load
+from img2img.inference.sampling import GenerateRequest, generate
 from img2img.losses.objectives import OBJECTIVES, Kind
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, write_photo

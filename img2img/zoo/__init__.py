@@ -57,8 +57,8 @@ def measurements(path: Path) -> Measurements | None:
     return Measurements(text.read_text(encoding="utf-8"), pictures)
 
 
-def lessons(path: Path) -> str:
-    """What the runs of a shipped model taught, and the limits seen; empty for other files."""
+def shipped_notes(path: Path) -> str:
+    """What was learned in the runs of a shipped model, and its limits; empty for other files."""
     text = cards_dir() / f"{path.stem}.txt"
     known = path in shipped_models().values() and text.is_file()
     return " ".join(text.read_text(encoding="utf-8").split()) if known else ""

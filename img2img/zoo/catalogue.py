@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def scale(self) -> int:
-        """Output size over input size; of what is made from noise, the side in px."""
+        """Output size over input size; of pictures from noise, their side in px."""
         return self.task.output_size((1, 1))[0]
 
     @property

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.generate import GenerateRequest
+from img2img.inference.sampling import GenerateRequest
 from img2img_apps.noise_pictures import Made, class_names, header_of, make
 from img2img_apps.offered_models import GENERATE, Models
 from img2img_apps.service import Service, Stopped

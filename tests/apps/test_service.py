@@ -21,9 +21,9 @@ from PIL import Image
 
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.canvas import Canvas
+from img2img.inference.outputs import Result
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request
-from img2img.inference.results import Result
 from img2img.inference.statistics import statistics
 from img2img.pixels import degrade
 from img2img.pixels.images import Photo, read_photo

@@ -17,8 +17,8 @@ from img2img.errors import UserError
 from img2img.evaluation import evaluate
 from img2img.evaluation.classifier import seen_by, train_classifier
 from img2img.evaluation.generated import REAL
-from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import load
+from img2img.inference.sampling import GenerateRequest, generate
 from img2img.zoo import model_path
 
 CLASSES = 4

@@ -14,9 +14,9 @@ from img2img.errors import UserError
 from img2img.inference.batch import FileBatch
 from img2img.inference.canvas import Canvas
 from img2img.inference.inputs import find_jobs
+from img2img.inference.outputs import Result, Saving
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request, parse_tasks
-from img2img.inference.results import Result, Saving
 from img2img.pixels.images import read_photo
 from img2img.pixels.xmp import source_type
 

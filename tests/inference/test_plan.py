@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from made_prints import RED, aged, grey, with_disc
+from aged_prints import RED, aged, grey, with_disc
 
 from img2img.errors import UserError
 from img2img.inference.options import Options

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from made_prints import (
+from aged_prints import (
     BLUE,
     GREEN,
     PINK,

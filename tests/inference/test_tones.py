@@ -7,8 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from made_prints import SAMPLES as PHOTOS
-from made_prints import grey, jpeg, noisy, rounded
+from aged_prints import SAMPLES as PHOTOS
+from aged_prints import grey, jpeg, noisy, rounded
 
 from img2img.inference.tones import classify_tones
 from img2img.pixels.images import read_photo

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from img2img.data.sample import Batch, collate, sample_rng
 from img2img.errors import Interrupted, UserError
-from img2img.inference.generate import GenerateRequest, generate
 from img2img.inference.pipeline import load
+from img2img.inference.sampling import GenerateRequest, generate
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
 from img2img.recipe import Recipe
 from img2img.testing import sample_for

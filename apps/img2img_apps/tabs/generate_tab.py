@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from img2img.inference.generate import GenerateRequest
+from img2img.inference.sampling import GenerateRequest
 from img2img.modelfile import Header
 from img2img_apps.jobs import Ended
 from img2img_apps.labels import LABELS

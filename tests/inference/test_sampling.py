@@ -15,7 +15,8 @@ from PIL import Image
 
 from img2img.data.sample import as_picture
 from img2img.errors import UserError
-from img2img.inference.generate import (
+from img2img.inference.pipeline import Model, load
+from img2img.inference.sampling import (
     GenerateRequest,
     check_places,
     default_grid,
@@ -28,7 +29,6 @@ from img2img.inference.generate import (
     write_grid,
     write_samples,
 )
-from img2img.inference.pipeline import Model, load
 from img2img.pixels.images import quantise
 from img2img.tasks.generate import Generate
 

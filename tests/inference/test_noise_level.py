@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from img2img.inference.noise import Noise, measure_noise
+from img2img.inference.noise_level import Noise, measure_noise
 from img2img.inference.statistics import statistics
 from img2img.pixels import degrade
 from img2img.pixels.images import Photo, read_photo
