@@ -21,7 +21,8 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> UserErr
     that stands.
     """
     first = error.errors(include_url=False)[0]
-    if isinstance(cause := first.get("ctx", {}).get("error"), ImpossibleRecipe):
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ImpossibleRecipe):
         field, problem, _ = cause.conflict
         return UserError(problem, field=(RecipeField(field),), remedy=cause.remedy)
     names, node = _walk(schema, first["loc"])
@@ -30,7 +31,7 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> UserErr
         for option in _options(schema, node)
         for kind in option.get("discriminator", {}).get("mapping", ())
     ]
-    message = first["msg"].removeprefix("Value error, ")
+    message = str(cause) if isinstance(cause, ValueError) else first["msg"]
     if first["type"] == "extra_forbidden":
         known = {name for option in _options(schema, node) for name in option.get("properties", {})}
         message = f"unknown key{did_you_mean(names[-1], known)}" if known else "unknown key"

@@ -63,7 +63,7 @@ def make(
 ) -> Made:
     """What `img2img generate --grid` writes for the wish. Raises UserError and Stopped."""
     if wish.count > MOST_SAMPLES:
-        raise UserError(f"{wish.count} pictures at once: at most {MOST_SAMPLES}")
+        raise UserError(f"{wish.count} pictures at once", remedy=f"at most {MOST_SAMPLES}")
     name = service.models.maker(model, user)
     started, path = time.monotonic(), model_path(name)
     with memory_errors(path), service.jobs.running(Owner(user, tab)) as stop:

@@ -53,7 +53,9 @@ class Models:
         if name == SHIPPED:
             return None
         if name not in self.of_task(kind, user):
-            raise UserError("this model is not there any more: load it again on the Models tab")
+            raise UserError(
+                "this model is not there any more", remedy="load it again on the Models tab"
+            )
         return name if name in shipped_models() else str(self.known(user)[name])
 
     def kind(self, name: str, user: str | None = None) -> str | None:
@@ -73,7 +75,8 @@ class Models:
         known = self.of_task(GENERATE, user)
         if not known:
             raise UserError(
-                "no model that makes pictures from noise is here: load one on the Models tab, or train one"
+                "no model that makes pictures from noise is here",
+                remedy="load one on the Models tab, or train one",
             )
         return self.path(name or known[0], GENERATE, user) or known[0]
 

@@ -177,7 +177,7 @@ class Service:
         if not uploads:
             raise UserError("Drop a photo first.")
         if len(uploads) > MOST_PHOTOS:
-            raise UserError(f"{len(uploads)} photos at once: at most {MOST_PHOTOS}")
+            raise UserError(f"{len(uploads)} photos at once", remedy=f"at most {MOST_PHOTOS}")
         folder = self.workspace.new_folder()
         with self.jobs.running(Owner(user, tab)) as stop:
             results = [

@@ -98,17 +98,17 @@ class Trainings:
         if photos != DEMONSTRATION and photos not in self.folders():
             raise UserError("choose one of the folders that are offered", field="photos")
         if not _NAME.fullmatch(name := name.strip() or recipe):
-            raise UserError("name: letters, digits, dots, dashes and underscores only")
+            raise UserError("letters, digits, dots, dashes and underscores only", field="name")
         folder = self.runs / name
         if folder.exists() and not resume:
             raise UserError(
-                f"there is a run named {name} already: resume it, or choose another name"
+                f"there is a run named {name} already", remedy="resume it, or choose another name"
             )
         if resume and not folder.exists():
-            raise UserError(f"there is no run named {name}: start it first")
+            raise UserError(f"there is no run named {name}", remedy="start it first")
         with self._lock:
             if self.is_running:
-                raise UserError("a training is running already: stop it first")
+                raise UserError("a training is running already", remedy="stop it first")
             self._begin(folder, recipe, self._overrides(photos, steps), resume)
 
     def _overrides(self, photos: str, steps: int) -> list[str]:

@@ -114,8 +114,9 @@ def _with_classes(model: Model) -> NoiseTask:
     task = noise_task(model)
     if not task.classes:
         raise UserError(
-            f"'{model.name}' knows no classes: none can be asked for and found again",
+            f"'{model.name}' knows no classes",
             field="model",
+            remedy="none can be asked for and found again",
         )
     return task
 

@@ -190,7 +190,7 @@ def measure(
             first.offer(case, shown, found, ours[0])
     if not scores:
         raise UserError(
-            f"no photo in '{data}' can be measured; first: {next(iter(skipped.items()))}",
+            f"no photo in '{data}' can be measured; first: {': '.join(next(iter(skipped.items())))}",
             field="data",
         )
     left_out = _lesser(protocol, scores, list(trivial))
@@ -257,7 +257,7 @@ def _cases(
             sample = source.read(index, index)
             _check_size(sample, protocol.least_px)
         except UserError as error:
-            skipped[photo] = str(error).removesuffix(".")
+            skipped[photo] = str(error)
             log.warning("left out: %s: %s", photo, error)
             continue
         yield from protocol.cases(photo, sample)

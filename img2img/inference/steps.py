@@ -102,7 +102,8 @@ def check_photo(plan: Plan, size: WidthHeight, masked: bool) -> None:
     least = max((step.model.photo_task.minimum_px for step in plan.steps), default=0)
     if min(size) < least:
         raise UserError(
-            f"the photo is {size[0]}x{size[1]}: at least {least}x{least} pixels are needed"
+            f"the photo is {size[0]}x{size[1]}",
+            remedy=f"at least {least}x{least} pixels are needed",
         )
     if masked and not any(isinstance(step.model.task, MaskedTask) for step in plan.steps):
         fills = _names(lambda task: issubclass(task, MaskedTask))

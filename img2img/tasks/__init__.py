@@ -147,7 +147,9 @@ def build_task(value: Any, *, trusted: bool = True) -> Task:
         return value
     fields = {"kind": value} if isinstance(value, str) else value
     if not isinstance(fields, Mapping) or not isinstance(fields.get("kind"), str):
-        raise UserError(f"task.kind is missing: name one of {', '.join(task_kinds())}")
+        raise UserError(
+            "is missing", field=("task.kind",), remedy=f"name one of {', '.join(task_kinds())}"
+        )
     found = task_class(fields["kind"], trusted=trusted).for_fields(fields)
     try:
         return found.model_validate(dict(fields))

@@ -101,7 +101,8 @@ def _request(
     hints = painted_hints(layers)
     if hints and len(paths_of(photos)) > 1:
         raise UserError(
-            "Your colors are painted on the first photo: drop one photo at a time, or clear them."
+            "Your colors are painted on the first photo",
+            remedy="drop one photo at a time, or clear them.",
         )
     return service.request(kind, model, Options(strength=strength, hints=hints), user=user)
 
