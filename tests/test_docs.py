@@ -147,6 +147,14 @@ def test_the_python_of_restoring_runs(tmp_path: Path, monkeypatch: pytest.Monkey
         assert clean.size == (40, 32)
 
 
+@pytest.mark.parametrize("folder", ["training", "diagnostics"])
+def test_the_page_of_a_folder_names_its_files(folder: str) -> None:
+    here = ROOT / "img2img" / folder
+    text = (here / "README.md").read_text(encoding="utf-8")
+    files = [path.name for path in here.glob("*.py") if path.name != "__init__.py"]
+    assert sorted(name for name in files if f"`{name}`" not in text) == []
+
+
 def test_the_glossary_speaks_of_classes_that_exist() -> None:
     """Of those that it names with their fields, it names all of them."""
     trees = [
