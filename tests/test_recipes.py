@@ -313,7 +313,8 @@ def reason_against(
     if task in ("generate", "reconstruct") and discriminator in ("patchgan", "global_local"):
         return f"data.crop_px 16 does not suit discriminator '{discriminator}'"
     if objective == "began" and discriminator not in AUTOENCODERS:
-        return f"adversarial.kind 'began' judges by reconstruction, and '{discriminator}' cannot: use dcgan or mlp"
+        cannot = f"discriminates by reconstruction, and '{discriminator}' cannot: use dcgan or mlp"
+        return f"adversarial.kind 'began' {cannot}"
     if (
         objective in PENALISED and discriminator != "mlp"
     ):  # the others normalise by the batch unless told otherwise
@@ -635,7 +636,7 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
                 task={"kind": "generate", "size_px": 16, "categorical": 3},
                 adversarial={"kind": "began", "information": 1},
             ),
-            "adversarial.kind 'began' has no scores beside which codes could be recognised",
+            "adversarial.kind 'began' has no scores, with which codes could be recognised",
         ),
         (
             noise(

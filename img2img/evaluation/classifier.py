@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.devices import precision_for
+from img2img.models.blocks import channels_last
 from img2img.pixels.tensors import as_float
 
 BATCH = 128
@@ -53,7 +54,7 @@ def train_classifier(
     """A classifier of pictures (N,C,H,W) uint8; the same from the same data on one machine."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Classifier(pictures.shape[1], classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        network = channels_last(Classifier(pictures.shape[1], classes))
         orders = torch.cat([torch.randperm(len(pictures)) for _ in range(epochs)])
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     steps = -(-len(orders) // BATCH)

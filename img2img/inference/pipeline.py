@@ -21,6 +21,7 @@ from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.inference.options import DEFAULTS, CallOptions, Options, refuse_unknown
 from img2img.modelfile import Card, load_generator
+from img2img.models.blocks import channels_last
 from img2img.models.two_way import TwoWay
 from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
 from img2img.pixels.color_space import SRGB, ColorDescription
@@ -68,7 +69,7 @@ class Model:
     ) -> None:
         self.name, self.recipe, self.card, self.task = name, recipe, card, recipe.task
         self.device, self.dtype = device, precision_for(device, precision)
-        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch's stubs lack it
+        self.generator = channels_last(generator.to(device)).eval()
 
     @property
     def photo_task(self) -> PhotoTask:

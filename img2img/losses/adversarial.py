@@ -31,13 +31,14 @@ class Adversarial(OptimizerConfig):
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
     sees: tuple[Sees, ...] = Field(
         (),
-        description="D's conditioning, what it sees in addition to the picture: the condition (not of noise, nor "
-        "without pairs), the mask or the label, of a task that has one; none for autoencoders",
+        description="D's conditioning, what it sees in addition to the picture: the condition (not of "
+        "noise, nor without pairs), the mask or the label, of a task that has one; none for "
+        "autoencoders",
     )
     discriminates: Discriminates = Field(
         "pictures",
-        description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. 2016), by "
-        "discriminator mlp and train.method autoencoder",
+        description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. 2016), "
+        "by discriminator mlp and train.method autoencoder",
     )
     start_step: int = Field(0, ge=0, description="the discriminator rests before this step")
     phases: tuple[float, float, float] | None = Field(
@@ -81,13 +82,13 @@ class Adversarial(OptimizerConfig):
     )
     augment: Annotated[tuple[Augmentation, ...], renamed({"colour": "color"})] = Field(
         (),
-        description="DiffAugment for few pictures: color translation cutout; not for points and codes",
+        description="DiffAugment for few pictures: color translation cutout; not for points, codes",
     )
     information: float = Field(
         0.0,
         ge=0,
-        description="weight of InfoGAN's code loss (Chen et al. 2016); needs a task with codes, and "
-        "discriminator dcgan or mlp",
+        description="weight of InfoGAN's code loss (Chen et al. 2016); needs a task with codes, "
+        "and discriminator dcgan or mlp",
     )
     gamma: float = Field(0.5, gt=0, le=1, description="began: diversity, E[L(G(z))] / E[L(x)]")
     k_rate: float = Field(1e-3, gt=0, description="began: how fast k follows")
@@ -178,7 +179,7 @@ class Adversarial(OptimizerConfig):
         yield from self._conflicts_with_the_task(context)
 
     def _conflicts_with_codes(self, context: RecipeContext) -> Iterator[Conflict]:
-        """Autoencoders: D sees codes and draws of the prior, or pictures made of them."""
+        """Autoencoders: D sees codes and draws of the prior, or pictures decoded from them."""
         discriminator, latent = context.discriminator, self.discriminates == "latent"
         if not context.train.method.has_codes:
             if latent:
@@ -191,7 +192,7 @@ class Adversarial(OptimizerConfig):
         if self.sees:
             projects = self.sees[0] == "label" and self.head == "logits"
             instead = "use discriminator.projection" if projects else "leave it out"
-            problem = f"an autoencoder's critic sees nothing beside; {instead}"
+            problem = f"an autoencoder's discriminator sees no conditioning; {instead}"
             yield Conflict(".sees", f"'{self.sees[0]}': {problem}")
         if latent and discriminator and discriminator.kind != "mlp":
             problem = f"and discriminator '{discriminator.kind}' needs pixels: use mlp"
@@ -227,7 +228,7 @@ class Adversarial(OptimizerConfig):
         if self.augment and not task.has_pixels:
             yield Conflict(".augment", "changes pictures, and the task makes points")
         if self.information and self.head == "reconstruction":
-            problem = "has no scores beside which codes could be recognised"
+            problem = "has no scores, with which codes could be recognised"
             yield Conflict(".kind", f"'{self.kind}' {problem}")
 
     def build(self) -> Objective:
@@ -237,7 +238,7 @@ class Adversarial(OptimizerConfig):
 
 
 def for_its_kind(fields: Any, asked: Container[str] = ()) -> Any:
-    """The fields of an adversarial part, with those that `per_kind` has for its kind in their place.
+    """An adversarial part's fields, with what `per_kind` has for its kind in their place.
 
     Fields named in `asked`, which the user has set otherwise, stay; `per_kind` itself is gone.
     Raises ValueError for an unknown kind or field.

@@ -47,7 +47,7 @@ class Objective:
     Example:
         >>> import torch
         >>> objective = OBJECTIVES["least_squares"]()
-        >>> objective.d_loss(real=torch.ones(4), fake=torch.zeros(4))  # D is right: nothing to learn
+        >>> objective.d_loss(real=torch.ones(4), fake=torch.zeros(4))  # D is right
         tensor(0.)
         >>> objective.g_loss(real=torch.ones(4), fake=torch.zeros(4))  # ½(D(G(z)) - 1)²
         tensor(0.5000)
@@ -97,7 +97,7 @@ class Objective:
         """The generator's loss.
 
         Args:
-            real: D's scores of real pictures; read by objectives that compare the two (relativistic).
+            real: D's scores of real pictures; read by objectives that compare both (relativistic).
             fake: D's scores of G's pictures.
 
         Returns:
@@ -148,7 +148,7 @@ class NonSaturating(Minimax):
 
 
 class LeastSquares(Objective):
-    """Mao et al. 2017, equation 9 (labels 0 and 1): ½(D(x)-1)² + ½D(G(z))² against ½(D(G(z))-1)²."""
+    """Mao et al. 2017, equation 9 (labels 0, 1): ½(D(x)-1)² + ½D(G(z))² against ½(D(G(z))-1)²."""
 
     smooths = True
     blind_loss = 0.25
@@ -196,7 +196,7 @@ class WassersteinGP(Wasserstein):
 
 
 class Dragan(NonSaturating):
-    """Kodali et al. 2017, equation 1: non-saturating, with λ(‖∇D(x+δ)‖ - 1)² round the real data."""
+    """Kodali et al. 2017, equation 1: non-saturating, with λ(‖∇D(x+δ)‖ - 1)² near real data."""
 
     penalty = "around_real"
     gradient_penalty = 10.0

@@ -179,7 +179,9 @@ class DiscriminatorConfig(FrozenConfig):
             return  # the method says so
         objective = f"adversarial.kind '{adversarial.kind}'"
         if adversarial.head not in self.heads:
-            problem = f"judges by {adversarial.head}, and '{self.kind}' cannot: use dcgan or mlp"
+            problem = (
+                f"discriminates by {adversarial.head}, and '{self.kind}' cannot: use dcgan or mlp"
+            )
             yield Conflict("adversarial.kind", f"'{adversarial.kind}' {problem}")
         if adversarial.penalised and self.batch_normed:
             problem = "mixes samples, and a gradient penalty needs each by itself: use instance"

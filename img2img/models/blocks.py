@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Norm = Literal["batch", "instance", "none"]
 Upsampling = Literal["transposed", "resize"]
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class SignedInput(nn.Module):
@@ -49,7 +50,7 @@ def upsample(
 
 
 def init_normal(module: nn.Module, std: float = 0.02) -> None:
-    """DCGAN's and pix2pix's start: convolutions N(0, 0.02), batch-norm scale N(1, 0.02), biases 0."""
+    """DCGAN's and pix2pix's start: weights N(0, 0.02), batch-norm scale N(1, 0.02), biases 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(layer.weight, 0.0, std)
@@ -60,22 +61,33 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def spectral(module: nn.Module) -> None:
-    """Put torch's own spectral normalisation on every convolution, linear layer and embedding of
-    `module`.
+def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights and bias at zero: as a network's last, it starts training at the
+    task's trivial answer.
     """
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def normalise_by_own_statistics(module: nn.Module, training: bool) -> None:
+    """Let batch norm use the statistics of its input even in evaluation, without a change of its
+    buffers (pix2pix tests so: Isola et al. 2017, section 3.3). Call it in the module's `train`.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.train()
+            layer.track_running_stats = training
+
+
+def spectral(module: nn.Module) -> None:
+    """Put torch's spectral normalisation on every convolution, linear layer and embedding."""
     for layer in list(module.modules()):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
             nn.utils.parametrizations.spectral_norm(layer)
 
 
-def parameter_count(module: nn.Module) -> int:
-    """Trainable parameters."""
-    return sum(p.numel() for p in module.parameters())
-
-
-def channels_last(module: nn.Module) -> nn.Module:
-    """The module with its weights laid out channels-last: the fast layout for convolutions on CPU
-    and GPU.
-    """
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+def channels_last(module: AnyModule) -> AnyModule:
+    """The module with its weights laid out channels-last, the fast layout for convolutions."""
+    # torch's stubs lack memory_format
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

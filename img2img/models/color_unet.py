@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
 from img2img.models.base import GeneratorConfig, Shapes
+from img2img.models.blocks import zero_init
 
 STRIDE = 4
 GROUPS = 8
@@ -40,8 +41,8 @@ class ColorUNetConfig(GeneratorConfig):
     pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
     freeze_encoder: bool | Literal["shallow"] = Field(
         True,
-        description="true: train the decoder alone, which keeps what ImageNet taught; shallow: train its deep "
-        "stages too, which hold most weights and cost little; only if pretrained",
+        description="true: train the decoder alone, which keeps what ImageNet taught; shallow: train "
+        "its deep stages too, which hold most weights and cost little; only if pretrained",
     )
 
     prediction_stride: ClassVar[int] = STRIDE
@@ -72,21 +73,21 @@ class ColorUNet(nn.Module):
         super().__init__()
         self.encoder = _encoder()
         self.in_channels = in_channels
-        # Further channels (hints) follow luminance: the pretrained stem sees luminance alone, and they
-        # join at the decoder's end.
+        # The pretrained stem sees luminance alone; further channels (hints) join where the
+        # decoder ends.
         widths = (config.width, config.width * 3 // 2, config.width * 2, config.width * 2)
         skips = (24, 40, 112, 320)
         self.lateral = nn.ModuleList(_lateral(s, w) for s, w in zip(skips, widths, strict=True))
         self.scene = nn.Linear(skips[-1], widths[-1])
         self.decode = nn.ModuleList(_refine(deep, w) for w, deep in pairwise(widths))
-        self.head = nn.Conv2d(widths[0] + (in_channels - 1), out_channels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)  # training starts at grey, the trivial baseline
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # torch types bias as optional
+        # Training starts at grey, the trivial baseline.
+        self.head = zero_init(nn.Conv2d(widths[0] + (in_channels - 1), out_channels, 3, padding=1))
 
     @property
     def deep_stages(self) -> nn.Module:
         """The encoder from a sixteenth of the picture's size down."""
-        return self.encoder.blocks[SHALLOW_STAGES:]  # type: ignore[index,return-value]  # timm's stages are a Sequential
+        # timm's stages are a Sequential
+        return self.encoder.blocks[SHALLOW_STAGES:]  # type: ignore[index,return-value]
 
     def load_pretrained(self) -> None:
         """Fill the encoder with ImageNet weights, in state-dict order. Raises UserError when the

@@ -125,7 +125,7 @@ class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorCon
 
     def build(self, shapes: DiscriminatorShapes) -> nn.Module:
         return (
-            Autoencoding(self, shapes)
+            BeganDiscriminator(self, shapes)
             if shapes.head == "reconstruction"
             else DcganDiscriminator(self, shapes)
         )
@@ -157,8 +157,8 @@ class DcganDiscriminator(nn.Module):
         return self.tower(x)
 
 
-class Autoencoding(nn.Module):
-    """(B,C,S,S) to its reconstruction in [0,1]: the discriminator of BEGAN."""
+class BeganDiscriminator(nn.Module):
+    """BEGAN's discriminator, an autoencoder: (B,C,S,S) to its reconstruction in [0,1]."""
 
     def __init__(self, config: DcganDiscriminatorConfig, shapes: DiscriminatorShapes) -> None:
         super().__init__()
@@ -196,7 +196,9 @@ def halving_tower(
 
 
 def square_plan(size_px: int) -> tuple[int, int]:
-    """The smallest square, 4 to 7 px, and how often it doubles to `size_px`: 28 is 7 doubled twice."""
+    """The smallest square, 4 to 7 px, and how often it doubles to `size_px`: 28 is 7 doubled
+    twice.
+    """
     doublings = 0
     while size_px > 7 and size_px % 2 == 0:
         size_px //= 2

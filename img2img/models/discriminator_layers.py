@@ -47,8 +47,8 @@ class HeadedDiscriminatorConfig(DiscriminatorConfig):
 
     projection: bool = Field(
         False,
-        description="the label's embedding times the features (Miyato & Koyama 2018); needs a task with "
-        "labels, and not began",
+        description="the label's embedding times the features (Miyato & Koyama 2018); needs a task "
+        "with labels, and not began",
     )
     minibatch_discrimination: int = Field(
         0,
@@ -83,9 +83,16 @@ class DiscriminatorHead(nn.Module):
         self, features: int, shapes: DiscriminatorShapes, projection: bool, kernels: int
     ) -> None:
         super().__init__()
+        # "company" is its name in checkpoints.
         self.company = MinibatchDiscrimination(features, kernels) if kernels else nn.Identity()
         self.score = nn.Linear(features + kernels, 1)
-        self.codes = _recogniser(features + kernels, shapes.codes) if shapes.codes else None
+        self.codes = None
+        if shapes.codes:
+            self.codes = nn.Sequential(
+                nn.Linear(features + kernels, CODE_FEATURES),
+                nn.LeakyReLU(0.1),
+                nn.Linear(CODE_FEATURES, shapes.codes),
+            )
         self.embedding = nn.Embedding(shapes.classes, features) if projection else None
 
     def forward(self, h: Tensor, label: Tensor | None) -> Tensor:
@@ -96,9 +103,3 @@ class DiscriminatorHead(nn.Module):
                 raise ValueError("a projection discriminator needs the label")
             score = score + (self.embedding(label) * h).sum(1, keepdim=True)
         return score if self.codes is None else torch.cat([score, self.codes(seen)], 1)
-
-
-def _recogniser(features: int, codes: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(features, CODE_FEATURES), nn.LeakyReLU(0.1), nn.Linear(CODE_FEATURES, codes)
-    )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from img2img.models.base import MaskedGeneratorConfig, Shapes
+from img2img.models.blocks import zero_init
 
 
 class GatedConfig(MaskedGeneratorConfig):
@@ -93,9 +94,7 @@ class Gated(nn.Module):
         self.to_half = nn.Sequential(_Up(), GatedConv(2 * w, w))
         self.join_half = nn.Sequential(GatedConv(2 * w, w), GatedConv(w, w))
         last = nn.Conv2d(w, 4 * out_channels, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # torch types bias as optional
-        self.tail = nn.Sequential(last, nn.PixelShuffle(2))
+        self.tail = nn.Sequential(zero_init(last), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor) -> Tensor:
         half = self.stem(x)

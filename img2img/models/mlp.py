@@ -88,7 +88,7 @@ class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):
 
     def build(self, shapes: DiscriminatorShapes) -> nn.Module:
         return (
-            MlpAutoencoding(self, shapes)
+            MlpBeganDiscriminator(self, shapes)
             if shapes.head == "reconstruction"
             else MlpDiscriminator(self, shapes)
         )
@@ -123,8 +123,8 @@ class MlpDiscriminator(nn.Module):
         return self.layers(x)
 
 
-class MlpAutoencoding(nn.Module):
-    """(B,C,S,S) to its reconstruction, through a bottleneck: the discriminator of BEGAN."""
+class MlpBeganDiscriminator(nn.Module):
+    """BEGAN's discriminator, an autoencoder: (B,C,S,S) to its reconstruction."""
 
     def __init__(self, config: MlpDiscriminatorConfig, shapes: DiscriminatorShapes) -> None:
         super().__init__()

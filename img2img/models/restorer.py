@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from img2img.models.base import GeneratorConfig, Shapes
+from img2img.models.blocks import zero_init
 
 
 class RestorerConfig(GeneratorConfig):
@@ -33,9 +34,8 @@ class RestorerConfig(GeneratorConfig):
     @model_validator(mode="after")
     def _one_entry_a_level(self) -> RestorerConfig:
         if len(self.widths) != len(self.blocks) or not self.widths:
-            raise ValueError(
-                f"widths has {len(self.widths)} entries and blocks {len(self.blocks)}: give one a level"
-            )
+            entries = f"widths has {len(self.widths)} entries and blocks {len(self.blocks)}"
+            raise ValueError(f"{entries}: give one a level")
         return self
 
     @property
@@ -46,9 +46,10 @@ class RestorerConfig(GeneratorConfig):
         return Restorer(self, shapes)
 
 
-class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))); the second convolution starts small, so that deep stacks start near
-    the identity.
+class EdsrBlock(nn.Module):
+    """EDSR's residual block without batch norm: x + conv(relu(conv(x))).
+
+    The second convolution starts small, so that deep stacks start near the identity.
     """
 
     def __init__(self, width: int) -> None:
@@ -88,9 +89,7 @@ class Restorer(nn.Module):
         )
         grow = fold * shapes.output_size((1, 1))[0]
         last = nn.Conv2d(widths[0], shapes.prediction_channels * grow**2, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]  # torch types bias as optional
-        self.tail = nn.Sequential(last, nn.PixelShuffle(grow))
+        self.tail = nn.Sequential(zero_init(last), nn.PixelShuffle(grow))
 
     def forward(self, x: Tensor) -> Tensor:
         first = x = self.stem(x)
@@ -106,4 +105,4 @@ class Restorer(nn.Module):
 
 
 def _stack(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+    return nn.Sequential(*(EdsrBlock(width) for _ in range(count)))

@@ -1,4 +1,4 @@
-"""Two generators that undo each other, in one module, so that one model file holds both directions."""
+"""Two generators that undo each other in one module: one model file holds both directions."""
 
 from __future__ import annotations
 

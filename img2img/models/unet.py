@@ -15,6 +15,7 @@ from img2img.models.blocks import (
     Upsampling,
     init_normal,
     norm_layer,
+    normalise_by_own_statistics,
     upsample,
 )
 
@@ -31,7 +32,8 @@ class UNetConfig(GeneratorConfig):
     norm: Norm = "batch"
     at_test: Literal["running", "picture"] = Field(
         "running",
-        description="batch norm when used: statistics of training, or of the picture itself (the paper's way)",
+        description="batch norm when used: statistics of training, or of the picture itself (as in "
+        "the paper)",
     )
     dropout: float = Field(
         0.5, ge=0, lt=1, description="on the three inner up-blocks, while training"
@@ -83,10 +85,7 @@ class UNet(nn.Module):
     def train(self, mode: bool = True) -> UNet:
         super().train(mode)
         if self.at_test == "picture":
-            for layer in self.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.train()  # statistics of this very picture
-                    layer.track_running_stats = mode  # and use leaves the buffers alone
+            normalise_by_own_statistics(self, training=mode)
         return self
 
 

@@ -100,5 +100,6 @@ class AutoencoderStep(TrainingStep):
 def decode_codes(step: TrainingStep, network: nn.Module, code: Tensor, batch: Batch) -> Tensor:
     """RGB of codes (B,Z) by the generator or its average, with the batch's labels."""
     with step.accelerator.autocast():
-        prediction = network.decode(code, network.label(batch.condition))  # type: ignore[operator]  # Autoencoder
+        label = network.label(batch.condition)  # type: ignore[operator]  # an Autoencoder
+        prediction = network.decode(code, label)  # type: ignore[operator]
     return step.task.decode(batch.condition, prediction.float())

@@ -1,4 +1,4 @@
-"""A discriminator in training: its objective, optimizer and stabilisers, the same for every step."""
+"""A discriminator in training: its objective, optimizer and stabilisers."""
 
 from __future__ import annotations
 

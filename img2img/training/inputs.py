@@ -48,7 +48,7 @@ def plain_pair(real: Tensor, fake: Tensor, label: Tensor | None = None) -> Pair:
 
 
 def conditioned_pair(batch: Batch, fake: Tensor, sees: Sequence[str], classes: int) -> Pair:
-    """(real, fake) of a batch, both with the conditioning that `sees` names: condition, mask, label.
+    """(real, fake) of a batch, with the conditioning that `sees` names: condition, mask, label.
 
     Conditions of another size (low resolution, grey at half size) are resized to the fake's.
     """

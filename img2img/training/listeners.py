@@ -94,7 +94,7 @@ class Validate:
             return {"validation": {}, "baseline": {}}
         held_out = validation.measure(photos.validation, "validation")
         trained = validation.measure(photos.trained, "training")
-        self.folder.write_samples(step, validation.measures.sheet(held_out.rows[:SHEET_ROWS]))
+        self.folder.write_samples(step, validation.method.sheet(held_out.rows[:SHEET_ROWS]))
         numbers = {"validation": held_out.metrics, "baseline": held_out.baseline.numbers}
         groups = dict(numbers)
         if trained.rows:

@@ -6,20 +6,20 @@ from typing import Any, NamedTuple
 
 from img2img.training.autoencode import AutoencoderStep
 from img2img.training.cycle import CycleStep
-from img2img.training.measures import AutoencoderMeasures, CycleMeasures, Measures
+from img2img.training.method_metrics import AutoencoderMetrics, CycleMetrics, MethodMetrics
 from img2img.training.paired import PairedStep
 from img2img.training.step import TrainingStep
 
 
-class Method(NamedTuple):
-    """An algorithm, and what validation measures of it."""
+class MethodClasses(NamedTuple):
+    """A method's algorithm, and what validation measures of it."""
 
     step: type[TrainingStep]
-    measures: type[Measures[Any]]
+    metrics: type[MethodMetrics[Any]]
 
 
 METHODS = {
-    "paired": Method(PairedStep, Measures),
-    "cycle": Method(CycleStep, CycleMeasures),
-    "autoencoder": Method(AutoencoderStep, AutoencoderMeasures),
+    "paired": MethodClasses(PairedStep, MethodMetrics),
+    "cycle": MethodClasses(CycleStep, CycleMetrics),
+    "autoencoder": MethodClasses(AutoencoderStep, AutoencoderMetrics),
 }

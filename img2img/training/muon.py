@@ -1,4 +1,4 @@
-"""Muon: orthogonalized momentum, so that a layer's weak directions learn as fast as its strong ones."""
+"""Muon: orthogonalized momentum, so that a layer's weak directions learn as fast as strong ones."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ class OptimizedModule:
         self.module = channels_last(module.to(accelerator.device))
         self.forward_fp32: Callable[..., Tensor] = self.module.forward
         """The forward pass without autocast: gradient penalties need fp32."""
-        # Puts autocast around `forward`, in place. As "evaluation", so that nothing wraps the module
-        # for several processes: `update` reduces the gradients itself.
+        # Puts autocast around `forward`, in place; in evaluation mode, so that nothing
+        # wraps the module for several processes: `update` reduces the gradients itself.
         accelerator.prepare_model(self.module, evaluation_mode=True)
         self.optimizer = accelerator.prepare_optimizer(_optimizer(self.module, choice, accelerator))
         self.loss = 0.0  # of the micro-batches since the last update
@@ -57,7 +57,7 @@ class OptimizedModule:
             group["lr"] = self.choice.lr * factor
 
     def backward(self, loss: Tensor, micro_batches: int = 1) -> float:
-        """Accumulate the gradients of one of a step's micro-batches; returns its share of the loss."""
+        """Accumulate the gradients of one of the micro-batches; returns its share of the loss."""
         share = float(loss.detach()) / micro_batches
         self.loss += share
         if math.isfinite(share):  # else `update` ends the run, in all processes at once

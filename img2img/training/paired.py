@@ -60,7 +60,7 @@ class PairedStep(TrainingStep):
         return conditioned_pair(batch, fake, sees, self.task.classes)
 
     def reconstruction_losses(self, batch: Batch, fake: Tensor) -> Losses:
-        """λ·L1, μ·perceptual, …: the losses that compare with the target, as the recipe lists them."""
+        """λ·L1, μ·perceptual, …: the losses of the recipe that compare with the target."""
         losses: Losses = {}
         with self.accelerator.autocast():
             for name, loss in zip(self.loss_names, self.recipe.losses, strict=True):

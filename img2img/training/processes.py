@@ -58,7 +58,7 @@ def check_processes(device: torch.device) -> None:
 def reduce_gradients(
     parameters: Iterable[nn.Parameter], loss: float, accelerator: Accelerator
 ) -> float:
-    """Average the gradients over the processes in place, by one all_reduce; returns the loss's mean.
+    """Average the gradients over the processes in place, by one all_reduce; returns the mean loss.
 
     A gradient that is missing in some processes counts as 0 there; one that is missing in all stays
     None.
@@ -90,13 +90,12 @@ def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> N
     """
     if accelerator.num_processes == 1:
         return
-    modules = [module for network in networks for module in network.modules()]
-    found = [
-        (b, _updates_statistics(m))
-        for m in modules
-        for b in m.buffers(recurse=False)
-        if b.is_floating_point()
-    ]
+    found: list[tuple[Tensor, bool]] = []  # buffers, and whether they are averaged
+    for module in (module for network in networks for module in network.modules()):
+        # Statistics change in this step; those of frozen layers stay as they are, bit for bit.
+        gathers = isinstance(module, _NormBase) and module.training and module.track_running_stats
+        buffers = (b for b in module.buffers(recurse=False) if b.is_floating_point())
+        found += [(buffer, gathers) for buffer in buffers]
     if not found:
         return
     # The first process's value plus zeros of the others is exact, and keeps what is equal equal; a
@@ -108,11 +107,6 @@ def reduce_buffers(networks: Iterable[nn.Module], accelerator: Accelerator) -> N
         dist.all_reduce(flat)
     for (buffer, _), value in zip(found, flat.split([b.numel() for b, _ in found]), strict=True):
         buffer.copy_(value.view(buffer.shape))
-
-
-def _updates_statistics(module: nn.Module) -> bool:
-    """Whether its running statistics change in this step; frozen layers keep theirs bit for bit."""
-    return isinstance(module, _NormBase) and module.training and module.track_running_stats
 
 
 def of_the_first(tensors: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
@@ -142,9 +136,7 @@ def decided(value: Decided, accelerator: Accelerator) -> Decided:
 
 
 def first_decides(decide: Callable[[], Decided], accelerator: Accelerator) -> Decided:
-    """Call `decide` in the first process alone and broadcast the result; a UserError there is raised
-    in all.
-    """
+    """Call `decide` in the first process and broadcast its result; raise its UserError in all."""
     found: tuple[Any, UserError | None] = (None, None)
     if accelerator.is_main_process:
         try:

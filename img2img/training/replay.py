@@ -23,7 +23,7 @@ IN_CHECKPOINTS = {
 
 
 class ReplayPool:
-    """At most `size` past fakes with their conditioning; images are kept as uint8 unless `exact`."""
+    """At most `size` past fakes with their conditioning; images as uint8 unless `exact`."""
 
     def __init__(self, size: int, *, exact: bool = False) -> None:
         self.size, self.exact = size, exact

@@ -29,7 +29,7 @@ class Phase(NamedTuple):
 @dataclass(frozen=True)
 class PhaseSchedule:
     """Who trains when, in a run with a discriminator: at first G alone (`start_step`, or GLCIC's
-    first phase), then D alone (GLCIC's second phase), then both, G after every `d_steps` steps of D.
+    first phase), then D alone (GLCIC's second phase), then both: G after each `d_steps` of D.
     """
 
     d_start: int

@@ -45,7 +45,7 @@ class Validation:
 
     def __init__(self, recipe: Recipe, photos: Photos, step: TrainingStep) -> None:
         self.recipe, self.photos, self.step = recipe, photos, step
-        self.measures = METHODS[recipe.train.method.kind].measures(step)
+        self.method = METHODS[recipe.train.method.kind].metrics(step)
         self.accelerator = step.accelerator
         self.baselines: dict[str, Baseline] = {}
 
@@ -65,7 +65,7 @@ class Validation:
                     batch.condition,
                 )
                 outputs.append(rgb)
-                metrics.append(self.measures.metrics(batch, rgb, strength=1.0))
+                metrics.append(self.method.metrics(batch, rgb, strength=1.0))
         baseline = self.baselines[name]
         rows = list(zip(batches, baseline.pictures, outputs, strict=True))
         return ValidationResult(rows, _means(metrics), baseline)
@@ -82,7 +82,7 @@ class Validation:
             return Baseline({}, {}, [])
         seen = self.photos.trained or [self.photos.train[number] for number in range(MEAN_OF)]
         mean = mean_target(batch.target for batch in seen)
-        answers = [self.measures.trivial(batch, mean) for batch in batches]
+        answers = [self.method.trivial(batch, mean) for batch in batches]
         numbers, named = best_numbers(
             {name: _means([a[name].metrics for a in answers]) for name in answers[0]}
         )

@@ -27,7 +27,7 @@ from img2img.recipe import Recipe
 from img2img.testing import sample_for
 from img2img.training.autoencode import AutoencoderStep
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.measures import sharpness_gap
+from img2img.training.method_metrics import sharpness_gap
 from img2img.training.optimized import frozen
 from img2img.training.trainer import Trainer
 
@@ -305,11 +305,11 @@ def wrong(kind: str, **parts: Any) -> dict[str, Any]:
         ),
         (
             wrong("vae_gan", adversarial={"sees": ["condition"]}),
-            "critic sees nothing beside; leave it out",
+            "discriminator sees no conditioning; leave it out",
         ),
         (
             wrong("vae_gan", adversarial={"sees": ["label"]}),
-            "sees nothing beside; use discriminator.projection",
+            "sees no conditioning; use discriminator.projection",
         ),
         (
             wrong(

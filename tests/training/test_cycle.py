@@ -29,7 +29,7 @@ from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.cycle import CycleStep, _pairs, sides
 from img2img.training.discriminator import DiscriminatorTrainer
-from img2img.training.measures import CycleMeasures
+from img2img.training.method_metrics import CycleMetrics
 from img2img.training.step import GradientNormProbe
 
 
@@ -171,7 +171,7 @@ def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
     step.ema.module = TwoWay(lambda: Brighten(0.0)).requires_grad_(False)
     given = batch(step.recipe, 1)
     translated, plain = (
-        CycleMeasures(step).metrics(given, given.target, strength) for strength in (1.0, 0.0)
+        CycleMetrics(step).metrics(given, given.target, strength) for strength in (1.0, 0.0)
     )
     assert translated["cycle_A_psnr_db"] > 60 and translated["cycle_B_psnr_db"] > 60
     assert translated["BtoA_psnr_db"] == pytest.approx(plain["BtoA_psnr_db"], abs=1e-3)
@@ -182,7 +182,7 @@ def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
 def test_sheet_shows_three_pictures_a_side(accelerator: Accelerator) -> None:
     step = CycleStep(small(), accelerator)
     given = batch(step.recipe, 1)
-    sheet = CycleMeasures(step).sheet([(given, given.target, given.target)] * 2)
+    sheet = CycleMetrics(step).sheet([(given, given.target, given.target)] * 2)
     assert sheet.shape == (2 * 196, 6 * 196, 3)
 
 

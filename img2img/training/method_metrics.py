@@ -34,28 +34,29 @@ KID_IMAGES, KID_PX = 100, 24  # KID of fewer or smaller images says nothing
 AnyStep = TypeVar("AnyStep", bound=TrainingStep)
 
 
-class Answer(NamedTuple):
+class MeasuredAnswer(NamedTuple):
     """Images for a validated batch, RGB, and their metrics."""
 
     rgb: Tensor
     metrics: dict[str, float]
 
 
-class Measures(Generic[AnyStep]):
-    """The task's own metrics and sheet: of results that are compared with a target, or with sets."""
+class MethodMetrics(Generic[AnyStep]):
+    """The task's own metrics and sheet: results are compared with a target, or with sets."""
 
     def __init__(self, step: AnyStep) -> None:
         self.step, self.task, self.recipe = step, step.task, step.recipe
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
-        """Numbers of what the averaged weights generated (strength 1), or of a trivial answer (0)."""
+        """Metrics of what the averaged weights generated (strength 1), or of a trivial answer."""
         return dict(self.task.metrics(rgb, batch))
 
-    def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
+    def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, MeasuredAnswer]:
         """The task's trivial answers to a batch; `mean` is the mean training target."""
         found = trivial_answers(self.task, batch.condition, batch.mask, mean)
         return {
-            name: Answer(rgb, self.metrics(batch, rgb, strength=0.0)) for name, rgb in found.items()
+            name: MeasuredAnswer(rgb, self.metrics(batch, rgb, strength=0.0))
+            for name, rgb in found.items()
         }
 
     def sheet(self, rows: Sequence[SheetRow]) -> np.ndarray:
@@ -63,7 +64,7 @@ class Measures(Generic[AnyStep]):
         return self.task.sheet(rows, self.step.score_function)
 
 
-class CycleMeasures(Measures[CycleStep]):
+class CycleMetrics(MethodMetrics[CycleStep]):
     """PSNR of cycles, and of B → A where the task knows the true side A."""
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
@@ -82,18 +83,18 @@ class CycleMeasures(Measures[CycleStep]):
         assert isinstance(self.task, UnpairedTask), "no other task is taken"
         return self.task.other_side(photo)
 
-    def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, Answer]:
+    def trivial(self, batch: Batch, mean: Tensor | None) -> dict[str, MeasuredAnswer]:
         """Answers to B → A, where that is known; only mid-grey's cycles count, for the input copied
         closes them all.
         """
         photo = sides(batch)["B"]
         truth = self._side_a_of(photo)
         found = {
-            name: Answer(rgb, {} if truth is None else {"BtoA_psnr_db": _psnr(rgb, truth)})
+            name: MeasuredAnswer(rgb, {} if truth is None else {"BtoA_psnr_db": _psnr(rgb, truth)})
             for name, rgb in trivial_answers(self.task, photo).items()
         }
         own, cycles = found[self.task.zeros_are], self.metrics(batch, batch.target, strength=0.0)
-        return found | {self.task.zeros_are: Answer(own.rgb, cycles | own.metrics)}
+        return found | {self.task.zeros_are: MeasuredAnswer(own.rgb, cycles | own.metrics)}
 
     @torch.inference_mode()
     def sheet(self, rows: Sequence[SheetRow]) -> np.ndarray:
@@ -105,7 +106,7 @@ class CycleMeasures(Measures[CycleStep]):
         return rows_sheet(cells)
 
     def _there_and_back(self, batch: Batch, strength: float) -> tuple[Sides, Sides, Sides]:
-        """Both real sides, their translations by the averaged weights, and these translated back."""
+        """Both real sides, their translations by the averaged weights, and the way back."""
 
         def translated(images: Sides) -> Sides:
             found: Sides = {}
@@ -120,7 +121,7 @@ class CycleMeasures(Measures[CycleStep]):
         return real, fake, translated(fake)
 
 
-class AutoencoderMeasures(Measures[AutoencoderStep]):
+class AutoencoderMetrics(MethodMetrics[AutoencoderStep]):
     """Reconstructions, and images of codes drawn from the prior."""
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
