@@ -20,7 +20,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Option:
-    """What a user may set, by its name in Python, perhaps at a value: `Option("task", "inpaint")`."""
+    """What a user may set, by its name in Python, or with a value: `Option("task", "inpaint")`."""
 
     name: str
     value: object = None
@@ -170,7 +170,7 @@ class TrainingError(StructuredError):
 
 
 class StoppedByDoctor(TrainingError):
-    """The doctor has stopped the run (`train.on_trouble: stop`); it was saved, and can be resumed."""
+    """The doctor has stopped the run (`train.on_trouble: stop`); it was saved and can go on."""
 
 
 class Interrupted(Exception):

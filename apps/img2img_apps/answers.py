@@ -20,6 +20,7 @@ from img2img_apps.jobs import Stopped
 from img2img_apps.wording import for_the_api
 
 log = logging.getLogger("img2img")
+_AMISS = "a value is not of the kind this takes, or names a file that was not uploaded here"
 _NOT_A_CALL = "this is no call that can be understood: /gradio_api/info lists the endpoints and what they take"
 
 
@@ -40,9 +41,9 @@ class Page(gr.Blocks):
             raise _worded(error.phrase) from None
         except gr.Error as error:
             raise _worded(error.message) from None
-        except Exception as error:
+        except Exception:
             log.debug("values of %s", block_fn.api_name, exc_info=True)
-            raise _worded(_amiss(error)) from None
+            raise _worded(_AMISS) from None
 
     async def process_api(self, *args: Any, **more: Any) -> dict[str, Any]:
         """Raises gr.Error and nothing else."""
@@ -87,13 +88,6 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     """Outside of `process_api` next to nothing of ours runs: a call of something that is not there."""
     log.debug("%s", request.url.path, exc_info=error)
     return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 400)
-
-
-def _amiss(error: Exception) -> str:
-    said = str(error)
-    if "not fetched" in said:
-        return said
-    return "a value is not of the kind this takes, or names a file that was not uploaded here"
 
 
 def _worded(said: str) -> gr.Error:
