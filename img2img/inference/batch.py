@@ -100,7 +100,7 @@ class FileBatch:
 
         `on_plan` is called for a photo before the work on it begins, `on_tile` as in `Plan.run`.
         """
-        return self._each(lambda job: self.write(job, _read(job), on_tile, on_plan))
+        return self._each(lambda job: self.write(job, None, on_tile, on_plan))
 
     def plans(self) -> Iterator[Result]:
         """What `run` would do to each input, and why; nothing is done and nothing is written."""
@@ -118,8 +118,7 @@ class FileBatch:
         where they are known. Raises UserError.
         """
         started = time.monotonic()
-        photo = read_photo(job.input) if photo is None else photo
-        ready = self._prepared(job, photo, seen)
+        ready = self._prepared(job, photo or _read(job), seen)
         check_folder(ready.output.parent)
         if on_plan:
             on_plan(job.input, ready.plan, ready.canvas.size)

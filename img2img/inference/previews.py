@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from img2img.pixels.file_kind import size_in_header
 from img2img.pixels.images import Photo, read_photo, to_pil
 
 MOST_PX = 1600
@@ -26,13 +27,13 @@ def pair(
     before: Path, after: Path, folder: Path, extend: Sides = (0, 0, 0, 0)
 ) -> tuple[Path, Path]:
     """Two previews of one size for the slider, of the photo's preview and the result's file."""
-    made = read_photo(after)
-    shown = preview(made, folder / "after.jpg")
-    size, photo = read_photo(shown).size, read_photo(before)
-    if photo.size == size and not any(extend):
+    result = read_photo(after)
+    shown = preview(result, folder / "after.jpg")
+    size = size_in_header(shown) or result.size
+    if size_in_header(before) == size and not any(extend):
         return before, shown
-    picture = to_pil(replace(photo, is_grey=False))
-    canvas = _placed(picture, size, made.size, extend)
+    picture = to_pil(replace(read_photo(before), is_grey=False))
+    canvas = _placed(picture, size, result.size, extend)
     return _saved(canvas, folder / "before.jpg", picture.info.get("icc_profile")), shown
 
 

@@ -25,10 +25,12 @@ from img2img.inference.outputs import Result
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request
 from img2img.inference.statistics import statistics
+from img2img.modelfile import read_header
 from img2img.pixels import degrade
 from img2img.pixels.images import Photo, read_photo
 from img2img.resources import samples_dir
 from img2img.tasks import PhotoStatistics
+from img2img.zoo import catalogue
 from img2img_apps.jobs import Ended, watched
 from img2img_apps.offered_models import Models
 from img2img_apps.progress_line import Progress
@@ -223,6 +225,19 @@ def test_an_upload_is_decoded_and_measured_once_from_looking_to_the_result(
     service.run([first], Request(("denoise",)))
     assert decoded == [first, second, first], "another was looked at since: it is read again"
     assert len(measured) == 2
+
+
+def test_clicks_read_the_header_of_each_model_once(
+    service: Service, upload: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(
+        catalogue, "read_header", lambda path: read.append(path) or read_header(path)
+    )
+    catalogue.CATALOGUE.clear()
+    for request in (Request(), Request(("denoise",)), Request(("super-resolve",), scale=2)):
+        assert service.run([upload()], request).results[0].error is None
+    assert len(read) == len(set(read)) > 0
 
 
 def test_several_photos_come_as_a_zip_and_bad_ones_are_reported(

@@ -234,9 +234,9 @@ def test_alpha_is_enlarged_by_the_same_model(
 def test_progress_counts_the_pictures_tiles_and_enlarging_an_alpha_can_be_stopped(
     models: dict[str, Model],
 ) -> None:
-    model, told = models["super_resolve_x2"], []
-    model.run(Photo(smooth(), disc()), on_tile=told.append)
-    assert [n for n in told if n] == [1]
+    model, counts = models["super_resolve_x2"], []
+    model.run(Photo(smooth(), disc()), on_tile=counts.append)
+    assert [n for n in counts if n] == [1]
 
     def stop(_: int) -> None:
         raise KeyboardInterrupt
