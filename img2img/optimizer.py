@@ -11,8 +11,16 @@ from img2img.config import FrozenConfig
 OptimizerKind = Literal["adam", "rmsprop", "muon"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
-DEFAULT_LR = 2e-4
-DEFAULT_BETAS = (0.9, 0.999)
+
+class OptimizerChoice(NamedTuple):
+    """A network's optimizer, every default filled in."""
+
+    kind: OptimizerKind
+    lr: float
+    betas: tuple[float, float]
+
+
+DEFAULT = OptimizerChoice("adam", 2e-4, (0.9, 0.999))
 
 
 class OptimizerConfig(FrozenConfig):
@@ -28,10 +36,8 @@ class OptimizerConfig(FrozenConfig):
         None, description="Adam's; the pix2pix family uses 0.5 for the first"
     )
 
-
-class OptimizerChoice(NamedTuple):
-    """A network's optimizer, every default filled in."""
-
-    kind: OptimizerKind
-    lr: float
-    betas: tuple[float, float]
+    def optimizer_or(self, default: OptimizerChoice) -> OptimizerChoice:
+        """What is said here, and `default` where nothing is."""
+        return OptimizerChoice(
+            self.optimizer or default.kind, self.lr or default.lr, self.betas or default.betas
+        )

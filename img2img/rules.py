@@ -1,16 +1,15 @@
 """How the parts of a recipe say that they cannot work together.
 
-Each config of a recipe (its task, generator, discriminator, adversarial part, losses, data,
-training and method) has `conflicts(context)`, which looks at the other parts and yields what in
-them it cannot work with. `Recipe` asks them all, and refuses with the first answer.
-
-The protocols below are what the parts may know of each other; a `Recipe` is such a context.
+Each config of a recipe (its task, generator, discriminator, adversarial part, losses, training and
+method) has `conflicts(context)`, which looks at what the other parts are and yields what it cannot
+work with. `Recipe` asks them all, and refuses with the first answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,151 +43,113 @@ class ImpossibleRecipe(ValueError):
         self.conflict, self.remedy = conflict, remedy
 
 
-class TaskFacts(Protocol):
-    """What the other parts may know of the task (img2img/tasks/base.py says what each is)."""
+class Facts:
+    """A few attributes of a part, which the others may know."""
 
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def family(self) -> str: ...
-
-    @property
-    def classes(self) -> int: ...
-
-    @property
-    def code_sizes(self) -> tuple[int, int]: ...
-
-    @property
-    def has_pixels(self) -> bool: ...
-
-    @property
-    def prediction_strides(self) -> tuple[int, ...]: ...
-
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]: ...
+    @classmethod
+    def of(cls, part: object) -> Self:
+        """The facts of a part that has attributes of their names."""
+        return cls(**{f.name: getattr(part, f.name) for f in fields(cls)})  # type: ignore[arg-type]  # a dataclass
 
 
-class GeneratorFacts(Protocol):
+@dataclass(frozen=True)
+class TaskFacts(Facts):
+    """What the other parts may know of the task; img2img/tasks/base.py says what each is."""
+
+    kind: str
+    family: str
+    trained_by: str
+    classes: int
+    code_sizes: tuple[int, int]
+    has_pixels: bool
+    prediction_strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GeneratorFacts(Facts):
     """What the other parts may know of the generator."""
 
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def draws_codes(self) -> bool:
-        """Its codes are Gaussians, which a loss can hold to the prior N(0,I)."""
+    kind: str
+    draws_codes: bool
+    """Its codes are Gaussians, which a loss can hold to the prior N(0,I)."""
 
 
-class DiscriminatorFacts(Protocol):
+@dataclass(frozen=True)
+class DiscriminatorFacts(Facts):
     """What the other parts may know of the discriminator."""
 
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def has_features(self) -> bool:
-        """Its last hidden layer can be asked for."""
+    kind: str
+    has_features: bool
+    """Its last hidden layer can be asked for."""
 
 
-class AdversarialFacts(Protocol):
+@dataclass(frozen=True)
+class AdversarialFacts(Facts):
     """What the other parts may know of the adversarial part."""
 
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def head(self) -> str:
-        """What the objective asks of D: `logits` or a `reconstruction`."""
-
-    @property
-    def penalised(self) -> bool:
-        """The gradient of each sample's score is part of D's loss."""
-
-    @property
-    def sees(self) -> Sequence[str]: ...
-
-    @property
-    def discriminates(self) -> str: ...
-
-    @property
-    def augment(self) -> Sequence[str]: ...
-
-    @property
-    def information(self) -> float: ...
+    kind: str
+    head: str
+    """What the objective asks of D: `logits` or a `reconstruction`."""
+    penalised: bool
+    """The gradient of each sample's score is part of D's loss."""
+    sees: Sequence[str]
+    discriminates: str
+    augment: Sequence[str]
+    information: float
 
 
-class LossFacts(Protocol):
-    """What the other parts may know of a loss."""
-
-    @property
-    def kind(self) -> str: ...
-
-
-class DataFacts(Protocol):
-    """What the other parts may know of the data."""
-
-    @property
-    def crop_px(self) -> int: ...
-
-
-class MethodFacts(Protocol):
+@dataclass(frozen=True)
+class MethodFacts(Facts):
     """What the other parts may know of the method that trains."""
 
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def compares_with(self) -> Sequence[str]:
-        """What its losses can compare the generator's pictures with: `target`, `cycle`, …"""
-
-    @property
-    def has_codes(self) -> bool:
-        """Pictures pass through codes, which losses and discriminators can look at."""
+    kind: str
+    compares_with: Sequence[str]
+    """What its losses can compare the generator's pictures with: `target`, `cycle`, …"""
+    has_codes: bool
+    """Pictures pass through codes, which losses and discriminators can look at."""
 
 
-class TrainFacts(Protocol):
-    """What the other parts may know of the training."""
+@dataclass(frozen=True)
+class RecipeContext:
+    """A whole recipe, as each of its parts sees it."""
 
-    @property
-    def steps(self) -> int: ...
+    task: TaskFacts
+    generator: GeneratorFacts
+    discriminator: DiscriminatorFacts | None
+    adversarial: AdversarialFacts | None
+    method: MethodFacts
+    losses: tuple[str, ...]
+    """Their kinds."""
+    steps: int
+    batch_size: int
+    crop_px: int
+    scale: int
+    """Height of the picture over height of the condition."""
+    picture_px: int
+    """Side of the pictures in training: `crop_px`, or what the task makes."""
+    discriminator_px: int
+    """Side of what D sees: the same, but 1 for codes."""
+    has_prior: bool
+    """Codes are held to the prior N(0,I), so that pictures can be drawn from it."""
+    build_generator: Callable[[], nn.Module]
 
-    @property
-    def batch_size(self) -> int: ...
-
-    @property
-    def method(self) -> MethodFacts: ...
-
-
-class RecipeContext(Protocol):
-    """A whole recipe, as its parts see it."""
-
-    @property
-    def task(self) -> TaskFacts: ...
-
-    @property
-    def data(self) -> DataFacts: ...
-
-    @property
-    def generator(self) -> GeneratorFacts: ...
-
-    @property
-    def discriminator(self) -> DiscriminatorFacts | None: ...
-
-    @property
-    def adversarial(self) -> AdversarialFacts | None: ...
-
-    @property
-    def losses(self) -> Sequence[LossFacts]: ...
-
-    @property
-    def train(self) -> TrainFacts: ...
-
-    @property
-    def has_prior(self) -> bool:
-        """Codes are held to the prior N(0,I), so that pictures can be drawn from it."""
-
-    @property
-    def discriminator_size_px(self) -> int:
-        """Side of what D sees; 1 for points and codes."""
-
-    def build_generator(self) -> nn.Module: ...
+    @classmethod
+    def of(cls, recipe: Any) -> RecipeContext:
+        """What a Recipe (which is defined above all that it is made of) is to its parts."""
+        adversarial, discriminator = recipe.adversarial, recipe.discriminator
+        return cls(
+            task=TaskFacts.of(recipe.task),
+            generator=GeneratorFacts.of(recipe.generator),
+            discriminator=DiscriminatorFacts.of(discriminator) if discriminator else None,
+            adversarial=AdversarialFacts.of(adversarial) if adversarial else None,
+            method=MethodFacts.of(recipe.train.method),
+            losses=tuple(loss.kind for loss in recipe.losses),
+            steps=recipe.train.steps,
+            batch_size=recipe.train.batch_size,
+            crop_px=recipe.data.crop_px,
+            scale=recipe.task.output_size((1, 1))[0],
+            picture_px=recipe.task.discriminator_size_px(recipe.data.crop_px),
+            discriminator_px=recipe.discriminator_px,
+            has_prior=recipe.has_prior,
+            build_generator=recipe.build_generator,
+        )

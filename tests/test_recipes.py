@@ -835,7 +835,7 @@ class Picky(Denoise):
     """A task of somebody else's that has a rule of its own."""
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if context.data.crop_px > 32:
+        if context.crop_px > 32:
             smaller = ("data.crop_px=40", "data.crop_px=32")
             yield Conflict(".kind", f"'{self.kind}' takes crops of up to 32 px", smaller)
 

@@ -12,7 +12,7 @@ from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
 from img2img.losses.objectives import OBJECTIVES, SHORT_KINDS, Kind, Objective
 from img2img.models.base import Head
-from img2img.optimizer import OptimizerConfig
+from img2img.optimizer import OptimizerChoice, OptimizerConfig
 from img2img.rules import Conflict, RecipeContext
 
 Sees = Literal["condition", "mask", "label"]
@@ -134,6 +134,12 @@ class Adversarial(OptimizerConfig):
         return OBJECTIVES[self.kind]
 
     @property
+    def optimizer_of_the_paper(self) -> OptimizerChoice:
+        """What the objective's paper trained both networks with."""
+        paper = self.objective_class
+        return OptimizerChoice(paper.optimizer, paper.lr, paper.betas)
+
+    @property
     def head(self) -> Head:
         """What the objective asks of D."""
         return self.objective_class.head
@@ -181,7 +187,7 @@ class Adversarial(OptimizerConfig):
     def _conflicts_with_codes(self, context: RecipeContext) -> Iterator[Conflict]:
         """Autoencoders: D sees codes and draws of the prior, or pictures decoded from them."""
         discriminator, latent = context.discriminator, self.discriminates == "latent"
-        if not context.train.method.has_codes:
+        if not context.method.has_codes:
             if latent:
                 problem = "belongs to train.method autoencoder: leave it out"
                 yield Conflict(".discriminates", f"'latent' {problem}")
@@ -202,7 +208,7 @@ class Adversarial(OptimizerConfig):
 
     def _conflicts_with_the_run(self, context: RecipeContext) -> Iterator[Conflict]:
         """Both networks must come to train within the run's steps."""
-        steps, (d_start, both_start) = context.train.steps, self.phase_starts(context.train.steps)
+        steps, (d_start, both_start) = context.steps, self.phase_starts(context.steps)
         if d_start > 0 and not context.losses:
             problem = "is empty: before the discriminator starts there is nothing to learn from"
             yield Conflict("losses", problem)

@@ -45,7 +45,7 @@ class PictureLoss(LossConfig):
     )
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        can = context.train.method.compares_with
+        can = context.method.compares_with
         if self.of not in can:
             instead = "neither without method 'cycle'"
             if self.of == "target":
@@ -105,7 +105,7 @@ class PerceptualLoss(PictureLoss):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from super().conflicts(context)
-        crop_px = context.data.crop_px
+        crop_px = context.crop_px
         if crop_px < LEAST_PX:
             problem = f"needs a data.crop_px of at least {LEAST_PX}, not {crop_px}"
             yield Conflict(".network", f"'{self.network}' {problem}")
@@ -154,7 +154,7 @@ class KlLoss(LossConfig):
     kind: Literal["kl"]
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if not context.train.method.has_codes:
+        if not context.method.has_codes:
             yield Conflict(".kind", f"'{self.kind}' belongs to train.method autoencoder")
         if not context.generator.draws_codes:
             problem = "holds Gaussians to the prior: set generator.variational: true"
@@ -177,7 +177,7 @@ class FeatureLoss(LossConfig):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         discriminator, adversarial = context.discriminator, context.adversarial
-        if not context.train.method.has_codes:
+        if not context.method.has_codes:
             yield Conflict(".kind", f"'{self.kind}' belongs to train.method autoencoder")
         if not discriminator or not adversarial or adversarial.discriminates == "latent":
             problem = "compares what a discriminator of pictures sees"

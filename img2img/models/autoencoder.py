@@ -48,9 +48,8 @@ class AutoencoderConfig(GeneratorConfig):
             reason = "it squeezes pictures through a bottleneck, and the task does not ask for one"
             yield self.unfit(context, reason)
             return
-        size_px = cast(AutoencoderShapes, context.task).bottleneck.size_px
-        if not halves_to_a_square(size_px):
-            yield self.unfit(context, NOT_HALVED.format(size_px))
+        if not halves_to_a_square(context.picture_px):
+            yield self.unfit(context, NOT_HALVED.format(context.picture_px))
         if self.variational and not context.has_prior:
             problem = "without a loss of kind kl: nothing would hold its Gaussians to the prior"
             yield Conflict(".variational", problem)

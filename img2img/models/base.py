@@ -98,7 +98,7 @@ class GeneratorConfig(FrozenConfig):
         return ()
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        task, scale = context.task, context.task.output_size((1, 1))[0]
+        task, scale = context.task, context.scale
         if task.family == "noise":
             reason = "it changes pictures, and the task makes them from noise; use dcgan or mlp"
             yield self.unfit(context, reason)
@@ -111,7 +111,7 @@ class GeneratorConfig(FrozenConfig):
         if scale > 1 and not self.enlarges:
             reason = f"it keeps the input's size, and the task enlarges ×{scale}; use restorer"
             yield self.unfit(context, reason)
-        crop, unit = context.data.crop_px, self.multiple_of * scale
+        crop, unit = context.crop_px, self.multiple_of * scale
         if crop % unit:
             below = crop - crop % unit
             own = self.fitting(crop // scale) if crop % scale == 0 else ()
@@ -199,7 +199,7 @@ class DiscriminatorConfig(FrozenConfig):
 
     def wrong_size(self, context: RecipeContext, reason: str) -> Conflict:
         """The conflict that it cannot learn from pictures of this size."""
-        size = context.discriminator_size_px
+        size = context.discriminator_px
         return Conflict(
             "data.crop_px", f"{size} does not suit discriminator '{self.kind}': {reason}"
         )

@@ -56,9 +56,8 @@ class DcganGeneratorConfig(NoiseGeneratorConfig):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from super().conflicts(context)
-        size_px, _ = context.task.output_size((1, 1))
-        if not halves_to_a_square(size_px):
-            yield self.unfit(context, NOT_HALVED.format(size_px))
+        if not halves_to_a_square(context.picture_px):
+            yield self.unfit(context, NOT_HALVED.format(context.picture_px))
 
     def build(self, shapes: Shapes) -> nn.Module:
         return DcganGenerator(
@@ -116,10 +115,10 @@ class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorCon
         return (*super().score_terms, *["minibatch_std"] * self.minibatch_std)
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        size_px = context.discriminator_size_px
+        size_px = context.discriminator_px
         if not halves_to_a_square(size_px):
             yield self.wrong_size(context, NOT_HALVED.format(size_px))
-        if self.norm == "batch" and context.train.batch_size == 1:
+        if self.norm == "batch" and context.batch_size == 1:
             yield self.wrong_size(context, "batch norm needs more than one picture a batch")
         yield from super().conflicts(context)
 

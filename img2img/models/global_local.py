@@ -38,13 +38,13 @@ class GlobalLocalConfig(NormedDiscriminatorConfig):
         task, adversarial, size_px = (
             context.task,
             context.adversarial,
-            context.discriminator_size_px,
+            context.discriminator_px,
         )
         if size_px < max(64, self.local_px):
             reason = f"it needs at least 64 and its local_px, {self.local_px}"
             yield self.wrong_size(context, reason)
         one_pixel = size_px <= 64 or self.local_px <= 32
-        alone = self.norm == "batch" and context.train.batch_size == 1
+        alone = self.norm == "batch" and context.batch_size == 1
         if one_pixel and (self.norm == "instance" or alone):
             reason = f"norm '{self.norm}' has one pixel to measure: use none, or crop_px over 64"
             yield self.wrong_size(context, f"{reason} and local_px over 32")

@@ -81,7 +81,7 @@ class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):
     unit: float = Field(1.0, gt=0, description="reconstruction: what its autoencoder calls 1")
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if self.quadratic and context.discriminator_size_px > 16:
+        if self.quadratic and context.discriminator_px > 16:
             reason = "the products of so many pixels fill the memory: use quadratic: false"
             yield self.wrong_size(context, reason)
         yield from super().conflicts(context)

@@ -42,7 +42,7 @@ class PatchGanConfig(NormedDiscriminatorConfig):
         return max(32, 3 * 2**self.layers)
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if context.discriminator_size_px < self.minimum_px:
+        if context.discriminator_px < self.minimum_px:
             reason = f"with {self.layers} layers it needs at least {self.minimum_px}"
             yield self.wrong_size(context, reason)
         yield from super().conflicts(context)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
+from torch import nn
 
 from img2img.config import FrozenConfig
 from img2img.losses.reconstruction import Of
-from img2img.rules import Conflict, RecipeContext
-from img2img.tasks.autoencoder import AutoencoderTask
-from img2img.tasks.unpaired import UnpairedTask
+from img2img.models.two_way import TwoWay
+from img2img.rules import Conflict, RecipeContext, TaskFacts
 
 
 class MethodConfig(FrozenConfig):
@@ -25,10 +25,24 @@ class MethodConfig(FrozenConfig):
     """Pictures pass through codes, which losses and discriminators can look at."""
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if context.task.trained_by != self.kind:
+            yield Conflict("train.method", f"'{self.kind}' {self.unfit(context.task)}")
         if (context.adversarial is None) != (context.discriminator is None):
             missing = "adversarial" if context.adversarial is None else "discriminator"
             problem = "is missing: an adversarial loss and a discriminator come together"
             yield Conflict(missing, problem)
+
+    def unfit(self, task: TaskFacts) -> str:
+        """Why this method cannot train a task that another trains."""
+        raise NotImplementedError
+
+    def build_generator(self, build: Callable[[], nn.Module]) -> nn.Module:
+        """All the generators of a run in one module; `build` gives one with fresh weights."""
+        return build()
+
+    def generators(self, module: nn.Module) -> Iterable[nn.Module]:
+        """The single generators in what `build_generator` gave."""
+        return [module]
 
 
 class PairedMethod(MethodConfig):
@@ -40,16 +54,15 @@ class PairedMethod(MethodConfig):
     kind: Literal["paired"] = "paired"
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if isinstance(context.task, UnpairedTask):
-            problem = "'paired' needs pairs, and the task has two sides without: use cycle"
-            yield Conflict("train.method", problem)
-        if isinstance(context.task, AutoencoderTask):
-            problem = f"'paired' knows no codes, and task '{context.task.kind}' has"
-            yield Conflict("train.method", f"{problem}: use autoencoder")
         yield from super().conflicts(context)
         if not context.losses and context.adversarial is None:
             problem = "is empty: without an adversarial part there is nothing to learn from"
             yield Conflict("losses", problem)
+
+    def unfit(self, task: TaskFacts) -> str:
+        if task.trained_by == "cycle":
+            return "needs pairs, and the task has two sides without: use cycle"
+        return f"knows no codes, and task '{task.kind}' has: use {task.trained_by}"
 
 
 class CycleMethod(MethodConfig):
@@ -64,17 +77,23 @@ class CycleMethod(MethodConfig):
     compares_with: ClassVar[Sequence[Of]] = ("cycle", "identity")
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if not isinstance(context.task, UnpairedTask):
-            problem = "'cycle' learns from two sides without pairs"
-            instead = "use task: {kind: translate, source: unpaired}"
-            yield Conflict("train.method", f"{problem}: {instead}")
+        yield from super().conflicts(context)
         if context.adversarial is None:
             problem = "without pairs, only discriminators can tell what each side looks like"
             yield Conflict("adversarial", f"is missing: {problem}")
         elif "condition" in context.adversarial.sees:
             problem = "'condition', and without pairs no real picture has one: use sees: []"
             yield Conflict("adversarial.sees", problem)
-        yield from super().conflicts(context)
+
+    def unfit(self, task: TaskFacts) -> str:
+        instead = "use task: {kind: translate, source: unpaired}"
+        return f"learns from two sides without pairs: {instead}"
+
+    def build_generator(self, build: Callable[[], nn.Module]) -> nn.Module:
+        return TwoWay(build)
+
+    def generators(self, module: nn.Module) -> Iterable[nn.Module]:
+        return module.children()
 
 
 class AutoencoderMethod(MethodConfig):
@@ -89,13 +108,13 @@ class AutoencoderMethod(MethodConfig):
     has_codes: ClassVar[bool] = True
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if not isinstance(context.task, AutoencoderTask):
-            problem = f"needs a bottleneck, and task '{context.task.kind}' has none"
-            yield Conflict("train.method", f"'autoencoder' {problem}: use task: reconstruct")
-        if not {loss.kind for loss in context.losses} - {"kl"}:
+        yield from super().conflicts(context)
+        if not set(context.losses) - {"kl"}:
             problem = "compare no picture with the original: add l2, or features"
             yield Conflict("losses", problem)
-        yield from super().conflicts(context)
+
+    def unfit(self, task: TaskFacts) -> str:
+        return f"needs a bottleneck, and task '{task.kind}' has none: use task: reconstruct"
 
 
 def fields_of(value: Any) -> Any:

@@ -27,17 +27,15 @@ from img2img.losses.adversarial import Adversarial, for_its_kind
 from img2img.losses.reconstruction import Loss, PixelLoss
 from img2img.models import Discriminator, Generator
 from img2img.models.base import DiscriminatorShapes
-from img2img.models.two_way import TwoWay
-from img2img.optimizer import DEFAULT_BETAS, DEFAULT_LR, OptimizerChoice
+from img2img.optimizer import DEFAULT, OptimizerChoice
 from img2img.pixels.alpha import BLEED
 from img2img.recipe.reading import apply_override, read_recipe, recipe_path
 from img2img.recipe.train import TrainConfig
 from img2img.rules import Conflict, ImpossibleRecipe, RecipeContext
-from img2img.tasks import build_task, task_class, task_kinds
+from img2img.tasks import build_task, with_tasks
 from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
 from img2img.tasks.noise import NoiseTask
-from img2img.tasks.unpaired import UnpairedTask
 
 TRYING = "a change is tried out"
 
@@ -77,9 +75,10 @@ class Recipe(FrozenConfig):
             ("discriminator", self.discriminator),
             ("data", self.data),
         ]
+        context = context or RecipeContext.of(self)
         for place, part in parts:
             if part is not None:
-                for conflict in part.conflicts(context or self):
+                for conflict in part.conflicts(context):
                     yield conflict.at(place)
 
     @model_validator(mode="after")
@@ -195,16 +194,13 @@ class Recipe(FrozenConfig):
             >>> sum(p.numel() for p in generator.parameters()) > 10_000
             True
         """
-        if isinstance(self.task, UnpairedTask):
-            return TwoWay(lambda: self.generator.build(self.task))
-        return self.generator.build(self.task)
+        return self.train.method.build_generator(lambda: self.generator.build(self.task))
 
     def start_generator(self, generator: nn.Module) -> None:
         """Load what training starts from (such as a pretrained encoder), in each network that the
         generator's config has built.
         """
-        both = isinstance(self.task, UnpairedTask)
-        for network in generator.children() if both else [generator]:
+        for network in self.train.method.generators(generator):
             self.generator.start(network)
 
     def build_discriminator(self) -> nn.Module:
@@ -221,7 +217,7 @@ class Recipe(FrozenConfig):
         return self.discriminator.build(self.discriminator_shapes())
 
     @property
-    def discriminator_size_px(self) -> int:
+    def discriminator_px(self) -> int:
         """Side of what D sees; 1 for points and codes."""
         if self.adversarial is not None and self.adversarial.discriminates == "latent":
             return 1
@@ -239,26 +235,22 @@ class Recipe(FrozenConfig):
             codes = sum(task.code_sizes)
         channels += task.condition_channels * ("condition" in sees)
         channels += ("mask" in sees) + task.classes * ("label" in sees)
-        head, size_px = self.adversarial.head, self.discriminator_size_px
+        head, size_px = self.adversarial.head, self.discriminator_px
         return DiscriminatorShapes(channels, size_px, task.classes, codes, head)
 
     def g_optimizer(self) -> OptimizerChoice:
         """The generator's optimizer: as `train` says, else as in the objective's paper."""
-        paper = self.adversarial.objective_class if self.adversarial else None
-        return OptimizerChoice(
-            self.train.optimizer or (paper.optimizer if paper else "adam"),
-            self.train.lr or (paper.lr if paper else DEFAULT_LR),
-            self.train.betas or (paper.betas if paper else DEFAULT_BETAS),
-        )
+        paper = self.adversarial.optimizer_of_the_paper if self.adversarial else DEFAULT
+        return self.train.optimizer_or(paper)
 
     def d_optimizer(self) -> OptimizerChoice:
         """The discriminator's optimizer: as `adversarial` says, else as the objective binds it, else
         at the generator's rate.
         """
         assert self.adversarial is not None
-        a, paper = self.adversarial, self.adversarial.objective_class
-        lr = a.lr or paper.d_lr or self.train.lr or paper.lr
-        return OptimizerChoice(a.optimizer or paper.optimizer, lr, a.betas or paper.betas)
+        paper = self.adversarial.optimizer_of_the_paper
+        lr = self.adversarial.objective_class.d_lr or self.train.lr or paper.lr
+        return self.adversarial.optimizer_or(paper._replace(lr=lr))
 
     @property
     def has_prior(self) -> bool:
@@ -283,21 +275,7 @@ class Recipe(FrozenConfig):
 @cache
 def schema() -> dict[str, Any]:
     """JSON Schema of a recipe; `task` may be any kind that is installed, or an import path."""
-    whole = Recipe.model_json_schema()
-    code = {
-        "type": "object",
-        "required": ["kind"],
-        "properties": {"kind": {"type": "string", "pattern": ":"}},
-    }
-    choices: list[dict[str, Any]] = [{"type": "string"}, code]
-    for kind in task_kinds():
-        own = task_class(kind, trusted=True).model_json_schema()
-        own["properties"]["kind"] = {"const": kind, "type": "string"}
-        own["required"] = ["kind", *own.get("required", [])]
-        whole["$defs"].update(own.pop("$defs", {}))
-        choices.append(own)
-    whole["properties"]["task"] = {"anyOf": choices}
-    return whole
+    return with_tasks(Recipe.model_json_schema())
 
 
 def schema_json() -> str:

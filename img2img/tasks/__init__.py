@@ -157,6 +157,24 @@ def build_task(value: Any, *, trusted: bool = True) -> Task:
         raise explain(error, found.model_json_schema(), "task") from error
 
 
+def with_tasks(schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of something that has a task, with every task that is installed in it."""
+    code = {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"type": "string", "pattern": ":"}},
+    }
+    choices: list[dict[str, Any]] = [{"type": "string"}, code]
+    for kind in task_kinds():
+        own = task_class(kind, trusted=True).model_json_schema()
+        own["properties"]["kind"] = {"const": kind, "type": "string"}
+        own["required"] = ["kind", *own.get("required", [])]
+        schema["$defs"].update(own.pop("$defs", {}))
+        choices.append(own)
+    schema["properties"]["task"] = {"anyOf": choices}
+    return schema
+
+
 def _installed() -> dict[str, type[Task]]:
     """Every task by kind; a plugin cannot take the place of a built-in one."""
     return {**plugins(), **built_in()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from img2img.rules import Conflict, RecipeContext
 from img2img.tasks.base import Family, HeightWidth
@@ -29,6 +29,7 @@ class AutoencoderTask(PhotoTask):
     """Picture in, the same picture out, of one size, through the bottleneck's few numbers."""
 
     family: ClassVar[Family] = "autoencoder"
+    trained_by: ClassVar[Literal["paired", "cycle", "autoencoder"]] = "autoencoder"
     set_based: ClassVar[bool] = True
 
     @property
@@ -41,8 +42,11 @@ class AutoencoderTask(PhotoTask):
         """The task of making pictures of codes drawn from N(0,I), by the network's `decoder`."""
         raise NotImplementedError
 
+    def discriminator_size_px(self, crop_px: int) -> int:
+        return self.bottleneck.size_px
+
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        crop_px, size_px = context.data.crop_px, self.bottleneck.size_px
+        crop_px, size_px = context.crop_px, self.bottleneck.size_px
         if crop_px != size_px:
             problem = f"is {crop_px}, and the task's size_px {size_px}: write one"
             yield Conflict("data.crop_px", problem)

@@ -65,6 +65,8 @@ class Task(FrozenConfig):
     """The trivial answer that `decode` makes of zeros, in words."""
     verb: ClassVar[str] = "change"
     """What the task does, in a plan's sentence: "denoise"."""
+    trained_by: ClassVar[Literal["paired", "cycle", "autoencoder"]] = "paired"
+    """The `train.method` that a recipe of such a task needs."""
     plan_order: ClassVar[int] = 50
     """Steps of an automatic plan run from low to high."""
     source_type: ClassVar[DigitalSourceType | None] = None

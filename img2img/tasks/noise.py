@@ -73,13 +73,13 @@ class NoiseTask(Task):
         return {"target": batch.target}
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        crop_px = context.data.crop_px
+        crop_px = context.crop_px
         if context.adversarial is None:
             problem = "is missing: noise has no target, only a discriminator can teach"
             yield Conflict("adversarial", problem)
         if context.losses:
             problem = "noise has no target to compare with; write losses: []"
-            yield Conflict("losses.0.kind", f"'{context.losses[0].kind}': {problem}")
+            yield Conflict("losses.0.kind", f"'{context.losses[0]}': {problem}")
         if self.reads != "none" and crop_px != self.size_px:
             problem = f"is {crop_px}, and the task makes {self.size_px} px: write that"
             yield Conflict("data.crop_px", problem)

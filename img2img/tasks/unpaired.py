@@ -18,6 +18,7 @@ class UnpairedTask(PhotoTask):
     A batch's condition is a picture of side A, and its target one of side B, of something else.
     """
 
+    trained_by: ClassVar[Literal["paired", "cycle", "autoencoder"]] = "cycle"
     has_truth: ClassVar[bool] = False
 
     @property

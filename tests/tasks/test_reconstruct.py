@@ -36,7 +36,7 @@ def test_it_keeps_the_contract(fields: dict[str, Any]) -> None:
 
 def test_zeros_are_mid_grey(photos: list[np.ndarray]) -> None:
     task = build_task("reconstruct")
-    assert torch.equal(zeros(task, drawn(task, photos)), torch.full((1, 3, 96, 96), 0.5))
+    assert torch.equal(zeros(task, drawn(task, photos)), torch.full((1, 3, 32, 32), 0.5))
 
 
 def test_only_noise_is_drawn(photos: list[np.ndarray]) -> None:
