@@ -173,6 +173,42 @@ def test_pixels_alone_know_photo_codecs() -> None:
     assert users == set()
 
 
+def test_pixels_alone_know_how_many_levels_a_number_has() -> None:
+    """Nobody else turns whole numbers into [0,1] by 255 or 65535, and back."""
+    found = [
+        f"{file}:{node.lineno}: {ast.unparse(node)}"
+        for file, tree in TREES.items()
+        if part_of(file) != "pixels"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        if isinstance(node.right, ast.Constant) and node.right.value in (255, 65535)
+        if not isinstance(node.left, ast.Constant)
+    ]
+    scaled = [
+        f"{file}:{call.lineno}: {ast.unparse(call)}"
+        for file, tree in TREES.items()
+        if part_of(file) != "pixels"
+        for name, call in calls(tree)
+        if name.endswith((".byte", ".astype")) and "255" in ast.unparse(call.func)
+    ]
+    assert found + scaled == []
+
+
+def test_only_tasks_and_data_branch_on_what_a_task_is() -> None:
+    """Elsewhere a task's family is asked for by its class, and the rest are its methods."""
+    flags = {"from_noise", "needs_mask", "unpaired", "reads", "from_prior", "reads_what", "family"}
+    own = ("tasks", "data", "models", "losses")  # the lower two cannot know its class
+    found = [
+        f"{file}:{node.lineno}: {ast.unparse(node)}"
+        for file, tree in TREES.items()
+        if not file.startswith(own)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in flags
+        if file != "testing.py"
+    ]
+    assert found == []
+
+
 def test_the_recipe_and_its_help_need_no_training() -> None:
     """What `--help` and reading a recipe import at their heads stays light."""
     heads = {node.names[0].name for node in TREES["cli.py"].body if isinstance(node, ast.Import)}

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from img2img.diagnostics.findings import Finding
 from img2img.files import naming, write_text
+from img2img.pixels.images import quantise
 
 
 class RunLog:
@@ -160,9 +161,7 @@ class Board:
         """Log a sample sheet, (H,W,3) in [0,1]."""
         board: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
         with naming(self.folder):
-            board.add_image(
-                "samples", np.rint(sheet.clip(0, 1) * 255).astype(np.uint8), step, dataformats="HWC"
-            )
+            board.add_image("samples", quantise(sheet, np.uint8), step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is left."""

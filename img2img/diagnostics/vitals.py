@@ -38,12 +38,12 @@ def noise_signs(fakes: Sequence[Tensor], reals: Sequence[Tensor]) -> dict[str, f
     """Signs of a set generated from noise and a set of real samples: no fake has a target of its
     own, but the sets have fidelity and coverage.
     """
-    most = MOST_POINTS if are_points(reals[0]) else MOST_PICTURES
+    most = MOST_PICTURES if _has_pixels(reals[0]) else MOST_POINTS
     a, b = _joined(fakes, most), _joined(reals, most)
     signs = _set_signs(a, b) | {"count": float(min(len(a), len(b)))}
     if min(len(a), len(b)) >= 8 * NEIGHBOURS:
         signs |= neighbourhoods(a, b)
-    return signs if are_points(a) else {**signs, **ranges(target=reals)}
+    return {**signs, **ranges(target=reals)} if _has_pixels(a) else signs
 
 
 def diversity(outputs: Tensor, targets: Tensor) -> float:
@@ -59,7 +59,7 @@ def own_input(outputs: Tensor, targets: Tensor) -> float:
     By colors or by contours, whichever tell more: a sketch does not say how bright its garment is.
     """
     ratios = []
-    for view in [_flat] if are_points(outputs) else [_flat, _contours]:
+    for view in [_flat, _contours] if _has_pixels(outputs) else [_flat]:
         distance = torch.cdist(view(outputs), view(targets))
         count, own = len(distance), distance.diagonal().mean()
         others = (distance.sum() - distance.diagonal().sum()) / (count * (count - 1))
@@ -136,14 +136,14 @@ def ranges(condition: Sequence[Tensor] = (), target: Sequence[Tensor] = ()) -> d
     return ends
 
 
-def are_points(x: Tensor) -> bool:
-    """Whether a batch holds points in the plane instead of pictures."""
-    return x.shape[-2:] == (1, 1)
+def _has_pixels(x: Tensor) -> bool:
+    """Whether a batch holds pictures, and not points in the plane."""
+    return x[0, 0].numel() > 1
 
 
 def _set_signs(outputs: Tensor, targets: Tensor) -> dict[str, float]:
     signs = {"diversity": diversity(outputs, targets)} if len(outputs) >= FEW else {}
-    if are_points(outputs):
+    if not _has_pixels(outputs):
         return signs
     signs |= {"saturated": saturated(outputs, targets), "dead": dead(outputs, targets)}
     if min(outputs.shape[-2:]) >= LEAST_GRID_PX:

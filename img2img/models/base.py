@@ -65,10 +65,16 @@ class DiscriminatorShapes:
     channels: int
     """Of the picture and its conditioning together."""
     size_px: int = 0
+    """Side of the pictures; 1 for points and latent codes."""
     classes: int = 0
     codes: int = 0
     """Outputs in addition to the score, by which InfoGAN's codes are recognised."""
     head: Head = "logits"
+
+    @property
+    def has_pixels(self) -> bool:
+        """Values lie in [0,1], as those of points and latent codes do not."""
+        return self.size_px != 1
 
 
 class GeneratorConfig(FrozenConfig):

@@ -153,17 +153,11 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
         rgb8 = as_uint8(photo).permute(1, 2, 0).cpu().contiguous().numpy()
         filled = as_tensor(classical_fill(rgb8, missing, fill))[0].to(photo)
     else:  # colors outside sRGB: OpenCV fills 16 bits too, a channel at a time
-        rgb16 = (
-            ((photo.clamp(low, high) - low) * (65535 / (high - low)))
-            .round()
-            .cpu()
-            .numpy()
-            .astype(np.uint16)
-        )
-        planes = np.stack([classical_fill(plane, missing, fill) for plane in rgb16])
-        filled = (
-            torch.from_numpy(planes.astype(np.float32)).to(photo) * ((high - low) / 65535) + low
-        )
+        levels, span = np.iinfo(np.uint16).max, high - low
+        rgb16 = ((photo.clamp(low, high) - low) * (levels / span)).round().cpu().numpy()
+        planes = [classical_fill(plane, missing, fill) for plane in rgb16.astype(np.uint16)]
+        found = torch.from_numpy(np.stack(planes).astype(np.float32)).to(photo)
+        filled = found * (span / levels) + low
     return torch.where(hole, filled, photo)
 
 

@@ -41,8 +41,8 @@ class DiscriminatorTrainer:
         )
         self.module = module
         self.optimized = OptimizedModule(module, optimizer, accelerator)
-        points = shapes.size_px == 1  # and latent codes: no values in [0,1]
-        self.pool = ReplayPool(adversarial.replay, exact=points) if adversarial.replay else None
+        exact = not shapes.has_pixels
+        self.pool = ReplayPool(adversarial.replay, exact=exact) if adversarial.replay else None
         self.noise_sigma, self.step = 0.0, 0
 
     def begin_step(self, step: int, steps: int, lr_factor: float, least_noise: float = 0.0) -> None:

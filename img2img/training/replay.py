@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from img2img.pixels.tensors import as_float, as_uint8
 from img2img.training.inputs import DiscriminatorInput
 
 IN_CHECKPOINTS = {
@@ -52,7 +53,7 @@ class ReplayPool:
                 old = int(torch.randint(self.size, ()))
                 for name, value in new.items():
                     past, like = self.kept[name][old], given[name]
-                    past = past.float() / 255 if past.dtype == torch.uint8 else past
+                    past = as_float(past) if past.dtype == torch.uint8 else past
                     given[name][index] = past.to(device=like.device, dtype=like.dtype)
                     self.kept[name][old] = value[0]
         return replace(fake, **given)
@@ -63,7 +64,7 @@ class ReplayPool:
         # back as it was, or D could tell fakes by its rounding.
         if self.exact or name != "image":
             return value.contiguous().clone()
-        return (value.clamp(0, 1) * 255).round().byte().contiguous()
+        return as_uint8(value).contiguous()
 
     def state(self) -> dict[str, Tensor]:
         """The pool as named tensors."""
