@@ -50,14 +50,16 @@ def test_own_input_is_one_for_a_constant_and_grows_as_the_input_is_forgotten(
     pictures: Tensor,
 ) -> None:
     middle = pictures.mean(0, keepdim=True)
-    heard = [
+    ratios = [
         vitals.own_input(middle + share * (pictures - middle), pictures)
         for share in (1.0, 0.5, 0.1, 0.0)
     ]
-    assert heard == sorted(heard) and heard[0] < 1e-3 and heard[-1] == pytest.approx(1, abs=0.01)
+    assert (
+        ratios == sorted(ratios) and ratios[0] < 1e-3 and ratios[-1] == pytest.approx(1, abs=0.01)
+    )
 
 
-def test_a_sketch_is_heard_by_its_contours_where_it_tells_no_color(pictures: Tensor) -> None:
+def test_a_sketch_is_compared_by_its_contours_where_it_has_no_color(pictures: Tensor) -> None:
     negatives = 0.6 - 0.2 * pictures.mean(1, keepdim=True).expand_as(pictures)
     assert vitals.own_input(negatives, pictures) < 0.2
     assert vitals.own_input(negatives.roll(1, 0), pictures) > 0.9
