@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -58,7 +58,8 @@ class ColorUNetConfig(GeneratorConfig):
         if self.pretrained and self.freeze_encoder:
             network.encoder.requires_grad_(False)
         if self.pretrained and self.freeze_encoder == "shallow":
-            network.deep_stages.requires_grad_(True)
+            stages = cast(nn.Sequential, network.encoder.blocks)
+            stages[SHALLOW_STAGES:].requires_grad_(True)
         return network
 
     def start(self, network: nn.Module) -> None:
@@ -82,12 +83,6 @@ class ColorUNet(nn.Module):
         self.decode = nn.ModuleList(_refine(deep, w) for w, deep in pairwise(widths))
         # Training starts at grey, the trivial baseline.
         self.head = zero_init(nn.Conv2d(widths[0] + (in_channels - 1), out_channels, 3, padding=1))
-
-    @property
-    def deep_stages(self) -> nn.Module:
-        """The encoder from a sixteenth of the picture's size down."""
-        # timm's stages are a Sequential
-        return self.encoder.blocks[SHALLOW_STAGES:]  # type: ignore[index,return-value]
 
     def load_pretrained(self) -> None:
         """Fill the encoder with ImageNet weights, in state-dict order. Raises UserError when the

@@ -89,9 +89,11 @@ class Gated(nn.Module):
         )
         self.eighth = nn.Sequential(GatedConv(2 * w, 3 * w, stride=2), GatedConv(3 * w, 3 * w))
         self.dilated = nn.ModuleList(GatedConv(3 * w, 3 * w, dilation=d) for d in config.dilations)
-        self.to_quarter = nn.Sequential(_Up(), GatedConv(3 * w, 2 * w))
+        # Resized bilinearly, then convolved: no checkerboards.
+        up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.to_quarter = nn.Sequential(up, GatedConv(3 * w, 2 * w))
         self.join_quarter = nn.Sequential(GatedConv(4 * w, 2 * w), GatedConv(2 * w, 2 * w))
-        self.to_half = nn.Sequential(_Up(), GatedConv(2 * w, w))
+        self.to_half = nn.Sequential(up, GatedConv(2 * w, w))
         self.join_half = nn.Sequential(GatedConv(2 * w, w), GatedConv(w, w))
         last = nn.Conv2d(w, 4 * out_channels, 3, padding=1)
         self.tail = nn.Sequential(zero_init(last), nn.PixelShuffle(2))
@@ -105,10 +107,3 @@ class Gated(nn.Module):
         y = self.join_quarter(torch.cat([self.to_quarter(y), quarter], 1))
         y = self.join_half(torch.cat([self.to_half(y), half], 1))
         return self.tail(y)
-
-
-class _Up(nn.Upsample):
-    """Bilinear ×2: resize-convolution, no checkerboard."""
-
-    def __init__(self) -> None:
-        super().__init__(scale_factor=2, mode="bilinear", align_corners=False)

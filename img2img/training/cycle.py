@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class CycleStep(TrainingStep):
     |G(b) - b|), equation 3 and section 5.2. The λ are the weights of the recipe's losses.
     """
 
-    discriminator_names = ("critic_B", "critic_A")
+    discriminator_names: ClassVar = {"B": "critic_B", "A": "critic_A"}
 
     def __call__(self, batches: Sequence[Batch], step: int) -> Logs:
         """Fakes F(b), G(a); D_A, D_B on their pairs; G, F on cycle + identity + adversarial; EMA."""
@@ -51,7 +51,7 @@ class CycleStep(TrainingStep):
 
         if phase.d_trains:
             for side in OTHER:
-                own = self.discriminators[f"critic_{side}"].update([pair[side] for pair in pairs])
+                own = self.discriminators[side].update([pair[side] for pair in pairs])
                 logs |= {f"{name}_{side}": own[name] for name in LOGGED_BY_SIDE}
                 logs.add({name: value / len(OTHER) for name, value in own.items()})
 
@@ -96,8 +96,8 @@ class CycleStep(TrainingStep):
 
     def adversarial_loss(self, pairs: dict[Side, Pair], probe: GradientNormProbe) -> Tensor:
         """L_GAN(F, D_A) + L_GAN(G, D_B)."""
-        ds = {side: self.discriminators[f"critic_{side}"] for side in pairs}
-        losses = [d.adversarial_loss(*pairs[side], probe) for side, d in ds.items()]
+        ds = self.discriminators
+        losses = [ds[side].adversarial_loss(*pair, probe) for side, pair in pairs.items()]
         return torch.stack(losses).sum()
 
 

@@ -1,6 +1,6 @@
 """What validation measures and draws, for each training method.
 
-The averaged weights are validated, on frozen batches, beside the task's trivial answers.
+On frozen batches, of the averaged weights and of the task's trivial answers.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ The algorithms are in `paired.py`, `cycle.py` and `autoencode.py`; they call wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -28,13 +29,13 @@ Losses = dict[str, tuple[float, Tensor]]
 """A generator's losses by name, each as (weight, value)"""
 
 
+@dataclass
 class GradientNormProbe:
     """Measures the gradient that D sends to the images of G: `g_signal`, by which the doctor sees
     whether G still learns from D.
     """
 
-    def __init__(self) -> None:
-        self.norms: list[float] = []
+    norms: list[float] = field(default_factory=list)
 
     def __call__(self, fake: Tensor) -> Tensor:
         """The same images; only what is computed from this result is measured."""
@@ -50,8 +51,8 @@ class GradientNormProbe:
 class TrainingStep(ABC):
     """The networks of a run, and the algorithm that trains them: call it for each step."""
 
-    discriminator_names: ClassVar[tuple[str, ...]] = ("critic",)
-    """under which checkpoints hold the discriminators"""
+    discriminator_names: ClassVar[Mapping[str, str]] = {"D": "critic"}
+    """The discriminators, and the names that checkpoints have had for them from the beginning."""
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
         self.recipe, self.accelerator, self.task = recipe, accelerator, recipe.task
@@ -62,8 +63,8 @@ class TrainingStep(ABC):
         self.ema = Ema(self.generator.module, train.ema_halflife_images, self.images_per_step)
         self.discriminators: dict[str, DiscriminatorTrainer] = {}
         if recipe.adversarial:
-            for name in self.discriminator_names:
-                self.discriminators[name] = DiscriminatorTrainer(
+            for each in self.discriminator_names:
+                self.discriminators[each] = DiscriminatorTrainer(
                     recipe.build_discriminator(),
                     recipe.adversarial,
                     recipe.discriminator_shapes(),
@@ -71,7 +72,7 @@ class TrainingStep(ABC):
                     accelerator,
                     recipe.task.code_sizes,
                 )
-        self.d_modules = [each.module for each in self.discriminators.values()]
+        self.d_modules = [d.module for d in self.discriminators.values()]
         self.adversarial_weight = recipe.adversarial.weight if recipe.adversarial else 0.0
         self.schedule, self.remedies = PhaseSchedule.of(recipe), Remedies()
         names = [loss.log_name for loss in recipe.losses]
@@ -143,7 +144,8 @@ class TrainingStep(ABC):
         """Everything a resumed run needs, as named tensors."""
         tensors = {f"generator.{name}": value for name, value in self.generator.state().items()}
         tensors |= {f"ema.{name}": value for name, value in self.ema.module.state_dict().items()}
-        for name, discriminator in self.discriminators.items():
+        for each, discriminator in self.discriminators.items():
+            name = self.discriminator_names[each]
             tensors |= {f"{name}.{n}": value for n, value in discriminator.state().items()}
         r = self.remedies
         remedies = [r.d_lr_factor, r.instance_noise, r.d_every]
@@ -153,7 +155,7 @@ class TrainingStep(ABC):
         """Restore what `state` gave."""
         self.generator.load_state(under("generator.", tensors))
         self.ema.module.load_state_dict(under("ema.", tensors))
-        for name, discriminator in self.discriminators.items():
-            discriminator.load_state(under(f"{name}.", tensors))
+        for each, discriminator in self.discriminators.items():
+            discriminator.load_state(under(f"{self.discriminator_names[each]}.", tensors))
         d_lr_factor, instance_noise, d_every = tensors["remedies"].tolist()
         self.remedies = Remedies(d_lr_factor, instance_noise, int(d_every))

@@ -94,7 +94,7 @@ def test_losses_are_the_papers_by_hand(accelerator: Accelerator) -> None:
     step = CycleStep(small(), accelerator)
     step.generator.module = two = TwoWay(lambda: Brighten(0.2))
     two.BtoA = Brighten(-0.05)
-    step.discriminators = {"critic_B": Calm(), "critic_A": Calm()}
+    step.discriminators = {"B": Calm(), "A": Calm()}
     given = Batch(condition=torch.full((1, 3, 32, 32), 0.3), target=torch.full((1, 3, 32, 32), 0.5))
     real = sides(given)
     fake = step.translate(real)
@@ -113,7 +113,7 @@ def test_each_discriminator_sees_the_side_it_is_named_after(accelerator: Acceler
             seen[side] = pairs[0]
             return {"d_loss": 1.0 if side == "A" else 3.0, "d_accuracy": 0.5}
 
-        step.discriminators[f"critic_{side}"].update = update  # type: ignore[method-assign,assignment]  # only look
+        step.discriminators[side].update = update  # type: ignore[method-assign,assignment]  # only look
     with torch.no_grad():
         fake = step.translate(sides(given))
         in_b = (step.generator.module.AtoB(given.condition) + 1) / 2  # type: ignore[operator]  # TwoWay
@@ -157,7 +157,7 @@ def test_all_four_networks_learn_in_one_step_and_the_average_follows_both_ways(
     assert values["g_loss"] == pytest.approx(
         10 * values["cycle"] + 5 * values["identity"] + 0.5 * values["adversarial"], rel=1e-5
     )
-    assert step.discriminator is step.discriminators["critic_B"]
+    assert step.discriminator is step.discriminators["B"]
     assert step.score_function is not None
 
 
