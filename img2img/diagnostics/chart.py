@@ -25,7 +25,7 @@ SETTLED = 0.25  # part of a run before which poor outputs are no sickness but th
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """What must be known of the recipe to read its log."""
 
     steps: int = 1
@@ -39,7 +39,7 @@ class Facts:
     recipe: Recipe | None = None  # on which remedies are tried; without it they are words alone
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any], recipe: Recipe | None = None) -> Facts:
+    def of(cls, fields: Mapping[str, Any], recipe: Recipe | None = None) -> RunFacts:
         """The facts of a resolved recipe's fields.
 
         Where `recipe` is not given, it is read from the fields if its task is installed: none of
@@ -90,7 +90,7 @@ class Chart:
     after step `since`: the doctor's last remedy.
     """
 
-    def __init__(self, rows: Sequence[LogRow], facts: Facts, since: int = 0) -> None:
+    def __init__(self, rows: Sequence[LogRow], facts: RunFacts, since: int = 0) -> None:
         self.rows = [row for row in rows if not row.get("summary")]
         self.facts, self.since = facts, since
         self.step = max((int(row.get("step", 0)) for row in rows), default=0)

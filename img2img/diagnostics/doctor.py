@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from img2img.diagnostics.chart import ENOUGH, Chart, Facts, LogRow
+from img2img.diagnostics.chart import ENOUGH, Chart, LogRow, RunFacts
 from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.rules import RULES
 from img2img.tasks.baseline import goodness
@@ -15,7 +15,7 @@ from img2img.tasks.baseline import goodness
 PROVES_NOTHING = "cycle_"  # metrics: two generators that change nothing close every cycle
 
 
-def diagnose(rows: Sequence[LogRow], facts: Facts, since: int = 0) -> list[Diagnosis]:
+def diagnose(rows: Sequence[LogRow], facts: RunFacts, since: int = 0) -> list[Diagnosis]:
     """What is wrong at the last of the rows, the worst first; `since` is the step from which rows
     count as the present.
     """
@@ -24,13 +24,13 @@ def diagnose(rows: Sequence[LogRow], facts: Facts, since: int = 0) -> list[Diagn
     return sorted(found, key=lambda d: -d.rank)
 
 
-def verdict(rows: Sequence[LogRow], facts: Facts | None = None) -> str:
+def verdict(rows: Sequence[LogRow], facts: RunFacts | None = None) -> str:
     """Whether a run is any good so far: what the doctor finds, else the last validation against its
     trivial baseline.
     """
     if any("error" in row for row in rows):
         return "In trouble: losses stopped being numbers. Lower the learning rate and resume."
-    facts = facts or Facts()
+    facts = facts or RunFacts()
     found = diagnose(rows, facts)
     if found and found[0].rank:
         return f"In trouble: {', '.join(f'{d.name} ({d.severity})' for d in found)}."
@@ -52,7 +52,7 @@ def _too_few(chart: Chart) -> str:
     )
 
 
-def _standing(row: LogRow, facts: Facts) -> str:
+def _standing(row: LogRow, facts: RunFacts) -> str:
     """The first validated number that has a baseline, and which side of it the run is on."""
     plain = row.get("baseline") or {}
     compared = [

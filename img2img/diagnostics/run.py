@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from img2img.diagnostics.chart import Facts
+from img2img.diagnostics.chart import RunFacts
 from img2img.diagnostics.doctor import diagnose, verdict
 from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import read_rows
@@ -25,7 +25,7 @@ class Run:
     """Of log.jsonl."""
     recipe: str
     """YAML; empty where there is none."""
-    facts: Facts
+    facts: RunFacts
 
     @classmethod
     def read(cls, folder: Path) -> Run:
@@ -35,9 +35,9 @@ class Run:
         recipe = folder / "recipe.yaml"
         text = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
         try:  # the resolved recipe needs no code of its task to be read
-            facts = Facts.of(yaml.safe_load(text))
+            facts = RunFacts.of(yaml.safe_load(text))
         except (yaml.YAMLError, KeyError, TypeError, ValueError):
-            facts = Facts()
+            facts = RunFacts()
         return cls(folder, read_rows(folder / "log.jsonl"), text, facts)
 
     @property

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from img2img.diagnostics.chart import Facts, LogRow
+from img2img.diagnostics.chart import LogRow, RunFacts
 from img2img.diagnostics.doctor import diagnose
 from img2img.diagnostics.findings import SEVERITIES, Diagnosis, Finding
 from img2img.recipe import Recipe
@@ -47,7 +47,7 @@ class Treatment:
     """
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
-        self.facts, self.on_trouble = Facts.of(recipe.fields(), recipe), recipe.train.on_trouble
+        self.facts, self.on_trouble = RunFacts.of(recipe.fields(), recipe), recipe.train.on_trouble
         self.accelerator, self.has_discriminator = accelerator, recipe.discriminator is not None
 
     def news(self, rows: Sequence[LogRow]) -> list[Diagnosis]:

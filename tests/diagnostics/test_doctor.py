@@ -19,7 +19,7 @@ from stopping import stopped_at
 
 from img2img.cli import main
 from img2img.data.sample import Batch, PhotoSample
-from img2img.diagnostics.chart import Facts
+from img2img.diagnostics.chart import RunFacts
 from img2img.diagnostics.doctor import diagnose, verdict
 from img2img.diagnostics.findings import SEVERITIES, Cause, Diagnosis, Finding
 from img2img.diagnostics.remedies import REMEDIES, remedy_for
@@ -338,7 +338,7 @@ LOGS: dict[str, tuple[dict[str, Callable[[int], Any]], ...]] = {
 
 @pytest.mark.parametrize("name", LOGS)
 def test_three_severities_are_told_apart_in_a_log(name: str) -> None:
-    facts = Facts(steps=400, kind="non_saturating")
+    facts = RunFacts(steps=400, kind="non_saturating")
     for severity, columns in zip(SEVERITIES, LOGS[name], strict=True):
         found = {d.name: d for d in diagnose(written(**columns), facts)}
         assert name in found and found[name].severity == severity, (severity, found)
@@ -347,7 +347,7 @@ def test_three_severities_are_told_apart_in_a_log(name: str) -> None:
 
 def test_the_side_that_is_out_of_range_is_named() -> None:
     held = {"target_low": 0.0, "target_high": 1.0, "condition_low": 0.0, "condition_high": 255.0}
-    (found,) = diagnose(written(ranges=lambda n: held), Facts(steps=400, kind="non_saturating"))
+    (found,) = diagnose(written(ranges=lambda n: held), RunFacts(steps=400, kind="non_saturating"))
     assert found.line.startswith(
         "wrong data range (severe): the condition values reach from 0 to 255"
     )
@@ -355,14 +355,14 @@ def test_the_side_that_is_out_of_range_is_named() -> None:
 
 def test_a_steady_log_raises_nothing_under_any_objective() -> None:
     for kind in OBJECTIVES:
-        assert diagnose(written(), Facts(steps=400, kind=kind)) == []
+        assert diagnose(written(), RunFacts(steps=400, kind=kind)) == []
 
 
 def test_a_strong_critic_is_no_sickness_and_a_rising_sign_is_given_time() -> None:
     strong = written(d_accuracy=lambda n: 1.0, d_loss=lambda n: -50.0)
-    assert diagnose(strong, Facts(steps=400, kind="wasserstein_gp")) == []
+    assert diagnose(strong, RunFacts(steps=400, kind="wasserstein_gp")) == []
     growing = written(vitals=lambda n: {"diversity": 1.3**n / 1e5} if n % 4 == 3 else None)
-    assert diagnose(growing, Facts(steps=4000, kind="non_saturating")) == []
+    assert diagnose(growing, RunFacts(steps=4000, kind="non_saturating")) == []
 
 
 def test_a_discriminator_that_has_taught_all_there_is_is_not_blind() -> None:
@@ -375,11 +375,11 @@ def test_a_discriminator_that_has_taught_all_there_is_is_not_blind() -> None:
             baseline=lambda n: plain if n % 4 == 3 else None,
         )
 
-    alone = Facts(steps=400, kind="dragan", modes=8, d_alone=True)
+    alone = RunFacts(steps=400, kind="dragan", modes=8, d_alone=True)
     assert diagnose(modest(0.9), alone) == []
     for rows, facts in (
         (modest(0.2), alone),
-        (modest(0.9), Facts(steps=400, kind="dragan", modes=8)),
+        (modest(0.9), RunFacts(steps=400, kind="dragan", modes=8)),
     ):
         assert [d.name for d in diagnose(rows, facts)] == ["discriminator blind"]
 
@@ -402,7 +402,7 @@ def test_a_measure_that_cannot_get_better_is_not_asked_to() -> None:
             ),
         )
 
-    single, many = (Facts(steps=400, kind="non_saturating", modes=modes) for modes in (1, 8))
+    single, many = (RunFacts(steps=400, kind="non_saturating", modes=modes) for modes in (1, 8))
     steady, lost = fooled(lambda n: 1.0), fooled(lambda n: float(n < 20))
     assert diagnose(steady, single) == []
     assert verdict(steady, single).startswith("Healthy: as good as can be (modes_covered 1")
@@ -539,7 +539,7 @@ def test_a_log_of_any_kind_can_be_read() -> None:
         {"step": 5, "validation": {"psnr_db": 1.0}, "baseline": {}},
         {"step": 6, "d_accuracy": None, "ranges": {}},
     ]
-    assert diagnose([], Facts()) == diagnose(odd * 20, Facts(kind="non_saturating")) == []
+    assert diagnose([], RunFacts()) == diagnose(odd * 20, RunFacts(kind="non_saturating")) == []
     assert verdict([{"step": 5, "l1": 0.1}]).startswith("Too early")
 
 
@@ -575,7 +575,7 @@ def rings(
         vitals=lambda n: signs if n % 4 == 3 else None,
         **more,
     )
-    facts = Facts(steps=4000, kind="non_saturating", modes=modes, d_alone=True)
+    facts = RunFacts(steps=4000, kind="non_saturating", modes=modes, d_alone=True)
     return {d.name: d.severity for d in diagnose(rows, facts)}, verdict(rows, facts)
 
 
@@ -609,7 +609,7 @@ def test_modes_left_out_and_samples_astray_are_found(
 
 def test_a_few_hundred_steps_are_no_game_to_judge_by_its_modes() -> None:
     rows = written(validation=lambda n: {"modes_covered": 2.0} if n % 4 == 3 else None)
-    assert diagnose(rows, Facts(steps=400, kind="non_saturating", modes=8)) == []
+    assert diagnose(rows, RunFacts(steps=400, kind="non_saturating", modes=8)) == []
 
 
 @pytest.mark.parametrize(
@@ -618,7 +618,7 @@ def test_a_few_hundred_steps_are_no_game_to_judge_by_its_modes() -> None:
 def test_pictures_far_from_all_real_ones_are_found(fidelity: float, severity: str | None) -> None:
     rows = written(step=lambda n: 100 * (n + 1), **vital(fidelity=fidelity))
     assert {
-        d.name: d.severity for d in diagnose(rows, Facts(steps=4000, kind="non_saturating"))
+        d.name: d.severity for d in diagnose(rows, RunFacts(steps=4000, kind="non_saturating"))
     } == ({"low fidelity": severity} if severity else {})
 
 
@@ -637,8 +637,8 @@ def test_a_game_that_still_finds_modes_is_given_time() -> None:
         ),
     )
     whole, half = (
-        Facts(steps=4000, kind="non_saturating", modes=8),
-        Facts(steps=8000, kind="non_saturating", modes=8),
+        RunFacts(steps=4000, kind="non_saturating", modes=8),
+        RunFacts(steps=8000, kind="non_saturating", modes=8),
     )
     assert [d.name for d in diagnose(growing, half)] == []
     assert [d.name for d in diagnose(growing[:30], whole)] == []
@@ -650,7 +650,7 @@ def test_a_discriminator_held_back_by_noise_or_that_has_taught_all_is_not_blind(
     teaches all modes.
     """
     fooled = {"d_accuracy": lambda n: 0.7 if n < 4 else low}
-    plain = Facts(steps=400, kind="dragan", modes=8, d_alone=True)
+    plain = RunFacts(steps=400, kind="dragan", modes=8, d_alone=True)
     assert "discriminator blind" in {d.name for d in diagnose(written(**fooled), plain)}
     late = written(36, **{"d_accuracy": lambda n: low})
     assert diagnose(late, replace(plain, steps=800, noisy=400)) == []
@@ -660,9 +660,9 @@ def test_a_discriminator_held_back_by_noise_or_that_has_taught_all_is_not_blind(
 def test_a_game_that_turns_for_good_is_no_swing() -> None:
     course = [0.4, 0.13, 0.04, 0.2, 0.24, 0.36, 0.69, 0.8]
     rows = written(d_accuracy=lambda n: 0.4 if n < 32 else course[n - 32])
-    assert diagnose(rows, Facts(steps=4000, kind="dragan", noisy=2000)) == []
+    assert diagnose(rows, RunFacts(steps=4000, kind="dragan", noisy=2000)) == []
     swinging = written(d_accuracy=lambda n: 0.98 if n % 4 < 2 else 0.2)
-    (found,) = diagnose(swinging, Facts(steps=400, kind="non_saturating"))
+    (found,) = diagnose(swinging, RunFacts(steps=400, kind="non_saturating"))
     assert found.name == "loss spikes" and found.numbers.startswith("D's accuracy varies by")
 
 
@@ -677,14 +677,14 @@ def test_only_what_is_bad_is_told_as_its_evidence() -> None:
     for columns in logs:
         for without in ("d_grad_norm", "g_grad_norm", "g_signal", "d_loss"):
             rows = [{k: v for k, v in row.items() if k != without} for row in written(**columns)]
-            for found in diagnose(rows, Facts(steps=400, kind="wasserstein_gp")):
+            for found in diagnose(rows, RunFacts(steps=400, kind="wasserstein_gp")):
                 assert (
                     " 0 times" not in found.line
                     and "0-fold" not in found.line
                     and "inf" not in found.line
                 )
     covered = written(vitals=lambda n: {"coverage": 0.2, "fidelity": 0.8} if n % 4 == 3 else None)
-    (found,) = diagnose(covered, Facts(steps=400, kind="non_saturating"))
+    (found,) = diagnose(covered, RunFacts(steps=400, kind="non_saturating"))
     assert found.numbers == "20% of the real samples have made ones around them"
 
 
@@ -694,7 +694,7 @@ def test_too_few_validation_photos_are_said_and_not_judged(count: int) -> None:
         vitals=lambda n: {"diversity": 0.3, "count": float(count)} if n % 4 == 3 else None
     )
     for kind in (None, "non_saturating"):
-        facts = Facts(steps=400, kind=kind)  # type: ignore[arg-type]  # a kind
+        facts = RunFacts(steps=400, kind=kind)  # type: ignore[arg-type]  # a kind
         assert diagnose(rows, facts) == []
         assert verdict(rows, facts).startswith("Healthy: better than its baseline")
         assert "too few to judge how varied outputs are: 8 do" in verdict(rows, facts)
@@ -702,10 +702,10 @@ def test_too_few_validation_photos_are_said_and_not_judged(count: int) -> None:
         row | ({"vitals": row["vitals"] | {"count": 8.0}} if row.get("vitals") else {})
         for row in rows
     ]
-    assert [d.name for d in diagnose(enough, Facts(steps=400, kind="non_saturating"))] == [
+    assert [d.name for d in diagnose(enough, RunFacts(steps=400, kind="non_saturating"))] == [
         "mode collapse"
     ]
-    assert "too few" not in verdict(enough, Facts(steps=400, kind="non_saturating"))
+    assert "too few" not in verdict(enough, RunFacts(steps=400, kind="non_saturating"))
 
 
 # --- remedies
@@ -745,7 +745,7 @@ def test_what_a_recipe_refuses_is_not_told() -> None:
 
 
 def test_the_remedy_is_that_of_the_player_who_is_ill() -> None:
-    facts = Facts.of(Recipe.load("ring").fields())
+    facts = RunFacts.of(Recipe.load("ring").fields())
     for player, expected in (
         ("d_grad_norm", "adversarial.r1=1"),
         ("g_grad_norm", "train.clip_norm=1"),
@@ -782,7 +782,7 @@ def test_a_collapsed_ring_is_not_healthy(tmp_path: Path) -> None:
         recipe = Recipe.load("ring", ["train.steps=1200", *overrides])
         rows = rows_of(recipe, tmp_path / str(number))
         assert {"mode collapse", "low fidelity"} & told(rows).keys(), overrides
-        assert verdict(rows, Facts.of(recipe.fields())).startswith("In trouble"), overrides
+        assert verdict(rows, RunFacts.of(recipe.fields())).startswith("In trouble"), overrides
 
 
 @pytest.mark.slow

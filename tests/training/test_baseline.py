@@ -13,7 +13,7 @@ from kornia.metrics import psnr
 
 from img2img.cli import main
 from img2img.data.dataset import load_photos
-from img2img.diagnostics.chart import Facts
+from img2img.diagnostics.chart import RunFacts
 from img2img.diagnostics.doctor import verdict
 from img2img.diagnostics.report import write_report
 from img2img.diagnostics.run import Run
@@ -81,7 +81,7 @@ def test_a_ratio_is_best_at_one() -> None:
         "validation": {"chroma_ratio": 2.5},
         "baseline": {"chroma_ratio": 0.4},
     }
-    assert verdict([row], Facts()).startswith("Not yet better")
+    assert verdict([row], RunFacts()).startswith("Not yet better")
     assert verdict([{**row, "validation": {"chroma_ratio": 0.9}}]).startswith(
         "Healthy: better than its baseline"
     )
