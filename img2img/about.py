@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from img2img.resources import recipes_dir
@@ -51,7 +52,9 @@ def models_table() -> str:
 
 
 def model_card(name: str) -> str:
-    """All a model file says of itself. Raises UserError for an unknown name."""
+    """A model file's header as text, with the tables measured of it. Raises UserError for an unknown
+    name.
+    """
     import yaml
 
     from img2img.tasks.photo import PhotoTask
@@ -78,22 +81,32 @@ def model_card(name: str) -> str:
     metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"
     fields = yaml.safe_dump(recipe.fields(), sort_keys=False, allow_unicode=True)
     measured = measurements(path)
-    facts += (
-        [("pictures", f"{measured.pictures} (input, best baseline, this model, truth)")]
-        if measured
-        else []
-    )
-    told = ["measured by img2img eval:", "", measured.text] if measured else []
+    tables: list[str] = []
+    if measured:
+        legend = "(input, best baseline, this model, truth)"
+        facts.append(("pictures", f"{measured.pictures} {legend}"))
+        tables = ["measured by img2img eval:", "", measured.text]
     return "\n".join(
-        [aligned(facts), "", *told, f"metrics: {metrics}", "", "recipe:", _indented(fields)]
+        [
+            aligned(facts),
+            "",
+            *tables,
+            f"metrics: {metrics}",
+            "",
+            "recipe:",
+            indent(fields, "  ").rstrip(),
+        ]
     )
 
 
 def recipes_table() -> str:
     """The shipped recipes by name, each with the first line of its comment."""
-    return aligned(
-        [(path.stem, _first_comment(path)) for path in sorted(recipes_dir().glob("*.yaml"))]
-    )
+    rows = []
+    for path in sorted(recipes_dir().glob("*.yaml")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        comment = next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+        rows.append((path.stem, comment))
+    return aligned(rows)
 
 
 def recipe_text(name: str) -> str:
@@ -128,8 +141,8 @@ def machine_facts() -> list[tuple[str, str]]:
         ("device", f"{device} ({_device_name(device)})"),
         ("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors"),
         ("precision", fast),
-        *((f"perceptual {network}", missing(network) or "there") for network in NETWORKS),
-        *(("encoder", f"{title}: {_there(module)}") for module, title in _ENCODERS.items()),
+        *((f"perceptual {network}", missing(network) or "installed") for network in NETWORKS),
+        *(("encoder", f"{title}: {_installed(module)}") for module, title in _ENCODERS.items()),
         ("models", ", ".join(shipped_models()) or "none shipped"),
     ]
 
@@ -144,12 +157,12 @@ def main_metric(metrics: Mapping[str, Any]) -> str:
             rival, which = (
                 metrics.get(group, {}).get(name) for group in ("baseline", "baseline_is")
             )
-            beside = (
+            baseline = (
                 f" (baseline {rival:.4g}{f', {which}' if which else ''})"
                 if isinstance(rival, int | float)
                 else ""
             )
-            return f"{name} {value:.4g}{beside}"
+            return f"{name} {value:.4g}{baseline}"
     return "-"
 
 
@@ -164,20 +177,11 @@ def aligned(rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _first_comment(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
-
-
 def _rounded(value: Any) -> Any:
     """The same with four digits to every number."""
     if isinstance(value, Mapping):
         return {key: _rounded(inner) for key, inner in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 def _megabytes(path: Path) -> float:
@@ -191,9 +195,9 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _there(module: str) -> str:
+def _installed(module: str) -> str:
     return (
-        "there"
+        "installed"
         if importlib.util.find_spec(module)
         else f"missing: pip install {module.replace('_', '-')}"
     )

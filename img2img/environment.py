@@ -27,9 +27,9 @@ def work_offline() -> None:
 
 @cache
 def declare_torchvision_ops() -> None:
-    """Let `import torchvision` (timm and lpips need it) succeed beside a torch of another build.
+    """Let `import torchvision` (timm and lpips need it) succeed with a torch of another build.
 
-    PyPI's torchvision for Linux is compiled for CUDA. Beside a CPU-only torch its operators cannot
+    PyPI's torchvision for Linux is compiled for CUDA. With a CPU-only torch its operators cannot
     load, and the import fails with "operator torchvision::nms does not exist". We call none of
     those operators: declaring their names is enough. Does nothing where torchvision is whole. The
     registration must outlive this call, hence the module-level list.

@@ -1,6 +1,4 @@
-"""Where the folders shipped beside the code lie: at the top of a checkout, or in `img2img/_shipped`
-of a wheel.
-"""
+"""Where recipes and data lie: at the top of a checkout, or in `img2img/_shipped` of a wheel."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ def inputs_dir() -> Path:
 
 
 def cards_dir() -> Path:
-    """What was measured of the shipped models, a text and a picture each."""
+    """Results of the shipped models, a text and a picture each."""
     return _PACKAGE / "zoo" / "cards"
 
 

@@ -1,6 +1,4 @@
-"""What is answered when something goes wrong: words, never null, a traceback, or a path of this
-machine.
-"""
+"""Answers to errors: a sentence, never null, a traceback, or a path of this machine."""
 
 from __future__ import annotations
 
@@ -61,11 +59,11 @@ class Page(gr.Blocks):
 
 
 def handlers() -> dict[Any, Any]:
-    """For what goes wrong before an endpoint is reached, or beside one."""
+    """Answers to errors outside of endpoints."""
     return {
         HTTPException: _http,
-        RequestValidationError: _malformed,
-        FnIndexInferError: _unknown,
+        RequestValidationError: _no_call(422),
+        FnIndexInferError: _no_call(404),
         Exception: _unexpected,
     }
 
@@ -76,12 +74,13 @@ async def _http(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": words, "detail": words}, error.status_code, error.headers)
 
 
-async def _malformed(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 422)
+def _no_call(status: int) -> Any:
+    """The answer to a request that names no endpoint, or gives no values that can be read."""
 
+    async def answer(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, status)
 
-async def _unknown(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 404)
+    return answer
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from img2img.inference.options import Options
 from img2img.inference.request import Request, parse_tasks
 from img2img.inference.sampling import GenerateRequest
 from img2img_apps.checks import MOST_SEED
-from img2img_apps.noise_pictures import MOST_SAMPLES, make
+from img2img_apps.noise_pictures import MOST_SAMPLES, generate_grid
 from img2img_apps.other_tasks import other_tasks
 from img2img_apps.panel import WORK
 from img2img_apps.service import WAYS, RunOutcome, Service, direction_of
@@ -81,7 +81,7 @@ def endpoints(service: Service) -> None:
 
 
 class _Calls:
-    """What the endpoints do; names and docstrings are the API's documentation."""
+    """The endpoints; names and docstrings are the API's documentation."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -199,13 +199,10 @@ class _Calls:
         from one to the other. label: a class by number or name, or nothing for all in turn; model:
         a name, or nothing for the first."""
         ends = None if to_seed is None else (int(seed or 0), int(to_seed))
-        wish = GenerateRequest(int(count), 0 if ends else int(seed or 0), label or None, ends)
-        made = make(self.service, model or "", wish, f"{request.session_hash}", tab=TAB)
-        return str(made.grid), {
-            "model": made.model,
-            "made": made.names,
-            "seconds": round(made.seconds, 3),
-        }
+        wanted = GenerateRequest(int(count), 0 if ends else int(seed or 0), label or None, ends)
+        grid = generate_grid(self.service, model or "", wanted, f"{request.session_hash}", tab=TAB)
+        facts = {"model": grid.model, "made": grid.names, "seconds": round(grid.seconds, 3)}
+        return str(grid.grid), facts
 
     def _answer(
         self,
@@ -232,7 +229,7 @@ class _Calls:
 
 
 def _facts(outcome: RunOutcome) -> Answer:
-    facts = outcome.made[0].fields()
+    facts = outcome.succeeded[0].fields()
     names = ("task", "model", "size_in", "size_out", "seconds", "reason")
-    facts["reason"] = rendered(outcome.made[0].reason or "", in_api)
+    facts["reason"] = rendered(outcome.succeeded[0].reason or "", in_api)
     return str(outcome.download), {name: facts[name] for name in names}

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from img2img_apps.origins import Known
+from img2img_apps.origins import KnownOrigins
 
 log = logging.getLogger("img2img")
 
@@ -33,7 +33,7 @@ _FETCHING = ("/file=http", "/proxy=", "/monitoring", "/vibe-", "/deep_link")
 class Guard:
     """ASGI middleware before every route: refuses what no page and no client of this app would ask."""
 
-    def __init__(self, app: ASGIApp, known: Known) -> None:
+    def __init__(self, app: ASGIApp, known: KnownOrigins) -> None:
         self.app, self.known = app, known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +75,7 @@ def answer(status: int, words: str) -> JSONResponse:
     return JSONResponse({"error": words, "detail": words}, status)
 
 
-def _why_not(known: Known, scope: Scope) -> tuple[int, str] | None:
+def _why_not(known: KnownOrigins, scope: Scope) -> tuple[int, str] | None:
     """Status and words, where a request is refused."""
     headers = Headers(scope=scope)
     host, origin = headers.get("host"), headers.get("origin")

@@ -1,6 +1,4 @@
-"""Who is running what: jobs that can be stopped one by one, by their owner, by his leaving, or all
-at the end.
-"""
+"""Running jobs: stopped by their owner, when the owner leaves, or all when the app ends."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from typing import Generic, TypeVar
 
 from img2img_apps.progress_line import OnProgress, Progress
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 EVERY_S = 0.5  # a line of progress
 
 
@@ -24,7 +22,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose job it is: a session, and the tab it was started on (nothing: an endpoint of the API)."""
+    """A session, and the tab a job was started on (empty: an endpoint of the API)."""
 
     session: str = ""
     tab: str = ""
@@ -32,7 +30,7 @@ class Owner:
 
 @dataclass
 class Jobs:
-    """The jobs that run now, each with the event that ends it after the tile at hand."""
+    """The jobs that run now, each with the event that ends it after the current tile."""
 
     _running: list[tuple[Owner, threading.Event]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -77,30 +75,29 @@ class Jobs:
 
 
 @dataclass(frozen=True)
-class Ended(Generic[Made]):
-    """What watched work gave."""
+class Finished(Generic[Value]):
+    """The result of work that ran to its end."""
 
-    made: Made
+    value: Value
 
 
-def watched(
-    work: Callable[[OnProgress], Made], stop: Callable[[], None], progress: Progress
-) -> Iterator[str | Ended[Made]]:
-    """Run `work(report)` beside, giving a line now and then of how far it is, and at the end what
-    it gave.
+def with_progress(
+    work: Callable[[OnProgress], Value], stop: Callable[[], None], progress: Progress
+) -> Iterator[str | Finished[Value]]:
+    """Run `work(report)` in a thread, yielding a line of progress every half second and its result
+    at the end.
 
-    What `work` raises is raised here. Closing the iterator calls `stop`: nobody works for one who
-    has left.
+    What `work` raises is raised here. Closing the iterator calls `stop`.
     """
-    ends: SimpleQueue[Ended[Made] | BaseException] = SimpleQueue()
+    ends: SimpleQueue[Finished[Value] | BaseException] = SimpleQueue()
 
-    def do() -> None:
+    def run() -> None:
         try:
-            ends.put(Ended(work(progress.report)))
-        except BaseException as error:  # handed on to the one who waits
+            ends.put(Finished(work(progress.report)))
+        except BaseException as error:  # raised where the progress is read
             ends.put(error)
 
-    threading.Thread(target=do, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     over = False
     try:
         while not over:

@@ -16,7 +16,7 @@ from img2img_apps.service import Service, UploadInfo
 _CANVAS_PX = 1024
 
 
-# Gradio writes a stub file beside the module of every subclass, even in an installed package.
+# Gradio writes a stub file next to the module of every subclass, even in an installed package.
 component_meta.create_or_modify_pyi = lambda *_: None
 
 
@@ -39,14 +39,14 @@ class LayersEditor(gr.ImageEditor):
 
 
 def on_canvas(
-    service: Service, seen: UploadInfo | None, strokes: Sequence[str] = ()
+    service: Service, info: UploadInfo | None, strokes: Sequence[str] = ()
 ) -> dict[str, Any] | None:
     """The editor's value for a photo, with nothing brushed on it but these files of earlier
     strokes.
     """
-    if seen is None:
+    if info is None:
         return None
-    shown = smaller_preview(seen.preview, service.workspace.new_folder(), _CANVAS_PX)
+    shown = smaller_preview(info.preview, service.workspace.new_folder(), _CANVAS_PX)
     return {"background": str(shown), "layers": list(strokes), "composite": None}
 
 

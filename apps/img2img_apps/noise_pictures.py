@@ -1,6 +1,4 @@
-"""Pictures from noise: what `img2img generate` makes of the same options, and how the page shows
-it.
-"""
+"""Pictures from noise: the grid that `img2img generate` writes, and how the page shows it."""
 
 from __future__ import annotations
 
@@ -33,12 +31,12 @@ OnSample = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Made:
-    """A grid to keep, the same for the page, and each picture with its name."""
+class GeneratedGrid:
+    """The grid of generated pictures to keep, its preview, and each picture with its name."""
 
     model: str
     grid: Path
-    shown: Path
+    preview: Path
     names: tuple[str, ...]
     seconds: float
     each: Path | None  # (N,H,W,C) uint8; None for points, which are looked at together
@@ -46,37 +44,37 @@ class Made:
     def one(self, number: int) -> Path:
         """Picture 1, 2, … large enough to see; 0 is all of them."""
         if self.each is None or not 0 < number <= len(self.names):
-            return self.shown
+            return self.preview
         picture = np.load(self.each, mmap_mode="r")[number - 1]
         return _enlarged(
             Image.fromarray(np.asarray(picture).squeeze()), self.each.with_name(f"one_{number}.png")
         )
 
 
-def make(
+def generate_grid(
     service: Service,
     model: str,
-    wish: GenerateRequest,
+    request: GenerateRequest,
     user: str = "",
     on_sample: OnSample | None = None,
     tab: str = "",
-) -> Made:
-    """What `img2img generate --grid` writes for the wish. Raises UserError and Stopped."""
-    if wish.count > MOST_SAMPLES:
-        raise UserError(f"{wish.count} pictures at once", remedy=f"at most {MOST_SAMPLES}")
-    name = service.models.maker(model, user)
+) -> GeneratedGrid:
+    """What `img2img generate --grid` writes for the request. Raises UserError and Stopped."""
+    if request.count > MOST_SAMPLES:
+        raise UserError(f"{request.count} pictures at once", remedy=f"at most {MOST_SAMPLES}")
+    name = service.models.noise_model(model, user)
     started, path = time.monotonic(), model_path(name)
     with memory_errors(path), service.jobs.running(Owner(user, tab)) as stop:
         ready = MODELS.get(CATALOGUE.entry(name), precision="fp32")
-        _check_size(service, ready, wish)
+        _check_size(service, ready, request)
 
         def report(done: int) -> None:
             if stop.is_set():
                 raise Stopped
             if on_sample:
-                on_sample(done, wish.count)
+                on_sample(done, request.count)
 
-        pictures, columns = sampling.generate(ready, wish, report)
+        pictures, columns = sampling.generate(ready, request, report)
     folder, task = service.workspace.new_folder(), sampling.noise_task(ready)
     grid = folder / f"{ready.name}.generate.png"
     sampling.write_grid(task, pictures, columns, grid)
@@ -85,53 +83,53 @@ def make(
         sampling.write_samples(task, pictures, each)
     with Image.open(grid) as picture:
         shown = _enlarged(picture, folder / "shown.png", MOST_PX)
-    return Made(ready.name, grid, shown, _names(ready, wish), time.monotonic() - started, each)
+    return GeneratedGrid(
+        ready.name, grid, shown, _names(ready, request), time.monotonic() - started, each
+    )
 
 
-def _check_size(service: Service, model: Model, wish: GenerateRequest) -> None:
-    """The limit that holds for photos holds for what is made of noise."""
+def _check_size(service: Service, model: Model, request: GenerateRequest) -> None:
+    """The limit of megapixels that holds for photos holds for generated pictures."""
     side, limit = sampling.noise_task(model).size_px, service.settings.max_megapixels
-    megapixels = wish.count * side**2 / 1e6
+    megapixels = request.count * side**2 / 1e6
     if megapixels > limit:
         raise UserError(
-            f"{wish.count} pictures of {side} px would be {megapixels:.1f} megapixels, "
+            f"{request.count} pictures of {side} px would be {megapixels:.1f} megapixels, "
             f"more than the {limit:g} allowed here",
             remedy="make fewer at once",
         )
 
 
 def header_of(service: Service, model: str, user: str | None) -> Header | None:
-    """What the model says of itself; None when there is none."""
+    """The header of the model of that name; None when there is no such model."""
     try:
-        return CATALOGUE.entry(service.models.maker(model, user)).header
+        return CATALOGUE.entry(service.models.noise_model(model, user)).header
     except UserError:
         return None
 
 
 def class_names(header: Header | None) -> list[str]:
-    """What may be asked for; numbers where the model has no names; nothing where it knows no
-    classes.
-    """
+    """The model's classes by name, by number where they have none; empty for a model without."""
     classes = header.recipe.task.classes if header else 0
     names = header.card.class_names if header else ()
     return list(names) if len(names) == classes else [str(number) for number in range(classes)]
 
 
-def _names(model: Model, wish: GenerateRequest) -> tuple[str, ...]:
-    """What each picture is: its place on a walk or its seed, and its class."""
+def _names(model: Model, request: GenerateRequest) -> tuple[str, ...]:
+    """A name for each picture: its place on a walk or its seed, and its class."""
     task, card = sampling.noise_task(model), model.card
     labels = sampling.latents(
-        task, wish, sampling.label_number(wish.label, task.classes, card.class_names)
+        task, request, sampling.label_number(request.label, task.classes, card.class_names)
     ).label
     classes = class_names(Header(recipe=model.recipe, card=card))
-    if wish.interpolate:
-        a, b = wish.interpolate
+    if request.interpolate:
+        a, b = request.interpolate
         places = [
-            f"{i / max(1, wish.count - 1):.0%} of the way from seed {a} to seed {b}"
-            for i in range(wish.count)
+            f"{i / max(1, request.count - 1):.0%} of the way from seed {a} to seed {b}"
+            for i in range(request.count)
         ]
     else:
-        places = [f"seed {wish.seed + i}" for i in range(wish.count)]
+        places = [f"seed {request.seed + i}" for i in range(request.count)]
     if labels is None:
         return tuple(places)
     return tuple(

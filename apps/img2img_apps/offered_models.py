@@ -18,7 +18,7 @@ from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.workspace import Workspace
 
 SHIPPED = ""  # the choice that leaves the model to the plan
-GENERATE = "generate"  # stands for every task that makes something of noise
+GENERATE = "generate"  # stands for every task that makes pictures from noise
 _KEEP_USERS = 200
 
 
@@ -59,7 +59,7 @@ class Models:
         return name if name in shipped_models() else str(self.known(user)[name])
 
     def kind(self, name: str, user: str | None = None) -> str | None:
-        """What a model is for."""
+        """The task of a model, or GENERATE; None for an unknown name."""
         path = self.known(user).get(name)
         return None if path is None else kind_of(path)
 
@@ -68,7 +68,7 @@ class Models:
         at_hand = [] if name or is_installed(kind) else self.of_task(kind, user)
         return self.path(at_hand[0] if at_hand else name, kind, user)
 
-    def maker(self, name: str, user: str | None = None) -> str:
+    def noise_model(self, name: str, user: str | None = None) -> str:
         """The model that makes pictures from noise; for no name the first there is. Raises
         UserError.
         """

@@ -16,7 +16,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownOrigins:
     """Names and origins that are answered, lower-case; `origins` are other pages that may call the
     app.
     """
@@ -49,7 +49,9 @@ class Known:
         )
 
 
-def known_to(host: str, allow_hosts: tuple[str, ...], allow_origins: tuple[str, ...]) -> Known:
+def known_origins(
+    host: str, allow_hosts: tuple[str, ...], allow_origins: tuple[str, ...]
+) -> KnownOrigins:
     """What an app that listens on `host` answers to. Raises UserError for names and origins that
     are none.
     """
@@ -60,7 +62,7 @@ def known_to(host: str, allow_hosts: tuple[str, ...], allow_origins: tuple[str, 
         name.lower().rstrip(".")
         for name in machine | theirs | {_checked_host(name) for name in allow_hosts}
     }
-    return Known(frozenset(names - {""}), origins)
+    return KnownOrigins(frozenset(names - {""}), origins)
 
 
 def host_name(header: str) -> str | None:

@@ -1,5 +1,5 @@
-"""Tasks on photos that no tab of their own serves, another package's for the most part: what the
-page shows of them is what their classes say.
+"""Tasks on photos that have no tab of their own, mostly of other packages, and the words that the
+page shows for them.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 
-from img2img.tasks import MaskedTask, PhotoTask, UnpairedTask, photo_tasks, plugins
+from img2img.tasks import MaskedTask, PhotoTask, photo_tasks, plugins
 from img2img_apps.offered_models import Models
 
 OWN_TABS = ("colorize", "denoise", "inpaint", "super-resolve", "translate")
@@ -42,18 +42,8 @@ class OtherTask:
 
     @property
     def fills(self) -> bool:
-        """A mask says where."""
+        """Whether it needs a mask."""
         return issubclass(self.task, MaskedTask)
-
-    @property
-    def goes_both_ways(self) -> bool:
-        """Its models may go from either side to the other."""
-        return issubclass(self.task, UnpairedTask)
-
-    @property
-    def makes_condition(self) -> bool:
-        """Its input can be made from a finished photo."""
-        return self.task.from_photo is not PhotoTask.from_photo
 
 
 def other_tasks(models: Models) -> list[OtherTask]:

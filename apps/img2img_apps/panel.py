@@ -1,5 +1,5 @@
-"""What the photo tabs share: photos on the left, the picture before and after on the right, and
-what a click does.
+"""What the photo tabs share: photos on the left, the picture before and after on the right, and the
+events between them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from img2img.errors import UserError
 from img2img.inference.inputs import file_chooser_types
 from img2img.inference.request import Request
 from img2img_apps.examples import Example
-from img2img_apps.jobs import Ended
+from img2img_apps.jobs import Finished
 from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import SHIPPED, verb
 from img2img_apps.progress_line import Progress
@@ -23,10 +23,10 @@ from img2img_apps.service import RequestOf, RunOutcome, Service, UploadInfo, esc
 from img2img_apps.switch import PRIVATE, QUIET, WORK, Switch, bad
 from img2img_apps.wording import plan_on_page
 
-__all__ = ["LOOK", "PRIVATE", "QUIET", "WORK", "Panel", "bad"]
+__all__ = ["INSPECT", "PRIVATE", "QUIET", "WORK", "Panel", "bad"]
 
-LOOK: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
-Shown = tuple[Any, Any, str, Any]  # preview, slider, status, download
+INSPECT: dict[str, Any] = {"concurrency_id": "look", "concurrency_limit": 2}
+StageUpdates = tuple[Any, Any, str, Any]  # preview, slider, status, download
 MakeRequest = Callable[..., Request | RequestOf]
 EMPTY = '<p class="quiet">Drop a photo, or try an example.</p>'
 DOWNLOAD = "Download full size"
@@ -105,16 +105,16 @@ class Panel:
             )
 
     @property
-    def shown(self) -> list[Any]:
-        """Outputs of whatever changes the picture."""
+    def stage_outputs(self) -> list[Any]:
+        """Components that change with the picture: preview, slider, status, download."""
         return [self.preview, self.slider, self.status, self.download]
 
     @property
     def outputs(self) -> list[Any]:
         """Outputs of work: the picture, and the buttons that start and stop it."""
-        return [*self.shown, *self.switch.outputs]
+        return [*self.stage_outputs, *self.switch.outputs]
 
-    # --- what happens ------------------------------------------------------------------------------------------------
+    # --- what happens ---
 
     def wire(
         self,
@@ -151,7 +151,7 @@ class Panel:
                 [str(example.path)] if self.photos.file_count == "multiple" else str(example.path)
             )
             loaded = button.click(
-                self._load(photos), None, [self.photos, *outputs], **LOOK, **QUIET
+                self._load(photos), None, [self.photos, *outputs], **INSPECT, **QUIET
             )
             running.append(self.switch.runs(loaded.then, work, inputs, self.outputs))
         # A result of the photos that were there before must not come in over the new ones.
@@ -160,59 +160,59 @@ class Panel:
         # never dropped.
         gr.on(
             looks,
-            self.looks,
+            self.photos_changed,
             [self.photos],
             outputs,
             trigger_mode="always_last",
             cancels=running,
-            **LOOK,
+            **INSPECT,
             **QUIET,
         )
         self.switch.wire_stops(running)
 
     def _load(self, photos: list[str] | str) -> Callable[..., tuple[Any, ...]]:
         def load(request: gr.Request) -> tuple[Any, ...]:
-            *_, looked = self.looks(photos, request)
+            *_, looked = self.photos_changed(photos, request)
             return (photos, *looked)
 
         return load
 
-    def looks(
+    def photos_changed(
         self, photos: list[str] | str | None, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        """What is shown of new photos, all of them looked at where each has its own plan; their job
-        has ended.
+        """Updates for new photos, all of them inspected where each has its own plan; the job of
+        those before has ended.
         """
         self.switch.end(request)
         paths = paths_of(photos)
         if self.plans is None or len(paths) < 2:
-            shown, seen = self.look(paths)
-            yield (*shown, *self.switch.idle(), *(control(seen) for control in self.also.values()))
+            shown, info = self.inspect(paths)
+            yield (*shown, *self.switch.idle(), *(control(info) for control in self.also.values()))
             return
-        shown, untouched = cleared(), [gr.skip() for _ in self.also]
+        shown, untouched = empty_stage(), [gr.skip() for _ in self.also]
         for number in range(1, len(paths) + 1):
             line = f'<p class="quiet">Looking at photo {number} of {len(paths)} …</p>'
             yield (*shown[:2], line, shown[3], *self.switch.idle(), *untouched)
-            looked_at(self.service, paths[number - 1])
-        shown, seen = self._look_at_all(paths)
-        yield (*shown, *self.switch.idle(), *(control(seen) for control in self.also.values()))
+            upload_info(self.service, paths[number - 1])
+        shown, info = self._inspect_all(paths)
+        yield (*shown, *self.switch.idle(), *(control(info) for control in self.also.values()))
 
-    def look(self, paths: Sequence[Path]) -> tuple[Shown, list[UploadInfo]]:
-        """The first photo on the stage, and what is known of it."""
+    def inspect(self, paths: Sequence[Path]) -> tuple[StageUpdates, list[UploadInfo]]:
+        """The first photo on the stage, and its inspection."""
         if not paths:
-            return cleared(), []
-        seen = looked_at(self.service, paths[0])
-        if isinstance(seen, str):
-            blank = cleared()
-            return (*blank[:2], bad(seen), blank[3]), []
-        return looked(seen, len(paths)), [seen]
+            return empty_stage(), []
+        info = upload_info(self.service, paths[0])
+        if isinstance(info, str):
+            blank = empty_stage()
+            return (*blank[:2], bad(info), blank[3]), []
+        return stage_of_photo(info, len(paths)), [info]
 
-    def _look_at_all(self, paths: Sequence[Path]) -> tuple[Shown, list[UploadInfo]]:
+    def _inspect_all(self, paths: Sequence[Path]) -> tuple[StageUpdates, list[UploadInfo]]:
         """The first good photo on the stage, and a line for each."""
         assert self.plans is not None
-        found = [looked_at(self.service, path) for path in paths]
-        good = [seen for seen in found if isinstance(seen, UploadInfo)]
-        shown = looked(good[0], len(paths)) if good else cleared()
+        found = [upload_info(self.service, path) for path in paths]
+        good = [info for info in found if isinstance(info, UploadInfo)]
+        shown = stage_of_photo(good[0], len(paths)) if good else empty_stage()
         return (*shown[:2], self.planned(paths, self.plans(good)), shown[3]), good
 
     def planned(self, paths: Sequence[Path], plans: Sequence[str]) -> str:
@@ -221,9 +221,9 @@ class Panel:
         """
         words, lines = iter(plans), []
         for path in paths:
-            seen = looked_at(self.service, path)
-            if isinstance(seen, str):
-                lines.append(f"<li>{bad(seen)}</li>")
+            info = upload_info(self.service, path)
+            if isinstance(info, str):
+                lines.append(f"<li>{bad(info)}</li>")
             else:
                 lines.append(f"<li><b>{escaped(path.name)}</b>: {escaped(next(words))}</li>")
         return f'<p>{len(paths)} photos, each by its own plan:</p><ol class="plans">{"".join(lines)}</ol>'
@@ -249,16 +249,16 @@ class Panel:
         for step in steps:
             if isinstance(step, str):
                 yield (skip, skip, step, skip, *self.switch.busy())
-            elif isinstance(step, Ended):
-                yield (*finished(step.made, done), *self.switch.idle())
+            elif isinstance(step, Finished):
+                yield (*stage_of_result(step.value, done), *self.switch.idle())
             else:
-                yield (skip, skip, step.said, skip, *self.switch.idle())
+                yield (skip, skip, step.message, skip, *self.switch.idle())
 
 
-def looked_at(service: Service, path: Path) -> UploadInfo | str:
-    """What is known of a photo, or what is wrong with it."""
+def upload_info(service: Service, path: Path) -> UploadInfo | str:
+    """A photo's inspection, or what is wrong with it."""
     try:
-        return service.look(path)
+        return service.inspect(path)
     except UserError as error:
         return error.phrase
 
@@ -283,7 +283,7 @@ def status(value: str, elem_id: str) -> gr.HTML:
     )
 
 
-def cleared() -> Shown:
+def empty_stage() -> StageUpdates:
     """An empty stage."""
     return (
         gr.update(value=None, visible=True),
@@ -293,12 +293,12 @@ def cleared() -> Shown:
     )
 
 
-def looked(seen: UploadInfo, count: int) -> Shown:
+def stage_of_photo(info: UploadInfo, count: int) -> StageUpdates:
     """A stage with the photo alone."""
     return (
-        gr.update(value=str(seen.preview), visible=True),
+        gr.update(value=str(info.preview), visible=True),
         gr.update(value=None, visible=False),
-        described(seen, count),
+        described(info, count),
         no_download(),
     )
 
@@ -313,17 +313,17 @@ def download(path: Path) -> Any:
     return gr.update(value=str(path), interactive=True, label=f"Download {path.name}")
 
 
-def described(seen: UploadInfo, count: int) -> str:
-    """Name, size and what is seen of a photo, as HTML."""
+def described(info: UploadInfo, count: int) -> str:
+    """Name, size and what is info of a photo, as HTML."""
     more = f" and {count - 1} more" if count > 1 else ""
-    width, height = seen.size
-    chips = "".join(f"<li>{escaped(word)}</li>" for word in seen.words)
-    notes = "".join(f'<p class="quiet">{escaped(note)}</p>' for note in seen.notes)
-    title = f"<p><b>{escaped(seen.path.name)}</b>{more} · {width} × {height}</p>"
-    return f'{title}<ul class="chips" aria-label="What is seen in the photo">{chips}</ul>{notes}'
+    width, height = info.size
+    chips = "".join(f"<li>{escaped(word)}</li>" for word in info.words)
+    notes = "".join(f'<p class="quiet">{escaped(note)}</p>' for note in info.notes)
+    title = f"<p><b>{escaped(info.path.name)}</b>{more} · {width} × {height}</p>"
+    return f'{title}<ul class="chips" aria-label="What is info in the photo">{chips}</ul>{notes}'
 
 
-def finished(outcome: RunOutcome, done: str = "") -> Shown:
+def stage_of_result(outcome: RunOutcome, done: str = "") -> StageUpdates:
     """A stage with before and after, and the file; `done` says in a tab's own words what was done."""
     before, after = outcome.pair
     return (
@@ -337,7 +337,7 @@ def finished(outcome: RunOutcome, done: str = "") -> Shown:
 def summary(outcome: RunOutcome, done: str = "") -> str:
     """What was done to which photos, and what failed; `done` in a tab's own words."""
     lines = []
-    for result in outcome.made[:1] if len(outcome.results) == 1 else ():
+    for result in outcome.succeeded[:1] if len(outcome.results) == 1 else ():
         (w, h), (w2, h2) = result.size_in or (0, 0), result.size_out or (0, 0)
         sizes = f"{w} × {h}" if (w, h) == (w2, h2) else f"{w} × {h} → {w2} × {h2}"
         told, *rest = plan_on_page(result.plan) if result.plan else [result.reason or ""]
@@ -348,7 +348,7 @@ def summary(outcome: RunOutcome, done: str = "") -> str:
         ]
     if len(outcome.results) > 1:
         lines.append(
-            f'<p class="good">{len(outcome.made)} of {len(outcome.results)} photos done, in one zip.</p>'
+            f'<p class="good">{len(outcome.succeeded)} of {len(outcome.results)} photos done, in one zip.</p>'
         )
     failed = [result for result in outcome.results if result.error]
     return "".join(lines) + "".join(bad(result.error or "") for result in failed)

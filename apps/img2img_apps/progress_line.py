@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-OnProgress = Callable[[int, int | None, str], None]  # pieces done, of how many, what is being done
+OnProgress = Callable[[int, int | None, str], None]  # tiles done, of how many, the step
 _SURE_AFTER_S = 1.0  # before that, the first piece's speed says little
 
 

@@ -23,8 +23,8 @@ from img2img.version import __version__
 from img2img_apps.answers import handlers
 from img2img_apps.examples import Examples
 from img2img_apps.guard import Guard, stay_local
-from img2img_apps.intake import Intake, Presence
 from img2img_apps.offered_models import is_installed
+from img2img_apps.request_limits import BodyLimit, EndOnDisconnect
 from img2img_apps.service import Service, automatic_kinds
 from img2img_apps.settings import Settings
 from img2img_apps.theme import css, theme
@@ -70,7 +70,7 @@ class _Server(uvicorn.Server):
             file=sys.stderr,
             flush=True,
         )
-        self.service.workspace.keep_what_is_there()
+        self.service.workspace.keep_own_files()
         threading.Thread(target=_warm, args=(self.service,), daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -89,8 +89,8 @@ def _app(demo: gr.Blocks, service: Service) -> FastAPI:
     origins = sorted(settings.known.origins)
     layers = [
         Middleware(Guard, known=settings.known),
-        Middleware(Intake, workspace=service.workspace),
-        Middleware(Presence, jobs=service.jobs),
+        Middleware(BodyLimit, workspace=service.workspace),
+        Middleware(EndOnDisconnect, jobs=service.jobs),
         Middleware(
             CORSMiddleware,
             allow_origins=origins,

@@ -1,5 +1,5 @@
-"""From the page's wishes to `img2img.inference` and back: checks, limits, results, messages. It
-changes no pixel.
+"""Between the page or the API and `img2img.inference`: checks, limits, results, messages. It changes
+no pixel.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def direction_of(way: str, model: str) -> Direction | None:
 
 @dataclass(frozen=True)
 class UploadInfo:
-    """What is known of an uploaded photo before anything is done to it."""
+    """The inspection of an uploaded photo, with its preview."""
 
     path: Path
     preview: Path
@@ -61,15 +61,15 @@ class UploadInfo:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What became of a click: result files, the one to download, previews of the first."""
+    """Result files of one click, the one to download, and previews of the first."""
 
     results: tuple[Result, ...]
     download: Path
     pair: tuple[Path, Path]
 
     @property
-    def made(self) -> tuple[Result, ...]:
-        """Those that worked."""
+    def succeeded(self) -> tuple[Result, ...]:
+        """Results without an error."""
         return tuple(result for result in self.results if not result.error)
 
 
@@ -84,16 +84,16 @@ class Service:
     workspace: Workspace
     models: Models
     jobs: Jobs = field(default_factory=Jobs)
-    _looks: dict[Path, UploadInfo] = field(default_factory=dict)
+    _inspected: dict[Path, UploadInfo] = field(default_factory=dict)
     _last: tuple[Path, Inspection] | None = (
-        None  # the photo looked at last, until work on it begins
+        None  # the photo inspected last, until work on it begins
     )
 
-    # --- looking -----------------------------------------------------------------------------------------------------
+    # --- inspecting ---
 
-    def look(self, path: Path) -> UploadInfo:
+    def inspect(self, path: Path) -> UploadInfo:
         """Open an upload for the first time. Raises UserError."""
-        known = self._looks.get(path)
+        known = self._inspected.get(path)
         if known and known.preview.exists() and path.exists():
             return known
         with memory_errors(path):
@@ -101,13 +101,13 @@ class Service:
             found = inspect(path, self.settings.max_megapixels)
             shown = preview(found.photo, self.workspace.new_folder() / "before.jpg")
         notes, size = found.photo.notes, found.photo.size
-        seen = UploadInfo(
+        info = UploadInfo(
             path, shown, size, found.findings, notes, found.statistics, found.proposed
         )
-        self._looks[path], self._last = seen, (path, found)
-        for old in [p for p in self._looks if not p.exists()]:
-            self._looks.pop(old, None)
-        return seen
+        self._inspected[path], self._last = info, (path, found)
+        for old in [p for p in self._inspected if not p.exists()]:
+            self._inspected.pop(old, None)
+        return info
 
     def check_upload(self, path: Path) -> None:
         """Only files of the own temporary folder, of a name and a size that are allowed. Raises
@@ -121,7 +121,7 @@ class Service:
             )
         check_megapixels(path, self.settings.max_megapixels)
 
-    def _check_result(self, seen: UploadInfo, request: Request, scale: int) -> None:
+    def _check_result(self, info: UploadInfo, request: Request, scale: int) -> None:
         """The limit holds for what is made, too: canvas and enlargement, before any work."""
         extend, limit = request.canvas.extend, self.settings.max_megapixels
         if max(extend) > MOST_EXTENSION_PX:
@@ -129,7 +129,7 @@ class Service:
                 f"at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all",
                 field="extend",
             )
-        width, height = seen.size[0] + sum(extend[::2]), seen.size[1] + sum(extend[1::2])
+        width, height = info.size[0] + sum(extend[::2]), info.size[1] + sum(extend[1::2])
         megapixels = width * height * scale**2 / 1e6
         if megapixels > limit:
             grown = [f"after ×{scale}"] * (scale > 1) + ["when extended"] * any(extend)
@@ -139,7 +139,7 @@ class Service:
             raise UserError(
                 f"would be {megapixels:.1f} megapixels {' and '.join(grown)}, "
                 f"more than the {limit:g} allowed here",
-                place=seen.path,
+                place=info.path,
                 remedy=advice,
             )
 
@@ -158,7 +158,7 @@ class Service:
         tasks = () if path else (kind,)
         return Request(tasks, model=path, options=options, canvas=canvas or Canvas())
 
-    # --- doing -------------------------------------------------------------------------------------------------------
+    # --- doing ---
 
     def run(
         self,
@@ -181,7 +181,7 @@ class Service:
         folder = self.workspace.new_folder()
         with self.jobs.running(Owner(user, tab)) as stop:
             results = [
-                self._one(
+                self._process(
                     path,
                     request,
                     (mask, hints),
@@ -190,16 +190,16 @@ class Service:
                 )
                 for n, path in enumerate(uploads)
             ]
-            made = [result for result in results if not result.error]
-            if not made:
+            done = [result for result in results if not result.error]
+            if not done:
                 raise UserError(results[0].error or "nothing was made")
-            first = made[0]
+            first = done[0]
             extend = request.canvas.extend if isinstance(request, Request) else (0, 0, 0, 0)
-            shown = pair(self.look(first.input).preview, _output(first), folder, extend)
-            download = _output(first) if len(uploads) == 1 else zipped(made, folder / "img2img.zip")
+            shown = pair(self.inspect(first.input).preview, _output(first), folder, extend)
+            download = _output(first) if len(uploads) == 1 else zipped(done, folder / "img2img.zip")
             return RunOutcome(tuple(results), download, shown)
 
-    def _one(
+    def _process(
         self,
         path: Path,
         wanted: Request | RequestOf,
@@ -209,26 +209,26 @@ class Service:
     ) -> Result:
         try:
             with memory_errors(path):
-                seen = self.look(path)
-                request = wanted if isinstance(wanted, Request) else wanted(seen)
+                info = self.inspect(path)
+                request = wanted if isinstance(wanted, Request) else wanted(info)
                 if request is None:
-                    return _untouched(seen, folder)
+                    return _untouched(info, folder)
                 folder.mkdir(parents=True)
                 mask, hints = (None if file is None else str(file) for file in drawn)
                 batch = FileBatch([str(path)], request, str(folder), mask, hints=hints)
                 named = batch.resolved.steps
-                expected = seen.proposed if named is None else Plan(named)
-                self._check_result(seen, request, expected.scale)
-                pieces.expect(path, expected, seen.size)
-                # The photo as `look` has read it, unless another was looked at since.
+                expected = info.proposed if named is None else Plan(named)
+                self._check_result(info, request, expected.scale)
+                pieces.expect(path, expected, info.size)
+                # The photo as `inspect` has read it, unless another was inspected since.
                 last, self._last = self._last, None
                 photo = last[1].photo if last and last[0] == path else None
-                return batch.write(batch.jobs[0], photo, pieces, pieces.planned, seen.statistics)
+                return batch.write(batch.jobs[0], photo, pieces, pieces.planned, info.statistics)
         except UserError as error:
             return Result(path, error=error.phrase)
 
     def stop(self, user: str, tab: str = "") -> None:
-        """End what a user is running on a tab, after the tile at hand."""
+        """End what a user is running on a tab, after the current tile."""
         self.jobs.stop(Owner(user, tab))
 
 
@@ -303,13 +303,13 @@ def automatic_kinds() -> list[str]:
     ]
 
 
-def _untouched(seen: UploadInfo, folder: Path) -> Result:
-    """The photo as it came, among those of which more was wanted."""
+def _untouched(info: UploadInfo, folder: Path) -> Result:
+    """The photo copied, as every step that it needs was unticked."""
     folder.mkdir()
-    output = folder / seen.path.name
-    shutil.copyfile(seen.path, output)
+    output = folder / info.path.name
+    shutil.copyfile(info.path, output)
     return Result(
-        seen.path, output, size_in=seen.size, size_out=seen.size, reason="left as it is, as ticked"
+        info.path, output, size_in=info.size, size_out=info.size, reason="left as it is, as ticked"
     )
 
 

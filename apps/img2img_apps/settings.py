@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from img2img.errors import UserError
-from img2img_apps.origins import Known, known_to
+from img2img_apps.origins import KnownOrigins, known_origins
 
 MOST_PHOTOS = 50  # of one batch
 
@@ -48,11 +48,11 @@ class Settings:
         assert self.known  # raises for what is no host or origin
 
     @cached_property
-    def known(self) -> Known:
+    def known(self) -> KnownOrigins:
         """The hosts and origins that are answered; the proxy's own where --root-path names it."""
         public = self.root_path if "://" in self.root_path else ""
         own = (re.sub(r"(?<=[^/:])/.*", "", public),) if public else ()
-        return known_to(self.host, self.allow_hosts, (*self.allow_origins, *own))
+        return known_origins(self.host, self.allow_hosts, (*self.allow_origins, *own))
 
     @property
     def on_loopback(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from img2img.errors import UserError
-from img2img_apps.jobs import Ended, Stopped, watched
+from img2img_apps.jobs import Finished, Stopped, with_progress
 from img2img_apps.progress_line import OnProgress, Progress
 from img2img_apps.service import Service, escaped
 
@@ -21,14 +21,14 @@ WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1}
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 STOPPED = '<p class="quiet">Stopped.</p>'
 WAITING = '<p class="quiet">Waiting for its turn …</p>'
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Failed:
-    """What to say in the page of why nothing came of it."""
+class NotFinished:
+    """Work that was stopped or failed, and the line for the page that says so."""
 
-    said: str
+    message: str
 
 
 @dataclass
@@ -45,20 +45,18 @@ class Switch:
 
     @property
     def outputs(self) -> list[Any]:
-        """All of the buttons, as `busy` and `idle` tell them."""
+        """All of the buttons, in the order in which `busy` and `idle` update them."""
         return [*self.starts, *self.stops]
 
     def busy(self) -> list[Any]:
-        """While work goes on."""
-        return self._told(False)
+        """Updates while work goes on."""
+        off, on = gr.update(interactive=False), gr.update(interactive=True)
+        return [off] * len(self.starts) + [on] * len(self.stops)
 
     def idle(self) -> list[Any]:
-        """While none does."""
-        return self._told(True)
-
-    def _told(self, idle: bool) -> list[Any]:
-        on, off = gr.update(interactive=True), gr.update(interactive=False)
-        return [on if idle else off] * len(self.starts) + [off if idle else on] * len(self.stops)
+        """Updates while none does."""
+        off, on = gr.update(interactive=False), gr.update(interactive=True)
+        return [on] * len(self.starts) + [off] * len(self.stops)
 
     def runs(
         self, trigger: Callable[..., Any], work: Any, inputs: Sequence[Any], outputs: Sequence[Any]
@@ -77,38 +75,33 @@ class Switch:
 
     def wire_stops(self, running: list[Any]) -> None:
         """Stop ends what runs after its tile, and takes what waits out of the queue."""
+
+        def press(request: gr.Request) -> list[Any]:
+            self.end(request)
+            return [STOPPED, *self.idle()]
+
+        outputs = [self.status, *self.outputs]
         for stop in self.stops:
-            stop.click(
-                self._stop,
-                None,
-                [self.status, *self.outputs],
-                cancels=running,
-                queue=False,
-                **QUIET,
-            )
+            stop.click(press, None, outputs, cancels=running, queue=False, **QUIET)
 
     def end(self, request: gr.Request) -> None:
-        """End this tab's own job of the one who asks."""
+        """End the job that this session runs on this tab."""
         self.service.stop(f"{request.session_hash}", self.tab)
 
-    def _stop(self, request: gr.Request) -> list[Any]:
-        self.end(request)
-        return [STOPPED, *self.idle()]
-
     def watch(
-        self, work: Callable[[OnProgress], Made], request: gr.Request, progress: Progress
-    ) -> Iterator[str | Ended[Made] | Failed]:
-        """Lines for the page while work goes on, then what it gave or why it gave nothing."""
+        self, work: Callable[[OnProgress], Value], request: gr.Request, progress: Progress
+    ) -> Iterator[str | Finished[Value] | NotFinished]:
+        """Lines for the page while work goes on, then its result or why there is none."""
         try:
-            for step in watched(work, lambda: self.end(request), progress):
+            for step in with_progress(work, lambda: self.end(request), progress):
                 yield f'<p class="quiet">{escaped(step)}</p>' if isinstance(step, str) else step
         except UserError as error:
-            yield Failed(bad(error.phrase))
+            yield NotFinished(bad(error.phrase))
         except Stopped:
-            yield Failed(STOPPED)
+            yield NotFinished(STOPPED)
         except Exception as error:
             log.exception("app")
-            yield Failed(bad(f"That failed on our side ({type(error).__name__})."))
+            yield NotFinished(bad(f"That failed on our side ({type(error).__name__})."))
 
 
 def bad(message: str) -> str:

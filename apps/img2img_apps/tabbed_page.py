@@ -21,7 +21,7 @@ from img2img_apps.tabs import (
     train_tab,
     translate_tab,
 )
-from img2img_apps.train_runs import Trainings
+from img2img_apps.train_runs import TrainRuns
 from img2img_apps.workspace import Workspace
 
 _MASTHEAD = """<div><h1><span class="mark" aria-hidden="true"></span>img2img</h1>
@@ -66,7 +66,7 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
         if service.settings.on_loopback:
             with gr.Tab("Train", id="train"):
                 train_tab.build(
-                    demo, service, Trainings(service.settings, service.workspace), lists
+                    demo, service, TrainRuns(service.settings, service.workspace), lists
                 )
         with gr.Tab("Models", id="models"):
             models_tab.build(service, lists)

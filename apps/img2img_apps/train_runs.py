@@ -1,6 +1,4 @@
-"""Trainings started from the page: `img2img train` in a process of its own, watched through its run
-folder.
-"""
+"""Training from the page: `img2img train` in a process of its own, followed through its run folder."""
 
 from __future__ import annotations
 
@@ -35,8 +33,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What is known of a run at a moment."""
+class RunStatus:
+    """Where a run stands: message, doctor's verdict and findings, losses, last samples, model."""
 
     running: bool
     message: str
@@ -48,7 +46,7 @@ class Watched:
 
 
 @dataclass
-class Trainings:
+class TrainRuns:
     """At most one training at a time, in `<data root>/runs`, or `runs` where the app was started."""
 
     settings: Settings
@@ -145,15 +143,15 @@ class Trainings:
         if self.is_running and self.process is not None:
             self.process.send_signal(signal.SIGINT)
 
-    def watch(self) -> Watched | None:
-        """The run of this app as its folder tells it; None before the first."""
+    def status(self) -> RunStatus | None:
+        """The current or last run as its folder shows it; None before the first."""
         if self.folder is None:
             return None
         log = self.folder / "log.jsonl"
         run = Run.read(self.folder) if log.is_file() else None
         rows = run.rows if run else []
         model = self.folder / "model.safetensors"
-        return Watched(
+        return RunStatus(
             running=self.is_running,
             message=self._message(rows, run.facts.steps if run else 0),
             verdict=run.verdict if run else verdict([]),

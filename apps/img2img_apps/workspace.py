@@ -1,5 +1,5 @@
-"""The app's one temporary folder: everything uploaded or made lies in it, for an hour, and is gone
-at exit.
+"""The app's one temporary folder for uploads and results, which are kept for an hour and deleted at
+exit.
 
 All of it together stays under a quota: the oldest go first where room is needed, but nothing of the
 last minutes.
@@ -62,8 +62,8 @@ class Workspace:
         """Whether a path, links followed, lies in the folder."""
         return path.resolve().is_relative_to(self.root)
 
-    def keep_what_is_there(self) -> None:
-        """Never sweep what lies in the folder now: the page's own pictures."""
+    def keep_own_files(self) -> None:
+        """Never sweep the files that are in the folder now: the page's own pictures."""
         self.own = frozenset(self.root.rglob("*"))
 
     def sweep(self, older_than_seconds: float = KEEP_SECONDS) -> None:
@@ -91,7 +91,7 @@ class Workspace:
         return left
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """When changed, size and path of what users brought and what was made for them."""
+        """Time of change, size and path of uploads and results."""
         for path in self.root.rglob("*"):
             with suppress(OSError):
                 if not self._is_ours(path) and path.is_file():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.client import called
 from img2img.pixels.images import from_array, read_photo, write_photo
 from img2img.resources import inputs_dir
@@ -77,7 +77,7 @@ def photo_of(megapixels: float, path: Path) -> Path:
 
 
 @contextmanager
-def costs(app: Running) -> Iterator[Cost]:
+def costs(app: RunningApp) -> Iterator[Cost]:
     """What the app's process spends while the block runs."""
     cost, started, before = Cost(), time.monotonic(), cpu_seconds(app.process.pid)
     yield cost

@@ -27,7 +27,7 @@ _CHROMIUM_FLAGS = [
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningApp:
     """An app in a process of its own."""
 
     url: str
@@ -36,17 +36,13 @@ class Running:
     log: Path
 
 
-def _hear_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @contextmanager
 def running_app(
     log: Path,
     flags: Sequence[str] = (),
     launcher: Sequence[str] = ("-m", "img2img"),
     seconds: float = 300,
-) -> Iterator[Running]:
+) -> Iterator[RunningApp]:
     """`img2img app` on a free port; ended politely at the end."""
     url = f"http://127.0.0.1:{(port := free_port())}/"
     started = time.monotonic()
@@ -54,14 +50,18 @@ def running_app(
         command = [sys.executable, *launcher, "app", "--port", str(port), *flags]
         # A shell's background job ignores Ctrl-C, and so would its children.
         process = subprocess.Popen(
-            command, stderr=file, stdout=file, text=True, preexec_fn=_hear_ctrl_c
+            command,
+            stderr=file,
+            stdout=file,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         while not _answers(url):
             if process.poll() is not None or time.monotonic() - started > seconds:
                 raise RuntimeError(f"the app did not start: {log.read_text()[-2000:]}")
             time.sleep(0.1)
-        yield Running(url, process, time.monotonic() - started, log)
+        yield RunningApp(url, process, time.monotonic() - started, log)
     finally:
         process.send_signal(signal.SIGINT)
         try:

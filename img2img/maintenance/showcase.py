@@ -64,13 +64,13 @@ EXHIBITS = (
 
 @dataclass(frozen=True)
 class Bench:
-    """A shipped model on a benchmark folder, or on data known by name; beside another shipped one
-    where that says more than itself. What has a row for each of ten classes stands in the card
+    """A shipped model on a benchmark folder, or on data known by name; `rival` is another shipped one to
+    compare with. What has a row for each of ten classes stands in the card
     alone."""
 
     model: str
     folder: str
-    beside: str | None = None
+    rival: str | None = None
     in_tables: bool = True
     self_ensemble: bool = False  # with a row for the mean over flips and turns
 
@@ -101,11 +101,11 @@ def before_after(exhibit: Exhibit) -> np.ndarray:
     request = Request(
         tasks=parse_tasks(exhibit.tasks), scale=exhibit.scale, model=exhibit.model
     ).resolve()
-    made = request.plan(photo, mask).run(photo, mask)
+    result = request.plan(photo, mask).run(photo, mask)
     before = quantise(photo.rgb, np.uint8).copy()
     if mask is not None:
         before[mask] = (220, 40, 40)
-    panels = [_panel(before), _panel(quantise(made.rgb, np.uint8))]
+    panels = [_panel(before), _panel(quantise(result.rgb, np.uint8))]
     return np.concatenate([panels[0], np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8), panels[1]], 1)
 
 
@@ -124,7 +124,7 @@ def measured(
     for entry in BENCHES:
         if entry.model not in shipped_models() or (only and entry.model not in only):
             continue
-        beside = entry.beside if entry.beside in shipped_models() else None
+        rival = entry.rival if entry.rival in shipped_models() else None
         task = CATALOGUE.entry(entry.model).task.kind
         out = work / f"{entry.model}-{entry.folder}"
         data = entry.folder if entry.folder in KNOWN else bench / entry.folder
@@ -133,7 +133,7 @@ def measured(
             data,
             entry.model,
             out,
-            beside,
+            rival,
             limit=limit,
             self_ensemble=entry.self_ensemble,
         )
@@ -142,7 +142,7 @@ def measured(
 
 
 def write_cards(reports: Mapping[str, list[Report]], folder: Path) -> None:
-    """Beside each model: its numbers, and the first photos of its first benchmark, which nobody
+    """Write each model's card: its numbers, and the first photos of its first benchmark, which nobody
     chose.
     """
     for model, found in reports.items():

@@ -59,11 +59,11 @@ def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
     if head == "logits":
         return Recipe.load(name, asked)
     recipe = Recipe.load(name, overrides)
-    judge = recipe.discriminator
-    if judge is not None and head not in judge.heads:
+    discriminator = recipe.discriminator
+    if discriminator is not None and head not in discriminator.heads:
         asked += ["discriminator.kind=dcgan"]
     if getattr(
-        judge, "projection", False
+        discriminator, "projection", False
     ):  # adds to a score; what is reconstructed can show the class
         asked += ["discriminator.projection=false", "adversarial.sees=[label]"]
     return Recipe.load(name, asked)
@@ -82,7 +82,7 @@ def run_all(name: str, runs: Path, overrides: Sequence[str]) -> dict[str, Path]:
 
 
 def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured:
-    """Every run beside the baselines of its task, on the same photos or samples."""
+    """Every run and the baselines of its task, on the same photos or samples."""
     models = {kind: load(folder, precision="fp32") for kind, folder in folders.items()}
     task = next(iter(models.values())).task
     report, lines = (
@@ -94,10 +94,10 @@ def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured
     rows = []
     for row in report.rows:
         run = Run.read(folders[kinds[row.method]]) if row.method in kinds else None
-        told = (f"{run.step:,}", f"{run.minutes:.1f}") if run else ("–", "–")
+        length = (f"{run.step:,}", f"{run.minutes:.1f}") if run else ("–", "–")
         numbers = (column.text(row.values.get(column.name)) for column in report.columns)
         rows.append(
-            (kinds.get(row.method, row.method), *told, *numbers, run.verdict if run else "–")
+            (kinds.get(row.method, row.method), *length, *numbers, run.verdict if run else "–")
         )
     head = (
         "objective",
@@ -136,11 +136,11 @@ def _of_photos(
     given, truth = (
         tuple(("", line.panels[place][1]) for line in reports[0].first) for place in (0, -1)
     )
-    made = [
+    results = [
         Line(kind, tuple(("", line.panels[-2][1]) for line in report.first))
         for kind, report in zip(folders, reports, strict=True)
     ]
-    return total, [Line("input", given), *made, Line("truth", truth)]
+    return total, [Line("input", given), *results, Line("truth", truth)]
 
 
 def page_with(page: str, name: str, text: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from img2img.cli import main
-from img2img.maintenance.browser import Running, chromium, chromium_path, running_app
+from img2img.maintenance.browser import RunningApp, chromium, chromium_path, running_app
 from img2img.modelfile import Card, save_model
 from img2img.recipe import Recipe
 
@@ -60,7 +60,7 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app(
     launcher: list[str], maker: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+) -> Iterator[RunningApp]:
     """A running app that takes at most 4 megapixels and has a model of its owner's."""
     folder = tmp_path_factory.mktemp("app")
     flags = ["--max-megapixels", "4", "--data-root", str(folder), "--models", str(maker.parent)]
@@ -69,7 +69,7 @@ def app(
 
 
 @pytest.fixture(scope="session")
-def slow_app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def slow_app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """An app on a machine where a tile takes half a second: long enough to do something meanwhile."""
     slowed = (
         "import time; from img2img_apps.service import TileProgress; called = TileProgress.__call__; "
@@ -91,7 +91,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def slow_page(browser: Any, slow_app: Running) -> Iterator[Any]:
+def slow_page(browser: Any, slow_app: RunningApp) -> Iterator[Any]:
     """The slow app's page."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
@@ -138,7 +138,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, app: Running) -> Iterator[Any]:
+def page(browser: Any, app: RunningApp) -> Iterator[Any]:
     """The app's page; a request to any other place fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     outside: list[str] = []

@@ -26,7 +26,7 @@ from PIL import Image
 
 from img2img.cli import main
 from img2img.maintenance.benchmark import costs, photo_of
-from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.client import answered, called, uploaded
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
@@ -58,7 +58,7 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_endpoints_make_the_bytes_the_command_line_makes(
-    app: Running, infer: Callable[..., bytes], tmp_path: Path, name: str
+    app: RunningApp, infer: Callable[..., bytes], tmp_path: Path, name: str
 ) -> None:
     photo, values, flags = CALLS[name]
     made, content, facts = called(app.url, name.partition("_")[0], photo, *values)
@@ -66,7 +66,7 @@ def test_endpoints_make_the_bytes_the_command_line_makes(
     assert facts["size_out"] and facts["reason"]
 
 
-def test_endpoints_are_named_and_described(app: Running) -> None:
+def test_endpoints_are_named_and_described(app: RunningApp) -> None:
     with urllib.request.urlopen(f"{app.url}gradio_api/info") as answer:
         known = json.load(answer)["named_endpoints"]
     assert set(known) == {
@@ -95,7 +95,7 @@ def test_endpoints_are_named_and_described(app: Running) -> None:
     ],
 )
 def test_generate_makes_the_bytes_the_command_line_makes(
-    app: Running, generate: Callable[..., bytes], values: list[Any], flags: list[str]
+    app: RunningApp, generate: Callable[..., bytes], values: list[Any], flags: list[str]
 ) -> None:
     name, content, facts = called(app.url, "generate", *values)
     assert name == "clothes.generate.png" and content == generate(*flags)
@@ -104,7 +104,7 @@ def test_generate_makes_the_bytes_the_command_line_makes(
 
 @pytest.mark.parametrize("example", ["denoise.py", "denoise.sh"])
 def test_examples_work(
-    app: Running, infer: Callable[..., bytes], tmp_path: Path, example: str
+    app: RunningApp, infer: Callable[..., bytes], tmp_path: Path, example: str
 ) -> None:
     ran(example, app.url, str(OLD), str(tmp_path / "made.jpg"))
     assert (tmp_path / "made.jpg").read_bytes() == infer(
@@ -114,14 +114,14 @@ def test_examples_work(
 
 @pytest.mark.parametrize("example", ["generate.py", "generate.sh"])
 def test_examples_of_generate_work(
-    app: Running, generate: Callable[..., bytes], tmp_path: Path, example: str
+    app: RunningApp, generate: Callable[..., bytes], tmp_path: Path, example: str
 ) -> None:
     ran(example, app.url, "own/clothes", str(tmp_path / "grid.png"))
     assert (tmp_path / "grid.png").read_bytes() == generate("--seed", "7", "--n", "16")
 
 
 def test_two_users_at_once_each_get_their_own(
-    app: Running, infer: Callable[..., bytes], photos: list[np.ndarray], tmp_path: Path
+    app: RunningApp, infer: Callable[..., bytes], photos: list[np.ndarray], tmp_path: Path
 ) -> None:
     paths = []
     for index, photo in enumerate(photos[:4]):
@@ -150,12 +150,12 @@ def test_two_users_at_once_each_get_their_own(
     ],
 )
 def test_wrong_values_come_back_as_messages(
-    app: Running, values: tuple[Any, ...], said: str
+    app: RunningApp, values: tuple[Any, ...], said: str
 ) -> None:
     assert said in answered(app.url, "denoise", [uploaded(app.url, OLD), *values])
 
 
-def test_a_way_of_a_one_way_model_is_explained(app: Running) -> None:
+def test_a_way_of_a_one_way_model_is_explained(app: RunningApp) -> None:
     answer = answered(app.url, "translate", [uploaded(app.url, SKETCH), False, 0, "", "BtoA"])
     assert "choose a model that goes both ways, or none" in answer and "--" not in answer
 
@@ -171,14 +171,14 @@ def test_a_way_of_a_one_way_model_is_explained(app: Running) -> None:
     ],
 )
 def test_wrong_wishes_come_back_as_messages(
-    app: Running, values: tuple[Any, ...], said: str
+    app: RunningApp, values: tuple[Any, ...], said: str
 ) -> None:
     answer = answered(app.url, "generate", list(values))
     assert said in answer and "--" not in answer
 
 
 def test_painted_colors_are_followed_as_on_the_command_line(
-    app: Running, infer: Callable[..., bytes], tmp_path: Path
+    app: RunningApp, infer: Callable[..., bytes], tmp_path: Path
 ) -> None:
     painted = np.asarray(Image.open(OLD).convert("RGB")).copy()
     painted[100:120, 100:160] = (40, 80, 220)
@@ -190,7 +190,7 @@ def test_painted_colors_are_followed_as_on_the_command_line(
     assert content != infer(OLD, tmp_path / f"plain{Path(made).suffix}", "--task", "colorize")
 
 
-def test_painted_colors_that_do_not_fit_are_explained(app: Running) -> None:
+def test_painted_colors_that_do_not_fit_are_explained(app: RunningApp) -> None:
     for hints, said in ((MASK, r"they are \d+x\d+, photo is \d+x\d+"), (OLD, "nothing is painted")):
         answer = answered(
             app.url, "colorize", [uploaded(app.url, OLD), 1.0, "", uploaded(app.url, hints)]
@@ -198,7 +198,7 @@ def test_painted_colors_that_do_not_fit_are_explained(app: Running) -> None:
         assert re.search(said, answer) and "--" not in answer
 
 
-def test_mask_of_another_size_is_explained(app: Running) -> None:
+def test_mask_of_another_size_is_explained(app: RunningApp) -> None:
     data = [uploaded(app.url, MASKED), uploaded(app.url, OLD), 0, 0, "0,0,0,0", 0, ""]
     assert re.search(r"mask is \d+x\d+, photo is \d+x\d+", answered(app.url, "erase", data))
 
@@ -207,7 +207,7 @@ def test_mask_of_another_size_is_explained(app: Running) -> None:
     "path",
     ["/etc/passwd", "../../../../etc/passwd", "http://192.0.2.1/x.jpg", "/proc/self/environ"],
 )
-def test_only_uploads_are_taken(app: Running, path: str) -> None:
+def test_only_uploads_are_taken(app: RunningApp, path: str) -> None:
     answer = answered(
         app.url, "denoise", [{"path": path, "meta": {"_type": "gradio.FileData"}}, 1.0, ""]
     )
@@ -226,7 +226,7 @@ def test_only_uploads_are_taken(app: Running, path: str) -> None:
         f"file={Path(__file__).resolve()}",
     ],
 )
-def test_nothing_of_the_server_is_served(app: Running, path: str) -> None:
+def test_nothing_of_the_server_is_served(app: RunningApp, path: str) -> None:
     assert refused(f"{app.url}gradio_api/{path}") in (403, 404)
 
 
@@ -266,7 +266,9 @@ def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, str, Any]
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_pages_of_others_are_refused_on_every_route(app: Running, route: str, method: str) -> None:
+def test_pages_of_others_are_refused_on_every_route(
+    app: RunningApp, route: str, method: str
+) -> None:
     port = app.url.rstrip("/").rpartition(":")[2]
     others = [
         "http://evil.example",
@@ -291,13 +293,13 @@ def test_pages_of_others_are_refused_on_every_route(app: Running, route: str, me
     "host",
     ["evil.example", "localhost.evil.example", "evil.example:7860", "127.0.0.1.evil.example"],
 )
-def test_other_names_are_refused_and_told_what_to_do(app: Running, host: str) -> None:
+def test_other_names_are_refused_and_told_what_to_do(app: RunningApp, host: str) -> None:
     for route in ROUTES:
         status, body, _ = asked(app.url + route, Host=host)
         assert status == 403 and "--allow-host" in body
 
 
-def test_own_names_pages_and_clients_without_one_are_answered(app: Running) -> None:
+def test_own_names_pages_and_clients_without_one_are_answered(app: RunningApp) -> None:
     port = app.url.rstrip("/").rpartition(":")[2]
     for host in (
         f"127.0.0.1:{port}",
@@ -311,7 +313,9 @@ def test_own_names_pages_and_clients_without_one_are_answered(app: Running) -> N
         assert asked(f"{app.url}config", Host=host, Origin=f"http://{host}")[0] == 200
 
 
-def test_a_browser_telling_of_another_page_is_refused_but_links_are_followed(app: Running) -> None:
+def test_a_browser_telling_of_another_page_is_refused_but_links_are_followed(
+    app: RunningApp,
+) -> None:
     for site in ("cross-site", "same-site"):
         assert asked(f"{app.url}config", Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors")[0] == 403
         assert asked(app.url, Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")[0] == 200
@@ -393,7 +397,7 @@ def chunked(url: str, path: Path) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{url}gradio_api/upload", body, headers))
 
 
-def test_a_call_of_fifty_megabytes_is_not_read(app: Running) -> None:
+def test_a_call_of_fifty_megabytes_is_not_read(app: RunningApp) -> None:
     data = json.dumps({"data": ["x" * 50_000_000, 1, ""]}).encode()
     request = urllib.request.Request(
         f"{app.url}gradio_api/call/restore", data, {"Content-Type": "application/json"}
@@ -450,7 +454,9 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("name", "values", "said"), MISTAKES)
-def test_mistakes_are_named_in_words(app: Running, name: str, values: list[Any], said: str) -> None:
+def test_mistakes_are_named_in_words(
+    app: RunningApp, name: str, values: list[Any], said: str
+) -> None:
     photo = uploaded(app.url, SMALL)
     before = app.log.read_text()
     answer = answered(
@@ -462,7 +468,7 @@ def test_mistakes_are_named_in_words(app: Running, name: str, values: list[Any],
     assert app.log.read_text() == before, "nothing of it goes to the terminal"
 
 
-def test_a_wrong_mask_is_named_without_its_place(app: Running, tmp_path: Path) -> None:
+def test_a_wrong_mask_is_named_without_its_place(app: RunningApp, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_bytes(b"no picture")
     for mask, said in (
         (SMALL, r"^small\.jpg: mask is \d+x\d+"),
@@ -492,7 +498,7 @@ def test_a_wrong_mask_is_named_without_its_place(app: Running, tmp_path: Path) -
     ],
 )
 def test_calls_of_what_is_not_there_are_answered_in_words(
-    app: Running, place: str, body: Any
+    app: RunningApp, place: str, body: Any
 ) -> None:
     before = app.log.read_text()
     request = urllib.request.Request(
@@ -511,7 +517,7 @@ def test_calls_of_what_is_not_there_are_answered_in_words(
 # --- leaving, and the end --------------------------------------------------------------------------------------------
 
 
-def slow_call(app: Running, tmp_path: Path) -> str:
+def slow_call(app: RunningApp, tmp_path: Path) -> str:
     """Start what takes a while; its stream's address."""
     path = tmp_path / "large.png"
     Image.fromarray(
@@ -525,7 +531,7 @@ def slow_call(app: Running, tmp_path: Path) -> str:
         return f"{place}/{json.load(answer)['event_id']}"
 
 
-def test_a_client_that_goes_away_ends_its_job(app: Running, tmp_path: Path) -> None:
+def test_a_client_that_goes_away_ends_its_job(app: RunningApp, tmp_path: Path) -> None:
     stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=60)
     stream.close()
     # The next one's turn comes although nobody took the first result.
@@ -553,13 +559,13 @@ def rest_of(stream: Any) -> bytes:
         return cut.partial
 
 
-def test_page_names_nothing_outside_and_forbids_it(app: Running) -> None:
+def test_page_names_nothing_outside_and_forbids_it(app: RunningApp) -> None:
     with urllib.request.urlopen(app.url) as answer:
         policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy and "http" not in policy
 
 
-def test_hostile_upload_name_stays_in_the_folder(app: Running) -> None:
+def test_hostile_upload_name_stays_in_the_folder(app: RunningApp) -> None:
     path = uploaded(app.url, OLD, "../../../../tmp/img2img-evil.png")["path"]
     assert "/img2img-app-" in path and ".." not in path
     assert not Path("/tmp/img2img-evil.png").exists()

@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from img2img import cli
-from img2img.maintenance.browser import Running
+from img2img.maintenance.browser import RunningApp
 from img2img_apps.labels import LABELS
 
 
@@ -34,7 +34,7 @@ def test_every_label_is_of_an_option_of_the_command_line() -> None:
         ("generate-seed", "Seed"),
     ],
 )
-def test_a_control_is_called_as_its_option(app: Running, elem_id: str, label: str) -> None:
+def test_a_control_is_called_as_its_option(app: RunningApp, elem_id: str, label: str) -> None:
     with urllib.request.urlopen(f"{app.url}config") as answer:
         controls = [component["props"] for component in json.load(answer)["components"]]
     assert [c["label"] for c in controls if c.get("elem_id") == elem_id] == [label]

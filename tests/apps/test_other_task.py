@@ -17,14 +17,14 @@ import torch
 
 from img2img import tasks
 from img2img.cli import main
-from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.client import answered, called, uploaded
 from img2img.maintenance.screenshots import open_tab
 from img2img.modelfile import Card, save_model
 from img2img.recipe import Recipe
 from img2img.resources import inputs_dir
 from img2img_apps.offered_models import Models
-from img2img_apps.other_tasks import OWN_TABS, OtherTask, other_tasks
+from img2img_apps.other_tasks import OWN_TABS, other_tasks
 from img2img_apps.workspace import Workspace
 
 PHOTO, OBJECT = inputs_dir() / "small.jpg", inputs_dir() / "object.jpg"
@@ -114,7 +114,7 @@ def models(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app(
     launcher: list[str], package: Path, models: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
+) -> Iterator[RunningApp]:
     """The app where the package is installed."""
     log = tmp_path_factory.mktemp("app") / "app.log"
     with pytest.MonkeyPatch.context() as patch:
@@ -147,7 +147,6 @@ def test_words_come_from_the_class(package: Path, tmp_path: Path) -> None:
     assert negative.lead == "A negative in, a positive out."
     assert whiten.lead == "Whiten the masked part.", "without a docstring of its own"
     assert whiten.fills and not negative.fills
-    assert not (negative.goes_both_ways or negative.makes_condition)
 
 
 def test_a_built_in_task_has_one_tab(tmp_path: Path) -> None:
@@ -156,12 +155,11 @@ def test_a_built_in_task_has_one_tab(tmp_path: Path) -> None:
     assert not [
         other for other in other_tasks(Models(Workspace(tmp_path))) if other.kind in OWN_TABS
     ]
-    assert OtherTask("translate", tasks.photo_tasks()["translate"]).makes_condition
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.5])
 def test_an_endpoint_makes_the_bytes_the_command_line_makes(
-    app: Running, infer: Callable[..., bytes], strength: float
+    app: RunningApp, infer: Callable[..., bytes], strength: float
 ) -> None:
     values = [strength, 0, "", None, "", False]
     name, content, facts = called(app.url, "old-negative", PHOTO, *values)
@@ -169,12 +167,12 @@ def test_an_endpoint_makes_the_bytes_the_command_line_makes(
     assert facts["task"] == "old-negative"
 
 
-def test_an_endpoint_takes_a_mask(app: Running, infer: Callable[..., bytes]) -> None:
+def test_an_endpoint_takes_a_mask(app: RunningApp, infer: Callable[..., bytes]) -> None:
     name, content, _ = called(app.url, "whiten", OBJECT, 1.0, 0, "own/whiten", MASK, "", False)
     assert content == infer(OBJECT, "whiten", Path(name).suffix, "--mask", str(MASK))
 
 
-def test_an_endpoint_says_what_is_amiss(app: Running) -> None:
+def test_an_endpoint_says_what_is_amiss(app: RunningApp) -> None:
     photo = uploaded(app.url, PHOTO)
     none = answered(app.url, "old-negative", [photo, 1.0, 0, "no/such", None, "", False])
     assert "event: error" in none and "load it again on the Models tab" in none
@@ -184,7 +182,7 @@ def test_an_endpoint_says_what_is_amiss(app: Running) -> None:
     assert "event: error" in one_way and "goes one way only" in one_way
 
 
-def test_endpoints_are_described_by_their_tasks(app: Running) -> None:
+def test_endpoints_are_described_by_their_tasks(app: RunningApp) -> None:
     with urllib.request.urlopen(f"{app.url}gradio_api/info") as answer:
         known = json.load(answer)["named_endpoints"]
     described = known["/old-negative"]
@@ -195,7 +193,7 @@ def test_endpoints_are_described_by_their_tasks(app: Running) -> None:
 
 
 def test_a_tab_makes_the_bytes_the_command_line_makes(
-    browser: Any, app: Running, infer: Callable[..., bytes], tmp_path: Path
+    browser: Any, app: RunningApp, infer: Callable[..., bytes], tmp_path: Path
 ) -> None:
     page = browser.new_page(accept_downloads=True)
     page.set_default_timeout(60_000)

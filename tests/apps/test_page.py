@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.screenshots import open_tab
 from img2img.resources import inputs_dir
 
@@ -260,7 +260,7 @@ def test_stop_belongs_to_its_tab(slow_page: Any, large: Path) -> None:
 
 
 def test_closing_the_page_ends_its_job(
-    browser: Any, slow_app: Running, slow_page: Any, large: Path
+    browser: Any, slow_app: RunningApp, slow_page: Any, large: Path
 ) -> None:
     ghost = browser.new_context().new_page()
     ghost.goto(slow_app.url)
@@ -488,7 +488,9 @@ def test_no_label_of_an_earlier_result_is_left(page: Any) -> None:
 # --- other pages -----------------------------------------------------------------------------------------------------
 
 
-def test_a_page_of_another_port_plants_nothing(browser: Any, app: Running, tmp_path: Path) -> None:
+def test_a_page_of_another_port_plants_nothing(
+    browser: Any, app: RunningApp, tmp_path: Path
+) -> None:
     (tmp_path / "index.html").write_text("<title>other</title>")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -519,7 +521,7 @@ _ATTACK = """async url => {
 
 
 def test_two_windows_get_their_own_results(
-    browser: Any, app: Running, infer: Infer, tmp_path: Path
+    browser: Any, app: RunningApp, infer: Infer, tmp_path: Path
 ) -> None:
     windows = [browser.new_context(accept_downloads=True).new_page() for _ in range(2)]
     for window, photo in zip(windows, (OLD, NOISY), strict=True):
@@ -586,7 +588,7 @@ def test_a_password_is_asked_for_first(launcher: list[str], tmp_path: Path, brow
 
 
 @pytest.mark.parametrize("width", [360, 390])
-def test_phone_window_has_no_sideways_scrolling(browser: Any, app: Running, width: int) -> None:
+def test_phone_window_has_no_sideways_scrolling(browser: Any, app: RunningApp, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, has_touch=True)
     page = context.new_page()
     page.goto(app.url)
@@ -706,7 +708,7 @@ def brush(page: Any, name: str = "erase", down: int = 0) -> None:
     canvas = page.locator(f"#{name}-editor canvas").first
     canvas.wait_for()
     canvas.scroll_into_view_if_needed()
-    before = looked_at(
+    before = upload_info(
         canvas,
         lambda shot, last: np.array_equal(shot, last) and (name == "translate" or shot.std() > 5),
     )
@@ -717,12 +719,12 @@ def brush(page: Any, name: str = "erase", down: int = 0) -> None:
     page.mouse.move(x + 40, y + 10, steps=12)
     page.mouse.up()
     page.mouse.move(box["x"] + 2, box["y"] - 20)  # the brush's own ring is no stroke
-    looked_at(
+    upload_info(
         canvas, lambda shot, last: np.array_equal(shot, last) and not np.array_equal(shot, before)
     )
 
 
-def looked_at(canvas: Any, until: Callable[[np.ndarray, np.ndarray], bool]) -> np.ndarray:
+def upload_info(canvas: Any, until: Callable[[np.ndarray, np.ndarray], bool]) -> np.ndarray:
     """What a canvas shows, once `until` holds for two looks in a row."""
     last = np.zeros(0)
     for _ in range(300):

@@ -31,7 +31,7 @@ from img2img.pixels.images import Photo, read_photo
 from img2img.resources import samples_dir
 from img2img.tasks import PhotoStatistics
 from img2img.zoo import catalogue
-from img2img_apps.jobs import Ended, watched
+from img2img_apps.jobs import Finished, with_progress
 from img2img_apps.offered_models import Models
 from img2img_apps.progress_line import Progress
 from img2img_apps.service import Service, Stopped, escaped, zipped
@@ -161,7 +161,7 @@ def test_bad_uploads_are_named_and_explained(
 ) -> None:
     path = upload(name, content)
     with pytest.raises(UserError, match=said) as caught:
-        service.look(path)
+        service.inspect(path)
     for told in (escaped(str(caught.value)), for_the_api(str(caught.value))):
         assert name in told
         assert str(service.workspace.root) not in told, "a message tells no path of the server"
@@ -185,7 +185,7 @@ def test_files_outside_the_folder_are_not_read(service: Service, tmp_path: Path)
     link.symlink_to(outside)
     for path in (outside, link, service.workspace.root / ".." / "secret.png"):
         with pytest.raises(UserError, match="upload it again"):
-            service.look(path)
+            service.inspect(path)
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_files_outside_the_folder_are_not_read(service: Service, tmp_path: Path)
 
 def test_look_says_what_it_sees(service: Service, upload: Callable[..., Path]) -> None:
     grey = np.repeat(np.random.default_rng(0).integers(90, 130, (80, 80, 1), np.uint8), 3, 2)
-    seen = service.look(upload(content=png(grey)))
+    seen = service.inspect(upload(content=png(grey)))
     tint, noise, size = seen.words
     assert (tint, size) == ("grey", "small (80×80)") and noise.startswith("noisy (σ about ")
     assert {step.task for step in seen.proposed.steps} == {"denoise", "colorize", "super-resolve"}
@@ -218,10 +218,10 @@ def test_an_upload_is_decoded_and_measured_once_from_looking_to_the_result(
     for room in (rooms[0], "img2img.inference.request"):
         monkeypatch.setattr(f"{room}.statistics", measure)
     first, second = upload(), upload(photo=1)
-    service.look(first)
+    service.inspect(first)
     assert service.run([first], Request()).results[0].output is not None
     assert (decoded, len(measured)) == ([first], 1)
-    service.look(first), service.look(second)
+    service.inspect(first), service.inspect(second)
     service.run([first], Request(("denoise",)))
     assert decoded == [first, second, first], "another was looked at since: it is read again"
     assert len(measured) == 2
@@ -365,16 +365,16 @@ def test_who_leaves_ends_all_his_jobs_and_at_the_end_none_begins(
 
 def test_closing_what_watches_a_job_stops_it() -> None:
     stopped = threading.Event()
-    lines = watched(lambda report: stopped.wait(60), stopped.set, Progress())
+    lines = with_progress(lambda report: stopped.wait(60), stopped.set, Progress())
     assert isinstance(next(lines), str)
     lines.close()
     assert stopped.is_set()
 
 
 def test_what_a_watched_job_gives_or_raises_comes_at_the_end() -> None:
-    assert list(watched(lambda report: 5, lambda: None, Progress())) == [Ended(5)]
+    assert list(with_progress(lambda report: 5, lambda: None, Progress())) == [Finished(5)]
     with pytest.raises(ZeroDivisionError):
-        list(watched(lambda report: 1 / 0, lambda: None, Progress()))
+        list(with_progress(lambda report: 1 / 0, lambda: None, Progress()))
 
 
 @pytest.mark.parametrize(
@@ -543,8 +543,8 @@ def test_grain_goes_to_the_model_for_found_photos_on_every_tab(
     ]
     path = upload(content=png(np.rint((clean + grain).clip(0, 1) * 255).astype(np.uint8)))
     assert found_zoo.joinpath("denoise_real.safetensors").is_file()
-    assert service.look(path).proposed.models == "denoise_real,super_resolve_x2"
-    assert any("grainy" in word for word in service.look(path).words)
+    assert service.inspect(path).proposed.models == "denoise_real,super_resolve_x2"
+    assert any("grainy" in word for word in service.inspect(path).words)
     assert [result.model for result in service.run([path], Request(("denoise",))).results] == [
         "denoise_real"
     ]

@@ -10,29 +10,29 @@ from typing import Any
 
 import numpy as np
 import pytest
-from img2img_apps.tabs.train import _shown, doctor_says
 
 from img2img.errors import UserError
-from img2img.maintenance.browser import Running, running_app
+from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.screenshots import open_tab
 from img2img_apps.service import escaped
 from img2img_apps.settings import Settings
-from img2img_apps.train_runs import Trainings, _pace, verdict
+from img2img_apps.tabs.train_tab import _updates, doctor_says
+from img2img_apps.train_runs import TrainRuns, _pace, verdict
 from img2img_apps.workspace import Workspace
 
 
 @pytest.fixture
-def trainings(tmp_path: Path, photo_folder: Path) -> Iterator[Trainings]:
+def trainings(tmp_path: Path, photo_folder: Path) -> Iterator[TrainRuns]:
     (tmp_path / "work").mkdir()
     workspace = Workspace(tmp_path / "work")
-    yield Trainings(Settings(data_root=photo_folder.parent), workspace)
+    yield TrainRuns(Settings(data_root=photo_folder.parent), workspace)
     workspace.close()
 
 
-def test_only_folders_under_the_data_root_are_offered(trainings: Trainings, tmp_path: Path) -> None:
+def test_only_folders_under_the_data_root_are_offered(trainings: TrainRuns, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc")
     assert "photos" in trainings.folders() and "link" not in trainings.folders()
-    assert Trainings(Settings(), trainings.workspace).folders() == []
+    assert TrainRuns(Settings(), trainings.workspace).folders() == []
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_only_folders_under_the_data_root_are_offered(trainings: Trainings, tmp_
     ],
 )
 def test_start_refuses_what_is_not_offered(
-    trainings: Trainings, values: tuple[Any, ...], said: str
+    trainings: TrainRuns, values: tuple[Any, ...], said: str
 ) -> None:
     with pytest.raises(UserError, match=said):
         trainings.start(*values)
     assert trainings.process is None
 
 
-def test_resume_needs_a_run(trainings: Trainings) -> None:
+def test_resume_needs_a_run(trainings: TrainRuns) -> None:
     with pytest.raises(UserError, match="start it first"):
         trainings.start("denoise_tiny", "", 5, "none", resume=True)
 
@@ -71,7 +71,7 @@ def test_verdict(line: dict[str, Any], said: str) -> None:
     assert verdict([line]).startswith(said)
 
 
-def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
+def test_watch_reads_what_a_run_writes(trainings: TrainRuns) -> None:
     folder = trainings.folder = trainings.runs / "one"
     (folder / "samples").mkdir(parents=True)
     (folder / "samples" / "step_00000010.png").write_bytes(b"x")
@@ -80,10 +80,10 @@ def test_watch_reads_what_a_run_writes(trainings: Trainings) -> None:
         "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 1'
     )
     (folder / "app.log").write_text("error: the disk is full\n")
-    seen = trainings.watch()
+    seen = trainings.status()
     assert seen is not None and seen.message == "Stopped at step 10. the disk is full"
     assert seen.losses is not None and [c.name for c in seen.losses.curves] == ["l1"]
-    assert seen.losses.curves[0].shown == [(5, 0.2), (10, 0.1)]
+    assert seen.losses.curves[0].thinned == [(5, 0.2), (10, 0.1)]
     assert seen.sample is not None and trainings.workspace.holds(seen.sample)
 
 
@@ -101,22 +101,22 @@ def test_a_training_says_of_how_many_and_how_long(rows: list[tuple[int, float]],
     )
 
 
-def test_a_stop_is_said_once(trainings: Trainings) -> None:
+def test_a_stop_is_said_once(trainings: TrainRuns) -> None:
     folder = trainings.folder = trainings.runs / "one"
     folder.mkdir(parents=True)
     (folder / "log.jsonl").write_text('{"step": 135, "l1": 0.1}\n')
     (folder / "app.log").write_text(
         "error: stopped at step 135, everything is saved. Go on with: img2img train\n"
     )
-    seen = trainings.watch()
+    seen = trainings.status()
     assert seen is not None and seen.message == "Stopped at step 135, everything is saved."
     used = '<p class="good">“my one” is now under Model on its tab.</p>'
-    assert used in _shown(seen, used)[0], (
+    assert used in _updates(seen, used)[0], (
         "what was said of its use stays while the training goes on"
     )
 
 
-def test_doctor_lists_every_finding_with_its_remedy(trainings: Trainings) -> None:
+def test_doctor_lists_every_finding_with_its_remedy(trainings: TrainRuns) -> None:
     folder = trainings.folder = trainings.runs / "sick"
     folder.mkdir(parents=True)
     (folder / "app.log").touch()
@@ -129,7 +129,7 @@ def test_doctor_lists_every_finding_with_its_remedy(trainings: Trainings) -> Non
         for n in range(1, 20)
     ]
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    seen = trainings.watch()
+    seen = trainings.status()
     assert seen is not None and {"discriminator winning", "loss spikes"} <= {
         d.name for d in seen.findings
     }
@@ -138,7 +138,7 @@ def test_doctor_lists_every_finding_with_its_remedy(trainings: Trainings) -> Non
     assert all(escaped(d.remedy) in shown and d.severity in shown for d in seen.findings)
 
 
-def test_names_of_runs_are_free(trainings: Trainings) -> None:
+def test_names_of_runs_are_free(trainings: TrainRuns) -> None:
     assert trainings.free_name("ring") == "ring"
     for name in ("ring", "ring-2"):
         (trainings.runs / name).mkdir(parents=True)
@@ -156,7 +156,7 @@ def test_example_trains_at_one_click(page: Any) -> None:
 
 
 @pytest.mark.slow
-def test_start_watch_stop_resume_and_use(page: Any, app: Running) -> None:
+def test_start_watch_stop_resume_and_use(page: Any, app: RunningApp) -> None:
     open_tab(page, "Train")
     page.get_by_label("Recipe").click()
     page.get_by_role("option", name="denoise_tiny").click()

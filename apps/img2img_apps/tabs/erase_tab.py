@@ -8,7 +8,7 @@ import filecmp
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -20,7 +20,7 @@ from img2img.inference.request import Request
 from img2img_apps.examples import Example, Examples
 from img2img_apps.labels import LABELS
 from img2img_apps.layers_editor import LayersEditor, on_canvas
-from img2img_apps.panel import LOOK, QUIET, Panel, bad, download, model_choice, paths_of
+from img2img_apps.panel import INSPECT, QUIET, Panel, bad, download, model_choice, paths_of
 from img2img_apps.service import MOST_EXTENSION_PX, Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
 from img2img_apps.wording import memory_errors
@@ -68,8 +68,8 @@ def _editor() -> LayersEditor:
 
 
 def _controls(service: Service) -> tuple[list[Any], list[Any]]:
-    """What marks a place, beside the brush, and what holds for every fill; in the order `_wish`
-    takes them.
+    """The controls that mark a place besides the brush, and those of every fill, in the order of
+    `_Values`.
     """
     with gr.Row():
         grow, feather = (
@@ -105,8 +105,8 @@ def _controls(service: Service) -> tuple[list[Any], list[Any]]:
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """A picture, and what was marked on it when it was filled, so that undoing brings that back."""
+class _Fill:
+    """A picture and the marks that were filled on it, which undoing brings back."""
 
     picture: str
     strokes: tuple[str, ...] = ()
@@ -115,13 +115,26 @@ class _Turn:
     sides: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-Turns = tuple[_Turn, ...]  # the photo, then every fill of it; the last is on the canvas
+History = tuple[_Fill, ...]  # the photo, then every fill of it; the last is on the canvas
+
+
+class _Values(NamedTuple):
+    """The tab's controls in their order."""
+
+    layers: Any
+    upload: Any
+    invert: bool
+    left: float
+    top: float
+    right: float
+    bottom: float
+    grow: float
+    feather: float
+    model: str
 
 
 class _Erase:
-    """What the tab's events do. What is marked belongs to the picture on the canvas and goes when
-    that changes.
-    """
+    """The tab's events. Marks belong to the picture on the canvas and are cleared when it changes."""
 
     def __init__(
         self,
@@ -134,15 +147,15 @@ class _Erase:
         self.panel, self.service, self.history, self.undo = panel, panel.service, history, undo
         self.outputs = [*panel.outputs, editor, *marks, history, undo]
 
-    def look(self, photo: str | None, turns: Turns, request: gr.Request) -> tuple[Any, ...]:
+    def inspect(self, photo: str | None, history: History, request: gr.Request) -> tuple[Any, ...]:
         """A new photo: on the canvas, no history, nothing marked but by a mask that came before any
         photo.
         """
         self.panel.switch.end(request)
-        shown, seen = self.panel.look(paths_of(photo))
-        new = (_Turn(photo),) if photo and seen else ()
-        waiting = not turns and photo  # a mask that was uploaded first is for this photo
-        marks = [gr.skip() for _ in range(6)] if waiting else _marks(_Turn(""))
+        shown, seen = self.panel.inspect(paths_of(photo))
+        new = (_Fill(photo),) if photo and seen else ()
+        waiting = not history and photo  # a mask that was uploaded first is for this photo
+        marks = [gr.skip() for _ in range(6)] if waiting else _marks(_Fill(""))
         return (
             *shown,
             *self.panel.switch.idle(),
@@ -155,20 +168,16 @@ class _Erase:
     def fill(
         self,
         photo: str | None,
-        turns: Turns,
-        layers: Any,
-        upload: Any,
-        *values: Any,
+        history: History,
+        values: _Values,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
-        """Fill what was marked on the last picture, and take the marks away: they are done."""
+        """Fill what was marked on the last picture, and clear the marks."""
         rest = [gr.skip() for _ in self.outputs[len(self.panel.outputs) :]]
         try:
-            if turns and not (photo and _same(photo, turns[0].picture)):
+            if history and not (photo and _same(photo, history[0].picture)):
                 raise UserError("The photo has just changed: press Erase again.")
-            marked, wanted, mask = self._wish(
-                turns, layers, upload, *values, user=f"{request.session_hash}"
-            )
+            marked, wanted, mask = self._request(history, values, f"{request.session_hash}")
         except UserError as error:
             skip = gr.skip()
             yield (skip, skip, bad(error.phrase), skip, *self.panel.switch.idle(), *rest)
@@ -178,85 +187,80 @@ class _Erase:
         for shown in self.panel.outcome(
             marked.picture, lambda: wanted, request, mask, " and ".join(done)
         ):
-            made = shown[3].get("value") if isinstance(shown[3], dict) else None
-            if not made:
+            result = shown[3].get("value") if isinstance(shown[3], dict) else None
+            if not result:
                 yield (*shown, *rest)
                 continue
-            after = (*turns[:-1], marked, _Turn(made))
+            after = (*history[:-1], marked, _Fill(result))
             yield (
                 *shown,
                 self._canvas(after),
                 *_marks(after[-1]),
                 after,
-                _undo(after),
+                gr.update(interactive=True),
             )
 
-    def _wish(
-        self, turns: Turns, layers: Any, upload: Any, invert: bool, left: float, top: float, right: float,
-        bottom: float, grow: float, feather: float, model: str, *, user: str
-    ) -> tuple[_Turn, Request, Path | None]:  # fmt: skip
-        """The picture with what is marked on it, and what is asked for."""
-        if not turns:
+    def _request(
+        self, history: History, values: _Values, user: str
+    ) -> tuple[_Fill, Request, Path | None]:
+        """The picture with its marks, the request, and the mask's file."""
+        if not history:
             raise UserError("Drop a photo first.")
-        extend = (int(left or 0), int(top or 0), int(right or 0), int(bottom or 0))
-        picture, folder = Path(turns[-1].picture), self.service.workspace.new_folder()
-        mask = self._mask(picture, layers, upload, invert, folder / "mask.png")
+        left, top, right, bottom = (
+            int(px or 0) for px in (values.left, values.top, values.right, values.bottom)
+        )
+        extend = (left, top, right, bottom)
+        picture, folder = Path(history[-1].picture), self.service.workspace.new_folder()
+        upload = next(iter(paths_of(values.upload)), None)
+        size = self.service.inspect(picture).size
+        with memory_errors(upload or picture):
+            if upload:
+                self.service.check_upload(upload)
+            target = folder / "mask.png"
+            mask = write_mask(values.layers, upload, size, target, invert=values.invert)
         if mask is None and not any(extend):
             raise UserError("Brush over what should go first, upload a mask, or extend the canvas.")
-        canvas = Canvas(int(grow) if mask else 0, int(feather), extend)
-        request = self.service.request(_KIND, model, Options(), canvas, user)
-        masks = paths_of(upload)
-        marked = _Turn(
-            turns[-1].picture,
-            _kept(layers, folder),
-            str(masks[0]) if masks else None,
-            bool(invert),
-            extend,
+        canvas = Canvas(int(values.grow) if mask else 0, int(values.feather), extend)
+        request = self.service.request(_KIND, values.model, Options(), canvas, user)
+        strokes = _saved(values.layers, folder)
+        mark = str(upload) if upload else None
+        return (
+            _Fill(str(picture), strokes, mask=mark, invert=bool(values.invert), sides=extend),
+            request,
+            mask,
         )
-        return marked, request, mask
 
-    def _mask(
-        self, photo: Path, layers: Any, upload: Any, invert: bool, target: Path
-    ) -> Path | None:
-        masks = paths_of(upload)
-        size = self.service.look(photo).size
-        with memory_errors(masks[0] if masks else photo):
-            if masks:
-                self.service.check_upload(masks[0])
-            return write_mask(layers, masks[0] if masks else None, size, target, invert=invert)
-
-    def back(self, turns: Turns, request: gr.Request) -> tuple[Any, ...]:
+    def back(self, history: History, request: gr.Request) -> tuple[Any, ...]:
         """The picture before the last fill, with what was marked on it then; a fill that is shown
         can be kept.
         """
         self.panel.switch.end(request)
-        if len(turns) < 2:
+        if len(history) < 2:
             return tuple(gr.skip() for _ in self.outputs)
-        turns = turns[:-1]
-        shown, _ = self.panel.look([Path(turns[-1].picture)])
-        keep = download(Path(turns[-1].picture)) if len(turns) > 1 else shown[3]
-        canvas = self._canvas(turns, turns[-1].strokes)
+        history = history[:-1]
+        shown, _ = self.panel.inspect([Path(history[-1].picture)])
+        keep = download(Path(history[-1].picture)) if len(history) > 1 else shown[3]
+        canvas, undo = self._canvas(history, history[-1].strokes), len(history) > 1
         return (
-            *shown[:3], keep, *self.panel.switch.idle(), canvas, *_marks(turns[-1]), turns, _undo(turns)
-        )  # fmt: skip
+            *(*shown[:3], keep, *self.panel.switch.idle(), canvas, *_marks(history[-1])),
+            *(history, gr.update(interactive=undo)),
+        )
 
-    def _canvas(self, turns: Turns, strokes: Sequence[str] = ()) -> dict[str, Any] | None:
+    def _canvas(self, history: History, strokes: Sequence[str] = ()) -> dict[str, Any] | None:
         return on_canvas(
-            self.service, self.service.look(Path(turns[-1].picture)) if turns else None, strokes
+            self.service,
+            self.service.inspect(Path(history[-1].picture)) if history else None,
+            strokes,
         )
 
 
-def _marks(turn: _Turn) -> list[Any]:
+def _marks(fill: _Fill) -> list[Any]:
     """Mask, whether it is inverted, and the four sides, as they were."""
-    return [turn.mask, turn.invert, *turn.sides]
+    return [fill.mask, fill.invert, *fill.sides]
 
 
-def _undo(turns: Turns) -> Any:
-    return gr.update(interactive=len(turns) > 1)
-
-
-def _kept(layers: Iterable[bytes], folder: Path) -> tuple[str, ...]:
-    """What was brushed, as files the canvas can show again."""
+def _saved(layers: Iterable[bytes], folder: Path) -> tuple[str, ...]:
+    """The layers as files, which the canvas can show again."""
     paths = [folder / f"strokes_{number}.png" for number, _ in enumerate(layers)]
     for path, layer in zip(paths, layers, strict=True):
         path.write_bytes(layer)
@@ -272,27 +276,29 @@ def _wire(erase: _Erase, controls: list[Any], examples: list[tuple[gr.Button, Ex
     panel, inputs = erase.panel, [erase.panel.photos, erase.history, *controls]
 
     def work(
-        photo: str | None, turns: Turns, request: gr.Request, *values: Any
+        photo: str | None, history: History, request: gr.Request, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        yield from erase.fill(photo, turns, *values, request=request)
+        yield from erase.fill(photo, history, _Values(*values), request)
 
     running = [panel.switch.runs(panel.run.click, work, inputs, erase.outputs)]
     for button, example in examples:
         loaded = button.click(
-            _load(erase, example), None, [panel.photos, *erase.outputs], **LOOK, **QUIET
+            _load(erase, example), None, [panel.photos, *erase.outputs], **INSPECT, **QUIET
         )
         running.append(panel.switch.runs(loaded.then, work, inputs, erase.outputs))
-    looks = [panel.photos.upload, panel.photos.clear, panel.photos.delete]
+    changes = [panel.photos.upload, panel.photos.clear, panel.photos.delete]
     gr.on(
-        looks,
-        erase.look,
+        changes,
+        erase.inspect,
         [panel.photos, erase.history],
         erase.outputs,
         cancels=running,
-        **LOOK,
+        **INSPECT,
         **QUIET,
     )
-    erase.undo.click(erase.back, [erase.history], erase.outputs, cancels=running, **LOOK, **QUIET)
+    erase.undo.click(
+        erase.back, [erase.history], erase.outputs, cancels=running, **INSPECT, **QUIET
+    )
     panel.switch.wire_stops(running)
 
 
@@ -300,8 +306,8 @@ def _load(erase: _Erase, example: Example) -> Callable[..., tuple[Any, ...]]:
     """The example's photo with its own mask, which goes with it."""
 
     def load(request: gr.Request) -> tuple[Any, ...]:
-        *shown, _, invert, left, top, right, bottom, turns, undo = erase.look(
-            str(example.path), (_Turn(""),), request
+        *shown, _, invert, left, top, right, bottom, history, undo = erase.inspect(
+            str(example.path), (_Fill(""),), request
         )
         return (
             str(example.path),
@@ -312,7 +318,7 @@ def _load(erase: _Erase, example: Example) -> Callable[..., tuple[Any, ...]]:
             top,
             right,
             bottom,
-            turns,
+            history,
             undo,
         )
 

@@ -1,22 +1,28 @@
-"""Generate: pictures from noise and a label, a walk from one seed to another, each of them to look
-at by itself.
+"""Generate: pictures from noise and a label, or a walk from one seed to another, all at once or one by
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from img2img.inference.sampling import GenerateRequest
 from img2img.modelfile import Header
-from img2img_apps.jobs import Ended
+from img2img_apps.jobs import Finished
 from img2img_apps.labels import LABELS
-from img2img_apps.noise_pictures import MOST_SAMPLES, Made, class_names, header_of, make
+from img2img_apps.noise_pictures import (
+    MOST_SAMPLES,
+    GeneratedGrid,
+    class_names,
+    generate_grid,
+    header_of,
+)
 from img2img_apps.offered_models import GENERATE, SHIPPED
 from img2img_apps.panel import download, model_choices, status
-from img2img_apps.progress_line import Progress
+from img2img_apps.progress_line import OnProgress, Progress
 from img2img_apps.service import Service, escaped
 from img2img_apps.switch import QUIET, Switch, bad
 from img2img_apps.tabs.parts import columns, lead, plain_examples
@@ -35,7 +41,7 @@ def build(service: Service) -> gr.Dropdown:
 
 
 class _Tab:
-    """Widgets and what happens to them. The state is what was made last."""
+    """Widgets and their events. The state is the last grid."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -54,7 +60,7 @@ class _Tab:
         self.shown = [self.picture, self.one, self.status, self.download, self.last]
         self._wire()
 
-    # --- layout ------------------------------------------------------------------------------------------------------
+    # --- layout ---
 
     def _choices(self) -> None:
         self.model = gr.Dropdown(
@@ -122,7 +128,7 @@ class _Tab:
 
     def _stage(self) -> None:
         self.picture = gr.Image(
-            label="Made from noise",
+            label="GeneratedGrid from noise",
             interactive=False,
             type="filepath",
             format="png",
@@ -147,17 +153,20 @@ class _Tab:
             "Download the grid", interactive=False, elem_id="generate-download", variant="primary"
         )
 
-    # --- what happens ------------------------------------------------------------------------------------------------
+    # --- what happens ---
 
     def _wire(self) -> None:
         samples, walk = [self.seed, self.count], [self.start, self.end, self.steps]
+        others = self.more.click(
+            lambda seed, count: int(seed or 0) + int(count or 0),  # the first that was not shown
+            samples,
+            [self.seed],
+            **QUIET,
+            queue=False,
+        )
         running = [
             self._runs(self.run.click, self._sample, samples),
-            self._runs(
-                self.more.click(_next, samples, [self.seed], **QUIET, queue=False).then,
-                self._sample,
-                samples,
-            ),
+            self._runs(others.then, self._sample, samples),
             self._runs(self.walk.click, self._walk, walk),
         ]
         for button, (_, values) in zip(self.examples, _EXAMPLES, strict=True):
@@ -185,7 +194,7 @@ class _Tab:
     def _sample(
         self, model: str | None, label: str | None, seed: float, count: float, request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
-        yield from self._made(
+        yield from self._generate(
             model, lambda: GenerateRequest(int(count or 0), int(seed or 0), label or None), request
         )
 
@@ -199,28 +208,35 @@ class _Tab:
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         ends = (int(start or 0), int(end or 0))
-        yield from self._made(
+        yield from self._generate(
             model,
             lambda: GenerateRequest(int(steps or 0), label=label or None, interpolate=ends),
             request,
         )
 
-    def _made(self, model: str | None, wish: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def _generate(
+        self,
+        model: str | None,
+        wanted: Callable[[], GenerateRequest],
+        request: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:
         user, skip = f"{request.session_hash}", gr.skip()
 
-        def work(report: Any) -> Made:
-            def heard(done: int, total: int) -> None:
+        def work(report: OnProgress) -> GeneratedGrid:
+            def on_sample(done: int, total: int) -> None:
                 report(done, total, "make it up")
 
-            return make(self.service, model or SHIPPED, wish(), user, heard, "generate")
+            return generate_grid(
+                self.service, model or SHIPPED, wanted(), user, on_sample, "generate"
+            )
 
         for step in self.switch.watch(work, request, Progress(unit="pictures")):
             if isinstance(step, str):
                 yield (skip, skip, step, skip, skip, *self.switch.busy())
-            elif isinstance(step, Ended):
-                yield (*_finished(step.made), *self.switch.idle())
+            elif isinstance(step, Finished):
+                yield (*_stage_of(step.value), *self.switch.idle())
             else:
-                yield (skip, skip, step.said, skip, skip, *self.switch.idle())
+                yield (skip, skip, step.message, skip, skip, *self.switch.idle())
 
     def _relabel(self, model: str | None, request: gr.Request) -> Any:
         return gr.update(
@@ -232,13 +248,8 @@ def _number(label: str, value: int, elem_id: str) -> gr.Number:
     return gr.Number(value, label=label, precision=0, minimum=0, elem_id=elem_id, min_width=90)
 
 
-def _next(seed: float, count: float) -> int:
-    """The first seed that is not in the last grid."""
-    return int(seed or 0) + int(count or 0)
-
-
 def _labels(header: Header | None) -> dict[str, Any]:
-    """What a model may be asked for."""
+    """The classes to choose from, for a model that knows any."""
     names = class_names(header)
     if not names:
         return {
@@ -250,42 +261,37 @@ def _labels(header: Header | None) -> dict[str, Any]:
     return {"choices": [("Every class in turn", ""), *numbered], "value": "", "interactive": True}
 
 
-def _finished(made: Made) -> tuple[Any, ...]:
-    """A stage with all pictures."""
-    several = made.each is not None and len(made.names) > 1
+def _stage_of(grid: GeneratedGrid) -> tuple[Any, ...]:
+    """Updates that show all pictures."""
+    several = grid.each is not None and len(grid.names) > 1
     return (
-        gr.update(value=str(made.shown)),
-        gr.update(value=0, maximum=max(1, len(made.names)), interactive=several),
-        _said(made, 0),
-        download(made.grid),
-        made,
+        gr.update(value=str(grid.preview)),
+        gr.update(value=0, maximum=max(1, len(grid.names)), interactive=several),
+        _caption(grid, 0),
+        download(grid.grid),
+        grid,
     )
 
 
-def _one(made: Made | None, number: float) -> tuple[Any, Any]:
-    """A single picture and what it is."""
-    if made is None:
+def _one(grid: GeneratedGrid | None, number: float) -> tuple[Any, Any]:
+    """A single picture and its caption."""
+    if grid is None:
         return gr.skip(), gr.skip()
     try:
-        return str(made.one(int(number or 0)).resolve(strict=True)), _said(made, int(number or 0))
+        picture = grid.one(int(number or 0)).resolve(strict=True)
+        return str(picture), _caption(grid, int(number or 0))
     except OSError:  # an hour has passed
         return gr.skip(), bad("These pictures are not there any more: press Generate again.")
 
 
-def _said(made: Made, number: int) -> str:
-    total = len(made.names)
-    what = (
-        f"Picture {number} of {total}: {made.names[number - 1]}."
-        if 0 < number <= total
-        else _all(made)
-    )
+def _caption(grid: GeneratedGrid, number: int) -> str:
+    names, total = grid.names, len(grid.names)
+    if 0 < number <= total:
+        what = f"Picture {number} of {total}: {names[number - 1]}."
+    else:
+        what = f"{names[0]}." if total == 1 else f"From {names[0]} to {names[-1]}."
     return (
-        f'<p class="good">Done: {total} made from noise by {escaped(made.model)}, {made.seconds:.1f} s.</p>'
+        f'<p class="good">Done: {total} made from noise by {escaped(grid.model)}, '
+        f"{grid.seconds:.1f} s.</p>"
         f'<p class="quiet">{escaped(what)}</p>'
     )
-
-
-def _all(made: Made) -> str:
-    if len(made.names) == 1:
-        return f"{made.names[0]}."
-    return f"From {made.names[0]} to {made.names[-1]}."

@@ -1,4 +1,4 @@
-"""Models: what each was trained on and how well it does, and loading one's own."""
+"""Models: cards of what is at hand, and loading a model file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from img2img.zoo import measurements, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.offered_models import GENERATE, kind_of, verb
 from img2img_apps.other_tasks import OWN_TABS
-from img2img_apps.panel import LOOK, PRIVATE, bad, model_choices, status
+from img2img_apps.panel import INSPECT, PRIVATE, bad, model_choices, status
 from img2img_apps.service import Service, escaped
 from img2img_apps.tabs.parts import lead, plain_examples
 from img2img_apps.wording import memory_errors
@@ -52,15 +52,15 @@ def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
         message = _loaded(service, dropdowns, Path(path), user)
         return (message, _cards(service, dropdowns, user), *refreshed(service, dropdowns, user))
 
-    upload.upload(load, [upload], outputs, **LOOK, **PRIVATE)
+    upload.upload(load, [upload], outputs, **INSPECT, **PRIVATE)
     for button in examples:
         brought = (
             str(service.workspace.keep(smallest)) if smallest else None
         )  # as if somebody had uploaded it
         shown = button.click(
-            lambda path=brought: path, None, [upload], **LOOK, **PRIVATE, show_progress="hidden"
+            lambda path=brought: path, None, [upload], **INSPECT, **PRIVATE, show_progress="hidden"
         )
-        shown.then(load, [upload], outputs, **LOOK, **PRIVATE)
+        shown.then(load, [upload], outputs, **INSPECT, **PRIVATE)
 
 
 def refreshed(service: Service, dropdowns: dict[str, gr.Dropdown], user: str) -> list[Any]:
@@ -98,13 +98,13 @@ def _does(kind: str) -> str:
 
 
 def _cards(service: Service, kinds: Collection[str], user: str | None) -> str:
-    there = [_card(name, path) for name, path in service.models.known(user).items()]
+    cards = [_card(name, path) for name, path in service.models.known(user).items()]
     absent = [
         f'<article class="card"><h3>{escaped(_does(kind))}</h3><p class="absent">Not installed yet.</p></article>'
         for kind in kinds
         if not service.models.of_task(kind, user)
     ]
-    return f'<div class="cards">{"".join(there + absent)}</div>'
+    return f'<div class="cards">{"".join(cards + absent)}</div>'
 
 
 def _card(name: str, path: Path) -> str:

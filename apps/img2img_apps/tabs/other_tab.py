@@ -12,6 +12,7 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.options import Options
 from img2img.inference.request import Request
+from img2img.tasks import PhotoTask, UnpairedTask
 from img2img_apps.labels import LABELS
 from img2img_apps.other_tasks import OtherTask
 from img2img_apps.panel import Panel, model_choice, paths_of
@@ -72,7 +73,7 @@ def build(service: Service, other: OtherTask) -> gr.Dropdown:
 
 
 def _of_the_family(other: OtherTask) -> dict[str, Any]:
-    """What only some tasks take, by the options' names."""
+    """Controls that only some tasks have, by the options' names."""
     controls: dict[str, Any] = {}
     if other.fills:
         controls["mask"] = gr.File(
@@ -80,8 +81,8 @@ def _of_the_family(other: OtherTask) -> dict[str, Any]:
             height=110,
             elem_id=f"{other.kind}-mask",
         )
-    if other.makes_condition:
+    if other.task.from_photo is not PhotoTask.from_photo:
         controls["from_photo"] = gr.Checkbox(label=f"{LABELS['from_photo']}: make the input of it")
-    if other.goes_both_ways:
+    if issubclass(other.task, UnpairedTask):
         controls["direction"] = direction_choice(other.kind)
     return controls

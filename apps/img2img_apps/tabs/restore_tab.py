@@ -12,7 +12,7 @@ from img2img.inference.request import Request
 from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import is_installed, verb
-from img2img_apps.panel import LOOK, QUIET, Panel, looked_at, paths_of
+from img2img_apps.panel import INSPECT, QUIET, Panel, paths_of, upload_info
 from img2img_apps.service import RequestOf, Service, UploadInfo, automatic_kinds
 from img2img_apps.tabs.parts import columns, example_buttons, lead
 from img2img_apps.wording import plan_on_page
@@ -46,18 +46,18 @@ def build(service: Service, examples: Examples) -> None:
         with right:
             panel.stage()
     panel.also[steps] = _proposed
-    panel.plans = lambda seen: [_words(look, _proposed(seen), seen) for look in seen]
+    panel.plans = lambda infos: [_words(info, _proposed(infos), infos) for info in infos]
     panel.wire(lambda _, *values: _request(service, *values), [steps, panel.photos], shown)
 
     def changed(chosen: list[str], photos: Any) -> Any:
-        """With several photos, what the ticks now mean for each."""
+        """With several photos, the plan of each by the ticks as they are now."""
         paths = paths_of(photos)
         if len(paths) < 2:
             return gr.skip()
-        seen = _looks(service, paths)
-        return panel.planned(paths, [_words(look, chosen, seen) for look in seen])
+        infos = _infos(service, paths)
+        return panel.planned(paths, [_words(info, chosen, infos) for info in infos])
 
-    steps.input(changed, [steps, panel.photos], [panel.status], **LOOK, **QUIET)
+    steps.input(changed, [steps, panel.photos], [panel.status], **INSPECT, **QUIET)
 
 
 def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
@@ -67,45 +67,45 @@ def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
     paths = paths_of(photos)
     if not paths:
         raise UserError("Drop a photo first.")
-    seen = _looks(service, paths)
-    if not chosen and any(look.proposed.steps for look in seen):
+    infos = _infos(service, paths)
+    if not chosen and any(info.proposed.steps for info in infos):
         raise UserError("Tick at least one step.")
 
-    def of(look: UploadInfo) -> Request | None:
-        kinds = _steps(look, chosen, seen)
-        if kinds == _own(look):
+    def request_of(info: UploadInfo) -> Request | None:
+        kinds = _steps(info, chosen, infos)
+        if kinds == _own(info):
             return Request()
         return Request(tasks=kinds) if kinds else None
 
-    return of
+    return request_of
 
 
-def _looks(service: Service, paths: list[Path]) -> list[UploadInfo]:
-    return [look for path in paths if isinstance(look := looked_at(service, path), UploadInfo)]
+def _infos(service: Service, paths: list[Path]) -> list[UploadInfo]:
+    return [info for path in paths if isinstance(info := upload_info(service, path), UploadInfo)]
 
 
-def _own(look: UploadInfo) -> tuple[str, ...]:
-    return tuple(step.task for step in look.proposed.steps)
+def _own(info: UploadInfo) -> tuple[str, ...]:
+    return tuple(step.task for step in info.proposed.steps)
 
 
-def _proposed(seen: list[UploadInfo]) -> list[str]:
-    """What any of the photos needs."""
-    return [kind for kind in automatic_kinds() if any(kind in _own(look) for look in seen)]
+def _proposed(infos: list[UploadInfo]) -> list[str]:
+    """The tasks that any of the photos needs."""
+    return [kind for kind in automatic_kinds() if any(kind in _own(info) for info in infos)]
 
 
-def _steps(look: UploadInfo, chosen: list[str], seen: list[UploadInfo]) -> tuple[str, ...]:
-    """What is ticked and this photo needs, and what is ticked although none needs it."""
-    needed, own = _proposed(seen), _own(look)
+def _steps(info: UploadInfo, chosen: list[str], infos: list[UploadInfo]) -> tuple[str, ...]:
+    """Tasks that are ticked and this photo needs, and those ticked although no photo needs them."""
+    needed, own = _proposed(infos), _own(info)
     return tuple(
         kind for kind in automatic_kinds() if kind in chosen and (kind in own or kind not in needed)
     )
 
 
-def _words(look: UploadInfo, chosen: list[str], seen: list[UploadInfo]) -> str:
-    """What will be done to a photo, in words."""
-    kinds = _steps(look, chosen, seen)
-    if kinds == _own(look):
-        return Phrase.joined(plan_on_page(look.proposed), "; ")
+def _words(info: UploadInfo, chosen: list[str], infos: list[UploadInfo]) -> str:
+    """The plan for a photo in words."""
+    kinds = _steps(info, chosen, infos)
+    if kinds == _own(info):
+        return Phrase.joined(plan_on_page(info.proposed), "; ")
     return (
         f"{', then '.join(verb(kind).lower() for kind in kinds)}, as ticked"
         if kinds

@@ -14,7 +14,7 @@ from img2img_apps.panel import PRIVATE, bad, status
 from img2img_apps.service import Service, escaped
 from img2img_apps.tabs.models_tab import refreshed
 from img2img_apps.tabs.parts import columns, lead, plain_examples
-from img2img_apps.train_runs import DEMONSTRATION, Trainings, Watched
+from img2img_apps.train_runs import DEMONSTRATION, RunStatus, TrainRuns
 
 _IDLE = (
     '<p class="quiet">Choose a recipe and photos, then press Start. '
@@ -31,7 +31,7 @@ _QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 
 
 def build(
-    demo: gr.Blocks, service: Service, trainings: Trainings, dropdowns: dict[str, gr.Dropdown]
+    demo: gr.Blocks, service: Service, trainings: TrainRuns, dropdowns: dict[str, gr.Dropdown]
 ) -> None:
     """Lay the tab out."""
     lead(
@@ -48,7 +48,7 @@ def build(
             use = gr.Button("Use this model now", interactive=False, elem_id="train-use")
             doctor = status(_DOCTOR, "train-doctor")
         with right:
-            said = status(_IDLE, "train-status")
+            message_line = status(_IDLE, "train-status")
             curves = gr.HTML(
                 _NO_LOSSES,
                 elem_id="train-curves",
@@ -65,7 +65,7 @@ def build(
             )
     timer = gr.Timer(2, active=False)
     used = gr.State("")  # what became of “Use this model now”: it stays until the next training
-    outputs = [said, doctor, curves, sample, use, timer, used]
+    outputs = [message_line, doctor, curves, sample, use, timer, used]
 
     def begin(resumed: bool) -> Any:
         def press(*values: Any) -> list[Any]:
@@ -75,7 +75,7 @@ def build(
                 )
             except UserError as error:
                 return [bad(error.phrase), *(gr.skip() for _ in outputs[1:])]
-            return [*_shown(trainings.watch()), ""]
+            return [*_updates(trainings.status()), ""]
 
         return press
 
@@ -91,13 +91,13 @@ def build(
         chosen.then(begin(False), choices, outputs, **_QUICK)
     stop.click(trainings.stop, None, None, **_QUICK)
     for event in (timer.tick, demo.load):
-        event(lambda note: [*_shown(trainings.watch(), note), note], [used], outputs, **_QUICK)
+        event(lambda note: [*_updates(trainings.status(), note), note], [used], outputs, **_QUICK)
 
     def adopt(request: gr.Request) -> list[Any]:
-        seen, user = trainings.watch(), f"{request.session_hash}"
-        if seen is None or seen.model is None:
-            return [gr.skip() for _ in (said, used, *dropdowns)]
-        name = service.models.adopt(seen.model, user)
+        run, user = trainings.status(), f"{request.session_hash}"
+        if run is None or run.model is None:
+            return [gr.skip() for _ in (message_line, used, *dropdowns)]
+        name = service.models.adopt(run.model, user)
         there = service.models.kind(name, user) in dropdowns
         what = (
             "is now under Model on its tab"
@@ -105,19 +105,19 @@ def build(
             else "is for the command line alone: no tab works with it"
         )
         message = f'<p class="good">“{escaped(name)}” {what}.</p>'
-        return [_said(seen, message), message, *refreshed(service, dropdowns, user)]
+        return [_status_line(run, message), message, *refreshed(service, dropdowns, user)]
 
-    use.click(adopt, None, [said, used, *dropdowns.values()], **_QUICK)
+    use.click(adopt, None, [message_line, used, *dropdowns.values()], **_QUICK)
 
 
-def _examples(trainings: Trainings) -> list[tuple[gr.Button, str]]:
+def _examples(trainings: TrainRuns) -> list[tuple[gr.Button, str]]:
     """Small recipes on the sample photos, started at one click."""
     there = [(text, recipe) for text, recipe in _EXAMPLES if recipe in trainings.recipes()]
     buttons = plain_examples("train", [text for text, _ in there])
     return [(button, recipe) for button, (_, recipe) in zip(buttons, there, strict=True)]
 
 
-def _choices(trainings: Trainings) -> list[Any]:
+def _choices(trainings: TrainRuns) -> list[Any]:
     recipes = trainings.recipes()
     photos = [
         ("Demonstration photos", DEMONSTRATION),
@@ -147,12 +147,12 @@ def _choices(trainings: Trainings) -> list[Any]:
     ]
 
 
-def _said(seen: Watched, note: str) -> str:
-    return f'<p class="good">{escaped(seen.message)}</p>{note}'
+def _status_line(run: RunStatus, note: str) -> str:
+    return f'<p class="good">{escaped(run.message)}</p>{note}'
 
 
-def _shown(seen: Watched | None, note: str = "") -> list[Any]:
-    if seen is None:
+def _updates(run: RunStatus | None, note: str = "") -> list[Any]:
+    if run is None:
         return [
             _IDLE,
             _DOCTOR,
@@ -161,28 +161,28 @@ def _shown(seen: Watched | None, note: str = "") -> list[Any]:
             gr.update(interactive=False),
             gr.Timer(active=False),
         ]
-    picture = str(seen.sample) if seen.sample else None
-    ready = gr.update(interactive=seen.model is not None)
-    losses = (drawn(seen.losses) if seen.losses else "") or _NO_LOSSES
+    picture = str(run.sample) if run.sample else None
+    ready = gr.update(interactive=run.model is not None)
+    losses = (drawn(run.losses) if run.losses else "") or _NO_LOSSES
     return [
-        _said(seen, note),
-        doctor_says(seen),
+        _status_line(run, note),
+        doctor_says(run),
         losses,
         picture,
         ready,
-        gr.Timer(active=seen.running),
+        gr.Timer(active=run.running),
     ]
 
 
-def doctor_says(seen: Watched) -> str:
+def doctor_says(run: RunStatus) -> str:
     """The verdict, then every diagnosis with its numbers and what helps."""
     items = (
         f'<li><span class="grade {d.severity}">{d.severity}</span><b>{escaped(d.name)}</b> at step {d.step}: '
         f"{escaped(d.numbers)}. <i>{escaped(d.remedy)}.</i></li>"
-        for d in seen.findings
+        for d in run.findings
     )
     listed = "".join(items)
     findings = (
         f'<ul class="findings" aria-label="What the doctor finds">{listed}</ul>' if listed else ""
     )
-    return f'<p class="good">Doctor</p><p>{escaped(seen.verdict)}</p>{findings}'
+    return f'<p class="good">Doctor</p><p>{escaped(run.verdict)}</p>{findings}'

@@ -1,4 +1,6 @@
-"""How much is taken in: bodies of a request, and all uploads together; and whose listener has gone."""
+"""Limits of requests: how large a body and all uploads together may be, and jobs that end when their
+client disconnects.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ _CALL_STREAM = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)$")
 _CANCELLED = re.compile(rb'"Cancelled via (?:[^"\\]|\\.)*"')
 
 
-class Intake:
-    """ASGI middleware: refuses bodies for which there is no room, before they are read where their
-    size is told.
+class BodyLimit:
+    """ASGI middleware: refuses bodies that are too large for the room left, before they are read
+    where their size is announced.
     """
 
     def __init__(self, app: ASGIApp, workspace: Workspace) -> None:
@@ -61,12 +63,12 @@ class Intake:
 
 
 class _Body:
-    """A body that is refused when it turns out too large, which chunks do not tell beforehand."""
+    """A body in chunks, whose size is not known beforehand: refused once it is too large."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, room: float, refusal: ASGIApp
     ) -> None:
-        self.scope, self.heard, self.say, self.room, self.refusal = (
+        self.scope, self.receive_raw, self.send_raw, self.room, self.refusal = (
             scope,
             receive,
             send,
@@ -76,22 +78,22 @@ class _Body:
         self.taken, self.began, self.refused = 0, False, False
 
     async def receive(self) -> Message:
-        message = await self.heard()
+        message = await self.receive_raw()
         self.taken += len(message.get("body", b""))
         if self.taken <= self.room or self.began:
             return message
         if not self.refused:
             self.refused = True
-            await self.refusal(self.scope, self.heard, self.say)
+            await self.refusal(self.scope, self.receive_raw, self.send_raw)
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         self.began = True
         if not self.refused:
-            await self.say(message)
+            await self.send_raw(message)
 
 
-class Presence:
+class EndOnDisconnect:
     """ASGI middleware: when the stream that waits for a result is cut, the jobs of its session end."""
 
     def __init__(self, app: ASGIApp, jobs: Jobs) -> None:
@@ -105,20 +107,20 @@ class Presence:
             return
         complete = gone = False
 
-        async def heard() -> Message:
+        async def receiving() -> Message:
             nonlocal gone
             message = await receive()
             gone = gone or (message["type"] == "http.disconnect" and not complete)
             return message
 
-        async def said(message: Message) -> None:
+        async def sending(message: Message) -> None:
             nonlocal complete
             complete = complete or (
                 message["type"] == "http.response.body" and not message.get("more_body")
             )
             if b"Cancelled via" in message.get(
                 "body", b""
-            ):  # Gradio tells how the server was ended from inside
+            ):  # Gradio's own words for a server that ends
                 message = {
                     **message,
                     "body": _CANCELLED.sub(b'"the app has ended"', message["body"]),
@@ -126,7 +128,7 @@ class Presence:
             await send(message)
 
         try:
-            await self.app(scope, heard, said)
+            await self.app(scope, receiving, sending)
         finally:
             if gone or not complete:
                 self.jobs.leave(session)
