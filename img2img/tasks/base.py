@@ -49,8 +49,6 @@ class Task(FrozenConfig):
 
     family: ClassVar[Family]
     """What a generator has to do for such a task; set by the families alone."""
-    reads_what: ClassVar[Reads] = "photo"
-    """What a sample holds, where no field of the task has a say; see `reads`."""
     draws: ClassVar[bool] = False
     """`make_pair` draws from its random generator."""
     has_truth: ClassVar[bool] = True
@@ -77,7 +75,7 @@ class Task(FrozenConfig):
     @property
     def reads(self) -> Reads:
         """What a sample must hold."""
-        return self.reads_what
+        return "photo"
 
     @property
     def background(self) -> str:

@@ -105,7 +105,9 @@ class Colorize(PhotoTask):
         if photo.tints in _SEEN and photo.tones in _NO_PHOTO:
             return f"{_SEEN[photo.tints]}, but {_NO_PHOTO[photo.tones]}"
         if photo.tints not in _SEEN and 0 < photo.own_color_share < _MOSTLY_GREY:
-            return f"it has color of its own on {_percent(photo.own_color_share)} of it ({photo.own_hue})"
+            share = 100 * photo.own_color_share
+            digits = 0 if share >= 9.95 else 1
+            return f"it has color of its own on {share:.{digits}f} % of it ({photo.own_hue})"
         if photo.tints not in _SEEN and photo.one_hue:
             return f"it is {photo.own_hue} throughout, but not as the tint of a print is: it may be a photo in color"
         return None
@@ -113,10 +115,6 @@ class Colorize(PhotoTask):
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         fake, true = (to_lab(x.float())[:, 1:].norm(dim=1).mean() for x in (rgb, batch.target))
         return {**super().metrics(rgb, batch), "chroma_ratio": float(fake / true.clamp_min(1e-3))}
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
 
 
 def _enlarge(chroma: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:

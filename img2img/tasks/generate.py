@@ -25,6 +25,7 @@ class Generate(NoiseTask):
     )
     channels: Literal[1, 3] = Field(3, description="1: grey pictures")
 
+    former_names: ClassVar[dict[str, str]] = {"scale": "size_px"}
     plan_order: ClassVar[int] = 90
 
     @property

@@ -36,7 +36,6 @@ class Points(NoiseTask):
     center: tuple[float, float] = Field((0.0, 0.0), description="of the circle")
 
     former_names: ClassVar[dict[str, str]] = {"centre": "center"}
-    reads_what: ClassVar[Reads] = "none"
     has_pixels: ClassVar[bool] = False
     source_type: ClassVar[DigitalSourceType | None] = None  # a drawing of points is a diagram
     zeros_are: ClassVar[str] = "the origin"
@@ -48,6 +47,10 @@ class Points(NoiseTask):
                 f"labels {self.labels}: a point's label is its Gaussian; write 0, or modes: {self.modes}"
             )
         return self
+
+    @property
+    def reads(self) -> Reads:
+        return "none"
 
     @property
     def size_px(self) -> int:

@@ -220,3 +220,9 @@ def test_sliced_wasserstein_of_a_shift_is_worked_out_by_hand() -> None:
         axes.sum(0) / axes.norm(dim=0)
     ).abs().mean() * 0.3  # every projection moves by 0.3 · Σ of its axis
     assert sliced_wasserstein(made + 0.3, made) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_the_size_of_pictures_from_noise_was_once_called_a_scale() -> None:
+    named = build_task({"kind": "generate", "scale": 28})
+    assert isinstance(named, NoiseTask) and named.size_px == 28
+    assert named == build_task({"kind": "generate", "size_px": 28})
