@@ -52,9 +52,7 @@ def models_table() -> str:
 
 
 def model_card(name: str) -> str:
-    """A model file's header as text, with the tables measured of it. Raises UserError for an unknown
-    name.
-    """
+    """A model file's header and results as text. Raises UserError for an unknown name."""
     import yaml
 
     from img2img.tasks.photo import PhotoTask

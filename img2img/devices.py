@@ -14,7 +14,7 @@ DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto`: CUDA, then Apple's MPS, then the CPU. Raises UserError for a device that is not here."""
+    """`auto`: CUDA, then Apple's MPS, then the CPU. Raises UserError for a missing device."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

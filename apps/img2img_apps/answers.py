@@ -84,7 +84,7 @@ def _no_call(status: int) -> Any:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Outside of `process_api` next to nothing of ours runs: a call of something that is not there."""
+    """Anything else outside of `process_api`: a call of something that does not exist."""
     log.debug("%s", request.url.path, exc_info=error)
     return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 400)
 

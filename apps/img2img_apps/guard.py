@@ -1,6 +1,4 @@
-"""What stands before Gradio: known hosts and origins only, nothing fetched for clients, no more
-than fits is taken.
-"""
+"""The guard before Gradio: known hosts and origins only, and nothing is fetched for clients."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ _FETCHING = ("/file=http", "/proxy=", "/monitoring", "/vibe-", "/deep_link")
 
 
 class Guard:
-    """ASGI middleware before every route: refuses what no page and no client of this app would ask."""
+    """ASGI middleware before every route: refuses unknown hosts, other pages, and fetching."""
 
     def __init__(self, app: ASGIApp, known: KnownOrigins) -> None:
         self.app, self.known = app, known

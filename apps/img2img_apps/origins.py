@@ -1,4 +1,4 @@
-"""Which hosts and origins are known: the names this app answers to, and the pages that may call it."""
+"""Known hosts and origins: the names this app answers to, and the pages that may call it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def normal_origin(text: str) -> str | None:
 
 
 def is_local(name: str) -> bool:
-    """Whether a host's name can only mean what it says: an IP address, or a name of the loopback."""
+    """Whether a host's name cannot be rebound: an IP address, or a name of the loopback."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

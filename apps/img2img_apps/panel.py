@@ -314,17 +314,17 @@ def download(path: Path) -> Any:
 
 
 def described(info: UploadInfo, count: int) -> str:
-    """Name, size and what is info of a photo, as HTML."""
+    """Name, size and findings of a photo, as HTML."""
     more = f" and {count - 1} more" if count > 1 else ""
     width, height = info.size
     chips = "".join(f"<li>{escaped(word)}</li>" for word in info.words)
     notes = "".join(f'<p class="quiet">{escaped(note)}</p>' for note in info.notes)
     title = f"<p><b>{escaped(info.path.name)}</b>{more} · {width} × {height}</p>"
-    return f'{title}<ul class="chips" aria-label="What is info in the photo">{chips}</ul>{notes}'
+    return f'{title}<ul class="chips" aria-label="What is seen in the photo">{chips}</ul>{notes}'
 
 
 def stage_of_result(outcome: RunOutcome, done: str = "") -> StageUpdates:
-    """A stage with before and after, and the file; `done` says in a tab's own words what was done."""
+    """A stage with before and after, and the file; `done` is the tab's name for the change."""
     before, after = outcome.pair
     return (
         gr.update(value=None, visible=False),

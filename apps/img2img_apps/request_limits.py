@@ -1,6 +1,4 @@
-"""Limits of requests: how large a body and all uploads together may be, and jobs that end when their
-client disconnects.
-"""
+"""How large a body and all uploads together may be; jobs end when their client disconnects."""
 
 from __future__ import annotations
 
@@ -94,7 +92,7 @@ class _Body:
 
 
 class EndOnDisconnect:
-    """ASGI middleware: when the stream that waits for a result is cut, the jobs of its session end."""
+    """ASGI middleware: jobs of a session end when the stream that waits for a result is cut."""
 
     def __init__(self, app: ASGIApp, jobs: Jobs) -> None:
         self.app, self.jobs = app, jobs

@@ -1,6 +1,4 @@
-"""Between the page or the API and `img2img.inference`: checks, limits, results, messages. It changes
-no pixel.
-"""
+"""Between the page or the API and `img2img.inference`: checks, limits, results and messages."""
 
 from __future__ import annotations
 
@@ -251,7 +249,7 @@ class TileProgress:
         self._say(0, 0)
 
     def planned(self, _: Path, chosen: Plan, size: tuple[int, int]) -> None:
-        """What is really done to the photo, whose models may be others than those expected by name."""
+        """The plan that is carried out; its models may be others than those expected by name."""
         self.totals = chosen.tile_counts(size)
         self.verbs = tuple(step.verb for step in chosen.steps)
 

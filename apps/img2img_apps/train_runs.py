@@ -1,4 +1,4 @@
-"""Training from the page: `img2img train` in a process of its own, followed through its run folder."""
+"""Training from the page: `img2img train` in a process of its own, followed by its run folder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunStatus:
 
 @dataclass
 class TrainRuns:
-    """At most one training at a time, in `<data root>/runs`, or `runs` where the app was started."""
+    """At most one training at a time, in `<data root>/runs`, else `runs` in the current folder."""
 
     settings: Settings
     workspace: Workspace

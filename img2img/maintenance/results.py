@@ -1,4 +1,6 @@
-"""The tables of the cards, read back: one a benchmark for the zoo's page, one line a task for the first page."""
+"""The tables of the cards, read back: one a benchmark for the zoo's page, one line a task for the
+first page.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def tables_of(card: str) -> list[ResultTable]:
 
 
 def merged(tables: Sequence[ResultTable]) -> list[ResultTable]:
-    """One table for each heading: a method stands once at each setting, in bold where a card is its own."""
+    """One table for each heading: a method once at each setting, bold where a card is its own."""
     found: dict[tuple[str, tuple[str, ...]], ResultTable] = {}
     for table in tables:
         key = table.heading, table.titles

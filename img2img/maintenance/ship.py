@@ -1,5 +1,5 @@
-"""Ship a run: `python -m img2img.maintenance.ship RUN NAME [--notes TEXT]` writes its weights, in half
-precision, into the zoo.
+"""Ship a run: `python -m img2img.maintenance.ship RUN NAME [--notes TEXT]` writes its weights into
+the zoo, in half precision.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST_BYTES = 12_500_000
 
 
 def main() -> None:
-    """Read a run's model file, add what was learned and measured to its card, and store it small."""
+    """Read a run's model file, complete its card, and store it in half precision."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")

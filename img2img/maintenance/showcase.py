@@ -64,14 +64,12 @@ EXHIBITS = (
 
 @dataclass(frozen=True)
 class Bench:
-    """A shipped model on a benchmark folder, or on data known by name; `rival` is another shipped one to
-    compare with. What has a row for each of ten classes stands in the card
-    alone."""
+    """A shipped model on a benchmark folder, or on data known by name, compared with `rival`."""
 
     model: str
     folder: str
     rival: str | None = None
-    in_tables: bool = True
+    in_tables: bool = True  # else in the card alone: it has a row for each class
     self_ensemble: bool = False  # with a row for the mean over flips and turns
 
 
@@ -142,9 +140,7 @@ def measured(
 
 
 def write_cards(reports: Mapping[str, list[Report]], folder: Path) -> None:
-    """Write each model's card: its numbers, and the first photos of its first benchmark, which nobody
-    chose.
-    """
+    """Write each model's card: its numbers, and the first photos of its first benchmark."""
     for model, found in reports.items():
         write_text(folder / f"{model}.md", "\n".join(report.to_markdown() for report in found))
         sheet = drawn(found[0].first)

@@ -134,7 +134,7 @@ class _Values(NamedTuple):
 
 
 class _Erase:
-    """The tab's events. Marks belong to the picture on the canvas and are cleared when it changes."""
+    """The tab's events. Marks belong to the picture on the canvas and go when it changes."""
 
     def __init__(
         self,

@@ -1,6 +1,4 @@
-"""Generate: pictures from noise and a label, or a walk from one seed to another, all at once or one by
-one.
-"""
+"""Generate: pictures from noise and a label, or a walk from one seed to another."""
 
 from __future__ import annotations
 
@@ -128,7 +126,7 @@ class _Tab:
 
     def _stage(self) -> None:
         self.picture = gr.Image(
-            label="GeneratedGrid from noise",
+            label="Made from noise",
             interactive=False,
             type="filepath",
             format="png",
