@@ -5,6 +5,7 @@ cannot work with.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
@@ -16,13 +17,14 @@ MOST = 10**9  # of whole numbers: what is counted in a recipe fits into far less
 ANY_SIZE = ("seed",)
 
 
+@dataclass(frozen=True)
 class NoNumber:
     """Stands where a number was wanted and something else was given, so that its field refuses it
     by name.
     """
 
-    def __init__(self, given: object, wanted: str = "") -> None:
-        self.given, self.wanted = given, wanted
+    given: object
+    wanted: str = ""
 
     def __repr__(self) -> str:
         return repr(self.given)
@@ -78,6 +80,9 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 Ordered = AfterValidator(_ordered)
+"""Of a range: the lower number comes first."""
+OneOrMany = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+"""Of a tuple of words: one may be written alone."""
 
 
 def _checked(value: Any, number: type | None, any_size: bool, depth: int = 0) -> Any:
@@ -100,7 +105,7 @@ def _checked(value: Any, number: type | None, any_size: bool, depth: int = 0) ->
 
 @cache
 def _number_type(model: type[BaseModel], name: str) -> type | None:
-    """float or int where a field holds numbers and nothing may be true or false in it; else None."""
+    """float or int where a field holds numbers and nothing that may be true or false; else None."""
     field = model.model_fields.get(name) if isinstance(name, str) else None
     parts = set(_parts(field.annotation)) if field else set()
     return None if bool in parts else next((kind for kind in (float, int) if kind in parts), None)

@@ -24,7 +24,7 @@ DEFAULT = OptimizerChoice("adam", 2e-4, (0.9, 0.999))
 
 
 class OptimizerConfig(FrozenConfig):
-    """What a recipe may say of a network's optimizer; None leaves it to the paper of the objective."""
+    """What a recipe may say of a network's optimizer; None leaves it to the objective's paper."""
 
     optimizer: OptimizerKind | None = Field(
         None,

@@ -49,7 +49,8 @@ class Facts:
     @classmethod
     def of(cls, part: object) -> Self:
         """The facts of a part that has attributes of their names."""
-        return cls(**{f.name: getattr(part, f.name) for f in fields(cls)})  # type: ignore[arg-type]  # a dataclass
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # a dataclass
+        return cls(**{name: getattr(part, name) for name in names})
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field, StringConstraints, field_validator
 from torch.utils.data import Dataset
 
+from img2img.config import OneOrMany
 from img2img.data.folder import Unmatched, open_pairs, open_photos, pair_source, photo_source
 from img2img.data.identity import files_of, identity_of
 from img2img.data.labelled import LabelledSource, array_source, open_classes
@@ -39,7 +40,7 @@ TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
 class DataConfig(Augment):
     """Where photos lie and how crops are cut from them."""
 
-    path: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+    path: Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], OneOrMany] = Field(
         (SAMPLES,),
         min_length=1,
         description="folder of photos, or several; mnist, fashion-mnist or cifar-10, also as NAME:FOLDER",
@@ -68,11 +69,6 @@ class DataConfig(Augment):
     workers: int = Field(
         0, ge=0, description="loader processes; 0 is best where the CPU also trains"
     )
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
 
     @field_validator("background", mode="before")
     @classmethod

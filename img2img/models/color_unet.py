@@ -48,9 +48,7 @@ class ColorUNetConfig(GeneratorConfig):
     prediction_stride: ClassVar[int] = STRIDE
     predicts_at: ClassVar[str] = "a quarter of the picture's size, which suits colorize alone"
 
-    @property
-    def multiple_of(self) -> int:
-        return 32
+    multiple_of: ClassVar[int] = 32
 
     def build(self, shapes: Shapes) -> nn.Module:
         network = ColorUNet(self, shapes.condition_channels, shapes.prediction_channels)

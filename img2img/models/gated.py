@@ -4,7 +4,7 @@ instead of from a coarse network."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -28,9 +28,7 @@ class GatedConfig(MaskedGeneratorConfig):
     )
     dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8, 1)
 
-    @property
-    def multiple_of(self) -> int:
-        return 8
+    multiple_of: ClassVar[int] = 8
 
     def build(self, shapes: Shapes) -> nn.Module:
         return Gated(self, shapes.condition_channels, shapes.prediction_channels)

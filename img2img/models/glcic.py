@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -27,9 +27,7 @@ class GlcicConfig(MaskedGeneratorConfig):
     norm: Norm = "batch"
     upsampling: Upsampling = "transposed"
 
-    @property
-    def multiple_of(self) -> int:
-        return 4
+    multiple_of: ClassVar[int] = 4
 
     def build(self, shapes: Shapes) -> nn.Module:
         return Glcic(self, shapes.condition_channels, shapes.prediction_channels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -31,10 +31,8 @@ class ResNetConfig(GeneratorConfig):
     upsampling: Upsampling = "transposed"
     output: Literal["tanh", "linear"] = "tanh"
 
-    @property
-    def multiple_of(self) -> int:
-        """Two halvings, and two pixels left there for reflection to mirror."""
-        return 8
+    multiple_of: ClassVar[int] = 8
+    """Two halvings, and two pixels left there for reflection to mirror."""
 
     def build(self, shapes: Shapes) -> nn.Module:
         return ResNet(self, shapes.condition_channels, shapes.prediction_channels)

@@ -244,8 +244,8 @@ class Recipe(FrozenConfig):
         return self.train.optimizer_or(paper)
 
     def d_optimizer(self) -> OptimizerChoice:
-        """The discriminator's optimizer: as `adversarial` says, else as the objective binds it, else
-        at the generator's rate.
+        """The discriminator's optimizer: as `adversarial` says, else as the objective binds it,
+        else at the generator's rate.
         """
         assert self.adversarial is not None
         paper = self.adversarial.optimizer_of_the_paper

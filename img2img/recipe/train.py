@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, field_serializer
 
+from img2img.config import OneOrMany
 from img2img.errors import did_you_mean
 from img2img.optimizer import OptimizerConfig
 from img2img.recipe.method import Method, PairedMethod
@@ -26,8 +27,8 @@ class TrainConfig(OptimizerConfig):
 
     method: Method = Field(
         PairedMethod(),
-        description="paired; cycle: unpaired pictures, two ways (CycleGAN); autoencoder: VAE and its "
-        "relatives",
+        description="paired; cycle: unpaired pictures, two ways (CycleGAN); autoencoder: VAE and "
+        "its relatives",
         json_schema_extra=_or_a_word,
     )
     steps: int = Field(1000, ge=1, description="optimizer steps")
@@ -59,7 +60,7 @@ class TrainConfig(OptimizerConfig):
     init_partial: bool = Field(
         False, description="take what fits of another network; the rest starts anew"
     )
-    freeze: tuple[str, ...] = Field(
+    freeze: Annotated[tuple[str, ...], OneOrMany] = Field(
         (),
         description="parts of the generator, by module name, that stay as they are; not all of it",
         json_schema_extra={"type": ["string", "array"]},
@@ -79,11 +80,6 @@ class TrainConfig(OptimizerConfig):
         description="when the doctor finds something clear: say so; save and stop; or weaken D "
         "(or strengthen it)",
     )
-
-    @field_validator("freeze", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
 
     @field_serializer("method")
     def _in_a_word(self, method: Method) -> str | dict[str, Any]:

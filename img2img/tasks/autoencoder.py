@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from img2img.rules import Conflict, RecipeContext
-from img2img.tasks.base import Family, HeightWidth
+from img2img.tasks.base import Family, HeightWidth, TrainedBy
 from img2img.tasks.noise import NoiseTask
 from img2img.tasks.photo import PhotoTask, View
 
@@ -29,7 +29,7 @@ class AutoencoderTask(PhotoTask):
     """Picture in, the same picture out, of one size, through the bottleneck's few numbers."""
 
     family: ClassVar[Family] = "autoencoder"
-    trained_by: ClassVar[Literal["paired", "cycle", "autoencoder"]] = "autoencoder"
+    trained_by: ClassVar[TrainedBy] = "autoencoder"
     set_based: ClassVar[bool] = True
 
     @property

@@ -26,6 +26,7 @@ ScoreFunction = Callable[[Tensor], Tensor]
 """Pictures (B,C,H,W) to one score each, (B,)."""
 Reads = Literal["photo", "pair", "label", "none", "two sides", "two halves"]
 Family = Literal["photo", "masked", "noise", "autoencoder"]
+TrainedBy = Literal["paired", "cycle", "autoencoder"]
 HeightWidth = tuple[int, int]
 """Height and width, px."""
 
@@ -63,7 +64,7 @@ class Task(FrozenConfig):
     """The trivial answer that `decode` makes of zeros, in words."""
     verb: ClassVar[str] = "change"
     """What the task does, in a plan's sentence: "denoise"."""
-    trained_by: ClassVar[Literal["paired", "cycle", "autoencoder"]] = "paired"
+    trained_by: ClassVar[TrainedBy] = "paired"
     """The `train.method` that a recipe of such a task needs."""
     plan_order: ClassVar[int] = 50
     """Steps of an automatic plan run from low to high."""

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from img2img.tasks.base import TrainedBy
 from img2img.tasks.photo import PhotoTask
 
 Direction = Literal["AtoB", "BtoA"]
@@ -18,7 +19,7 @@ class UnpairedTask(PhotoTask):
     A batch's condition is a picture of side A, and its target one of side B, of something else.
     """
 
-    trained_by: ClassVar[Literal["paired", "cycle", "autoencoder"]] = "cycle"
+    trained_by: ClassVar[TrainedBy] = "cycle"
     has_truth: ClassVar[bool] = False
 
     @property
