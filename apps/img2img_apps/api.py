@@ -22,7 +22,7 @@ from img2img_apps.panel import WORK
 from img2img_apps.service import WAYS, RunOutcome, Service, direction_of
 from img2img_apps.wording import in_api
 
-Answer = tuple[str, dict[str, Any]]
+FileAndFacts = tuple[str, dict[str, Any]]
 TAB = "api"
 
 
@@ -52,7 +52,7 @@ def endpoints(service: Service) -> None:
     calls = _Calls(service)
 
     def add(
-        name: str, call: Callable[..., Answer], inputs: Sequence[Any], description: str = ""
+        name: str, call: Callable[..., FileAndFacts], inputs: Sequence[Any], description: str = ""
     ) -> None:
         button.click(
             call,
@@ -86,13 +86,13 @@ class _Calls:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    def restore(self, photo: str, task: str, request: gr.Request) -> Answer:
+    def restore(self, photo: str, task: str, request: gr.Request) -> FileAndFacts:
         """What the photo needs; `task` is auto, or names such as denoise,colorize."""
         return self._answer(photo, lambda: Request(parse_tasks(task or "auto")), request)
 
     def colorize(
         self, photo: str, strength: float, model: str, hints: str | None, request: gr.Request
-    ) -> Answer:
+    ) -> FileAndFacts:
         """Color for a grey photo; strength 0..1; model: a name from `img2img models`, or nothing;
         hints: the photo with colors painted on it, or a transparent picture of its size with
         nothing but them, or nothing."""
@@ -102,7 +102,7 @@ class _Calls:
 
         return self._answer(photo, wanted, request, hints=hints)
 
-    def denoise(self, photo: str, strength: float, model: str, request: gr.Request) -> Answer:
+    def denoise(self, photo: str, strength: float, model: str, request: gr.Request) -> FileAndFacts:
         """The photo without noise; strength 0..1."""
         return self._answer(
             photo,
@@ -112,7 +112,7 @@ class _Calls:
 
     def enlarge(
         self, photo: str, scale: int, strength: float, detail: float | None, request: gr.Request
-    ) -> Answer:
+    ) -> FileAndFacts:
         """The photo 2 or 4 times as large; strength 0..1; detail 0..1 or nothing: from faithful to
         crisp, ×4.
         """
@@ -130,7 +130,7 @@ class _Calls:
     def erase(
         self, photo: str, mask: str | None, mask_grow: int, feather: int, extend: str, seed: int, model: str,
         request: gr.Request,
-    ) -> Answer:  # fmt: skip
+    ) -> FileAndFacts:  # fmt: skip
         """Fill what is white in the mask (of the photo's size); extend: L,T,R,B pixels of new
         canvas.
         """
@@ -149,7 +149,7 @@ class _Calls:
         model: str,
         direction: str,
         request: gr.Request,
-    ) -> Answer:
+    ) -> FileAndFacts:
         """A sketch to a picture; from_photo makes the sketch first; direction (AtoB, BtoA): for
         models that go both.
         """
@@ -164,7 +164,7 @@ class _Calls:
 
         return self._answer(photo, wanted, request)
 
-    def other(self, kind: str) -> Callable[..., Answer]:
+    def other(self, kind: str) -> Callable[..., FileAndFacts]:
         """The endpoint of a task that has none of its own."""
 
         def call(
@@ -176,7 +176,7 @@ class _Calls:
             direction: str,
             from_photo: bool,
             request: gr.Request,
-        ) -> Answer:
+        ) -> FileAndFacts:
             def wanted() -> Request:
                 way = WAYS[direction or ""]
                 options = Options(strength, int(seed or 0), bool(from_photo), way)
@@ -194,7 +194,7 @@ class _Calls:
         to_seed: int | None,
         model: str,
         request: gr.Request,
-    ) -> Answer:
+    ) -> FileAndFacts:
         """A grid of pictures from noise, of `count` seeds from `seed` on, or with to_seed a walk
         from one to the other. label: a class by number or name, or nothing for all in turn; model:
         a name, or nothing for the first."""
@@ -212,7 +212,7 @@ class _Calls:
         *,
         mask: str | None = None,
         hints: str | None = None,
-    ) -> Answer:
+    ) -> FileAndFacts:
         if not photo:
             raise UserError("give an uploaded photo", field="photo")
         for upload in filter(None, (photo, mask, hints)):
@@ -228,7 +228,7 @@ class _Calls:
         return _facts(outcome)
 
 
-def _facts(outcome: RunOutcome) -> Answer:
+def _facts(outcome: RunOutcome) -> FileAndFacts:
     facts = outcome.succeeded[0].fields()
     names = ("task", "model", "size_in", "size_out", "seconds", "reason")
     facts["reason"] = rendered(outcome.succeeded[0].reason or "", in_api)

@@ -12,7 +12,6 @@ from img2img.pixels.images import Photo, read_photo, to_pil
 
 MOST_PX = 1600
 _GROUND = (128, 128, 128)
-Sides = tuple[int, int, int, int]
 
 
 def preview(photo: Photo, path: Path, most_px: int = MOST_PX) -> Path:
@@ -24,7 +23,7 @@ def preview(photo: Photo, path: Path, most_px: int = MOST_PX) -> Path:
 
 
 def pair(
-    before: Path, after: Path, folder: Path, extend: Sides = (0, 0, 0, 0)
+    before: Path, after: Path, folder: Path, extend: tuple[int, int, int, int] = (0, 0, 0, 0)
 ) -> tuple[Path, Path]:
     """Two previews of one size for the slider, of the photo's preview and the result's file."""
     result = read_photo(after)
@@ -38,7 +37,10 @@ def pair(
 
 
 def _placed(
-    picture: Image.Image, size: tuple[int, int], full: tuple[int, int], extend: Sides
+    picture: Image.Image,
+    size: tuple[int, int],
+    full: tuple[int, int],
+    extend: tuple[int, int, int, int],
 ) -> Image.Image:
     """The photo where it lies in the result, new borders grey."""
     ratio = size[0] / full[0]

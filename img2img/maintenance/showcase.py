@@ -23,7 +23,7 @@ from img2img.evaluation.report import Report
 from img2img.evaluation.run import evaluate
 from img2img.files import write_text
 from img2img.inference.request import Request, parse_tasks
-from img2img.maintenance.results import HEADLINES, headline_row, merged, tables_of
+from img2img.maintenance.card_tables import HEADLINES, headline_row, merged, tables_of
 from img2img.pixels.augment import resized
 from img2img.pixels.images import Photo, quantise, read_mask, read_photo, write_photo
 from img2img.resources import cards_dir, inputs_dir

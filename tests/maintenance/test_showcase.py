@@ -13,7 +13,7 @@ from PIL import Image
 from img2img import zoo
 from img2img.about import model_card
 from img2img.evaluation.pictures import FIRST
-from img2img.maintenance import results, showcase
+from img2img.maintenance import card_tables, showcase
 from img2img.modelfile import load_generator, save_model
 from img2img.resources import cards_dir, recipes_dir
 from img2img.zoo import shipped_models
@@ -109,12 +109,12 @@ OTHER = (
 
 
 def test_a_table_of_a_card_is_read_as_it_was_written() -> None:
-    (table,) = results.tables_of(CARD)
+    (table,) = card_tables.tables_of(CARD)
     assert table.benchmark == "set2" and table.to_markdown() == CARD
 
 
 def test_cards_of_one_benchmark_become_one_table_without_a_row_twice() -> None:
-    (table,) = results.merged([*results.tables_of(CARD), *results.tables_of(OTHER)])
+    (table,) = card_tables.merged([*card_tables.tables_of(CARD), *card_tables.tables_of(OTHER)])
     methods = [row[1] for row in table.rows]
     assert methods == [
         "bicubic",
@@ -129,11 +129,11 @@ def test_cards_of_one_benchmark_become_one_table_without_a_row_twice() -> None:
 
 def test_settings_stay_together_when_cards_are_joined() -> None:
     tables = [
-        *results.tables_of(CARD),
-        *results.tables_of(CARD.replace("| ×2", "| ×4")),
-        *results.tables_of(OTHER),
+        *card_tables.tables_of(CARD),
+        *card_tables.tables_of(CARD.replace("| ×2", "| ×4")),
+        *card_tables.tables_of(OTHER),
     ]
-    (table,) = results.merged(tables)
+    (table,) = card_tables.merged(tables)
     assert [row[0] for row in table.rows] == ["×2"] * 6 + ["×4"] * 5
 
 
@@ -145,9 +145,14 @@ def test_settings_stay_together_when_cards_are_joined() -> None:
     ],
 )
 def test_a_headline_takes_the_best_of_each_kind(column: str, row: tuple[str, ...]) -> None:
-    headline = results.Headline("restore", "one", "set2", "×2", column)
-    assert results.headline_row(headline, CARD, ["one"]) == ("restore", "set2, ×2", column, *row)
-    assert results.headline_row(headline._replace(benchmark="set3"), CARD, ["one"]) is None
+    headline = card_tables.Headline("restore", "one", "set2", "×2", column)
+    assert card_tables.headline_row(headline, CARD, ["one"]) == (
+        "restore",
+        "set2, ×2",
+        column,
+        *row,
+    )
+    assert card_tables.headline_row(headline._replace(benchmark="set3"), CARD, ["one"]) is None
 
 
 def test_the_pages_hold_the_numbers_of_the_cards() -> None:
@@ -161,7 +166,7 @@ def test_the_pages_hold_the_numbers_of_the_cards() -> None:
 
 
 def test_every_headline_is_measured() -> None:
-    assert len(showcase.summary_text(cards_dir()).splitlines()) == 2 + len(results.HEADLINES)
+    assert len(showcase.summary_text(cards_dir()).splitlines()) == 2 + len(card_tables.HEADLINES)
 
 
 def test_a_page_without_marks_is_no_place_for_tables() -> None:
