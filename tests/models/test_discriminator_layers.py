@@ -92,13 +92,13 @@ def test_a_score_depends_on_the_company_where_that_is_asked_for(config: Any) -> 
 
 @BOTH
 def test_projection_makes_the_score_depend_on_the_label(config: Any) -> None:
-    judged, picture = DiscriminatorShapes(3, size_px=16, classes=4), torch.rand(2, 3, 16, 16)
-    network = config.model_copy(update={"projection": True}).build(judged)
+    shapes, picture = DiscriminatorShapes(3, size_px=16, classes=4), torch.rand(2, 3, 16, 16)
+    network = config.model_copy(update={"projection": True}).build(shapes)
     one, two = (network(picture, None, torch.tensor([label, label])) for label in (1, 2))
     assert not torch.allclose(one, two)
     with pytest.raises(ValueError, match="needs the label"):
         network(picture)
-    plain = config.build(judged)
+    plain = config.build(shapes)
     assert torch.equal(*(plain(picture, None, torch.tensor([label, label])) for label in (1, 2)))
 
 
@@ -194,18 +194,18 @@ def test_other_sizes_are_refused(size: int) -> None:
 
 
 def test_dcgan_follows_its_guidelines() -> None:
-    maker = DcganGeneratorConfig(width=4).build(build_task({"kind": "generate", "size_px": 32}))
+    generator = DcganGeneratorConfig(width=4).build(build_task({"kind": "generate", "size_px": 32}))
     discriminator = DcganDiscriminatorConfig(width=4).build(DiscriminatorShapes(3, size_px=32))
-    made = [type(layer).__name__ for layer in maker.layers]
-    assert made == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3 + ["ConvTranspose2d"], (
+    of_generator = [type(layer).__name__ for layer in generator.layers]
+    assert of_generator == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3 + ["ConvTranspose2d"], (
         "none on the output"
     )
-    judged = [
+    of_discriminator = [
         type(layer).__name__
         for layer in discriminator.tower
         if type(layer).__name__ != "SignedInput"
     ]
-    assert judged == [
+    assert of_discriminator == [
         "Conv2d",
         "Identity",
         "LeakyReLU",
@@ -215,7 +215,7 @@ def test_dcgan_follows_its_guidelines() -> None:
         layer.stride == (2, 2) for layer in discriminator.tower if isinstance(layer, nn.Conv2d)
     )
     assert not any("Pool" in type(layer).__name__ for layer in discriminator.modules())
-    for layer in (*maker.modules(), *discriminator.modules()):
+    for layer in (*generator.modules(), *discriminator.modules()):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.weight.numel() > 1000:
             assert layer.weight.std().item() == pytest.approx(0.02, rel=0.15)
 
