@@ -54,7 +54,7 @@ class Header(BaseModel):
 def save_model(
     path: Path, generator: nn.Module, recipe: Recipe, card: Card, *, half: bool = False
 ) -> None:
-    """Write a model file atomically; `half` stores weights in fp16 (they are loaded as fp32 again)."""
+    """Write a model file atomically; `half` stores weights in fp16, which are loaded as fp32."""
     header = {
         "format": FORMAT,
         "recipe": json.dumps(recipe.fields()),

@@ -2,7 +2,7 @@
 al. 2018, ESRGAN).
 
 A model continued from another by `train.init` against a discriminator stays so near to it that
-their weights may be mixed: θ = (1 - detail) θ_faithful + detail θ_crisp (section 3.4, equation 15).
+their weights may be mixed: θ = (1 - detail) θ_faithful + detail θ_crisp (section 3.4, eq. 15).
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def blended(model: Entry, detail: float) -> tuple[Recipe, Card, nn.Module]:
 
 
 def _start(model: Entry) -> Entry | None:
-    """The model that this one continued against a discriminator, if it can be found and has the same
-    build.
+    """The model that this one continued against a discriminator, if it can be found and has the
+    same build.
     """
     recipe = model.recipe
     if recipe.train.init is None or recipe.adversarial is None:

@@ -24,7 +24,7 @@ class CallOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may ask of one application of a model. Raises UserError for what cannot be meant."""
+    """What a user may ask of one application of a model. Raises UserError for contradictions."""
 
     strength: float = 1.0
     """0: the task's trivial baseline, 1: the whole change by the network."""

@@ -101,7 +101,7 @@ class Model:
             image: a PIL image, in the colors its profile says, or an sRGB array (H,W), (H,W,3) or
                 (H,W,4) of uint8, uint16 or float in [0,1].
             mask: what is to be filled, for models that fill: a PIL image or an array of the image's
-                size, read as `drawn_masks.marked` says: white, True, opaque strokes or class colors.
+                size, where white, True, opaque strokes or class colors mark it.
             hints: colors for models that take them: the image with strokes painted on it, or a
                 transparent image with nothing but them.
             mask_invert: fill what the mask leaves out.

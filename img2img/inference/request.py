@@ -1,5 +1,5 @@
-"""What a user wants of photos, in three steps: `Request.resolve` checks it once and finds the models,
-`ResolvedRequest.plan` says what is to be done to one photo, `Plan.run` does it.
+"""What a user wants of photos, in three steps: `Request.resolve` checks it once and finds the
+models, `ResolvedRequest.plan` says what is to be done to one photo, `Plan.run` does it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Request:
-    """What a user wants of photos; the flags of `img2img infer` and the app's widgets fill it in."""
+    """What a user wants of photos; `img2img infer` and the widgets of the app fill it in."""
 
     tasks: tuple[str, ...] = ()
     """Names in the order of the steps; none: the automatic plan."""

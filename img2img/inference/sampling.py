@@ -36,8 +36,8 @@ _SUM = re.compile(r"\s*\d+(\s*,\s*\d+)*\s*([+-]\s*\d+(\s*,\s*\d+)*\s*)*")
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """The samples to generate: how many, from which seeds and labels. Raises UserError for what cannot be
-    meant.
+    """The samples to generate: how many, from which seeds and labels. Raises UserError for what
+    cannot be meant.
     """
 
     count: int = 64
@@ -129,7 +129,8 @@ def noise_task(model: Model) -> NoiseTask:
         raise UserError(
             f"the codes of '{model.name}' follow no prior to draw from",
             field="model",
-            remedy="train one with a loss of kind kl (vae), or adversarial.discriminates: latent (aae)",
+            remedy="train one with a loss of kind kl (vae), "
+            "or adversarial.discriminates: latent (aae)",
         )
     raise UserError(
         f"'{model.name}' changes photos and makes none from noise",
@@ -200,8 +201,8 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
 
 
 def _sum(task: NoiseTask, text: str, label: int | None) -> Latents:
-    """The operands, each the mean of its seeds' noise, and last their sum (Radford et al. 2016, section
-    6.3.2).
+    """The operands, each the mean of its seeds' noise, and last their sum (Radford et al. 2016,
+    section 6.3.2).
     """
     signs = [-1.0 if sign == "-" else 1.0 for sign in ["+", *re.findall(r"[+-]", text)]]
     operands = [[int(seed) for seed in part.split(",")] for part in re.split(r"[+-]", text)]

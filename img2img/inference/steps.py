@@ -84,8 +84,8 @@ def automatic_plan(seen: PhotoStatistics, scale: int | None, detail: float | Non
 def for_found_photos(
     steps: Sequence[PlanStep], measure: Callable[[], PhotoStatistics]
 ) -> tuple[PlanStep, ...]:
-    """Steps asked for by name, with the models for found photos where the photo has the damage those
-    were trained on; `measure` measures the photo, and is called only where that matters.
+    """Steps asked for by name, with the models for found photos where the photo has the damage
+    those were trained on; `measure` measures the photo, and is called only where that matters.
     """
     chosen = []
     for step in steps:

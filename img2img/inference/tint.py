@@ -117,8 +117,8 @@ def measure_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> PhotoColor
 
 
 def _candidates(fine: _SmallPhoto, coarse: list[_SmallPhoto]) -> Iterator[PhotoColor]:
-    """The colors that each simpler kind of photo which this may be leaves unexplained; none where it
-    is plainly in color.
+    """What each simpler kind of photo that this may be leaves unexplained; nothing where it is
+    plainly in color.
     """
     for photo in coarse:
         if _is_grey(photo):

@@ -46,7 +46,7 @@ def classify_tones(rgb: np.ndarray, mask: np.ndarray | None = None) -> Tones:
 
 
 def _is_flat(values: np.ndarray) -> bool:
-    """Whether there is no contrast to see, relative to the brightness: as full exposure shows it."""
+    """Whether there is no contrast to see, relative to the brightness."""
     low, high = np.percentile(values, [1, 99])
     return bool(high - low < 0.06 * max(high, 1 / 32))
 

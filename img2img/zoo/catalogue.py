@@ -72,8 +72,8 @@ class Catalogue:
         self._lock = Lock()
 
     def entry(self, name: str | Path) -> Entry:
-        """The model behind a zoo name, a model file or a run folder. Raises UserError for an unknown
-        name and for a file that is not ours.
+        """The model behind a zoo name, a model file or a run folder. Raises UserError for an
+        unknown name and for a file that is not ours.
         """
         path = model_path(name)
         return Entry(str(name), path, self.header(path))
