@@ -1,8 +1,8 @@
 """Transparency: hidden colors count for nothing; what networks and statistics see in their place.
 
 A hidden pixel has alpha 0. A pixel that shows at all keeps its own color: mixing it with its
-surroundings by its alpha was tried, and moved the opaque pixels beside it further from those of the
-whole photo, not less far.
+surroundings by its alpha was tried, and moved the opaque pixels next to it further from those of
+the whole photo, not less far.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def checked_background(value: object) -> str:
         except ValueError:
             pass
     raise ValueError(
-        "give auto, bleed, or a color such as white, black or '#ffeecc' (in quotes: # starts a comment)"
+        "give auto, bleed, or a color such as white, black or '#ffeecc' "
+        "(in quotes: # starts a comment)"
     )
 
 
@@ -119,14 +120,14 @@ def _pushed(
     )
     below = _pushed(total / np.maximum(share, 1e-12), np.minimum(4 * share, 1), otherwise)
     missing = 1 - weight
-    made = plane * weight + missing * cv2.resize(
+    filled = plane * weight + missing * cv2.resize(
         below, (width, height), interpolation=cv2.INTER_LINEAR
     )
     for _ in range(sweeps):
-        made = plane * weight + missing * cv2.filter2D(
-            made, -1, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE
+        filled = plane * weight + missing * cv2.filter2D(
+            filled, -1, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE
         )
-    return made
+    return filled
 
 
 def _as(plane: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

@@ -89,9 +89,9 @@ def is_deep(image: Image.Image, path: Path) -> bool:
 
 
 def decode_deep(image: Image.Image, path: Path) -> Decoded:
-    """Pixels of a file for which `is_deep` holds, at the depth it declares, not yet turned upright."""
+    """Pixels of a file for which `is_deep` holds, at the depth it declares; not yet upright."""
     if not _is_stand_in(image):
-        image.load()  # refuses damaged files, whatever OpenCV and tifffile would make of them
+        image.load()  # refuses damaged files that OpenCV and tifffile would read in part
     return _from_samples(
         _read_png16(path) if image.format == "PNG" else _read_tiff(image, path), image
     )
@@ -166,7 +166,7 @@ def decoded_samples(samples: np.ndarray, is_grey: bool, profile: bytes | None) -
 
 
 def split_channels(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """(H,W), (H,W,1|2|3|4) as (rgb, alpha): grey is repeated, a second or fourth channel is alpha."""
+    """(H,W), (H,W,1|2|3|4) as (rgb, alpha): grey is repeated, channel 2 or 4 is the alpha."""
     if samples.ndim == 2:
         samples = samples[..., None]
     count = samples.shape[2]
@@ -359,7 +359,7 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-# --- writing -----------------------------------------------------------------------------------------------------
+# --- writing -------------------------------------------------------------------------------------
 
 
 def encode(
@@ -463,8 +463,10 @@ def _write_tiff(samples: np.ndarray, path: Path, meta: Metadata) -> None:
     height, width, channels = samples.shape
     is_float = samples.dtype.kind == "f"
     rows = max(1, min(height, _STRIP_BYTES // (width * channels * samples.itemsize)))
-    stored = _little_endian if is_float else _predicted
-    strips = [zlib.compress(stored(samples[y : y + rows]), 6) for y in range(0, height, rows)]
+    strips = [
+        zlib.compress(_strip_bytes(samples[y : y + rows], predicted=not is_float), 6)
+        for y in range(0, height, rows)
+    ]
     offsets = np.cumsum([0] + [len(strip) for strip in strips])[:-1]
     with strict_pillow():
         directory = tiff_directory(meta)
@@ -484,12 +486,11 @@ def _write_tiff(samples: np.ndarray, path: Path, meta: Metadata) -> None:
             file.writelines(strips)
 
 
-def _little_endian(strip: np.ndarray) -> bytes:
-    return strip.astype(strip.dtype.newbyteorder("<")).tobytes()
-
-
-def _predicted(strip: np.ndarray) -> bytes:
-    """TIFF predictor 2: each sample minus its left neighbour, wrapping, little-endian."""
+def _strip_bytes(strip: np.ndarray, *, predicted: bool) -> bytes:
+    """Little-endian samples; `predicted`: each minus its left neighbour, wrapping (TIFF predictor
+    2).
+    """
     little = strip.astype(strip.dtype.newbyteorder("<"))
-    little[:, 1:] -= strip[:, :-1]
+    if predicted:
+        little[:, 1:] -= strip[:, :-1]
     return little.tobytes()

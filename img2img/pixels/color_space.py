@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,19 +27,6 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
-
-
-class Transform(Protocol):
-    """Between a file's numbers and sRGB, on float32 (3,N), channels first."""
-
-    def to_srgb(self, own: np.ndarray) -> np.ndarray:
-        """sRGB, not clipped."""
-
-    def from_srgb(self, srgb: np.ndarray) -> np.ndarray:
-        """The file's numbers, not clipped."""
-
-    def luminance(self, own: np.ndarray) -> np.ndarray:
-        """(N,) linear light, as of sRGB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,17 +82,21 @@ class TableTransform:
         return _LUMINANCE @ SRGB_CURVE.decode(self.to_srgb(own))
 
 
+Transform = MatrixTransform | TableTransform
+"""Between a file's numbers and sRGB, on float32 (3,N), channels first."""
+
+
 @dataclass(frozen=True, eq=False)
 class ColorDescription:
     """What a file says of its numbers; without a `transform` they are sRGB, or worked on as they
     are.
 
-    `made` writes an ICC profile for the same numbers, grey or RGB; None where there is nothing to
-    say. Pictures are floats (...,3), or (1,3,H,W) with `channels_first`.
+    `icc_writer` writes an ICC profile for the same numbers, grey or RGB; None where no profile is
+    needed. Pictures are floats (...,3), or (1,3,H,W) with `channels_first`.
     """
 
     transform: Transform | None = None
-    made: Callable[[bool], bytes] | None = None
+    icc_writer: Callable[[bool], bytes] | None = None
     notes: tuple[str, ...] = ()
     keeps_neutral: bool = True  # equal numbers are a grey
 
@@ -149,7 +140,7 @@ class ColorDescription:
 
         return _in_strips(carried, True, own, srgb)
 
-    def quantised(self, made: np.ndarray, own: np.ndarray, dtype: Any) -> np.ndarray:
+    def quantised(self, pixels: np.ndarray, own: np.ndarray, dtype: Any) -> np.ndarray:
         """Floats (1,3,H,W) as whole numbers whose L* is within 0.25 of that of `own`, a picture in
         the same numbers.
 
@@ -159,16 +150,19 @@ class ColorDescription:
         transform, top = self.transform, float(np.iinfo(dtype).max)
         assert transform is not None
 
-        def nearest(made: np.ndarray, own: np.ndarray) -> np.ndarray:
-            return _of_lightness(transform, made.clip(0, 1) * top, own, top)
-
-        return _in_strips(nearest, True, made, own, dtype=dtype)
+        return _in_strips(
+            lambda x, own: _of_lightness(transform, x.clip(0, 1) * top, own, top),
+            True,
+            pixels,
+            own,
+            dtype=dtype,
+        )
 
 
 SRGB = ColorDescription()
 
 
-# --- numbers ---------------------------------------------------------------------------------------------------------
+# --- numbers -------------------------------------------------------------------------------------
 
 
 def colorants_of(xy: tuple[float, ...]) -> np.ndarray:
@@ -290,16 +284,13 @@ def _sampled_table(profile: bytes, *, back: bool) -> np.ndarray:
     """(3,52,52,52) in [0,1]. Raises ValueError for a profile that LittleCMS refuses."""
     from PIL import ImageCms
 
-    def opened() -> Any:
-        return ImageCms.ImageCmsProfile(io.BytesIO(profile))
-
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
     flags = (
         ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOOPTIMIZE
     )  # it may be far off with small tables
     cube = np.stack(np.meshgrid(*[_TABLE_LEVELS] * 3, indexing="ij"), -1).astype(np.uint8)
     try:
-        ends = opened(), ImageCms.createProfile("sRGB")
+        ends = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
         first, last = ends[::-1] if back else ends
         transform = ImageCms.buildTransform(first, last, "RGB", "RGB", intent, flags)
         done = ImageCms.applyTransform(Image.fromarray(cube.reshape(1, -1, 3)), transform)

@@ -29,10 +29,11 @@ _SRGB_XY = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # white, red, green, blu
 _ADOBE_XY = (*_D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 _HDR = {16: "PQ", 18: "HLG"}
 _UNSPECIFIED = 2
-_PQ_WHITE, _HLG_WHITE = (
-    203 / 10_000,
-    0.265,
-)  # diffuse white in their linear light (ITU-R BT.2408, table 1)
+# diffuse white in their linear light (ITU-R BT.2408, table 1)
+_PQ_WHITE, _HLG_WHITE = 203 / 10_000, 0.265
+_HDR_NOTE = (
+    "its numbers are {0} (HDR): they are worked on as they are, and the result says {0} again"
+)
 
 # ITU-T H.273 table 2, in cHRM's order.
 _PRIMARIES: dict[int, tuple[float, ...]] = {
@@ -69,22 +70,22 @@ def described(
     """The description that counts: cICP, ICC, sRGB, gAMA and cHRM, EXIF, in this order (PNG 3,
     4.3). Never raises.
     """
-    said = dict(chunks)
-    if (by_cicp := _by_cicp(said.get(b"cICP"))) is not None:
+    data_of = dict(chunks)
+    if (by_cicp := _by_cicp(data_of.get(b"cICP"))) is not None:
         return by_cicp
     if icc_space(profile) in ("RGB", "GRAY"):
         assert profile is not None
         return _by_profile(profile)
-    if b"sRGB" in said:
+    if b"sRGB" in data_of:
         return SRGB
-    if (by_gamma := _by_gamma(said.get(b"gAMA"), said.get(b"cHRM"))) is not None:
+    if (by_gamma := _by_gamma(data_of.get(b"gAMA"), data_of.get(b"cHRM"))) is not None:
         return by_gamma
     if is_adobe_rgb(exif):
         return _by_primaries("Adobe RGB (1998) compatible", FormulaCurve(563 / 256), _ADOBE_XY)
     return SRGB
 
 
-# --- the ways a file says it -----------------------------------------------------------------------------------------
+# --- the ways a file says it ---------------------------------------------------------------------
 
 
 def _by_cicp(data: bytes | None) -> ColorDescription | None:
@@ -112,22 +113,15 @@ def _hdr(cicp: tuple[int, int, int, int], name: str) -> ColorDescription:
     """
     colorants = colorants_of(_PRIMARIES.get(cicp[0], _SRGB_XY))
     to_light, white = (_pq, _PQ_WHITE) if name == "PQ" else (_hlg, _HLG_WHITE)
-    curve = icc.sampled(
-        lambda x: np.minimum(to_light(x) / white, 1)
-    )  # for programs that do not know the cicp tag
+    # for programs that do not know the cicp tag
+    curve = icc.sampled(lambda x: np.minimum(to_light(x) / white, 1))
 
-    def made(grey: bool) -> bytes:
-        return (
-            icc.grey_profile(name, curve)
-            if grey
-            else icc.rgb_profile(name, (curve,) * 3, colorants, cicp)
-        )
+    def icc_profile(grey: bool) -> bytes:
+        if grey:
+            return icc.grey_profile(name, curve)
+        return icc.rgb_profile(name, (curve,) * 3, colorants, cicp)
 
-    return ColorDescription(made=made, notes=(_hdr_note(name),))
-
-
-def _hdr_note(name: str) -> str:
-    return f"its numbers are {name} (HDR): they are worked on as they are, and the result says {name} again"
+    return ColorDescription(icc_writer=icc_profile, notes=(_HDR_NOTE.format(name),))
 
 
 def _by_gamma(gamma: bytes | None, chromaticities: bytes | None) -> ColorDescription | None:
@@ -143,8 +137,8 @@ def _by_gamma(gamma: bytes | None, chromaticities: bytes | None) -> ColorDescrip
         if xy[1] <= 0 or (curve is SRGB_CURVE and chromaticities is None):
             return None
         found = _by_primaries("from gAMA and cHRM", curve, xy)
-        if found.made:
-            found.made(False)  # raises where no profile can hold such primaries
+        if found.icc_writer:
+            found.icc_writer(False)  # raises where no profile can hold such primaries
         return found
     except (struct.error, np.linalg.LinAlgError, ValueError):  # a nonsense chunk says nothing
         return None
@@ -153,14 +147,12 @@ def _by_gamma(gamma: bytes | None, chromaticities: bytes | None) -> ColorDescrip
 def _by_primaries(name: str, curve: Curve, xy: tuple[float, ...]) -> ColorDescription:
     colorants = colorants_of(xy)
 
-    def made(grey: bool) -> bytes:
-        return (
-            icc.grey_profile(name, curve)
-            if grey
-            else icc.rgb_profile(name, (curve,) * 3, colorants)
-        )
+    def icc_profile(grey: bool) -> bytes:
+        if grey:
+            return icc.grey_profile(name, curve)
+        return icc.rgb_profile(name, (curve,) * 3, colorants)
 
-    return _of_matrix((curve,) * 3, colorants, made)
+    return _of_matrix((curve,) * 3, colorants, icc_profile)
 
 
 def _by_profile(profile: bytes) -> ColorDescription:
@@ -171,47 +163,44 @@ def _by_profile(profile: bytes) -> ColorDescription:
             return _grey(profile, tags)
         cicp = tags.get(b"cicp", b"")[8:12]
         if len(cicp) == 4 and cicp[1] in _HDR:
-            return ColorDescription(made=lambda grey: profile, notes=(_hdr_note(_HDR[cicp[1]]),))
+            notes = (_HDR_NOTE.format(_HDR[cicp[1]]),)
+            return ColorDescription(icc_writer=lambda grey: profile, notes=notes)
         if tags.keys() & {b"A2B0", b"A2B1"} or b"rXYZ" not in tags:
-            return _of_tables(profile)
+            return _unless_like_srgb(TableTransform(profile), lambda grey: profile, True)
         curves = tuple(icc.read_curve(tags[key]) for key in (b"rTRC", b"gTRC", b"bTRC"))
         colorants = np.stack([icc.read_xyz(tags[key]) for key in (b"rXYZ", b"gXYZ", b"bXYZ")], 1)
-        return _of_matrix(curves, colorants, _with_grey(profile, curves[1]))  # type: ignore[arg-type]  # three curves
+        return _of_matrix(
+            curves,  # type: ignore[arg-type]  # three of them
+            colorants,
+            lambda grey: icc.grey_profile("grey", curves[1]) if grey else profile,
+        )
     except (ValueError, KeyError, np.linalg.LinAlgError):
         note = "its color profile cannot be read: its numbers are taken for sRGB"
-        return ColorDescription(made=lambda grey: profile, notes=(note,))
-
-
-def _with_grey(profile: bytes, curve: Curve) -> Callable[[bool], bytes]:
-    return lambda grey: icc.grey_profile("grey", curve) if grey else profile
+        return ColorDescription(icc_writer=lambda grey: profile, notes=(note,))
 
 
 def _of_matrix(
-    curves: tuple[Curve, Curve, Curve], colorants: np.ndarray, made: Callable[[bool], bytes]
+    curves: tuple[Curve, Curve, Curve], colorants: np.ndarray, icc_writer: Callable[[bool], bytes]
 ) -> ColorDescription:
     matrix = np.linalg.inv(colorants_of(_SRGB_XY)) @ colorants
     white = matrix.sum(1)
     is_white = bool(np.abs(white - 1).max() <= _NEUTRAL)
     if is_white:  # ICC's numbers have 16 bits: greys would get a tint of 1/20,000
         matrix = matrix / white[:, None]
-    return _unless_like_srgb(MatrixTransform(curves, matrix), made, is_white)
-
-
-def _of_tables(profile: bytes) -> ColorDescription:
-    return _unless_like_srgb(TableTransform(profile), lambda grey: profile, True)
+    return _unless_like_srgb(MatrixTransform(curves, matrix), icc_writer, is_white)
 
 
 def _unless_like_srgb(
-    transform: Transform, made: Callable[[bool], bytes], is_white: bool
+    transform: Transform, icc_writer: Callable[[bool], bytes], is_white: bool
 ) -> ColorDescription:
     """No transform where none is needed; whether greys stay grey is tried."""
     levels = np.linspace(0, 1, 18, dtype=np.float32)
     cube = np.stack(np.meshgrid(levels, levels, levels)).reshape(3, -1)
     if np.abs(transform.to_srgb(cube) - cube).max() <= _LIKE_SRGB:
-        return ColorDescription(made=made)
+        return ColorDescription(icc_writer=icc_writer)
     ramp = transform.to_srgb(np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32), (3, 64)))
     return ColorDescription(
-        transform, made, (), is_white and bool(np.ptp(ramp, 0).max() <= 2 * _LIKE_SRGB)
+        transform, icc_writer, (), is_white and bool(np.ptp(ramp, 0).max() <= 2 * _LIKE_SRGB)
     )
 
 
@@ -223,17 +212,15 @@ def _grey(profile: bytes, tags: dict[bytes, bytes]) -> ColorDescription:
         curve = icc.sampled(lambda x: _light(lightness.decode(x)))
     colorants = colorants_of(_SRGB_XY)
 
-    def made(grey: bool) -> bytes:
-        return (
-            profile
-            if grey
-            else icc.rgb_profile("grey profile's curve, sRGB primaries", (curve,) * 3, colorants)
-        )
+    def icc_profile(grey: bool) -> bytes:
+        if grey:
+            return profile
+        return icc.rgb_profile("grey profile's curve, sRGB primaries", (curve,) * 3, colorants)
 
-    return _of_matrix((curve,) * 3, colorants, made)
+    return _of_matrix((curve,) * 3, colorants, icc_profile)
 
 
-# --- numbers ----------------------------------------------------------------------------------------------------------
+# --- numbers -------------------------------------------------------------------------------------
 
 
 def _light(lightness: np.ndarray) -> np.ndarray:

@@ -34,13 +34,11 @@ def jpeg(rgb: Picture, quality: int) -> Picture:
     """The picture after one JPEG encoding at `quality` (1-100); clipped and quantised on the way,
     as a file is.
     """
-    coded = cv2.imencode(".jpg", _bgr8(rgb), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
-    return (
-        cv2.cvtColor(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(
-            np.float32
-        )
-        / 255
-    )
+    levels = np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    bgr = np.ascontiguousarray(levels[..., ::-1])
+    coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
+    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
 
 
 def blur(rgb: Picture, sigma_px: float) -> Picture:
@@ -64,7 +62,3 @@ def camera(rgb: Picture, rng: np.random.Generator, strength: float = 1.0) -> Pic
     if rng.random() < 0.4:
         noisy = rgb + (noisy - rgb)[..., :1]
     return jpeg(noisy, int(rng.integers(40, 96))) if rng.random() < 0.8 else noisy
-
-
-def _bgr8(rgb: Picture) -> np.ndarray:
-    return np.ascontiguousarray(np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)[..., ::-1])

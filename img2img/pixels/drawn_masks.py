@@ -75,7 +75,8 @@ def marked(drawn: Drawn) -> Marked:
         )
     if drawn.alpha is not None and not drawn.alpha.any():
         return Marked(np.zeros(drawn.alpha.shape, bool), "transparency: opaque = fill")
-    spread = _spread(drawn.rgb)
+    lowest, highest = (_over_channels(f, drawn.rgb) for f in (np.minimum, np.maximum))
+    spread = float((highest - lowest).max())  # how far the channels of any pixel are apart
     if drawn.indices is not None and (spread > 0 or not drawn.indices.all()):
         return Marked(
             np.not_equal(drawn.indices, 0), "a palette with colors: all but its first = fill"
@@ -86,12 +87,14 @@ def marked(drawn: Drawn) -> Marked:
     if spread <= _GREY_255 / 255:
         level = _over_channels(np.add, drawn.rgb) / drawn.rgb.shape[2]
         low, high = (round(float(n) * 255) for n in (level.min(), level.max()))
-        said = f"grey: white (above 127) = fill, and its values are {low} to {high} of 255"
-        return Marked(_with_soft_edges(level, level > 127.5 / 255, drawn.lossy), said)
-    background = _main_color(_border(drawn.rgb))
+        read_as = f"grey: white (above 127) = fill, and its values are {low} to {high} of 255"
+        return Marked(_with_soft_edges(level, level > 127.5 / 255, drawn.lossy), read_as)
+    rgb = drawn.rgb
+    background = _main_color(np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]]))
     away = _over_channels(np.maximum, np.abs(drawn.rgb - background))
-    said = f"colors: what is not the background rgb({','.join(str(round(float(c) * 255)) for c in background)}) = fill"
-    return Marked(_with_soft_edges(away, away > _AWAY_255 / 255, drawn.lossy), said)
+    levels = ",".join(str(round(float(c) * 255)) for c in background)
+    read_as = f"colors: what is not the background rgb({levels}) = fill"
+    return Marked(_with_soft_edges(away, away > _AWAY_255 / 255, drawn.lossy), read_as)
 
 
 def drawn_in_array(array: np.ndarray, size: tuple[int, int]) -> Drawn:
@@ -134,14 +137,15 @@ def misfit(what: str, size: tuple[int, int], photo: tuple[int, int]) -> str | No
     """
     if size == photo:
         return None
-    said = f"{what} {size[0]}x{size[1]}, photo is {photo[0]}x{photo[1]}"
+    sizes = f"{what} {size[0]}x{size[1]}, photo is {photo[0]}x{photo[1]}"
     if size == photo[::-1]:
-        return f"{said}: turned by 90° it would fit, for photos are read upright, as their EXIF rotation says"
-    return said
+        why = "turned by 90° it would fit, for photos are read upright, as their EXIF rotation says"
+        return f"{sizes}: {why}"
+    return sizes
 
 
 def _with_soft_edges(level: np.ndarray, core: np.ndarray, lossy: bool) -> np.ndarray:
-    """The core and the slopes that fall from it, on (H,W) levels in [0,1]; level ground beside it
+    """The core and the slopes that fall from it, on (H,W) levels in [0,1]; level ground around it
     is not its edge.
     """
     steps, around = np.rint(level.clip(0, 1) * 255).astype(np.int16), np.ones((3, 3), np.uint8)
@@ -163,11 +167,6 @@ def _with_soft_edges(level: np.ndarray, core: np.ndarray, lossy: bool) -> np.nda
     return marked_level[1:-1, 1:-1] >= 0
 
 
-def _spread(rgb: np.ndarray) -> float:
-    """How far the channels of any pixel are apart."""
-    return float((_over_channels(np.maximum, rgb) - _over_channels(np.minimum, rgb)).max())
-
-
 def _is_even(rgb: np.ndarray, where: np.ndarray) -> bool:
     """Whether the pixels that are asked for have one color."""
     color = rgb[np.unravel_index(where.argmax(), where.shape)]
@@ -177,10 +176,6 @@ def _is_even(rgb: np.ndarray, where: np.ndarray) -> bool:
 def _over_channels(join: np.ufunc, x: np.ndarray) -> np.ndarray:
     """(H,W,C) to (H,W), many times faster than numpy does it along a last axis of three."""
     return reduce(join, (x[..., c] for c in range(x.shape[2])))
-
-
-def _border(rgb: np.ndarray) -> np.ndarray:
-    return np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
 
 
 def _main_color(colors: np.ndarray) -> np.ndarray:

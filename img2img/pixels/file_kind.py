@@ -51,6 +51,7 @@ _RAW_SUFFIXES = frozenset(
         *("orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
     )
 )
+_JPEG_XL_HEADS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")  # bare codestream, boxed
 _SUFFIXES = {
     "HEIC": frozenset((".heic", ".heif", ".hif")),
     "JPEG XL": frozenset((".jxl",)),
@@ -90,16 +91,14 @@ def file_kind(path: Path) -> FileKind | None:
 
 
 def special_kind(path: Path) -> FileKind | None:
-    """The same, but None for what Pillow's own readers are to open as well: a look at the first
-    bytes.
+    """What the first bytes say the content is; None for what Pillow's own readers open, and for
+    the unknown.
     """
-    head = _head(path)
-    return _boxed(head) or _raw(path, head) or _jpeg_xl(head) or _no_picture(head)
-
-
-def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(1024)
+        head = file.read(1024)
+    if head.startswith(_JPEG_XL_HEADS):
+        return _optional("JPEG XL")
+    return _boxed(head) or _raw(path, head) or _no_picture(head)
 
 
 def reader_suffixes() -> frozenset[str]:
@@ -161,11 +160,6 @@ def _holds_raw(path: Path) -> bool:
         return False
 
 
-def _jpeg_xl(head: bytes) -> FileKind | None:
-    bare, boxed = head.startswith(b"\xff\x0a"), head.startswith(b"\0\0\0\x0cJXL \r\n\x87\n")
-    return _optional("JPEG XL") if bare or boxed else None
-
-
 def _no_picture(head: bytes) -> FileKind | None:
     if head.startswith(b"%PDF"):
         return _PDF
@@ -181,8 +175,10 @@ def _plain(path: Path) -> FileKind | None:
     text.
     """
     Image.init()
-    head = _head(path)
-    accepting = [name for name in _PLAIN if name in Image.OPEN and _accepts(name, head[:16])]
+    with path.open("rb") as file:
+        prefix = file.read(16)
+    readers = {name: Image.OPEN[name][1] for name in _PLAIN if name in Image.OPEN}
+    accepting = [name for name, accept in readers.items() if accept and accept(prefix) is True]
     if not accepting:
         return None
     try:
@@ -209,11 +205,6 @@ def size_in_header(path: Path) -> tuple[int, int] | None:
         ) from None
     except Exception:  # any damage; whoever decodes it names it
         return None
-
-
-def _accepts(name: str, prefix: bytes) -> bool:
-    accept = Image.OPEN[name][1]
-    return accept is not None and accept(prefix) is True
 
 
 def _optional(name: str) -> FileKind:

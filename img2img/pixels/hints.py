@@ -18,7 +18,7 @@ _PAINTED_255 = 24  # a repainted pixel differs by more, what JPEG does to the re
 _COVERED = 0.1  # share of a small pixel that must be marked for a stroke to be seen there
 _EDGE = 0.03  # difference of luminance (0-1) that two neighbours of one thing seldom have
 _ACROSS = 5e-4  # how much goes across an edge all the same
-# how fast a hint fades, beside a link of 1 between like neighbours: to 1/e in some 60 of them
+# how fast a hint fades, against a link of 1 between like neighbours: to 1/e in some 60 of them
 _FADING = 3e-4
 _HELD = 1e3  # weight of a marked pixel's own color
 
@@ -49,10 +49,12 @@ class Hints:
         What a thin stroke covers in part still counts, so that strokes on large photos are not
         lost.
         """
-        share = _averaged(self.marked.astype(np.float32), size)
+        to, area = size[::-1], cv2.INTER_AREA
+        share = cv2.resize(self.marked.astype(np.float32), to, interpolation=area)
         least = min(_COVERED, float(share.max()))
         marked = share >= least
-        sums = [_averaged(to_float(self.rgb[..., c]) * self.marked, size) for c in range(3)]
+        planes = [to_float(self.rgb[..., c]) * self.marked for c in range(3)]
+        sums = [cv2.resize(plane, to, interpolation=area) for plane in planes]
         return np.stack(sums, 2) / np.maximum(share, least)[..., None] * marked[..., None], marked
 
 
@@ -119,7 +121,3 @@ def _links(luminance: np.ndarray) -> sparse.csr_matrix:
     weight = np.exp(-(difference**2) / (2 * _EDGE**2)) + _ACROSS
     one_way = sparse.csr_matrix((weight, (first, second)), shape=(luminance.size, luminance.size))
     return one_way + one_way.T
-
-
-def _averaged(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA)

@@ -12,7 +12,6 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -20,25 +19,9 @@ D50 = np.array([0.9642, 1.0, 0.8249])  # white of the profile connection space
 _SAMPLES = 4096  # of a curve that no formula of ICC describes
 
 
-class Curve(Protocol):
-    """A tone curve: a file's number in [0,1] to linear light and back, floats of any shape, element
-    by element.
-    """
-
-    def decode(self, x: np.ndarray) -> np.ndarray:
-        """Linear light."""
-
-    def encode(self, y: np.ndarray) -> np.ndarray:
-        """The number for it."""
-
-    @property
-    def element(self) -> bytes:
-        """The curve as an ICC tag element."""
-
-
 @dataclass(frozen=True)
 class FormulaCurve:
-    """y = (ax + b)^g + e from d on, cx + f below it (ICC.1 table 68, function type 4); odd about 0."""
+    """y = (ax + b)^g + e from d on, cx + f below it (ICC.1 table 68, type 4); odd about 0."""
 
     g: float
     a: float = 1.0
@@ -71,7 +54,7 @@ class FormulaCurve:
 
 @dataclass(frozen=True, eq=False)
 class TableCurve:
-    """Samples of linear light at equal steps of the number, straight lines between and beyond them."""
+    """Samples of linear light at equal steps of the number, straight lines between and beyond."""
 
     samples: np.ndarray
 
@@ -80,21 +63,19 @@ class TableCurve:
             raise ValueError("the curve does not rise")
 
     @cached_property
-    def _rising(self) -> np.ndarray:
-        """Strictly rising, so that there is a way back."""
-        return np.maximum.accumulate(self.samples) + np.linspace(0, 1e-9, len(self.samples))
-
-    @cached_property
-    def _numbers(self) -> np.ndarray:
-        return np.linspace(0, 1, len(self.samples))
+    def _points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and their light, which is made to rise strictly, so that there is a way back."""
+        count = len(self.samples)
+        rising = np.maximum.accumulate(self.samples) + np.linspace(0, 1e-9, count)
+        return np.linspace(0, 1, count), rising
 
     def decode(self, x: np.ndarray) -> np.ndarray:
         """Linear light."""
-        return _straight(x, self._numbers, self._rising)
+        return _straight(x, *self._points)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         """The number for it."""
-        return _straight(y, self._rising, self._numbers)
+        return _straight(y, *self._points[::-1])
 
     @property
     def element(self) -> bytes:
@@ -103,6 +84,10 @@ class TableCurve:
         return b"curv\0\0\0\0" + struct.pack(">I", len(self.samples)) + samples
 
 
+Curve = FormulaCurve | TableCurve
+"""A tone curve: `decode` turns a file's numbers in [0,1] into linear light, `encode` turns it back,
+floats of any shape; `element` is the curve as an ICC tag element.
+"""
 SRGB_CURVE = FormulaCurve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
@@ -119,7 +104,7 @@ def sampled(decode: Callable[[np.ndarray], np.ndarray]) -> TableCurve:
     return TableCurve(decode(np.linspace(0, 1, _SAMPLES)))
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading -------------------------------------------------------------------------------------
 
 
 def tags_of(profile: bytes) -> dict[bytes, bytes]:
@@ -176,7 +161,7 @@ def read_xyz(element: bytes) -> np.ndarray:
     return np.array(struct.unpack_from(">3i", element, 8)) / 65536
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+# --- writing -------------------------------------------------------------------------------------
 
 
 def grey_profile(name: str, curve: Curve) -> bytes:

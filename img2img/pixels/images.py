@@ -66,7 +66,7 @@ class Photo:
 
     `rgb` is (H,W,3) uint8, uint16 or float32 where 1 is white, in the file's own numbers, which
     `color` explains; `alpha` is (H,W) of the same dtype or None. `color_chunks` is what the file
-    says of its colors beside `icc` and `exif`, as PNG chunks.
+    says of its colors besides `icc` and `exif`, as PNG chunks.
     """
 
     rgb: np.ndarray
@@ -111,11 +111,11 @@ class Photo:
         return self.is_grey and codecs.equal_channels(self.rgb)
 
     def with_pixels(self, rgb: np.ndarray, alpha: np.ndarray | None = None) -> Photo:
-        """The same file data around other pixels; the alpha is the one given, so None removes it."""
+        """The same file data around other pixels and the alpha given, so that None removes it."""
         return replace(self, rgb=rgb, alpha=alpha)
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files ---------------------------------------------------------------------------------------
 
 
 def read_photo(path: PathLike) -> Photo:
@@ -337,14 +337,14 @@ def photo_suffixes() -> frozenset[str]:
     return frozenset(plain) | reader_suffixes()
 
 
-# --- arrays and Pillow images ----------------------------------------------------------------------------------------
+# --- arrays and Pillow images --------------------------------------------------------------------
 
 
 def to_float(pixels: np.ndarray) -> np.ndarray:
     """uint8 or uint16 as float32 in [0,1]; floats pass as float32."""
     if pixels.dtype.kind == "f":
         return pixels.astype(np.float32, copy=False)
-    return pixels.astype(np.float32) / np.float32(_top(pixels.dtype))
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
 def quantise(pixels: np.ndarray, dtype: Any) -> np.ndarray:
@@ -356,7 +356,8 @@ def quantise(pixels: np.ndarray, dtype: Any) -> np.ndarray:
         return pixels
     if dtype.kind == "f":
         return to_float(pixels).astype(dtype, copy=False)
-    return np.rint(np.clip(to_float(pixels), 0.0, 1.0) * np.float32(_top(dtype))).astype(dtype)
+    white = np.float32(np.iinfo(dtype).max)
+    return np.rint(np.clip(to_float(pixels), 0.0, 1.0) * white).astype(dtype)
 
 
 def as_srgb(photo: Photo) -> Photo:
@@ -406,7 +407,7 @@ def to_pil(photo: Photo) -> Image.Image:
 
 
 def from_array(array: np.ndarray) -> Photo:
-    """(H,W), (H,W,1), (H,W,3) RGB or (H,W,4) RGBA; bool, uint8, uint16 or floats where 1 is white."""
+    """(H,W), (H,W,1), (H,W,3) RGB or (H,W,4) RGBA; bool, uint8, uint16 or floats, 1 being white."""
     array = np.asarray(array)
     if (
         array.ndim not in (2, 3)
@@ -435,7 +436,7 @@ def to_array(photo: Photo, dtype: Any = None) -> np.ndarray:
     return rgb if photo.alpha is None else np.dstack([rgb, quantise(photo.alpha, dtype)])
 
 
-# --- inside ----------------------------------------------------------------------------------------------------------
+# --- inside --------------------------------------------------------------------------------------
 
 
 def _extra_reader(path: PathLike) -> str | None:
@@ -523,7 +524,8 @@ def _advice(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(4)
     if head in (b"II*\0", b"MM\0*"):
-        return ": this kind of TIFF is not supported: save it with 8 or 16 bits a channel, grey, RGB or RGBA"
+        remedy = "save it with 8 or 16 bits a channel, grey, RGB or RGBA"
+        return f": this kind of TIFF is not supported: {remedy}"
     return ": save it as PNG, JPEG, TIFF or WebP"
 
 
@@ -556,9 +558,8 @@ def _assembled(decoded: codecs.Decoded, turn: int, meta: Metadata, kind: str) ->
 def _range_note(rgb: np.ndarray) -> tuple[str, ...]:
     if rgb.dtype != np.float32 or (rgb.min() >= 0 and rgb.max() <= 1):
         return ()
-    return (
-        f"holds values from {rgb.min():.3g} to {rgb.max():.3g}: beyond 0 to 1 they are cut off where worked on",
-    )
+    values = f"holds values from {rgb.min():.3g} to {rgb.max():.3g}"
+    return (f"{values}: beyond 0 to 1 they are cut off where worked on",)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -645,7 +646,7 @@ def _color_for(kind: str, photo: Photo, is_grey: bool) -> tuple[bytes | None, Ch
 def _profile_for(photo: Photo, is_grey: bool) -> bytes | None:
     """An ICC profile for the photo's numbers; the file's own wherever it fits."""
     color = photo.color
-    return photo.icc if color.made is None else color.made(is_grey)
+    return photo.icc if color.icc_writer is None else color.icc_writer(is_grey)
 
 
 def _options(kind: str, photo: Photo, quality: int) -> dict[str, Any]:
@@ -694,10 +695,6 @@ def _readable_formats() -> list[str]:
     Image.init()
     frequent = ["JPEG", "PNG", "WEBP", "TIFF"]
     return frequent + sorted(set(Image.OPEN) - _NOT_PHOTOS - set(frequent))
-
-
-def _top(dtype: np.dtype[Any]) -> int:
-    return int(np.iinfo(dtype).max)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What a picture file carries beside its pixels: EXIF, ICC, resolution, XMP.
+"""What a picture file carries besides its pixels: EXIF, ICC, resolution, XMP.
 
 EXIF blocks are patched in place rather than rebuilt, so that maker notes, which point at absolute
 offsets, survive.
@@ -24,7 +24,7 @@ _PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMB_OFFSET, _THUMB_LENGTH, _EXIF_IFD = 0x0112, 0x0201, 0x0202, 0x8769
 _WIDTH_TAGS, _HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)
 _LONG, _SHORT = 4, 3
-# How a TIFF stores its pixels, and what travels beside EXIF: never carried into another file as
+# How a TIFF stores its pixels, and what travels with EXIF: never carried into another file as
 # EXIF.
 _TIFF_LAYOUT = frozenset(
     (
@@ -121,8 +121,8 @@ def is_adobe_rgb(exif: bytes | None) -> bool:
 
 
 def color_chunks(image: Image.Image, path: Path | None = None) -> Chunks:
-    """What a picture says of its colors beside ICC and EXIF, as PNG chunks; HEIF and AVIF say it in
-    a box of theirs.
+    """What a picture says of its colors besides ICC and EXIF, as PNG chunks; HEIF and AVIF have a
+    box for it.
     """
     source = path or Path(getattr(image, "filename", "") or "")
     if image.format == "PNG" and source.is_file():
@@ -188,7 +188,7 @@ def _chunks_of_info(info: dict[Any, Any]) -> Chunks:
 
 
 def resized_exif(exif: bytes | None, size: tuple[int, int]) -> bytes | None:
-    """The block with any width and height tags it has set to `size`; unreadable blocks give None."""
+    """The block with any width and height tags set to `size`; unreadable blocks give None."""
     if not exif:
         return None
     try:
@@ -274,7 +274,7 @@ def upright_exif(raw: bytes) -> bytes:
     """
     tiff, order = _open_block(raw)
     end = 0
-    for tag, at in _entries(tiff, order, _first_directory(tiff, order)):
+    for tag, at in _entries(tiff, order):
         end = at + 12
         if tag == _ORIENTATION:
             struct.pack_into(order + "HHIHH", tiff, at, tag, _SHORT, 1, 1, 0)
@@ -304,7 +304,7 @@ def _drop_thumbnail(tiff: bytearray, order: str, link: int) -> None:
 
 def _patch_sizes(tiff: bytearray, order: str, size: tuple[int, int]) -> None:
     """Set the width and height tags of the first and the Exif directory to `size`."""
-    entries = list(_entries(tiff, order, _first_directory(tiff, order)))
+    entries = list(_entries(tiff, order))
     for pointer in [at for tag, at in entries if tag == _EXIF_IFD]:
         entries += _entries(tiff, order, struct.unpack_from(order + "I", tiff, pointer + 8)[0])
     for tag, at in entries:
@@ -321,14 +321,15 @@ def _open_block(raw: bytes) -> tuple[bytearray, str]:
     return tiff, order
 
 
-def _first_directory(tiff: bytearray, order: str) -> int:
-    return int(struct.unpack_from(order + "I", tiff, 4)[0])
-
-
-def _entries(tiff: bytearray, order: str, directory: int) -> Iterator[tuple[int, int]]:
-    """(tag, position of its 12-byte entry) of one directory; struct.error when it leaves the block."""
-    (count,) = struct.unpack_from(order + "H", tiff, directory)
-    for at in range(directory + 2, directory + 2 + 12 * count, 12):
+def _entries(
+    tiff: bytearray, order: str, directory: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """(tag, position of its 12-byte entry) of one directory, else of the first; struct.error when
+    it leaves the block.
+    """
+    start = struct.unpack_from(order + "I", tiff, 4)[0] if directory is None else directory
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    for at in range(start + 2, start + 2 + 12 * count, 12):
         yield struct.unpack_from(order + "HHII", tiff, at)[0], at
 
 

@@ -1,5 +1,5 @@
-"""Pictures of pictures: rows to compare, grids of samples, points with the surface that judges
-them, animations.
+"""Pictures of pictures: rows to compare, grids of samples, points over the discriminator's scores,
+animations.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def grid_sheet(pictures: Tensor, columns: int | None = None) -> np.ndarray:
 
 
 def points_sheet(
-    made: np.ndarray,
+    fake: np.ndarray,
     real: np.ndarray,
     reach: float,
     surface: np.ndarray | None = None,
     side_px: int = 400,
 ) -> np.ndarray:
-    """Points (N,2) in [-reach, reach]²: real green, made orange, over D's scores (pale blue: made)."""
+    """Points (N,2) in [-reach, reach]²: real green, fake orange, over D's scores (blue: fake)."""
     ground = np.full((side_px, side_px, 3), 1.0, np.float32)
     if surface is not None:
         ground = _heat(
@@ -55,7 +55,7 @@ def points_sheet(
                 surface.astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR
             )
         )
-    for points, color in ((real, (0.1, 0.55, 0.2)), (made, (0.95, 0.45, 0.05))):
+    for points, color in ((real, (0.1, 0.55, 0.2)), (fake, (0.95, 0.45, 0.05))):
         places = (points / reach + 1) / 2 * (side_px - 1)
         for x, y in places[np.isfinite(places).all(1) & (np.abs(places) < 10 * side_px).all(1)]:
             cv2.circle(
@@ -109,7 +109,7 @@ def embedded(path: Path, most_px: int) -> str:
 
 
 def _heat(scores: np.ndarray) -> np.ndarray:
-    """Scores to pale red (real) and pale blue (made), white in the middle of their range."""
+    """Scores to pale red (real) and pale blue (fake), white in the middle of their range."""
     middle, spread = np.median(scores), np.abs(scores - np.median(scores)).max() + 1e-12
     tone = ((scores - middle) / spread * 0.35)[..., None]
     red, blue = np.array([0.0, 1.0, 1.0], np.float32), np.array([1.0, 0.6, 0.0], np.float32)

@@ -12,7 +12,7 @@ Region = Literal["all", "hole", "known"]
 
 
 def as_tensor(picture: np.ndarray) -> Tensor:
-    """(H,W,C) or (H,W) array to a (1,C,H,W) float tensor, values unchanged (uint8 becomes [0,1])."""
+    """(H,W,C) or (H,W) array to a (1,C,H,W) float tensor, values unchanged; uint8 becomes [0,1]."""
     if picture.ndim == 2:
         picture = picture[..., None]
     scale = 1 / 255 if picture.dtype == np.uint8 else 1.0

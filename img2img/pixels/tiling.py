@@ -32,8 +32,9 @@ def tiles(
     """
     overlap = -(-overlap_px // align) * align
     step = max(align, (tile_px - 2 * overlap) // align * align)
-    for top, bottom in _spans(size[0], step):
-        for left, right in _spans(size[1], step):
+    for top in range(0, size[0], step):
+        for left in range(0, size[1], step):
+            bottom, right = min(top + step, size[0]), min(left + step, size[1])
             seen = (
                 max(0, top - overlap),
                 min(size[0], bottom + overlap),
@@ -60,21 +61,21 @@ def tiled(
     out: Tensor | None = None
     for tile in tiles((height, width), overlap_px, align, tile_px):
         top, bottom, left, right = tile.core
-        made = cut_core(
+        result = cut_core(
             run(x[..., tile.seen[0] : tile.seen[1], tile.seen[2] : tile.seen[3]]), tile, scale
         )
         if out is None:
-            out = made.new_empty((*made.shape[:2], height * scale, width * scale))
-        out[..., top * scale : bottom * scale, left * scale : right * scale] = made
+            out = result.new_empty((*result.shape[:2], height * scale, width * scale))
+        out[..., top * scale : bottom * scale, left * scale : right * scale] = result
     assert out is not None
     return out
 
 
-def cut_core(made: Tensor, tile: Tile, scale: int) -> Tensor:
+def cut_core(result: Tensor, tile: Tile, scale: int) -> Tensor:
     """The part of a tile's result that is kept."""
     top, bottom, left, right = tile.core
     above, before = (top - tile.seen[0]) * scale, (left - tile.seen[2]) * scale
-    return made[
+    return result[
         ..., above : above + (bottom - top) * scale, before : before + (right - left) * scale
     ]
 
@@ -97,11 +98,6 @@ def measured_overlap(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, ali
     return OVERLAPS_PX[-1]
 
 
-def _spans(length: int, step: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, length, step):
-        yield start, min(start + step, length)
-
-
 def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
     """Grow (B,C,H,W) on the right and bottom to multiples of `multiple` by mirroring, however small
     the picture is.
@@ -117,7 +113,7 @@ def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
 
 
 def _mirror(length: int, wanted: int, device: torch.device) -> Tensor:
-    """Indices 0..length-1, back to 1, up again …: reflection without F.pad's limit of one period."""
+    """Indices 0..length-1, back to 1, up again …: reflection, not limited to one period as F.pad."""
     if length == 1:
         return torch.zeros(wanted, dtype=torch.long, device=device)
     period = 2 * (length - 1)

@@ -1,4 +1,4 @@
-"""Whether a photo's file is all there, told by its beginning and its end, without decoding it."""
+"""Whether a photo's file is complete, by its beginning and its end, without decoding it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def looks_whole(path: Path) -> bool:
 
 
 def _tiff_ends(path: Path) -> float:
-    """Where the last strip or tile of the first picture ends; beyond any file where no tag says so."""
+    """Where the last strip or tile of the first picture ends; infinity where no tag says so."""
     with Image.open(path, formats=["TIFF"]) as image:
         tags = image.tag_v2  # type: ignore[attr-defined]  # TIFF's own
         for places, lengths in (_STRIPS, _TILES):

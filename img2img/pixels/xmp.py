@@ -1,4 +1,4 @@
-"""XMP packets: what of one still holds for upright, changed pixels, and what must be said of them."""
+"""XMP packets: what of one still holds for upright, changed pixels, and what must be added."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _META = "adobe:ns:meta/"
 _IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _HEAD = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _TAIL = b'<?xpacket end="w"?>'
-# Properties that describe data behind or beside the pixels, which results do not carry.
+# Properties that describe data behind or next to the pixels, which results do not carry.
 _GAIN_MAP = ("http://ns.adobe.com/hdr-gain-map/1.0/", "http://ns.apple.com/HDRGainMap/1.0/")
 _CAMERA = "http://ns.google.com/photos/1.0/camera/"
 _CONTAINER = (

@@ -351,10 +351,10 @@ def test_programs_that_know_no_cicp_tag_see_pq_white_as_white(tmp_path: Path) ->
     """58 % of PQ's range are 203 cd/m², diffuse white; of HLG's it is 75 %."""
     for transfer, level in ((16, 0.58), (18, 0.75)):
         color = described(None, ((b"cICP", bytes((1, transfer, 0, 1))),))
-        assert color.made is not None
+        assert color.icc_writer is not None
         pixels = np.full((4, 4, 3), round(level * 255), np.uint8)
-        assert through_littlecms(pixels, color.made(False)).min() >= 250
-        assert 40 < through_littlecms(pixels // 2, color.made(False)).max() < 200
+        assert through_littlecms(pixels, color.icc_writer(False)).min() >= 250
+        assert 40 < through_littlecms(pixels // 2, color.icc_writer(False)).max() < 200
 
 
 def exif_of(space: int | None, rule: str | None) -> bytes:
