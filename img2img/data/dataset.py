@@ -43,7 +43,8 @@ class DataConfig(Augment):
     path: Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], OneOrMany] = Field(
         (SAMPLES,),
         min_length=1,
-        description="folder of photos, or several; mnist, fashion-mnist or cifar-10, also as NAME:FOLDER",
+        description="folder of photos, or several; mnist, fashion-mnist or cifar-10, also as "
+        "NAME:FOLDER",
         json_schema_extra={"type": ["string", "array"]},
     )
     terms: str = Field(
@@ -62,8 +63,8 @@ class DataConfig(Augment):
     )
     background: str = Field(
         AUTO,
-        description="what transparency is laid on: bleed (hidden colors continue the visible ones) or a color such as "
-        "white or '#ffeecc'; auto: as the task reads photos, white for drawings",
+        description="what transparency is laid on: bleed (hidden colors continue the visible ones) "
+        "or a color such as white or '#ffeecc'; auto: as the task reads photos, white for drawings",
     )
     cache_mb: int = Field(2048, ge=0, description="memory for decoded photos")
     workers: int = Field(

@@ -25,8 +25,8 @@ PARTS: dict[Part, tuple[str, ...]] = {
 HELD: tuple[Part, Part] = ("val", "test")
 SIDES = (("a", "b"), ("input", "target"))
 LAYOUTS = (
-    "A/ and B/ with the same names, trainA/ and trainB/, or one file a pair, A left and B right; each also in train/, "
-    "val/ and test/"
+    "A/ and B/ with the same names, trainA/ and trainB/, or one file a pair, A left and B right; "
+    "each also in train/, val/ and test/"
 )
 
 

@@ -90,7 +90,7 @@ Sample = EmptySample | PhotoSample | LabelledSample | PairSample | UnpairedSampl
 
 
 def sample_of(reads: str, number: int, photo: np.ndarray, other: np.ndarray, label: int) -> Sample:
-    """A sample such as a task reads: what of a photo, a partner (or side A) and a class it takes."""
+    """A sample such as a task reads: of a photo, a partner (or side A) and a class."""
     if reads == "none":
         return EmptySample(number)
     if reads == "label":

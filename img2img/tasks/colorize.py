@@ -109,7 +109,8 @@ class Colorize(PhotoTask):
             digits = 0 if share >= 9.95 else 1
             return f"it has color of its own on {share:.{digits}f} % of it ({photo.own_hue})"
         if photo.tints not in _SEEN and photo.one_hue:
-            return f"it is {photo.own_hue} throughout, but not as the tint of a print is: it may be a photo in color"
+            even = f"it is {photo.own_hue} throughout, but not as the tint of a print is"
+            return f"{even}: it may be a photo in color"
         return None
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:

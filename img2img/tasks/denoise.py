@@ -35,8 +35,8 @@ class Denoise(PhotoTask):
         0.0,
         ge=0,
         le=1,
-        description="share of samples damaged as by a camera or scanner instead: blur, shot and correlated noise or "
-        "grain, JPEG",
+        description="share of samples damaged as by a camera or scanner instead: blur, shot and "
+        "correlated noise or grain, JPEG",
     )
     correlated_share: float = Field(
         0.0, ge=0, le=1, description="share with correlated Gaussian noise"
@@ -111,6 +111,6 @@ class Denoise(PhotoTask):
 
     @classmethod
     def wants_found_model(cls, photo: PhotoStatistics) -> bool:
-        """Grain, what cameras make of noise, and blocks: a model of white noise leaves all three."""
+        """Grain, what cameras make of noise, and blocks: models of white noise leave all three."""
         grainy = photo.noise_correlated and photo.noise_sigma_255 >= LEAST_GRAIN_255
         return grainy or photo.blockiness_255 >= LEAST_BLOCKS_255

@@ -43,7 +43,7 @@ class ForwardOptions:
     strength: float = 1.0
     """Scales the prediction, see `predict_rgb`."""
     grey: bool = False
-    """Take the color out of what the network predicts, before the task makes its guarantee exact."""
+    """Take the color out of what the network predicts, before the guarantee is made exact."""
     hints: Hints | None = None
     """The user's colors in sRGB, for a task that takes them."""
     color: ColorDescription = SRGB

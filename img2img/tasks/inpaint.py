@@ -46,8 +46,8 @@ class Inpaint(MaskedTask):
     kind: Literal["inpaint"] = "inpaint"
     fill: Fill = Field(
         "telea",
-        description="what lies in the hole before the network works (mirrored: a smooth surface and the detail beyond "
-        "the hole's edge; mean: the picture's mean pixel)",
+        description="what lies in the hole before the network works (mirrored: a smooth surface and "
+        "the detail beyond the hole's edge; mean: the picture's mean pixel)",
     )
     free_form_share: float = Field(
         0.7, ge=0, le=1, description="share of free-form masks while training"
@@ -61,7 +61,8 @@ class Inpaint(MaskedTask):
     strokes_px: int | None = Field(
         None,
         ge=16,
-        description="free-form masks are cut from ones of this size: small crops then meet strokes as wide",
+        description="free-form masks are cut from ones of this size: small crops then meet strokes "
+        "as wide",
     )
     box_share: Annotated[tuple[BoxShare, BoxShare], Ordered] = Field(
         (0.25, 0.5), description="a box's sides, of the picture's"

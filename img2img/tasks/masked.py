@@ -29,7 +29,7 @@ class MaskedTask(PhotoTask):
         return photo if mask is None else torch.where(mask > 0.5, filled, photo)
 
     def views(self, size: HeightWidth, mask: np.ndarray | None = None) -> list[View]:
-        """The parts to work on, in order; `mask` is boolean (H,W). What one fills, the next knows."""
+        """The parts to work on, in order; `mask` is boolean (H,W). What one fills the next sees."""
         return [] if mask is None or not mask.any() else [View(0, 0, *size, size)]
 
     @classmethod

@@ -101,7 +101,7 @@ class Points(NoiseTask):
         return MainMetric("modes_covered")
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
-        """How many modes hold their share of the samples, and the share of samples near any mode."""
+        """How many modes hold their share of the samples, and the share of those near any mode."""
         near = self._distances(rgb) <= NEAR_SIGMAS * self.sigma
         covered = (near.mean(0) >= MODE_SHARE).sum()
         return {"modes_covered": float(covered), "share_near_modes": float(near.any(1).mean())}

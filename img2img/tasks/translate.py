@@ -30,11 +30,13 @@ class Translate(PhotoTask):
     kind: Literal["translate"] = "translate"
     source: Literal["pairs", "edges", "grey", "sepia", "blur", "downscale", "unpaired"] = Field(
         "pairs",
-        description="pairs from files, conditions made from single photos, or two sides without pairs",
+        description="pairs from files, conditions made from single photos, or two sides without "
+        "pairs",
     )
     side_a: Literal["files", "edges", "grey", "sepia", "blur", "downscale"] = Field(
         "files",
-        description="unpaired: trainA and trainB as they are, or A made from photos that B never shows",
+        description="unpaired: trainA and trainB as they are, or A made from photos that B never "
+        "shows",
     )
     direction: Direction = Field("AtoB", description="for pairs: which side is the condition")
     edge_sigma_px: float = Field(
@@ -131,10 +133,12 @@ class UnpairedTranslate(Translate, UnpairedTask):
 
     @property
     def main_metric(self) -> MainMetric:
-        """B → A where that is known; elsewhere only cycles can be measured, and they prove little."""
+        """B → A where that is known; else only cycles can be measured, which prove little."""
         return MainMetric("BtoA_psnr_db" if self.knows_side_a else "cycle_A_psnr_db")
 
-    def make_pair(self, sample: UnpairedSample, rng: np.random.Generator) -> Batch:  # type: ignore[override]  # it reads no other
+    def make_pair(  # type: ignore[override]  # it reads no other samples
+        self, sample: UnpairedSample, rng: np.random.Generator
+    ) -> Batch:
         side_a, side_b = as_tensor(sample.other), as_tensor(sample.photo)
         return Batch(condition=self.from_photo(side_a), target=side_b)
 

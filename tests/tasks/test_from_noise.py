@@ -84,8 +84,8 @@ def test_the_condition_is_noise_then_the_label_one_hot_then_the_codes(
 def test_noise_is_standard_normal_and_codes_are_uniform(
     task: NoiseTask, photos: list[np.ndarray]
 ) -> None:
-    batches = [task.make_pair(sample_for(task, photos[0][: task.size_px, : task.size_px], label=0), sample_rng(0, 0, n))
-               for n in range(400)]  # fmt: skip
+    sample = sample_for(task, photos[0][: task.size_px, : task.size_px])
+    batches = [task.make_pair(sample, sample_rng(0, 0, n)) for n in range(400)]
     latent, (categorical, continuous) = task.model_dump()["latent"], task.code_sizes
     noise = torch.cat([b.condition[:, :latent, 0, 0] for b in batches])
     assert noise.mean().abs() < 4 / noise.numel() ** 0.5

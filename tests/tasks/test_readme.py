@@ -1,4 +1,6 @@
-"""The task that img2img/tasks/README.md adds is one: it type-checks, keeps the contract and trains."""
+"""The task that img2img/tasks/README.md adds is one: it type-checks, keeps the
+contract and trains.
+"""
 
 from __future__ import annotations
 
