@@ -89,5 +89,5 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": _NOT_A_CALL, "detail": _NOT_A_CALL}, 400)
 
 
-def _worded(said: str) -> gr.Error:
-    return gr.Error(for_the_api(said), print_exception=False)
+def _worded(message: str) -> gr.Error:
+    return gr.Error(for_the_api(message), print_exception=False)

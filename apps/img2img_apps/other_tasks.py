@@ -47,7 +47,7 @@ class OtherTask:
 
 
 def other_tasks(models: Models) -> list[OtherTask]:
-    """Those of other packages, and built-in ones that a model is at hand for, in plan order."""
+    """Those of other packages, and built-in ones that a model is offered for, in plan order."""
     return [
         OtherTask(kind, task)
         for kind, task in photo_tasks().items()

@@ -340,8 +340,8 @@ def summary(outcome: RunOutcome, done: str = "") -> str:
     for result in outcome.succeeded[:1] if len(outcome.results) == 1 else ():
         (w, h), (w2, h2) = result.size_in or (0, 0), result.size_out or (0, 0)
         sizes = f"{w} × {h}" if (w, h) == (w2, h2) else f"{w} × {h} → {w2} × {h2}"
-        told, *rest = plan_on_page(result.plan) if result.plan else [result.reason or ""]
-        lines.append(f'<p class="good">Done: {escaped(done or told)}.</p>')
+        plan, *rest = plan_on_page(result.plan) if result.plan else [result.reason or ""]
+        lines.append(f'<p class="good">Done: {escaped(done or plan)}.</p>')
         lines += [
             f'<p class="quiet">{escaped(sentence)}</p>'
             for sentence in (f"{sizes}, {result.seconds:.1f} s", *rest)

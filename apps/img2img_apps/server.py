@@ -1,4 +1,4 @@
-"""Serving the page behind its guard, and an end within a moment, whatever is being worked on."""
+"""Serves the page behind its guard, and ends within a moment even in the middle of a job."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def serve(demo: gr.Blocks, service: Service) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends jobs as soon as it is told to end."""
+    """Ends jobs as soon as a signal ends the server."""
 
     def __init__(self, app: Any, service: Service, port: int) -> None:
         super().__init__(
@@ -74,7 +74,7 @@ class _Server(uvicorn.Server):
         threading.Thread(target=_warm, args=(self.service,), daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Jobs end first: their listeners are told, and nobody waits for them."""
+        """Jobs end first, so that their clients get an answer and the server does not wait."""
         threading.Thread(
             target=self.service.jobs.end, args=(0,), daemon=True
         ).start()  # a lock may be held here

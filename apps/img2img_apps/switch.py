@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
 from img2img.errors import UserError
-from img2img_apps.jobs import Finished, Stopped, with_progress
+from img2img_apps.jobs import Finished, Stopped, Value, with_progress
 from img2img_apps.progress_line import OnProgress, Progress
 from img2img_apps.service import Service, escaped
 
@@ -21,7 +21,6 @@ WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1}
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 STOPPED = '<p class="quiet">Stopped.</p>'
 WAITING = '<p class="quiet">Waiting for its turn …</p>'
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from img2img_apps.workspace import Workspace
 
 DEMONSTRATION = ""  # the recipe's own photos
 NOTABLE_WAIT = 0.2  # of a step, for data
-_RECENT = 20  # lines of a log, by which the time that is left is told
+_RECENT = 20  # lines of a log, from which the remaining time is estimated
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 
 
@@ -171,16 +171,16 @@ class TrainRuns:
             )
         if rows and rows[-1].get("summary"):
             return f"Finished: {rows[-1]['step']} steps in {rows[-1]['minutes']} minutes."
-        said = self._last_words()
-        if said.startswith("stopped at step"):
-            return f"S{said[1:]}."
+        last = self._last_words()
+        if last.startswith("stopped at step"):
+            return f"S{last[1:]}."
         where = f" at step {done[-1]['step']}" if done else ""
-        return f"Stopped{where}. {said}".strip()
+        return f"Stopped{where}. {last}".strip()
 
     def _last_words(self) -> str:
         assert self.folder is not None
-        said = (self.folder / "app.log").read_text(errors="replace").splitlines()
-        errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+        output = (self.folder / "app.log").read_text(errors="replace").splitlines()
+        errors = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
         return errors[-1].partition(". Go on with")[0] if errors else ""
 
     def _sample(self, folder: Path) -> Path | None:
@@ -196,7 +196,7 @@ class TrainRuns:
 
 
 def _pace(rows: list[dict[str, Any]], steps: int) -> str:
-    """`step 130 of 1500, 7.1 images a second, about 4 min left`, as far as the log tells."""
+    """`step 130 of 1500, 7.1 images a second, about 4 min left`, as far as the log goes."""
     step = int(rows[-1]["step"])
     known = [
         (int(row["step"]), float(row["seconds"])) for row in rows[-_RECENT:] if "seconds" in row

@@ -1,4 +1,4 @@
-"""Models: cards of what is at hand, and loading a model file."""
+"""Models: a card for each model that is offered, and loading a model file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
             min_width=280,
             elem_id="models-upload",
         )
-        said = status(
+        status_line = status(
             '<p class="quiet">Files are checked before use, and deleted after an hour.</p>',
             "models-status",
         )
@@ -43,7 +43,7 @@ def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
     cards = gr.HTML(
         _cards(service, dropdowns, None), container=False, padding=False, elem_id="models-cards"
     )
-    outputs = [said, cards, *dropdowns.values()]
+    outputs = [status_line, cards, *dropdowns.values()]
 
     def load(path: str | None, request: gr.Request) -> tuple[Any, ...]:
         if not path:
@@ -136,7 +136,7 @@ def _pictures(path: Path) -> str:
 
 
 def _whole(path: Path) -> str:
-    """The card as `img2img models NAME` prints it, without telling where on this machine the file
-    lies.
+    """The card as `img2img models NAME` prints it, without the place of the file on this
+    machine.
     """
     return model_card(str(path)).replace(str(path), path.name).replace(f"{cards_dir()}/", "")
