@@ -11,7 +11,6 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from textwrap import indent
 from typing import Any
 
@@ -40,7 +39,7 @@ def models_table() -> str:
     rows = [("name", "task", "MB", "photos", "minutes", "metric")]
     for name, entry in CATALOGUE.shipped().items():
         card = entry.card
-        size, minutes = f"{_megabytes(entry.path):.1f}", f"{card.minutes:g}"
+        size, minutes = f"{entry.path.stat().st_size / 1e6:.1f}", f"{card.minutes:g}"
         rows.append(
             (name, entry.task.title, size, str(card.photos), minutes, main_metric(card.metrics))
         )
@@ -61,13 +60,11 @@ def model_card(name: str) -> str:
     entry = CATALOGUE.entry(name)
     path, recipe, card = entry.path, entry.recipe, entry.card
     tiles = isinstance(recipe.task, PhotoTask) and recipe.task.tiles
+    trained = f"{card.steps} steps, {card.images} images, {card.minutes:g} minutes"
     facts = [
-        ("file", f"{path} ({_megabytes(path):.1f} MB)"),
+        ("file", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
         ("task", recipe.task.kind),
-        (
-            "trained",
-            f"{card.steps} steps, {card.images} images, {card.minutes:g} minutes; {card.machine or 'machine unknown'}",
-        ),
+        ("trained", f"{trained}; {card.machine or 'machine unknown'}"),
         ("data", f"{card.photos} photos: {card.data or 'not recorded'}"),
         ("data terms", card.data_terms),
         ("limits", recipe.task.limits),
@@ -180,10 +177,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _rounded(inner) for key, inner in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _megabytes(path: Path) -> float:
-    return path.stat().st_size / 1e6
 
 
 def _version(package: str) -> str:

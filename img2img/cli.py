@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _failed(f"{error.filename or 'a file'}: {error.strerror}", 2)
             if hasattr(error, "format_message"):  # click's, which typer may bring along
                 return _failed(_usage(error), 2)
-            if _debugging():
+            if os.environ.get("IMG2IMG_DEBUG") == "1":
                 traceback.print_exc()
             return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
 
@@ -129,7 +129,7 @@ def _print_anything() -> None:
 
 def _usage(error: Any) -> str:
     """A usage error of click on one line, with what to write where that is one thing."""
-    line = _one_line(error.format_message()).rstrip(".")
+    line = " ".join(error.format_message().split()).rstrip(".")
     if (param := getattr(error, "param", None)) is None:
         return f"{line}; see --help"
     if param.name == "inputs" and type(error).__name__ == "MissingParameter":
@@ -383,10 +383,10 @@ def generate(
     if more and arithmetic is None:
         raise UserError(f"'{more[0]}' belongs to no option; see --help")
     sum_of_seeds = None if arithmetic is None else " ".join([arithmetic, *(more or ())])
-    wish = sampling.GenerateRequest(n, seed, label, interpolate, sum_of_seeds, code)
+    request = sampling.GenerateRequest(n, seed, label, interpolate, sum_of_seeds, code)
     sampling.check_places(output, grid)
     loaded = load(model, device=device, precision="fp32")
-    pictures, columns = sampling.generate(loaded, wish)
+    pictures, columns = sampling.generate(loaded, request)
     task = sampling.noise_task(loaded)
     written = [name for name in (output, grid) if name is not None] or [
         str(sampling.default_grid(model))
@@ -598,11 +598,10 @@ def _report(result: Result, as_json: bool, planned: bool = False) -> None:
     if result.error:
         _failed(result.error, 1)
     elif not as_json:
-        sizes = (
-            ""
-            if result.size_in == result.size_out
-            else f"{_size(result.size_in)} → {_size(result.size_out)}, "
+        before, after = (
+            f"{size[0]}×{size[1]}" if size else "?" for size in (result.size_in, result.size_out)
         )
+        sizes = "" if result.size_in == result.size_out else f"{before} → {after}, "
         took = "planned" if planned else f"{result.seconds:.1f} s"
         reason = rendered(result.reason or "", in_flags)
         print(f"{result.input} → {result.output}: {reason} ({sizes}{took})", flush=True)
@@ -629,21 +628,13 @@ def _summary(summary: dict[str, Any]) -> str:
     return f"{done}; {main_metric(summary)}; model: {summary['model']}"
 
 
-def _size(size: tuple[int, int] | None) -> str:
-    return f"{size[0]}×{size[1]}" if size else "?"
-
-
 def _failed(message: str, code: int) -> int:
     print(f"error: {rendered(message, in_flags)}", file=sys.stderr, flush=True)
     return code
 
 
 def _named(error: Exception) -> str:
-    return _one_line(f"{type(error).__name__}: {error}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class _Lines(logging.Formatter):
@@ -662,16 +653,12 @@ def _log_on_stderr() -> Iterator[None]:
     handler.setFormatter(_Lines())
     log.addHandler(handler)
     wanted = logging.WARNING if _is_first() else logging.ERROR
-    log.setLevel(logging.DEBUG if _debugging() else wanted)
+    log.setLevel(logging.DEBUG if os.environ.get("IMG2IMG_DEBUG") == "1" else wanted)
     try:
         yield
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
-
-
-def _debugging() -> bool:
-    return os.environ.get("IMG2IMG_DEBUG") == "1"
 
 
 def _is_first() -> bool:

@@ -74,7 +74,12 @@ def _walk(schema: Schema, location: tuple[int | str, ...]) -> tuple[list[str], S
     node = schema
     for part in location:
         options = _options(schema, node)
-        tagged = [o for o in options if part in _kinds(o)]
+        kinds = [o.get("properties", {}).get("kind", {}) for o in options]
+        tagged = [
+            option
+            for option, kind in zip(options, kinds, strict=True)
+            if part == kind.get("const") or part in kind.get("enum", ())
+        ]
         inside = [o["properties"][part] for o in options if part in o.get("properties", {})]
         items = [o["items"] for o in options if isinstance(part, int) and "items" in o]
         if tagged and not inside:
@@ -83,11 +88,6 @@ def _walk(schema: Schema, location: tuple[int | str, ...]) -> tuple[list[str], S
         names.append(str(part))
         node = (inside or items or [node])[0]
     return names, node
-
-
-def _kinds(option: Schema) -> list[str]:
-    kind = option.get("properties", {}).get("kind", {})
-    return [kind["const"]] if "const" in kind else kind.get("enum", [])
 
 
 def _options(schema: Schema, node: Schema) -> list[Schema]:

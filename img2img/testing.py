@@ -1,4 +1,4 @@
-"""For whoever writes a task: the contract as a check, and samples for tests of its own.
+"""For authors of a task: the contract as a check, and samples for tests of its own.
 
 >>> from img2img.tasks.denoise import Denoise
 >>> check_task(Denoise)  # or an instance, with the fields that it requires
@@ -9,7 +9,6 @@ mostly what to write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -206,8 +205,10 @@ def _check_gradients(task: Task, condition: Tensor) -> None:
 def _check_numbers(task: Task, batch: Batch) -> None:
     noise = torch.randn_like(batch.target)
     good, bad = (task.metrics(batch.target + amount * noise, batch) for amount in (0.01, 0.3))
-    _finite(good, "metrics of a good result")
-    _finite(bad, "metrics of a bad result")
+    for quality, numbers in (("good", good), ("bad", bad)):
+        for name, value in numbers.items():
+            problem = f"metrics of a {quality} result: {name} is {value}"
+            _ensure(bool(np.isfinite(value)), problem)
     _ensure(good.keys() == bad.keys(), "metrics has other names for other pictures")
     for name in good:
         _ensure(
@@ -353,11 +354,6 @@ def _is(x: Tensor, shape: tuple[int, ...], what: str) -> None:
     _ensure(tuple(x.shape) == shape, f"{what} is {tuple(x.shape)}, and is to be {shape}")
     _ensure(x.dtype == torch.float32, f"{what} is {x.dtype}, and is to be float32")
     _ensure(bool(x.isfinite().all()), f"{what} is not finite")
-
-
-def _finite(numbers: Mapping[str, float], what: str) -> None:
-    for name, value in numbers.items():
-        _ensure(bool(np.isfinite(value)), f"{what}: {name} is {value}")
 
 
 def _ensure(holds: bool, sentence: str) -> None:

@@ -20,7 +20,7 @@ from img2img.tasks.photo import PhotoTask
 
 def trivial(task: PhotoTask, case: Case) -> dict[str, Tensor]:
     """The task's trivial answers, the same as in a training's log, but for means of training
-    targets not at hand.
+    targets, which are not known here.
     """
     if isinstance(task, MaskedTask):
         return trivial_answers(task, task.prepare(case.given, case.mask), case.mask)
@@ -28,7 +28,7 @@ def trivial(task: PhotoTask, case: Case) -> dict[str, Tensor]:
 
 
 def non_local_means(case: Case) -> Tensor:
-    """OpenCV's color non-local means (Buades et al. 2011), told σ; strengths are the best on five
+    """OpenCV's color non-local means (Buades et al. 2011), given σ; strengths are the best on five
     training photos.
     """
     luma, color = (0.6, 1.0) if case.sigma_255 < 40 else (0.5, 0.5)
@@ -39,14 +39,12 @@ def non_local_means(case: Case) -> Tensor:
     return as_tensor(denoised[..., ::-1])
 
 
-def telea(case: Case) -> Tensor:
-    """OpenCV's fast marching fill (Telea 2004), radius 3."""
-    return _classical(case, "telea")
-
-
-def navier_stokes(case: Case) -> Tensor:
-    """OpenCV's Navier–Stokes fill (Bertalmio et al. 2001), radius 3."""
-    return _classical(case, "navier_stokes")
+def opencv_fill(case: Case, fill: Literal["telea", "navier_stokes"]) -> Tensor:
+    """OpenCV's fill of radius 3, by fast marching (Telea 2004) or by Navier–Stokes (Bertalmio et
+    al. 2001).
+    """
+    rgb8 = quantise(as_picture(case.given), np.uint8)
+    return as_tensor(classical_fill(rgb8, case.hole, fill))
 
 
 def biharmonic(case: Case) -> Tensor:
@@ -54,8 +52,3 @@ def biharmonic(case: Case) -> Tensor:
     return as_tensor(
         inpaint_biharmonic(as_picture(case.given), case.hole, channel_axis=-1).astype(np.float32)
     )
-
-
-def _classical(case: Case, fill: Literal["telea", "navier_stokes"]) -> Tensor:
-    rgb8 = quantise(as_picture(case.given), np.uint8)
-    return as_tensor(classical_fill(rgb8, case.hole, fill))

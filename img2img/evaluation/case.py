@@ -1,4 +1,4 @@
-"""One photo to measure on: what every method is given, and the truth to compare its result with."""
+"""One photo to measure on: what every method is given, and the truth to compare results with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Case:
     given: Tensor
     truth: Tensor
     mask: Tensor | None = None  # (1,1,H,W), 1 = to be filled
-    sigma_255: float = 0.0  # of the noise in `given`, for classical methods that must be told
+    sigma_255: float = 0.0  # of the noise in `given`, for classical methods that need it
 
     @property
     def scale(self) -> int:
@@ -32,7 +32,7 @@ class Case:
 
     @property
     def hole(self) -> np.ndarray:
-        """(H,W) bool, True where pixels are missing. Raises ValueError where the case has no mask."""
+        """(H,W) bool, True where pixels are missing. Raises ValueError without a mask."""
         if self.mask is None:
             raise ValueError("the case has no mask")
         return self.mask[0, 0].numpy() > 0.5

@@ -1,4 +1,4 @@
-"""A small classifier of real pictures: generated ones are recognised by it, and sets compared in its
+"""A small classifier of real pictures: it recognises generated ones, and sets are compared in its
 features.
 """
 
@@ -61,8 +61,9 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps + 1)
     dtype = precision_for(torch.device("cpu"), "auto")
     for chosen in orders.split(BATCH):
+        batch = as_float(pictures[chosen]).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            scores = network(_floats(pictures[chosen]))
+            scores = network(batch)
         optimizer.zero_grad()
         F.cross_entropy(scores.float(), labels[chosen]).backward()
         optimizer.step()
@@ -73,9 +74,8 @@ def train_classifier(
 @torch.inference_mode()
 def seen_by(network: Classifier, pictures: Tensor) -> Seen:
     """Pictures (N,C,H,W), uint8 or floats in [0,1], as the classifier sees them."""
-    features = torch.cat([network.body(_floats(x)) for x in pictures.split(500)])
+    batches = (
+        as_float(x).contiguous(memory_format=torch.channels_last) for x in pictures.split(500)
+    )
+    features = torch.cat([network.body(batch) for batch in batches])
     return Seen(network.last(features).softmax(1), features)
-
-
-def _floats(x: Tensor) -> Tensor:
-    return as_float(x).contiguous(memory_format=torch.channels_last)

@@ -1,5 +1,5 @@
-"""Measuring pictures made from noise and a class: are they what was asked for, and as varied as
-real ones.
+"""Measuring pictures generated from noise and a class: whether they show that class, and vary as
+real ones do.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ PER_CLASS = 500
 SHOWN, ZOOM = 6, 3
 REAL = "held-out real"
 STATEMENT = (
-    "{per_class} samples a class from the seeds 0, 1, …, rounded to 8 bits; a small classifier, trained here on the "
-    "real training part from a fixed seed, says which class it sees; diversity: mean distance of pairs within a class, "
-    "over that of one half of the real test part, and KID against that half, both on the classifier's last features "
-    "(unit length); the other half stands beside as held-out real"
+    "{per_class} samples a class from the seeds 0, 1, …, rounded to 8 bits; a small classifier, "
+    "trained here on the real training part from a fixed seed, says which class it sees; "
+    "diversity: mean distance of pairs within a class, over that of one half of the real test "
+    "part, and KID against that half, both on the classifier's last features (unit length); the "
+    "other half stands beside as held-out real"
 )
 _ASKED = Column("asked class %", "higher", 1)
 _DIVERSITY = Column("diversity", "higher", 2)
@@ -48,10 +49,6 @@ class Pictures:
     pixels: Tensor
     labels: Tensor
     names: tuple[str, ...]
-
-    def part(self, index: Tensor | slice) -> Pictures:
-        """Some of them."""
-        return Pictures(self.pixels[index], self.labels[index], self.names)
 
 
 def measure_generated(models: Sequence[Model], data: str, limit: int | None = None) -> Report:
@@ -75,7 +72,7 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
     began = time.monotonic()
     classifier = train_classifier(train.pixels, train.labels, len(train.names))
     seconds = time.monotonic() - began
-    halves = [test.part(slice(start, None, 2)) for start in (0, 1)]
+    halves = [Pictures(test.pixels[i::2], test.labels[i::2], test.names) for i in (0, 1)]
     sets = {
         m.name: generated_pictures(m, t, test.names, limit or PER_CLASS)
         for m, t in zip(models, tasks, strict=True)
@@ -104,7 +101,7 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
             for name, pictures in sets.items()
             for score in _scores(name, pictures, seen[name])
         ],
-        notes=[_classifier_note(classifier, test, seconds), _classes_note(seen[ours], test.names)],
+        notes=_notes(seen[ours], test, classifier, seconds),
         worst=worst,
         first=first,
     )
@@ -196,16 +193,18 @@ def _scores(name: str, fakes: Pictures, seen: Seen) -> list[PhotoScore]:
     ]
 
 
-def _classifier_note(classifier: Classifier, test: Pictures, seconds: float) -> str:
+def _notes(seen: Seen, test: Pictures, classifier: Classifier, seconds: float) -> list[str]:
+    """How good the classifier is, and how many classes it sees in the samples."""
     right = (seen_by(classifier, test.pixels).probabilities.argmax(1) == test.labels).float().mean()
-    return f"the classifier, trained in {seconds:.0f} s, is right on {100 * right:.1f} % of the real test pictures"
-
-
-def _classes_note(seen: Seen, names: tuple[str, ...]) -> str:
-    counts = torch.bincount(seen.probabilities.argmax(1), minlength=len(names))
-    fewest = int(counts.argmin())
-    share = 100 * counts[fewest] / counts.sum()
-    return f"{int((counts > 0).sum())} of {len(names)} classes are seen; the rarest, {names[fewest]}, in {share:.1f} %"
+    counts = torch.bincount(seen.probabilities.argmax(1), minlength=len(test.names))
+    classes, rarest = int((counts > 0).sum()), int(counts.argmin())
+    share = 100 * counts[rarest] / counts.sum()
+    return [
+        f"the classifier, trained in {seconds:.0f} s, is right on {100 * right:.1f} % of the real "
+        "test pictures",
+        f"{classes} of {len(test.names)} classes are seen; the rarest, {test.names[rarest]}, in "
+        f"{share:.1f} %",
+    ]
 
 
 def _examples(fakes: Pictures, seen: Seen) -> tuple[list[Line], list[Line]]:

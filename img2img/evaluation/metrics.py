@@ -45,9 +45,8 @@ class Column:
     @property
     def title(self) -> str:
         """The name with an arrow, as tables show it."""
-        name = _FORMER_SPELLING.get(
-            self.name, self.name
-        )  # fields keep the spelling they began with
+        # fields keep the spelling they began with
+        name = _FORMER_SPELLING.get(self.name, self.name)
         return name + {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
 
     def text(self, value: float | None) -> str:
@@ -158,9 +157,8 @@ def ciede2000(rgb: Tensor, truth: Tensor) -> float:
     """
     first, second = as_picture(rgb), as_picture(truth)
     total = 0.0
-    for top in range(
-        0, len(first), _STRIP_ROWS
-    ):  # its many temporaries would not fit for a large photo
+    # in strips, because the many temporaries of a large photo would not fit
+    for top in range(0, len(first), _STRIP_ROWS):
         rows = slice(top, top + _STRIP_ROWS)
         total += float(
             deltaE_ciede2000(rgb2lab(first[rows]), rgb2lab(second[rows])).sum(dtype=np.float64)

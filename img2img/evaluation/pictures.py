@@ -5,9 +5,8 @@ result, the truth.
 from __future__ import annotations
 
 import heapq
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -25,9 +24,8 @@ KEPT = 3
 FIRST = 4
 PANEL_PX = 320
 _GAP_PX, _LINE_PX = 8, 20
-_ASCII = str.maketrans(
-    {"σ": "sigma", "×": "x", "–": "-", "Δ": "d"}
-)  # the font inside Pillow has no more
+# the font inside Pillow has no more
+_ASCII = str.maketrans({"σ": "sigma", "×": "x", "–": "-", "Δ": "d"})
 
 
 @dataclass(frozen=True)
@@ -38,19 +36,11 @@ class Line:
     panels: tuple[tuple[str, np.ndarray], ...]
 
 
-class Cases(ABC):
-    """Keeps a few cases, only as much of their pictures as will be shown."""
+@dataclass(eq=False)
+class _Cases:
+    """A few cases, only as much of their pictures as will be shown; `column` ranks them."""
 
-    def __init__(self, column: Column) -> None:
-        self.column = column
-
-    @abstractmethod
-    def offer(self, case: Case, results: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
-        """Take the case if it belongs to those that are kept."""
-
-    @abstractmethod
-    def lines(self) -> list[Line]:
-        """What is kept, in the order in which it is to be drawn."""
+    column: Column
 
     def _badness(self, scores: Mapping[str, float | None]) -> float | None:
         value = scores.get(self.column.name)
@@ -76,13 +66,12 @@ class Cases(ABC):
         return f"{name}: {self.column.text(scores[name].get(self.column.name))} {self.column.name}"
 
 
-class WorstCases(Cases):
+@dataclass(eq=False)
+class WorstCases(_Cases):
     """The worst few of every setting."""
 
-    def __init__(self, column: Column) -> None:
-        super().__init__(column)
-        self.heaps: dict[str, list[tuple[float, int, Line]]] = {}
-        self.count = 0
+    heaps: dict[str, list[tuple[float, int, Line]]] = field(default_factory=dict)
+    count: int = 0
 
     def offer(self, case: Case, results: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
         """Take the case if it is among the worst so far; without a value to rank by it is passed
@@ -105,14 +94,13 @@ class WorstCases(Cases):
         return [line for heap in ordered for _, _, line in heap]
 
 
-class FirstCases(Cases):
+@dataclass(eq=False)
+class FirstCases(_Cases):
     """The first few photos of the folder, each at the middle one of its settings: nobody chose
     them.
     """
 
-    def __init__(self, column: Column) -> None:
-        super().__init__(column)
-        self.photos: dict[str, list[Line]] = {}
+    photos: dict[str, list[Line]] = field(default_factory=dict)
 
     def offer(self, case: Case, results: Mapping[str, Tensor], scores: _Scores, ours: str) -> None:
         """Take the case if its photo is one of the first."""

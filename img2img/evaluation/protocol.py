@@ -98,7 +98,7 @@ class Protocol(ABC):
         return {column.name: mean(scores, column.name) for column in self.columns}
 
     def notes(self) -> list[str]:
-        """What a reader of the numbers must know beside the statement."""
+        """What a reader of the numbers must know besides the statement."""
         return [
             f"{PERCEPTUAL_METRICS[network]} is not available: {reason}"
             for network, reason in self.perceptual.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import ClassVar
@@ -48,8 +49,9 @@ class DenoiseProtocol(Protocol):
     """σ 15, 25 and 50, the levels of the literature."""
 
     statement = (
-        "additive Gaussian noise, σ on the 0–255 scale, one draw per photo from a fixed seed, not clipped; results "
-        "clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told σ"
+        "additive Gaussian noise, σ on the 0–255 scale, one draw per photo from a fixed seed, not "
+        "clipped; results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means "
+        "is told σ"
     )
     own_columns = (_PSNR,)
     ranked_by = _PSNR
@@ -75,10 +77,10 @@ class FoundPhotoProtocol(DenoiseProtocol):
     """What a cheap camera or a scanner does, for models of photos as they are found."""
 
     statement = (
-        "blur of 0.2–0.8 px (half of the photos), shot noise of 60–600 photons at white (70 %), correlated noise of σ "
-        "2–25, all noise alike in all channels (40 %), JPEG of quality 40–95 (80 %), drawn per photo from a fixed "
-        "seed; results clipped and rounded to 8 bits; PSNR over RGB; OpenCV's non-local means is told the RMS of the "
-        "damage"
+        "blur of 0.2–0.8 px (half of the photos), shot noise of 60–600 photons at white (70 %), "
+        "correlated noise of σ 2–25, all noise alike in all channels (40 %), JPEG of quality 40–95 "
+        "(80 %), drawn per photo from a fixed seed; results clipped and rounded to 8 bits; PSNR "
+        "over RGB; OpenCV's non-local means is told the RMS of the damage"
     )
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
@@ -97,9 +99,9 @@ class SuperResolveProtocol(Protocol):
     """Bicubic reduction, luma PSNR and SSIM."""
 
     statement = (
-        "photos cut to a multiple of the scale, reduced by antialiased bicubic and rounded to 8 bits; results "
-        "rounded to 8 bits; PSNR and SSIM on Y (BT.601 studio range) without a border of `scale` pixels; "
-        "grey photos as 3 channels"
+        "photos cut to a multiple of the scale, reduced by antialiased bicubic and rounded to 8 "
+        "bits; results rounded to 8 bits; PSNR and SSIM on Y (BT.601 studio range) without a "
+        "border of `scale` pixels; grey photos as 3 channels"
     )
     own_columns = (_Y_PSNR, _Y_SSIM)
     called = MappingProxyType({"bicubic enlargement": "bicubic"})
@@ -121,9 +123,10 @@ class InpaintProtocol(Protocol):
     """Free-form holes of three sizes."""
 
     statement = (
-        "256×256 center crops (smaller photos as far as they reach); free-form masks from a fixed seed per photo and "
-        "range, 10–20, 20–30 and 30–40 % of the pixels missing and given to nobody; results rounded to 8 bits; L1 in "
-        "the hole (0–1), the rest over the whole crop; Telea and Navier–Stokes by OpenCV, biharmonic by scikit-image"
+        "256×256 center crops (smaller photos as far as they reach); free-form masks from a fixed "
+        "seed per photo and range, 10–20, 20–30 and 30–40 % of the pixels missing and given to "
+        "nobody; results rounded to 8 bits; L1 in the hole (0–1), the rest over the whole crop; "
+        "Telea and Navier–Stokes by OpenCV, biharmonic by scikit-image"
     )
     own_columns = (_HOLE_L1, _PSNR, _SSIM)
     ranked_by = _PSNR
@@ -133,8 +136,8 @@ class InpaintProtocol(Protocol):
 
     def baselines(self) -> dict[str, Method]:
         return {
-            "Telea": baselines.telea,
-            "Navier–Stokes": baselines.navier_stokes,
+            "Telea": partial(baselines.opencv_fill, fill="telea"),
+            "Navier–Stokes": partial(baselines.opencv_fill, fill="navier_stokes"),
             "biharmonic": baselines.biharmonic,
         }
 
@@ -165,8 +168,9 @@ class ColorizeProtocol(Protocol):
     """Grey in, color out."""
 
     statement = (
-        "input is the photo's luminance (the grey picture of the same L*); results rounded to 8 bits; PSNR over RGB, "
-        "mean CIEDE2000; color ratio: mean colorfulness (Hasler–Süsstrunk) over the truth's"
+        "input is the photo's luminance (the grey picture of the same L*); results rounded to 8 "
+        "bits; PSNR over RGB, mean CIEDE2000; color ratio: mean colorfulness (Hasler–Süsstrunk) "
+        "over the truth's"
     )
     own_columns = (_PSNR, _CIEDE, _RATIO)
     called = MappingProxyType({"leaving it grey": "grey"})
@@ -176,12 +180,8 @@ class ColorizeProtocol(Protocol):
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
         luma = luminance(truth) * 100
-        yield Case(
-            photo,
-            "",
-            from_lab(torch.cat([luma, torch.zeros_like(luma).expand(-1, 2, -1, -1)], 1)),
-            truth,
-        )
+        chroma = torch.zeros_like(luma).expand(-1, 2, -1, -1)
+        yield Case(photo, "", from_lab(torch.cat([luma, chroma], 1)), truth)
 
     def measure(self, case: Case, rgb: Tensor) -> Scores:
         return {
@@ -199,11 +199,12 @@ class ColorizeProtocol(Protocol):
 
 
 class TranslateProtocol(Protocol):
-    """A condition in, a photo out; measured by perception alone, since many photos fit one sketch."""
+    """A condition in, a photo out; perceptual metrics alone, since many photos fit one sketch."""
 
     statement = (
-        "the recipe's middle crop of each photo; the condition is made from the photo or is its pair; results rounded "
-        "to 8 bits; perceptual distance to the truth, and KID on the features of ST-LPIPS AlexNet"
+        "the recipe's middle crop of each photo; the condition is made from the photo or is its "
+        "pair; results rounded to 8 bits; perceptual distance to the truth, and KID on the "
+        "features of ST-LPIPS AlexNet"
     )
     own_columns = (_KID,)
     called = MappingProxyType({COPIED: "the condition itself"})
@@ -244,8 +245,8 @@ class PairProtocol(Protocol):
     """The default, for any task on photos: its own pairs, as in training."""
 
     statement = (
-        "the recipe's middle crop of each photo; the task's own pair of it, drawn from a fixed seed per photo; "
-        "results rounded to 8 bits; PSNR over RGB, SSIM"
+        "the recipe's middle crop of each photo; the task's own pair of it, drawn from a fixed "
+        "seed per photo; results rounded to 8 bits; PSNR over RGB, SSIM"
     )
     own_columns = (_PSNR, _SSIM)
     called = MappingProxyType({COPIED: "the input itself"})
@@ -260,7 +261,8 @@ class PairProtocol(Protocol):
             given = pair.target * (1 - mask)
         if given.shape[1] not in (1, 3):
             raise UserError(
-                f"the condition of task '{self.task.kind}' is no picture that a model could be given",
+                f"the condition of task '{self.task.kind}' is no picture that a model could be "
+                "given",
                 remedy="write a protocol for it (entry point group img2img.protocols)",
             )
         target = pair.target.expand(-1, 3, -1, -1).contiguous()

@@ -1,4 +1,4 @@
-"""Figures from the literature on the standard benchmarks, shown beside ours when the folder holds
+"""Figures from the literature on the standard benchmarks, shown with ours when the folder holds
 just those photos.
 """
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +46,7 @@ class PhotoScore:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything `img2img eval` says. `notes` hold what a reader of the numbers must know."""
+    """What `img2img eval` measured. `notes` hold what a reader of the numbers must know."""
 
     task: str
     data: str
@@ -87,14 +86,14 @@ class Report:
     def to_markdown(self) -> str:
         """A heading line with the protocol, the table, and the notes; the model's name is bold."""
         titles = self._titles()
-        rule = _markdown("---" for _ in titles)
-        lines = [f"{self._heading()}. Protocol: {self.protocol}.", "", _markdown(titles), rule]
+        table = [titles, ["---"] * len(titles)]
         for row in self.rows:
             cells = self._cells(row)
-            cells[-len(self.columns) - 1] = (
-                f"**{row.method}**" if row.kind == "model" else row.method
-            )
-            lines.append(_markdown(cells))
+            if row.kind == "model":
+                cells[-len(self.columns) - 1] = f"**{row.method}**"
+            table.append(cells)
+        lines = [f"{self._heading()}. Protocol: {self.protocol}.", ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in table]
         return "\n".join([*lines, *(f"\n{note}" for note in self._remarks())]) + "\n"
 
     def to_csv(self) -> str:
@@ -157,7 +156,3 @@ class Report:
     def _remarks(self) -> list[str]:
         skipped = [f"Left out: {photo}: {reason}." for photo, reason in self.skipped.items()]
         return [*(f"Note: {note}." for note in self.notes), *skipped]
-
-
-def _markdown(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

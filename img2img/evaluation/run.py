@@ -1,4 +1,4 @@
-"""`img2img eval`: a model beside baselines by its task's protocol, one photo in memory at a time."""
+"""`img2img eval`: a model and baselines by its task's protocol, one photo in memory at a time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def evaluate(
     baseline: str | Path | None = None,
     **options: Unpack[EvaluateOptions],
 ) -> Report:
-    """Measure a model on a folder of photos beside its baselines, all on the same pixels, seeds and
+    """Measure a model and its baselines on a folder of photos, all on the same pixels, seeds and
     masks. Photos that cannot be read or are too small are left out and reported.
 
     Args:
@@ -72,7 +72,8 @@ def evaluate(
         options: see `EvaluateOptions`.
 
     Returns:
-        The report; `report.print()` shows it, `report.to_json()` is what `img2img eval --json` says.
+        The report; `report.print()` shows it, `report.to_json()` is what `img2img eval --json`
+        prints.
 
     Raises:
         UserError: what a user can mend.
@@ -167,7 +168,7 @@ def measure(
     """Run a protocol over the photos of a folder; without `ours` only the rivals are measured.
 
     `simple` gives the trivial answers to a case, which have rows too. `variants` of ours have rows,
-    but no place among the rivals that the pictures of single cases show it beside. Raises UserError
+    but no place among the rivals that the pictures of single cases show with it. Raises UserError
     when the folder holds no photo that can be measured.
     """
     methods = {**rivals, **variants, **(dict([ours]) if ours else {})}
@@ -189,16 +190,14 @@ def measure(
             worst.offer(case, shown, found, ours[0])
             first.offer(case, shown, found, ours[0])
     if not scores:
+        first_skipped = ": ".join(next(iter(skipped.items())))
         raise UserError(
-            f"no photo in '{data}' can be measured; first: {': '.join(next(iter(skipped.items())))}",
-            field="data",
+            f"no photo in '{data}' can be measured; first: {first_skipped}", field="data"
         )
     left_out = _lesser(protocol, scores, list(trivial))
     scores = [score for score in scores if score.method not in left_out]
-    rows, photos = (
-        _rows(protocol, scores, ours[0] if ours else None),
-        len({score.photo for score in scores}),
-    )
+    rows = _rows(protocol, scores, ours[0] if ours else None)
+    photos = len({score.photo for score in scores})
     rows += published_rows(protocol.task.kind, data, photos, {row.setting for row in rows})
     return Report(
         task=protocol.task.kind,

@@ -1,4 +1,4 @@
-"""How long a person waits: `python -m img2img.maintenance.benchmark` starts the app and restores
+"""How long a user waits: `python -m img2img.maintenance.benchmark` starts the app and restores
 a photo.
 
 Wall seconds depend on what else the machine does; processor seconds (the app's own, with its
@@ -33,9 +33,6 @@ class Cost:
     cpu_s: float = 0.0
     peak_mb: int = 0
 
-    def __str__(self) -> str:
-        return f"{self.wall_s:.1f} s, {self.cpu_s:.1f} s of processor, at most {self.peak_mb} MB"
-
 
 def main() -> None:
     """Measure the start, and each call on a photo of the asked size, the first in a fresh app."""
@@ -52,19 +49,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photo = photo_of(chosen.megapixels, Path(folder) / "photo.jpg")
         with running_app(Path(folder) / "app.log", seconds=600) as app:
-            spent = cpu_seconds(app.process.pid)
+            start_cpu_s = cpu_seconds(app.process.pid)
             print(
-                f"start until the page is there: {app.seconds:.1f} s, {spent:.1f} s of processor",
+                f"start until the page is there: {app.seconds:.1f} s, "
+                f"{start_cpu_s:.1f} s of processor",
                 flush=True,
             )
             time.sleep(chosen.rest)
             for turn in range(1, chosen.turns + 1):
                 with costs(app) as cost:
                     _, content, facts = called(app.url, "restore", photo, chosen.task)
-                print(
-                    f"result {turn} ({facts['task']}, {facts['size_out']}, {len(content)} bytes): {cost}",
-                    flush=True,
-                )
+                result = f"{facts['task']}, {facts['size_out']}, {len(content)} bytes"
+                spent = f"{cost.wall_s:.1f} s, {cost.cpu_s:.1f} s of processor"
+                print(f"result {turn} ({result}): {spent}, at most {cost.peak_mb} MB", flush=True)
 
 
 def photo_of(megapixels: float, path: Path) -> Path:

@@ -16,9 +16,8 @@ class ResultTable:
     """What `Report.to_markdown` writes, as cells. The method whose card it is stands in bold."""
 
     heading: str  # "denoise on 68 photos of cbsd68. Protocol: …"
-    titles: tuple[
-        str, ...
-    ]  # "setting" where there are several, "method", a title a number: "PSNR dB ↑"
+    # "setting" where there are several, "method", a title a number: "PSNR dB ↑"
+    titles: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
 
@@ -38,14 +37,15 @@ def tables_of(card: str) -> list[ResultTable]:
     """The tables of a card, in order."""
     tables: list[ResultTable] = []
     for line in filter(None, card.splitlines()):
+        cells = tuple(cell.strip() for cell in line.strip().strip("|").split(" | "))
         if ". Protocol: " in line and not line.startswith("|"):
             tables.append(ResultTable(line, (), ()))
         elif not line.startswith("|"):
             tables[-1] = replace(tables[-1], notes=(*tables[-1].notes, line))
         elif not tables[-1].titles:
-            tables[-1] = replace(tables[-1], titles=_cells(line))
+            tables[-1] = replace(tables[-1], titles=cells)
         elif not line.startswith("| ---"):
-            tables[-1] = replace(tables[-1], rows=(*tables[-1].rows, _cells(line)))
+            tables[-1] = replace(tables[-1], rows=(*tables[-1].rows, cells))
     return tables
 
 
@@ -55,10 +55,11 @@ def merged(tables: Sequence[ResultTable]) -> list[ResultTable]:
     for table in tables:
         key = table.heading, table.titles
         known = found.get(key, replace(table, rows=(), notes=()))
-        rows = {_plain(row): row for row in known.rows}
-        for row in table.rows:
-            if _plain(row) not in rows or row != _plain(row):
-                rows[_plain(row)] = row
+        rows: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for row in (*known.rows, *table.rows):
+            plain = tuple(cell.strip("*") for cell in row)
+            if plain not in rows or row != plain:
+                rows[plain] = row
         notes = tuple(dict.fromkeys((*known.notes, *table.notes)))
         found[key] = replace(
             known, rows=_by_setting(table.titles, list(rows.values())), notes=notes
@@ -89,7 +90,9 @@ HEADLINES = (
 
 
 def headline_row(headline: Headline, card: str, models: Collection[str]) -> tuple[str, ...] | None:
-    """Task, benchmark, number, ours, the best that is no network, the best published; None where it is not measured."""
+    """Task, benchmark, number, ours, the best classical, the best published; None where it is not
+    measured.
+    """
     for table in tables_of(card):
         if table.benchmark != headline.benchmark or headline.column not in table.titles:
             continue
@@ -122,14 +125,6 @@ def headline_row(headline: Headline, card: str, models: Collection[str]) -> tupl
             *others,
         )
     return None
-
-
-def _cells(line: str) -> tuple[str, ...]:
-    return tuple(cell.strip() for cell in line.strip().strip("|").split(" | "))
-
-
-def _plain(row: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(cell.strip("*") for cell in row)
 
 
 def _by_setting(

@@ -12,7 +12,8 @@ SECONDS = 1800
 
 def uploaded(url: str, path: Path, name: str | None = None) -> dict[str, Any]:
     """Upload a file; the value of a file parameter."""
-    head = f'--xxx\r\nContent-Disposition: form-data; name="files"; filename="{name or path.name}"\r\n\r\n'
+    disposition = f'form-data; name="files"; filename="{name or path.name}"'
+    head = f"--xxx\r\nContent-Disposition: {disposition}\r\n\r\n"
     body = head.encode() + path.read_bytes() + b"\r\n--xxx--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=xxx"}
     with urllib.request.urlopen(
@@ -39,6 +40,6 @@ def called(url: str, name: str, *values: Any) -> tuple[str, bytes, dict[str, Any
     stream = answered(url, name, [uploaded(url, v) if isinstance(v, Path) else v for v in values])
     if "event: complete" not in stream:
         raise RuntimeError(stream)
-    made, facts = json.loads(stream.partition("event: complete\ndata: ")[2].splitlines()[0])
-    with urllib.request.urlopen(f"{url}gradio_api/file={made['path']}") as answer:
-        return Path(made["path"]).name, answer.read(), facts
+    result, facts = json.loads(stream.partition("event: complete\ndata: ")[2].splitlines()[0])
+    with urllib.request.urlopen(f"{url}gradio_api/file={result['path']}") as answer:
+        return Path(result["path"]).name, answer.read(), facts

@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--notes", default="", help="limits seen and lessons learned, for the card")
+    parser.add_argument("--notes", default="", help="limits and findings, for the card")
     parser.add_argument("--data", default="", help="what it was trained on, in words")
     parser.add_argument(
         "--terms", default="", help="the photos' terms, where the run's data.terms did not say them"
@@ -38,11 +38,11 @@ def main() -> None:
     target = zoo_dir() / f"{options.name}.safetensors"
     if not header.card.metrics:
         parser.error(
-            f"{options.run} was never finished: its model has no metrics and no measured tile overlap"
+            f"{options.run} was never finished: its model has no metrics and no measured tile "
+            "overlap"
         )
-    names = tuple(
-        Path(path).name for path in header.recipe.data.path
-    )  # this machine's folders mean nothing elsewhere
+    # this machine's folders mean nothing elsewhere
+    names = tuple(Path(path).name for path in header.recipe.data.path)
     train = header.recipe.train
     # An earlier block of this run is no start of its own; what the file that ships so far began
     # with still is.

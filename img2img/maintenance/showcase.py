@@ -1,9 +1,10 @@
 """The pictures and tables of the READMEs, made from the shipped models by one command:
 
-`python -m img2img.maintenance.showcase [--bench DIR] [--model NAME]` writes before/after pictures to
-`data/showcase`, and with a folder of benchmark sets also every model's card (numbers and the first
-four photos, `img2img/zoo/cards`). What lies between the `results` marks in `img2img/zoo/README.md`
-and the `summary` marks in `README.md` are the numbers of the cards, written anew each time.
+`python -m img2img.maintenance.showcase [--bench DIR] [--model NAME]` writes before/after pictures
+to `data/showcase`, and with a folder of benchmark sets also every model's card (numbers and the
+first four photos, `img2img/zoo/cards`). What lies between the `results` marks in
+`img2img/zoo/README.md` and the `summary` marks in `README.md` are the numbers of the cards, written
+anew each time.
 """
 
 from __future__ import annotations
@@ -103,7 +104,10 @@ def before_after(exhibit: Exhibit) -> np.ndarray:
     before = quantise(photo.rgb, np.uint8).copy()
     if mask is not None:
         before[mask] = (220, 40, 40)
-    panels = [_panel(before), _panel(quantise(result.rgb, np.uint8))]
+    panels = [
+        resized(rgb, HEIGHT_PX / rgb.shape[0])[:HEIGHT_PX]
+        for rgb in (before, quantise(result.rgb, np.uint8))
+    ]
     return np.concatenate([panels[0], np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8), panels[1]], 1)
 
 
@@ -167,7 +171,9 @@ def summary_text(folder: Path) -> str:
 
 
 def between_marks(page: str, name: str, text: str) -> str:
-    """The page with the text between its marks of that name, `<!-- NAME: made by … -->` and `<!-- end of NAME -->`."""
+    """The page with the text between its marks of that name, `<!-- NAME: made by … -->` and
+    `<!-- end of NAME -->`.
+    """
     begin, end = f"<!-- {name}: made by {COMMAND} -->", f"<!-- end of {name} -->"
     if begin not in page or end not in page:
         raise ValueError(f"the page has no marks {begin} … {end}")
@@ -200,12 +206,8 @@ def _shipped(exhibit: Exhibit) -> bool:
         return False
 
 
-def _panel(rgb: np.ndarray) -> np.ndarray:
-    return resized(rgb, HEIGHT_PX / rgb.shape[0])[:HEIGHT_PX]
-
-
 def main() -> None:
-    """Make the pictures, and cards and table when benchmark photos are at hand."""
+    """Make the pictures, and cards and tables when a folder of benchmark photos is given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--bench",

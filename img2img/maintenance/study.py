@@ -1,9 +1,9 @@
 """One problem under every adversarial objective at equal steps: a table and a picture in a page.
 
-`python -m img2img.maintenance.study RECIPE --data DIR --page PAGE --picture FILE [--runs DIR] [--limit N]
-[key.path=value …]` trains the recipe once a kind (finished runs are kept, stopped ones go on),
-measures all of them on DIR by the task's protocol, and rewrites what lies between the recipe's
-marks in the page.
+`python -m img2img.maintenance.study RECIPE --data DIR --page PAGE --picture FILE [--runs DIR]
+[--limit N] [key.path=value …]` trains the recipe once a kind (finished runs are kept, stopped ones
+go on), measures all of them on DIR by the task's protocol, and rewrites what lies between the
+recipe's marks in the page.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
     discriminator = recipe.discriminator
     if discriminator is not None and head not in discriminator.heads:
         asked += ["discriminator.kind=dcgan"]
-    if getattr(
-        discriminator, "projection", False
-    ):  # adds to a score; what is reconstructed can show the class
+    # a projection adds to a score; a reconstruction can show the class
+    if getattr(discriminator, "projection", False):
         asked += ["discriminator.projection=false", "adversarial.sees=[label]"]
     return Recipe.load(name, asked)
 
@@ -75,8 +74,10 @@ def run_all(name: str, runs: Path, overrides: Sequence[str]) -> dict[str, Path]:
     for kind in OBJECTIVES:
         recipe = recipe_under(name, kind, overrides)
         folder = runs / f"{recipe.name}_{kind}"
-        if not _finished(folder):
-            train(recipe, folder, resume=(folder / "log.jsonl").exists())
+        log = folder / "log.jsonl"
+        last_rows = read_rows(log)[-1:] if log.exists() else []
+        if not any(row.get("summary") for row in last_rows):
+            train(recipe, folder, resume=log.exists())
         folders[kind] = folder
     return folders
 
@@ -159,16 +160,14 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 def command(options: argparse.Namespace) -> str:
     """What was asked for as a line that can be run again, without this machine's folders."""
-    words = [options.recipe, *map(_shown, options.overrides)]
+    words = [options.recipe]
+    for override in options.overrides:
+        key, _, value = override.partition("=")
+        words.append(f"{key}={_portable(value)}" if key == "data.path" else override)
     for name in ("data", "page", "picture"):
         words += [f"--{name}", _portable(getattr(options, name))]
     words += ["--limit", str(options.limit)] if options.limit is not None else []
     return shlex.join(["python", "-m", "img2img.maintenance.study", *words])
-
-
-def _shown(override: str) -> str:
-    key, _, value = override.partition("=")
-    return f"{key}={_portable(value)}" if key == "data.path" else override
 
 
 def _portable(path: str | Path) -> str:
@@ -176,11 +175,6 @@ def _portable(path: str | Path) -> str:
     last name.
     """
     return Path(path).name if Path(path).is_absolute() else Path(path).as_posix()
-
-
-def _finished(folder: Path) -> bool:
-    log = folder / "log.jsonl"
-    return log.exists() and any(row.get("summary") for row in read_rows(log)[-1:])
 
 
 def main() -> None:

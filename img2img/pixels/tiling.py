@@ -113,7 +113,7 @@ def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
 
 
 def _mirror(length: int, wanted: int, device: torch.device) -> Tensor:
-    """Indices 0..length-1, back to 1, up again …: reflection, not limited to one period as F.pad."""
+    """Indices 0..length-1, back to 1, up again …: reflection; F.pad's is limited to one period."""
     if length == 1:
         return torch.zeros(wanted, dtype=torch.long, device=device)
     period = 2 * (length - 1)
