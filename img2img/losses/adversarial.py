@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -31,14 +32,14 @@ class Adversarial(OptimizerConfig):
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
     sees: tuple[Sees, ...] = Field(
         (),
-        description="D's conditioning, what it sees in addition to the picture: the condition (not of "
-        "noise, nor without pairs), the mask or the label, of a task that has one; none for "
+        description="D's conditioning, what it sees in addition to the picture: the condition (not "
+        "of noise, nor without pairs), the mask or the label, of a task that has one; none for "
         "autoencoders",
     )
     discriminates: Discriminates = Field(
         "pictures",
-        description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. 2016), "
-        "by discriminator mlp and train.method autoencoder",
+        description="latent: codes against the prior (adversarial autoencoder, Makhzani et al. "
+        "2016), by discriminator mlp and train.method autoencoder",
     )
     start_step: int = Field(0, ge=0, description="the discriminator rests before this step")
     phases: tuple[float, float, float] | None = Field(
@@ -240,7 +241,7 @@ class Adversarial(OptimizerConfig):
     def build(self) -> Objective:
         """A fresh objective of this kind."""
         own = self.objective_class
-        return own(**{name: getattr(self, name) for name in own.fields})
+        return own(**{f.name: getattr(self, f.name) for f in fields(own) if f.init})
 
 
 def for_its_kind(fields: Any, asked: Container[str] = ()) -> Any:

@@ -21,8 +21,11 @@ def kid(fake: Tensor, truth: Tensor) -> float:
     Unbiased squared MMD with the kernel (x·y/d + 1)³: 0 expected for equal distributions (it can be
     slightly negative).
     """
-    within = _mean_off_diagonal(_kernel(fake, fake)) + _mean_off_diagonal(_kernel(truth, truth))
-    return float(within - 2 * _kernel(fake, truth).mean())
+    pairs = ((fake, fake), (truth, truth), (fake, truth))
+    *within, across = ((x @ y.T / x.shape[1] + 1) ** 3 for x, y in pairs)
+    # No sample is compared with itself.
+    means = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in within]
+    return float(means[0] + means[1] - 2 * across.mean())
 
 
 @torch.no_grad()
@@ -64,11 +67,3 @@ def at_most(rgb: Tensor, px: int) -> Tensor:
     return resize(rgb, (max(24, round(height * factor)), max(24, round(width * factor)))).clamp(
         0, 1
     )
-
-
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
-
-
-def _mean_off_diagonal(k: Tensor) -> Tensor:
-    return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))

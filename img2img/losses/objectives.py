@@ -7,6 +7,7 @@ error of each sample.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -40,6 +41,7 @@ SHORT_KINDS: dict[str, Kind] = {
 Penalty = Literal["between", "around_real"]
 
 
+@dataclass
 class Objective:
     """The losses of D and of G, by their scores. Class variables say what the kind needs and what
     its paper trained it with.
@@ -71,15 +73,12 @@ class Objective:
     clip_weights: ClassVar[float | None] = None
     gradient_penalty: ClassVar[float] = 0.0
     """The weight λ of `penalty`."""
-    fields: ClassVar[tuple[str, ...]] = ("real_label",)
-    """Of the adversarial part: what an objective is built from."""
     blind_loss: ClassVar[float | None] = None
     """D's loss where it scores everything alike; Wasserstein's and BEGAN's have no such level."""
     critic: ClassVar[bool] = False
     """D is meant to be trained towards its best: that it wins is no fault."""
 
-    def __init__(self, real_label: float = 1.0) -> None:
-        self.real_label = real_label
+    real_label: float = 1.0
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """The discriminator's loss.
@@ -229,6 +228,7 @@ class RelativisticAverage(Objective):
         return self.d_loss(fake, real)
 
 
+@dataclass
 class BoundaryEquilibrium(Objective):
     """Berthelot et al. 2017: D is an autoencoder, scores are its errors L; k holds E[L(G(z))] at γ
     E[L(x)].
@@ -239,11 +239,10 @@ class BoundaryEquilibrium(Objective):
 
     head = "reconstruction"
     lr = 1e-4
-    fields = ("gamma", "k_rate")
 
-    def __init__(self, gamma: float = 0.5, k_rate: float = 1e-3) -> None:
-        super().__init__()
-        self.gamma, self.k_rate, self.k = gamma, k_rate, 0.0
+    gamma: float = 0.5
+    k_rate: float = 1e-3
+    k: float = field(default=0.0, init=False)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return real.mean() - self.k * fake.mean()

@@ -28,11 +28,6 @@ class LossConfig(FrozenConfig):
     kind: str
     weight: float = Field(1.0, ge=0)
 
-    @property
-    def log_name(self) -> str:
-        """What log.jsonl, and the sums in checkpoints, call this loss."""
-        return self.kind
-
 
 class PictureLoss(LossConfig):
     """A loss between a generated picture and what it should be, RGB in [0,1]."""
@@ -132,11 +127,6 @@ class ColorfulnessLoss(PictureLoss):
 
     kind: Literal["colorfulness"]
 
-    @property
-    def log_name(self) -> str:
-        """As the kind was once spelled: who reads log.jsonl looks for it, and runs go on."""
-        return "colourfulness"
-
     def __call__(
         self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
     ) -> Tensor:
@@ -198,6 +188,10 @@ Loss = Annotated[
     Field(discriminator="kind"),
     renamed({"colourfulness": "colorfulness"}),
 ]
+LOG_NAMES = {"colorfulness": "colourfulness"}
+"""What log.jsonl, and the sums in checkpoints, call a loss by another name than its kind: as it was
+once spelled, for programs look for it there, and runs go on.
+"""
 
 
 def _opponent_spread(rgb: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -82,6 +82,8 @@ class GeneratorConfig(FrozenConfig):
 
     kind: str
 
+    network: ClassVar[Callable[..., nn.Module]]
+    """Its class; `build` calls it with this config and the numbers of channels in and out."""
     prediction_stride: ClassVar[int] = 1
     """Height of the picture over height of what it predicts."""
     predicts_at: ClassVar[str] = "full size"
@@ -130,6 +132,12 @@ class GeneratorConfig(FrozenConfig):
         """The conflict that this kind of generator cannot serve the task."""
         return Conflict(".kind", f"'{self.kind}' does not fit task '{context.task.kind}': {reason}")
 
+    def build(self, shapes: Shapes) -> nn.Module:
+        """The network: conditions (B,Cin,H,W) to predictions (B,Cout,H,W), or of another size where
+        the task or the class variables say so.
+        """
+        return self.network(self, shapes.condition_channels, shapes.prediction_channels)
+
     def start(self, network: nn.Module) -> None:
         """Load what training starts from, beyond the random initialisation of `build`; inference
         never calls this.
@@ -152,6 +160,10 @@ class NoiseGeneratorConfig(GeneratorConfig):
         if context.task.family != "noise":
             reason = "it makes pictures from noise, and the task gives it a picture"
             yield self.unfit(context, reason)
+
+    def build(self, shapes: Shapes) -> nn.Module:
+        channels, side = shapes.prediction_channels, shapes.output_size((1, 1))[0]
+        return self.network(self, shapes.condition_channels, channels, side)
 
 
 class DiscriminatorConfig(FrozenConfig):

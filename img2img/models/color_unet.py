@@ -41,8 +41,8 @@ class ColorUNetConfig(GeneratorConfig):
     pretrained: bool = Field(True, description="start from ImageNet weights (training only)")
     freeze_encoder: bool | Literal["shallow"] = Field(
         True,
-        description="true: train the decoder alone, which keeps what ImageNet taught; shallow: train "
-        "its deep stages too, which hold most weights and cost little; only if pretrained",
+        description="true: train the decoder alone, which keeps what ImageNet taught; shallow: "
+        "train its deep stages too, which hold most weights and cost little; only if pretrained",
     )
 
     prediction_stride: ClassVar[int] = STRIDE

@@ -8,7 +8,7 @@ LeakyReLU in D, N(0, 0.02). G's tanh is in the task's `decode`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,7 +18,6 @@ from img2img.models.base import (
     DiscriminatorShapes,
     NoiseGeneratorConfig,
     NormedDiscriminatorConfig,
-    Shapes,
 )
 from img2img.models.blocks import (
     Norm,
@@ -39,36 +38,7 @@ from img2img.rules import Conflict, RecipeContext
 NOT_HALVED = "size {} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"
 
 
-class DcganGeneratorConfig(NoiseGeneratorConfig):
-    """Noise to picture.
-
-    For tasks from noise, of pictures of 4, 5, 6 or 7 doubled px.
-    """
-
-    kind: Literal["dcgan"] = "dcgan"
-    width: int = Field(
-        64,
-        ge=4,
-        description="channels of the last hidden layer; doubled at each halving of the size",
-    )
-    norm: Norm = "batch"
-    upsampling: Upsampling = "transposed"
-
-    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        yield from super().conflicts(context)
-        if not halves_to_a_square(context.picture_px):
-            yield self.unfit(context, NOT_HALVED.format(context.picture_px))
-
-    def build(self, shapes: Shapes) -> nn.Module:
-        return DcganGenerator(
-            self,
-            shapes.condition_channels,
-            shapes.prediction_channels,
-            shapes.output_size((1, 1))[0],
-        )
-
-
-class DcganGenerator(nn.Module):
+class DcganGenerator(nn.Sequential):
     """(B,Z,1,1) to (B,C,S,S), unbounded."""
 
     def __init__(
@@ -86,11 +56,32 @@ class DcganGenerator(nn.Module):
             layers += [upsample(config.upsampling, width, width // 2, bias=config.norm != "batch")]
             layers += [norm_layer(config.norm, width // 2), nn.ReLU()]
             width //= 2
+        # The one part, "layers" by the names of its weights in checkpoints.
         self.layers = nn.Sequential(*layers, upsample(config.upsampling, width, out_channels))
         init_normal(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+
+class DcganGeneratorConfig(NoiseGeneratorConfig):
+    """Noise to picture.
+
+    For tasks from noise, of pictures of 4, 5, 6 or 7 doubled px.
+    """
+
+    kind: Literal["dcgan"] = "dcgan"
+    width: int = Field(
+        64,
+        ge=4,
+        description="channels of the last hidden layer; doubled at each halving of the size",
+    )
+    norm: Norm = "batch"
+    upsampling: Upsampling = "transposed"
+
+    network: ClassVar = DcganGenerator
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from super().conflicts(context)
+        if not halves_to_a_square(context.picture_px):
+            yield self.unfit(context, NOT_HALVED.format(context.picture_px))
 
 
 class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorConfig):

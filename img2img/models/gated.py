@@ -11,27 +11,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from img2img.models.base import MaskedGeneratorConfig, Shapes
+from img2img.models.base import MaskedGeneratorConfig
 from img2img.models.blocks import zero_init
-
-
-class GatedConfig(MaskedGeneratorConfig):
-    """Gated U-Net; works at half size and below, because full-resolution layers cost most and add
-    least.
-
-    For tasks with a mask; crops are multiples of 8.
-    """
-
-    kind: Literal["gated"] = "gated"
-    width: int = Field(
-        48, ge=8, description="channels at half size; 2× at a quarter, 3× at an eighth"
-    )
-    dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8, 1)
-
-    multiple_of: ClassVar[int] = 8
-
-    def build(self, shapes: Shapes) -> nn.Module:
-        return Gated(self, shapes.condition_channels, shapes.prediction_channels)
 
 
 class GatedConv(nn.Module):
@@ -105,3 +86,20 @@ class Gated(nn.Module):
         y = self.join_quarter(torch.cat([self.to_quarter(y), quarter], 1))
         y = self.join_half(torch.cat([self.to_half(y), half], 1))
         return self.tail(y)
+
+
+class GatedConfig(MaskedGeneratorConfig):
+    """Gated U-Net; works at half size and below, because full-resolution layers cost most and add
+    least.
+
+    For tasks with a mask; crops are multiples of 8.
+    """
+
+    kind: Literal["gated"] = "gated"
+    width: int = Field(
+        48, ge=8, description="channels at half size; 2× at a quarter, 3× at an eighth"
+    )
+    dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8, 1)
+
+    multiple_of: ClassVar[int] = 8
+    network: ClassVar = Gated

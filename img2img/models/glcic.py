@@ -7,33 +7,13 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
-from img2img.models.base import MaskedGeneratorConfig, Shapes
+from img2img.models.base import MaskedGeneratorConfig
 from img2img.models.blocks import Norm, Upsampling, norm_layer, upsample
 
 
-class GlcicConfig(MaskedGeneratorConfig):
-    """Completion network; width 64 is the paper's (6.07 M parameters).
-
-    For tasks with a mask; crops are multiples of 4.
-    """
-
-    kind: Literal["glcic"] = "glcic"
-    width: int = Field(
-        64, ge=8, description="channels of the first layer; 4× at a quarter of the size"
-    )
-    dilations: tuple[PositiveInt, ...] = (2, 4, 8, 16)
-    norm: Norm = "batch"
-    upsampling: Upsampling = "transposed"
-
-    multiple_of: ClassVar[int] = 4
-
-    def build(self, shapes: Shapes) -> nn.Module:
-        return Glcic(self, shapes.condition_channels, shapes.prediction_channels)
-
-
-class Glcic(nn.Module):
+class Glcic(nn.Sequential):
     """(B,4,H,W) picture and mask to (B,3,H,W); H and W multiples of 4. Dilated convolutions see
     round the hole.
     """
@@ -72,9 +52,25 @@ class Glcic(nn.Module):
             channels = width
         # The paper ends in a sigmoid; the task adds this prediction to its fill, so here it is the
         # signed difference.
+        # The one part, "layers" by the names of its weights in checkpoints.
         self.layers = nn.Sequential(
             *layers, nn.Conv2d(channels, out_channels, 3, padding=1), nn.Tanh()
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+
+class GlcicConfig(MaskedGeneratorConfig):
+    """Completion network; width 64 is the paper's (6.07 M parameters).
+
+    For tasks with a mask; crops are multiples of 4.
+    """
+
+    kind: Literal["glcic"] = "glcic"
+    width: int = Field(
+        64, ge=8, description="channels of the first layer; 4× at a quarter of the size"
+    )
+    dilations: tuple[PositiveInt, ...] = (2, 4, 8, 16)
+    norm: Norm = "batch"
+    upsampling: Upsampling = "transposed"
+
+    multiple_of: ClassVar[int] = 4
+    network: ClassVar = Glcic

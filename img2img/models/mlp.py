@@ -6,16 +6,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from img2img.models.base import DiscriminatorShapes, NoiseGeneratorConfig, Shapes
+from img2img.models.base import DiscriminatorShapes, NoiseGeneratorConfig
 from img2img.models.blocks import spectral
 from img2img.models.discriminator_layers import DiscriminatorHead, HeadedDiscriminatorConfig
 from img2img.rules import Conflict, RecipeContext
+
+
+class MlpGenerator(nn.Sequential):
+    """(B,Z,1,1) to (B,C,S,S), unbounded."""
+
+    def __init__(
+        self, config: MlpGeneratorConfig, in_channels: int, out_channels: int, size_px: int
+    ) -> None:
+        super().__init__()
+        # The one part, "layers" by the names of its weights in checkpoints.
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            *_layers((in_channels, *config.hidden), nn.ReLU()),
+            nn.Linear((in_channels, *config.hidden)[-1], out_channels * size_px**2),
+            nn.Unflatten(1, (out_channels, size_px, size_px)),
+        )
+        # Outputs start as widely spread as the noise: a start near one point is half a mode
+        # collapse.
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
 
 class MlpGeneratorConfig(NoiseGeneratorConfig):
@@ -29,37 +51,7 @@ class MlpGeneratorConfig(NoiseGeneratorConfig):
         (128, 128), description="widths; [] makes a linear generator"
     )
 
-    def build(self, shapes: Shapes) -> nn.Module:
-        return MlpGenerator(
-            self,
-            shapes.condition_channels,
-            shapes.prediction_channels,
-            shapes.output_size((1, 1))[0],
-        )
-
-
-class MlpGenerator(nn.Module):
-    """(B,Z,1,1) to (B,C,S,S), unbounded."""
-
-    def __init__(
-        self, config: MlpGeneratorConfig, in_channels: int, out_channels: int, size_px: int
-    ) -> None:
-        super().__init__()
-        self.shape = (out_channels, size_px, size_px)
-        self.layers = nn.Sequential(
-            nn.Flatten(),
-            *_layers((in_channels, *config.hidden), nn.ReLU()),
-            nn.Linear((in_channels, *config.hidden)[-1], out_channels * size_px**2),
-        )
-        # Outputs start as widely spread as the noise: a start near one point is half a mode
-        # collapse.
-        for layer in self.layers:
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x).view(len(x), *self.shape)
+    network: ClassVar = MlpGenerator
 
 
 class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.base import GeneratorConfig, Shapes
+from img2img.models.base import GeneratorConfig
 from img2img.models.blocks import (
     Norm,
     SignedInput,
@@ -18,27 +18,7 @@ from img2img.models.blocks import (
 )
 
 
-class ResNetConfig(GeneratorConfig):
-    """Two halvings, residual blocks at quarter size, two doublings; reflection padding throughout.
-
-    For tasks that keep a photo's size; crops are multiples of 8.
-    """
-
-    kind: Literal["resnet"] = "resnet"
-    width: int = Field(64, ge=4, description="channels of the first level; doubled twice")
-    blocks: int = Field(9, ge=1, description="residual blocks: 9 for 256² crops, 6 for 128²")
-    norm: Norm = "instance"
-    upsampling: Upsampling = "transposed"
-    output: Literal["tanh", "linear"] = "tanh"
-
-    multiple_of: ClassVar[int] = 8
-    """Two halvings, and two pixels left there for reflection to mirror."""
-
-    def build(self, shapes: Shapes) -> nn.Module:
-        return ResNet(self, shapes.condition_channels, shapes.prediction_channels)
-
-
-class ResNet(nn.Module):
+class ResNet(nn.Sequential):
     """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 8. Output in [-1,1] with tanh.
 
     In the paper's words c7s1-64, d128, d256, R256 × 9, u128, u64, c7s1-3: 11.378 million weights
@@ -63,13 +43,29 @@ class ResNet(nn.Module):
             layers += [upsample(config.upsampling, channels, channels // 2, bias=bias, kernel=3)]
             layers += [norm_layer(norm, channels // 2), nn.ReLU()]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7)]
+        # The one part, "layers" by the names of its weights in checkpoints.
         self.layers = nn.Sequential(
             *layers, nn.Tanh() if config.output == "tanh" else nn.Identity()
         )
         init_normal(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+
+class ResNetConfig(GeneratorConfig):
+    """Two halvings, residual blocks at quarter size, two doublings; reflection padding throughout.
+
+    For tasks that keep a photo's size; crops are multiples of 8.
+    """
+
+    kind: Literal["resnet"] = "resnet"
+    width: int = Field(64, ge=4, description="channels of the first level; doubled twice")
+    blocks: int = Field(9, ge=1, description="residual blocks: 9 for 256² crops, 6 for 128²")
+    norm: Norm = "instance"
+    upsampling: Upsampling = "transposed"
+    output: Literal["tanh", "linear"] = "tanh"
+
+    multiple_of: ClassVar[int] = 8
+    """Two halvings, and two pixels left there for reflection to mirror."""
+    network: ClassVar = ResNet
 
 
 class ResidualBlock(nn.Module):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.base import GeneratorConfig, Shapes
+from img2img.models.base import GeneratorConfig
 from img2img.models.blocks import (
     Norm,
     SignedInput,
@@ -18,6 +18,40 @@ from img2img.models.blocks import (
     normalise_by_own_statistics,
     upsample,
 )
+
+
+class UNet(nn.Sequential):
+    """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 2^levels. Output in [-1,1] with
+    tanh.
+    """
+
+    def __init__(self, config: UNetConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        widths = [config.width * min(2**i, 8) for i in range(config.levels)]
+        last = config.levels - 1
+        block: SkipBlock | None = None
+        for level in range(last, -1, -1):
+            channels_in = in_channels if level == 0 else widths[level - 1]
+            channels_out = out_channels if level == 0 else widths[level - 1]
+            # Of the up-blocks of full width, the innermost has no dropout and the next three have
+            # it.
+            dropout = config.dropout if last - 4 < level < last and level > 0 else 0.0
+            block = SkipBlock(
+                config, channels_in, widths[level], channels_out, block, level == 0, dropout
+            )
+        assert block is not None
+        # An nn.Sequential runs its parts in this order.
+        self.signed = SignedInput()
+        self.model = block
+        self.output = nn.Tanh() if config.output == "tanh" else nn.Identity()
+        self.at_test = config.at_test
+        init_normal(self)
+
+    def train(self, mode: bool = True) -> UNet:
+        super().train(mode)
+        if self.at_test == "picture":
+            normalise_by_own_statistics(self, training=mode)
+        return self
 
 
 class UNetConfig(GeneratorConfig):
@@ -41,6 +75,8 @@ class UNetConfig(GeneratorConfig):
     upsampling: Upsampling = "transposed"
     output: Literal["tanh", "linear"] = "tanh"
 
+    network: ClassVar = UNet
+
     @property
     def multiple_of(self) -> int:
         return 2**self.levels
@@ -48,45 +84,6 @@ class UNetConfig(GeneratorConfig):
     def fitting(self, crop_px: int) -> tuple[str, ...]:
         halvings = (crop_px & -crop_px).bit_length() - 1
         return (f"levels={halvings}",)
-
-    def build(self, shapes: Shapes) -> nn.Module:
-        return UNet(self, shapes.condition_channels, shapes.prediction_channels)
-
-
-class UNet(nn.Module):
-    """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 2^levels. Output in [-1,1] with
-    tanh.
-    """
-
-    def __init__(self, config: UNetConfig, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        widths = [config.width * min(2**i, 8) for i in range(config.levels)]
-        last = config.levels - 1
-        block: SkipBlock | None = None
-        for level in range(last, -1, -1):
-            channels_in = in_channels if level == 0 else widths[level - 1]
-            channels_out = out_channels if level == 0 else widths[level - 1]
-            # Of the up-blocks of full width, the innermost has no dropout and the next three have
-            # it.
-            dropout = config.dropout if last - 4 < level < last and level > 0 else 0.0
-            block = SkipBlock(
-                config, channels_in, widths[level], channels_out, block, level == 0, dropout
-            )
-        assert block is not None
-        self.signed = SignedInput()
-        self.model = block
-        self.output = nn.Tanh() if config.output == "tanh" else nn.Identity()
-        self.at_test = config.at_test
-        init_normal(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.output(self.model(self.signed(x)))
-
-    def train(self, mode: bool = True) -> UNet:
-        super().train(mode)
-        if self.at_test == "picture":
-            normalise_by_own_statistics(self, training=mode)
-        return self
 
 
 class SkipBlock(nn.Module):

@@ -40,14 +40,17 @@ class CycleStep(TrainingStep):
     discriminator_names: ClassVar = {"B": "critic_B", "A": "critic_A"}
 
     def __call__(self, batches: Sequence[Batch], step: int) -> Logs:
-        """Fakes F(b), G(a); D_A, D_B on their pairs; G, F on cycle + identity + adversarial; EMA."""
+        """Fakes F(b), G(a); D_A, D_B on (real, fake); G, F on cycle + identity + adversarial; EMA."""
         phase, logs, reals = self.begin(step), Logs(), [sides(batch) for batch in batches]
         if phase.idle:
             return logs
 
         with torch.set_grad_enabled(phase.g_trains):
             fakes = [self.translate(real) for real in reals]
-        pairs = [_pairs(real, fake) for real, fake in zip(reals, fakes, strict=True)]
+        pairs = [
+            {side: plain_pair(real[side], fake[side]) for side in OTHER}
+            for real, fake in zip(reals, fakes, strict=True)
+        ]
 
         if phase.d_trains:
             for side in OTHER:
@@ -99,8 +102,3 @@ class CycleStep(TrainingStep):
         ds = self.discriminators
         losses = [ds[side].adversarial_loss(*pair, probe) for side, pair in pairs.items()]
         return torch.stack(losses).sum()
-
-
-def _pairs(real: Sides, fake: Sides) -> dict[Side, Pair]:
-    """(real, fake) of each side, as its discriminator sees them."""
-    return {side: plain_pair(real[side], fake[side]) for side in real}

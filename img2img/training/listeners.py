@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from img2img.diagnostics.findings import Diagnosis
@@ -29,11 +30,11 @@ class Listener(Protocol):
     def __call__(self, step: int, logs: Mapping[str, float]) -> None: ...
 
 
+@dataclass
 class ShowProgress:
     """A bar or plain lines on the terminal."""
 
-    def __init__(self, bar: Bar) -> None:
-        self.bar = bar
+    bar: Bar
 
     def __call__(self, step: int, logs: Mapping[str, float]) -> None:
         pace = {name: logs[name] for name in ("images_per_second", "data_wait")}
@@ -158,11 +159,12 @@ class Doctor:
             self.folder.board.numbers({"doctor": diagnosis.line}, step=diagnosis.step)
 
 
+@dataclass
 class SaveCheckpoint:
     """Every `train.checkpoint_every` steps, and after `train.checkpoint_minutes` without one."""
 
-    def __init__(self, train: TrainConfig, saver: Saver) -> None:
-        self.train, self.saver = train, saver
+    train: TrainConfig
+    saver: Saver
 
     def __call__(self, step: int, logs: Mapping[str, float]) -> None:
         overdue = time.monotonic() - self.saver.saved_at > self.train.checkpoint_minutes * 60

@@ -81,7 +81,12 @@ def check_same_run(facts: dict[str, Any], recipe: Recipe) -> None:
     """
     saved, wanted = _recipe_of(facts, recipe), recipe.fields()
     for part in wanted:
-        old, new = (_without_free(part, fields[part]) for fields in (saved, wanted))
+        old, new = (
+            {name: value for name, value in fields[part].items() if name not in FREE.get(part, ())}
+            if isinstance(fields[part], dict)
+            else fields[part]
+            for fields in (saved, wanted)
+        )
         if json.dumps(old) != json.dumps(new) and part != "name":
             raise UserError(
                 f"the run was started with another {part}: {_differences(part, old, new)}",
@@ -109,11 +114,6 @@ def _recipe_of(facts: dict[str, Any], wanted: Recipe) -> dict[str, Any]:
         return Recipe.parse(saved, trusted=saved["task"]["kind"] == wanted.task.kind).fields()
     except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
         raise other_version() from error
-
-
-def _without_free(part: str, value: Any) -> Any:
-    free = FREE.get(part, ())
-    return {k: v for k, v in value.items() if k not in free} if isinstance(value, dict) else value
 
 
 def _differences(place: str, old: Any, new: Any) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch
 from img2img.diagnostics.treatment import Remedies
+from img2img.losses.reconstruction import LOG_NAMES
 from img2img.recipe import Recipe
 from img2img.tasks.base import ScoreFunction
 from img2img.tasks.masked import MaskedTask
@@ -75,7 +76,7 @@ class TrainingStep(ABC):
         self.d_modules = [d.module for d in self.discriminators.values()]
         self.adversarial_weight = recipe.adversarial.weight if recipe.adversarial else 0.0
         self.schedule, self.remedies = PhaseSchedule.of(recipe), Remedies()
-        names = [loss.log_name for loss in recipe.losses]
+        names = [LOG_NAMES.get(loss.kind, loss.kind) for loss in recipe.losses]
         self.loss_names = names if len(names) == 1 else [f"{i}_{n}" for i, n in enumerate(names)]
         """of the recipe's losses in log.jsonl: numbered, for one kind may stand there twice"""
 

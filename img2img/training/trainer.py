@@ -100,7 +100,8 @@ class Trainer:
             for step, batches in self.clock.waiting_for(self.batches()):
                 if step == 0:
                     self._log_ranges(batches[0])
-                torch.manual_seed(_mixed(seed, step, rank))  # so that a resumed run draws the same
+                mixed = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
+                torch.manual_seed(int(mixed[0]))  # so that a resumed run draws the same
                 logs = self.step(batches, step) | self.clock.pace(self.step.images_per_step)
                 self.done = step + 1
                 for listener in (ShowProgress(bar), *self.listeners):
@@ -253,8 +254,3 @@ class Trainer:
         if pictures := self.recipe.task.unit_range(batch):
             found = ranges(**{name: [x] for name, x in pictures.items()})
             self.folder.write(step=1, ranges=found)
-
-
-def _mixed(*parts: int) -> int:
-    """One seed from several numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
