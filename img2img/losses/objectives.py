@@ -127,6 +127,7 @@ class Minimax(Objective):
     blind_loss: ClassVar[float | None] = 2 * math.log(2)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-E[log D(x)] - E[log(1 - D(G(z)))], D the sigmoid of the logit."""
         # One-sided smoothing (Salimans et al. 2016): only the real label moves. As softplus, no
         # logarithm overflows.
         true = (
@@ -136,6 +137,7 @@ class Minimax(Objective):
         return true + F.softplus(fake).mean()
 
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """E[log(1 - D(G(z)))]."""
         return -F.softplus(fake).mean()
 
 
@@ -143,6 +145,7 @@ class NonSaturating(Minimax):
     """Goodfellow et al. 2014, section 3: D as in minimax, G maximises log D(G(z)) instead."""
 
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-E[log D(G(z))]."""
         return F.softplus(-fake).mean()
 
 
@@ -174,9 +177,11 @@ class Wasserstein(Objective):
     critic = True
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """E[D(G(z))] - E[D(x)]."""
         return fake.mean() - real.mean()
 
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-E[D(G(z))]."""
         return -fake.mean()
 
 
@@ -207,9 +212,11 @@ class Hinge(Objective):
     blind_loss = 2.0
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]."""
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-E[D(G(z))]."""
         return -fake.mean()
 
 
@@ -222,9 +229,11 @@ class RelativisticAverage(Objective):
     blind_loss = 2 * math.log(2)
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-E[log σ(D(x) - E D(G(z)))] - E[log(1 - σ(D(G(z)) - E D(x)))]."""
         return F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()
 
     def g_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's, with real and fake in each other's place."""
         return self.d_loss(fake, real)
 
 

@@ -60,7 +60,7 @@ def recipe_under(name: str, kind: Kind, overrides: Sequence[str]) -> Recipe:
         return Recipe.load(name, asked)
     recipe = Recipe.load(name, overrides)
     discriminator = recipe.discriminator
-    if discriminator is not None and head not in discriminator.heads:
+    if discriminator is not None and head not in discriminator.networks:
         asked += ["discriminator.kind=dcgan"]
     # a projection adds to a score; a reconstruction can show the class
     if getattr(discriminator, "projection", False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -174,29 +174,28 @@ class DiscriminatorConfig(FrozenConfig):
         False, description="spectral normalisation of all its layers (Miyato et al. 2018)"
     )
 
-    heads: ClassVar[tuple[Head, ...]] = ("logits",)
-    """What it can give the objective of a picture."""
+    networks: ClassVar[Mapping[Head, Callable[..., nn.Module]]]
+    """The class of its network for each thing that it can give the objective of a picture; `build`
+    calls it with this config and what the network is built for.
+    """
     recognises_codes: ClassVar[bool] = False
     """It can have outputs for InfoGAN's codes."""
     has_features: ClassVar[bool] = False
     """Its network has `features(x)`, the layer before the last."""
+    score_terms: ClassVar[tuple[str, ...]] = ()
+    """Fields that, where they are set, mean nothing without a score."""
 
     @property
     def batch_normed(self) -> bool:
         """One sample's score depends on the others, so its gradient is not its own."""
         return False
 
-    @property
-    def score_terms(self) -> tuple[str, ...]:
-        """The fields, of those in use, that mean nothing without a score."""
-        return ()
-
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         adversarial, task = context.adversarial, context.task
         if adversarial is None:
             return  # the method says so
         objective = f"adversarial.kind '{adversarial.kind}'"
-        if adversarial.head not in self.heads:
+        if adversarial.head not in self.networks:
             problem = (
                 f"discriminates by {adversarial.head}, and '{self.kind}' cannot: use dcgan or mlp"
             )
@@ -204,13 +203,14 @@ class DiscriminatorConfig(FrozenConfig):
         if adversarial.penalised and self.batch_normed:
             problem = "mixes samples, and a gradient penalty needs each by itself: use instance"
             yield Conflict(".norm", f"'batch' {problem}")
-        if "projection" in self.score_terms and not task.classes:
+        terms = [name for name in self.score_terms if getattr(self, name)]
+        if "projection" in terms and not task.classes:
             yield Conflict(".projection", f"needs labels, and task '{task.kind}' has no classes")
         if adversarial.information and not self.recognises_codes:
             problem = f"needs a discriminator that recognises codes, and '{self.kind}' cannot"
             yield Conflict("adversarial.information", f"{problem}: use dcgan")
-        if adversarial.head == "reconstruction" and self.score_terms:
-            term = self.score_terms[0]
+        if adversarial.head == "reconstruction" and terms:
+            term = terms[0]
             can_see = term == "projection" and task.family != "autoencoder"
             instead = "adversarial.sees: [label] shows the class" if can_see else "leave it out"
             yield Conflict(f".{term}", f"adds to a score, and {objective} has none; {instead}")
@@ -226,7 +226,7 @@ class DiscriminatorConfig(FrozenConfig):
         """The network: (B,C,H,W), centers (B,2) or None, labels (B,) or None, to scores or a
         reconstruction.
         """
-        raise NotImplementedError
+        return self.networks[shapes.head](self, shapes)
 
 
 class NormedDiscriminatorConfig(DiscriminatorConfig):

@@ -84,43 +84,6 @@ class DcganGeneratorConfig(NoiseGeneratorConfig):
             yield self.unfit(context, NOT_HALVED.format(context.picture_px))
 
 
-class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorConfig):
-    """Picture to score; for BEGAN, to its reconstruction.
-
-    For pictures of 4, 5, 6 or 7 doubled px; batch norm needs more than one a batch.
-    """
-
-    kind: Literal["dcgan"] = "dcgan"
-    width: int = Field(
-        64, ge=4, description="channels of the first layer; doubled at each halving of the size"
-    )
-    minibatch_std: bool = Field(
-        False, description="a channel with the batch's spread (Karras et al. 2018)"
-    )
-    bottleneck: int = Field(
-        64, ge=1, description="reconstruction: what lies between encoder and decoder"
-    )
-
-    @property
-    def score_terms(self) -> tuple[str, ...]:
-        return (*super().score_terms, *["minibatch_std"] * self.minibatch_std)
-
-    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        size_px = context.discriminator_px
-        if not halves_to_a_square(size_px):
-            yield self.wrong_size(context, NOT_HALVED.format(size_px))
-        if self.norm == "batch" and context.batch_size == 1:
-            yield self.wrong_size(context, "batch norm needs more than one picture a batch")
-        yield from super().conflicts(context)
-
-    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
-        return (
-            BeganDiscriminator(self, shapes)
-            if shapes.head == "reconstruction"
-            else DcganDiscriminator(self, shapes)
-        )
-
-
 class DcganDiscriminator(nn.Module):
     """(B,C,S,S) in [0,1], and labels if it projects, to (B,1+codes)."""
 
@@ -167,6 +130,35 @@ class BeganDiscriminator(nn.Module):
         self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
     ) -> Tensor:
         return torch.sigmoid(self.decoder(self.encoder(x)[..., None, None]))
+
+
+class DcganDiscriminatorConfig(HeadedDiscriminatorConfig, NormedDiscriminatorConfig):
+    """Picture to score; for BEGAN, to its reconstruction.
+
+    For pictures of 4, 5, 6 or 7 doubled px; batch norm needs more than one a batch.
+    """
+
+    kind: Literal["dcgan"] = "dcgan"
+    width: int = Field(
+        64, ge=4, description="channels of the first layer; doubled at each halving of the size"
+    )
+    minibatch_std: bool = Field(
+        False, description="a channel with the batch's spread (Karras et al. 2018)"
+    )
+    bottleneck: int = Field(
+        64, ge=1, description="reconstruction: what lies between encoder and decoder"
+    )
+
+    networks: ClassVar = {"logits": DcganDiscriminator, "reconstruction": BeganDiscriminator}
+    score_terms: ClassVar = (*HeadedDiscriminatorConfig.score_terms, "minibatch_std")
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        size_px = context.discriminator_px
+        if not halves_to_a_square(size_px):
+            yield self.wrong_size(context, NOT_HALVED.format(size_px))
+        if self.norm == "batch" and context.batch_size == 1:
+            yield self.wrong_size(context, "batch norm needs more than one picture a batch")
+        yield from super().conflicts(context)
 
 
 def halving_tower(

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from img2img.models.base import DiscriminatorConfig, DiscriminatorShapes, Head
+from img2img.models.base import DiscriminatorConfig, DiscriminatorShapes
 
 CODE_FEATURES = 128
 
@@ -57,17 +57,9 @@ class HeadedDiscriminatorConfig(DiscriminatorConfig):
         description="kernels that compare samples (Salimans et al. 2016); not for began",
     )
 
-    heads: ClassVar[tuple[Head, ...]] = ("logits", "reconstruction")
     has_features: ClassVar[bool] = True
     recognises_codes: ClassVar[bool] = True
-
-    @property
-    def score_terms(self) -> tuple[str, ...]:
-        own = {
-            "projection": self.projection,
-            "minibatch_discrimination": self.minibatch_discrimination,
-        }
-        return tuple(name for name, used in own.items() if used)
+    score_terms: ClassVar[tuple[str, ...]] = ("projection", "minibatch_discrimination")
 
 
 class DiscriminatorHead(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,6 +17,30 @@ from img2img.models.blocks import (
     spectral,
 )
 from img2img.rules import Conflict, RecipeContext
+
+
+class GlobalLocal(nn.Module):
+    """(B,C,H,W) in [0,1] and centers (B,2) as (row, column) to one logit a picture, (B,1)."""
+
+    def __init__(self, config: GlobalLocalConfig, shapes: DiscriminatorShapes) -> None:
+        super().__init__()
+        self.local_px = config.local_px
+        self.signed = SignedInput()
+        self.whole = _tower(config, shapes.channels, depth=6)
+        self.local = _tower(config, shapes.channels, depth=5)
+        self.join = nn.Linear(2 * config.features, 1)
+        init_normal(self)
+        if config.spectral:
+            spectral(self)
+
+    def forward(
+        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
+        if local_center is None:
+            raise ValueError("a global-and-local discriminator needs the center of the local crop")
+        x = self.signed(x)
+        crop = local_crop(x, local_center, self.local_px)
+        return self.join(torch.cat([self.whole(x), self.local(crop)], 1))
 
 
 class GlobalLocalConfig(NormedDiscriminatorConfig):
@@ -33,6 +57,8 @@ class GlobalLocalConfig(NormedDiscriminatorConfig):
     features: int = Field(
         1024, ge=8, description="what each tower hands to the linear layer that joins them"
     )
+
+    networks: ClassVar = {"logits": GlobalLocal}
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         task, adversarial, size_px = (
@@ -55,33 +81,6 @@ class GlobalLocalConfig(NormedDiscriminatorConfig):
         if adversarial and set(adversarial.augment) - {"color"}:
             problem = f"moves or cuts the hole that '{self.kind}' looks at: use [color]"
             yield Conflict("adversarial.augment", problem)
-
-    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
-        return GlobalLocal(self, shapes.channels)
-
-
-class GlobalLocal(nn.Module):
-    """(B,C,H,W) in [0,1] and centers (B,2) as (row, column) to one logit a picture, (B,1)."""
-
-    def __init__(self, config: GlobalLocalConfig, in_channels: int) -> None:
-        super().__init__()
-        self.local_px = config.local_px
-        self.signed = SignedInput()
-        self.whole = _tower(config, in_channels, depth=6)
-        self.local = _tower(config, in_channels, depth=5)
-        self.join = nn.Linear(2 * config.features, 1)
-        init_normal(self)
-        if config.spectral:
-            spectral(self)
-
-    def forward(
-        self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
-    ) -> Tensor:
-        if local_center is None:
-            raise ValueError("a global-and-local discriminator needs the center of the local crop")
-        x = self.signed(x)
-        crop = local_crop(x, local_center, self.local_px)
-        return self.join(torch.cat([self.whole(x), self.local(crop)], 1))
 
 
 def local_crop(x: Tensor, center: Tensor, side_px: int) -> Tensor:

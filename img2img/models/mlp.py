@@ -54,38 +54,6 @@ class MlpGeneratorConfig(NoiseGeneratorConfig):
     network: ClassVar = MlpGenerator
 
 
-class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):
-    """Point or picture to score; for BEGAN, to its reconstruction.
-
-    For everything that is small, codes of autoencoders too; `quadratic` for up to 16 px.
-    """
-
-    kind: Literal["mlp"] = "mlp"
-    hidden: tuple[PositiveInt, ...] = Field(
-        (128, 128), description="widths; [] makes logistic regression"
-    )
-    quadratic: bool = Field(
-        False, description="products of all pairs of inputs, in addition to the inputs"
-    )
-    bottleneck: int = Field(
-        2, ge=1, description="reconstruction: what lies between encoder and decoder"
-    )
-    unit: float = Field(1.0, gt=0, description="reconstruction: what its autoencoder calls 1")
-
-    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if self.quadratic and context.discriminator_px > 16:
-            reason = "the products of so many pixels fill the memory: use quadratic: false"
-            yield self.wrong_size(context, reason)
-        yield from super().conflicts(context)
-
-    def build(self, shapes: DiscriminatorShapes) -> nn.Module:
-        return (
-            MlpBeganDiscriminator(self, shapes)
-            if shapes.head == "reconstruction"
-            else MlpDiscriminator(self, shapes)
-        )
-
-
 class MlpDiscriminator(nn.Module):
     """(B,C,S,S), and labels if it projects, to (B,1+codes)."""
 
@@ -141,6 +109,33 @@ class MlpBeganDiscriminator(nn.Module):
         self, x: Tensor, local_center: Tensor | None = None, label: Tensor | None = None
     ) -> Tensor:
         return self.unit * self.layers(x / self.unit)
+
+
+class MlpDiscriminatorConfig(HeadedDiscriminatorConfig):
+    """Point or picture to score; for BEGAN, to its reconstruction.
+
+    For everything that is small, codes of autoencoders too; `quadratic` for up to 16 px.
+    """
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[PositiveInt, ...] = Field(
+        (128, 128), description="widths; [] makes logistic regression"
+    )
+    quadratic: bool = Field(
+        False, description="products of all pairs of inputs, in addition to the inputs"
+    )
+    bottleneck: int = Field(
+        2, ge=1, description="reconstruction: what lies between encoder and decoder"
+    )
+    unit: float = Field(1.0, gt=0, description="reconstruction: what its autoencoder calls 1")
+
+    networks: ClassVar = {"logits": MlpDiscriminator, "reconstruction": MlpBeganDiscriminator}
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if self.quadratic and context.discriminator_px > 16:
+            reason = "the products of so many pixels fill the memory: use quadratic: false"
+            yield self.wrong_size(context, reason)
+        yield from super().conflicts(context)
 
 
 def _layers(widths: tuple[int, ...], activation: nn.Module) -> list[nn.Module]:

@@ -18,8 +18,5 @@ class TwoWay(nn.Module):
         self.direction = direction
 
     def forward(self, x: Tensor, direction: str | None = None) -> Tensor:
-        return self.one(direction or self.direction)(x)
-
-    def one(self, direction: str) -> nn.Module:
-        """The generator of one direction."""
-        return self.AtoB if direction == "AtoB" else self.BtoA
+        network = self.AtoB if (direction or self.direction) == "AtoB" else self.BtoA
+        return network(x)

@@ -40,6 +40,8 @@ class RunFolder:
         self.board = Board(accelerator, path / "tensorboard")
         self.lock: FolderLock | None = None
         self.log: RunLog | None = None
+        self.rows: list[dict[str, Any]] = []
+        """All of log.jsonl; none in processes other than the first."""
 
     def take(self, *, resume: bool) -> Checkpoint | None:
         """Lock the folder; the newest whole checkpoint, or None where the run starts from nothing.
@@ -57,16 +59,12 @@ class RunFolder:
         self.board.open()
         if self.is_main:
             self.log = RunLog(self.path / "log.jsonl", keep_to_step)
+            self.rows = self.log.rows
 
     def write(self, **values: Any) -> None:
         """Append a row to log.jsonl."""
         if self.log is not None:
             self.log.write(**values)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """All rows of log.jsonl; none in processes other than the first."""
-        return self.log.rows if self.log is not None else []
 
     def write_samples(self, step: int, sheet: np.ndarray) -> None:
         """A sample sheet, (H,W,3) in [0,1]."""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import Averages, Bar, Clock
@@ -24,10 +24,8 @@ log = logging.getLogger("img2img")
 SHEET_ROWS = 6
 
 
-class Listener(Protocol):
-    """Called in every process after each step, with the number of steps taken and its numbers."""
-
-    def __call__(self, step: int, logs: Mapping[str, float]) -> None: ...
+Listener = Callable[[int, Mapping[str, float]], None]
+"""Called in every process after each step, with the number of steps taken and its numbers."""
 
 
 @dataclass

@@ -97,6 +97,7 @@ class Trainer:
             closing(Bar(self.recipe.train.steps, self.done, self.folder.is_main)) as bar,
             self._errors_explained(),
         ):
+            listeners: list[Listener] = [ShowProgress(bar), *self.listeners]
             for step, batches in self.clock.waiting_for(self.batches()):
                 if step == 0:
                     self._log_ranges(batches[0])
@@ -104,7 +105,7 @@ class Trainer:
                 torch.manual_seed(int(mixed[0]))  # so that a resumed run draws the same
                 logs = self.step(batches, step) | self.clock.pace(self.step.images_per_step)
                 self.done = step + 1
-                for listener in (ShowProgress(bar), *self.listeners):
+                for listener in listeners:
                     listener(self.done, logs)
                 if anywhere(self.stop_wanted, self.accelerator):
                     self._save_and_show()

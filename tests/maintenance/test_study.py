@@ -19,7 +19,7 @@ def test_both_problems_can_be_played_under_every_kind(name: str, kind: str) -> N
     recipe = recipe_under(name, kind, ["train.steps=50"])
     assert recipe.adversarial is not None and recipe.discriminator is not None
     assert recipe.adversarial.kind == kind
-    assert OBJECTIVES[kind].head in recipe.discriminator.heads
+    assert OBJECTIVES[kind].head in recipe.discriminator.networks
     assert recipe.train.steps == 50
 
 
