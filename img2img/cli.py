@@ -618,7 +618,7 @@ def _print_json(fields: dict[str, object]) -> None:
 
 
 def _summary(summary: dict[str, Any]) -> str:
-    """`200 steps in 0.8 min on 24 photos; psnr_db 27.1 (baseline 20.2)`."""
+    """A finished training: `200 steps in 0.8 min on 24 photos; psnr_db 27.1 (baseline 20.2)`."""
     from img2img.about import main_metric
 
     done = f"{summary['step']} steps in {summary['minutes']} min on {summary['photos']} photos"
@@ -638,7 +638,7 @@ def _named(error: Exception) -> str:
 
 
 class _Lines(logging.Formatter):
-    """Messages as plain lines, options in them as flags."""
+    """Log messages as plain lines, options in them as flags."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return rendered(record.msg if isinstance(record.msg, Phrase) else record.message, in_flags)
@@ -662,5 +662,5 @@ def _log_on_stderr() -> Iterator[None]:
 
 
 def _is_first() -> bool:
-    """Whether this is the process that speaks: a launcher such as torchrun starts several."""
+    """Whether this is the process that prints: a launcher such as torchrun starts several."""
     return os.environ.get("RANK", "0") == "0"

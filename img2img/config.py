@@ -86,7 +86,7 @@ OneOrMany = BeforeValidator(lambda value: (value,) if isinstance(value, str) els
 
 
 def _checked(value: Any, number: type | None, any_size: bool, depth: int = 0) -> Any:
-    """The value, in lists too, with what no number of that type can be marked."""
+    """The value, in lists too, with a `NoNumber` for what cannot be a number of that type."""
     if number is None or depth > 3:
         return value
     if isinstance(value, list | tuple):

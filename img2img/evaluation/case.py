@@ -14,8 +14,9 @@ from img2img.pixels.images import quantise
 
 @dataclass(frozen=True)
 class Case:
-    """Pictures are (1,3,H,W) floats; `truth` and results hold values an 8-bit file could hold,
-    `given` need not.
+    """A photo at one setting: what a method is given, and the truth, as (1,3,H,W) floats.
+
+    `truth` and results hold values an 8-bit file could hold, `given` need not.
     """
 
     photo: str

@@ -42,7 +42,7 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the classifier makes of pictures: class probabilities (N,K) and features (N,128)."""
+    """The classifier's output for pictures: class probabilities (N,K) and features (N,128)."""
 
     probabilities: Tensor
     features: Tensor

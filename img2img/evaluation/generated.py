@@ -181,7 +181,7 @@ def _rows(
 
 
 def _kid(fakes: Tensor, real: Tensor) -> float:
-    """Scaled so that the kernel's dot product over d is a cosine."""
+    """KID of unit vectors (N,d), scaled so that the kernel's dot product over d is a cosine."""
     return metrics.kid(fakes * fakes.shape[1] ** 0.5, real * real.shape[1] ** 0.5)
 
 

@@ -68,7 +68,7 @@ class _Cases:
 
 @dataclass(eq=False)
 class WorstCases(_Cases):
-    """The worst few of every setting."""
+    """The worst few cases of every setting."""
 
     heaps: dict[str, list[tuple[float, int, Line]]] = field(default_factory=dict)
     count: int = 0
@@ -108,7 +108,7 @@ class FirstCases(_Cases):
             self.photos.setdefault(case.photo, []).append(self._shown(case, results, scores, ours))
 
     def lines(self) -> list[Line]:
-        """One a photo."""
+        """One line a photo, of its middle setting."""
         return [settings[len(settings) // 2] for settings in self.photos.values()]
 
 
@@ -124,17 +124,22 @@ def drawn(lines: list[Line]) -> np.ndarray:
 def _strip(line: Line) -> np.ndarray:
     """A title, then panels side by side, each as wide as its caption needs, at least."""
     font = ImageFont.load_default(size=13)
+    title, *captions = (
+        text.translate(_ASCII).encode("ascii", "replace").decode()
+        for text in (line.title, *(caption for caption, _ in line.panels))
+    )
+    panels = [panel for _, panel in line.panels]
     widths = [
-        max(panel.shape[1], int(font.getlength(_plain(caption))) + 2)
-        for caption, panel in line.panels
+        max(panel.shape[1], int(font.getlength(caption)) + 2)
+        for caption, panel in zip(captions, panels, strict=True)
     ]
-    height = 2 * _LINE_PX + max(panel.shape[0] for _, panel in line.panels) + 2 * _GAP_PX
+    height = 2 * _LINE_PX + max(panel.shape[0] for panel in panels) + 2 * _GAP_PX
     page = Image.new("RGB", (sum(widths) + _GAP_PX * (len(widths) + 1), height), "white")
     pen = ImageDraw.Draw(page)
-    pen.text((_GAP_PX, 2), _plain(line.title), fill="black", font=font)
+    pen.text((_GAP_PX, 2), title, fill="black", font=font)
     left = _GAP_PX
-    for (caption, panel), width in zip(line.panels, widths, strict=True):
-        pen.text((left, _LINE_PX + 2), _plain(caption), fill="black", font=font)
+    for caption, panel, width in zip(captions, panels, widths, strict=True):
+        pen.text((left, _LINE_PX + 2), caption, fill="black", font=font)
         page.paste(Image.fromarray(panel), (left, 2 * _LINE_PX + 4))
         left += width + _GAP_PX
     return np.asarray(page)
@@ -158,7 +163,3 @@ def _window(result: Tensor, truth: Tensor) -> tuple[slice, slice]:
     inside = mean[: error.shape[0] - height + 1, : error.shape[1] - width + 1]
     top, left = divmod(int(inside.argmax()), inside.shape[1])
     return slice(top, top + height), slice(left, left + width)
-
-
-def _plain(text: str) -> str:
-    return text.translate(_ASCII).encode("ascii", "replace").decode()

@@ -46,7 +46,7 @@ _KID = Column("KID", "lower", 3)
 
 
 class DenoiseProtocol(Protocol):
-    """σ 15, 25 and 50, the levels of the literature."""
+    """Gaussian noise of σ 15, 25 and 50, the levels of the literature."""
 
     statement = (
         "additive Gaussian noise, σ on the 0–255 scale, one draw per photo from a fixed seed, not "
@@ -74,7 +74,7 @@ class DenoiseProtocol(Protocol):
 
 
 class FoundPhotoProtocol(DenoiseProtocol):
-    """What a cheap camera or a scanner does, for models of photos as they are found."""
+    """The damage of a cheap camera or a scanner, for models of photos as they are found."""
 
     statement = (
         "blur of 0.2–0.8 px (half of the photos), shot noise of 60–600 photons at white (70 %), "

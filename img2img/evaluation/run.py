@@ -215,8 +215,8 @@ def measure(
 
 
 def _lesser(protocol: Protocol, scores: list[PhotoScore], trivial: list[str]) -> set[str]:
-    """The trivial answers that a table leaves out: without a name in it, and not the best or
-    another row once more.
+    """The trivial answers that a table leaves out: all without a name in it but the best, and that
+    too where another row has the same value.
     """
     values: dict[str, list[float]] = {}
     for score in scores:

@@ -27,7 +27,7 @@ from img2img.resources import inputs_dir
 
 @dataclass
 class Cost:
-    """What something took."""
+    """Time and memory that a call took."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def photo_of(megapixels: float, path: Path) -> Path:
-    """The old photo, repeated until it is as large."""
+    """The old photo of the inputs, repeated to a square of so many megapixels."""
     side = round((megapixels * 1e6) ** 0.5)
     old = read_photo(inputs_dir() / "old_photo.jpg").rgb
     times = [-(-side // n) for n in old.shape[:2]]

@@ -1,5 +1,5 @@
-"""The tables of the cards, read back: one a benchmark for the zoo's page, one line a task for the
-first page.
+"""The tables of the cards, read back: one a benchmark for the zoo's README, one line a task
+for the main one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def merged(tables: Sequence[ResultTable]) -> list[ResultTable]:
 
 
 class Headline(NamedTuple):
-    """A line of the first page: where in the cards its number stands."""
+    """A line of the main README: where in the cards its number stands."""
 
     task: str
     model: str

@@ -11,7 +11,7 @@ SECONDS = 1800
 
 
 def uploaded(url: str, path: Path, name: str | None = None) -> dict[str, Any]:
-    """Upload a file; the value of a file parameter."""
+    """Upload a file and return the value of a file parameter."""
     disposition = f'form-data; name="files"; filename="{name or path.name}"'
     head = f"--xxx\r\nContent-Disposition: {disposition}\r\n\r\n"
     body = head.encode() + path.read_bytes() + b"\r\n--xxx--\r\n"

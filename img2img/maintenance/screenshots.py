@@ -55,7 +55,7 @@ def open_tab(page: Any, name: str) -> None:
 
 
 def shoot(page: Any, tab: str, path: Path) -> None:
-    """One tab, its first example done."""
+    """A screenshot of one tab after its first example."""
     open_tab(page, tab)
     example = page.locator(
         f"#{tab.lower()}-example-0, #{'super-resolve' if tab == 'Enlarge' else '-'}-example-0"

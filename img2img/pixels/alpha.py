@@ -38,8 +38,8 @@ def seen(
     background: str = BLEED,
     hole: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What is to be seen of a picture (H,W,3) with an alpha (H,W) of the same dtype: (H,W,3), a
-    function of what shows.
+    """What shows of a picture (H,W,3) with an alpha (H,W) of the same dtype: (H,W,3), independent
+    of hidden colors.
 
     `bleed`: hidden pixels continue the visible ones, all others are bit for bit their own. A color:
     the picture laid on it. Under `hole` (H,W), True = to be filled, nothing is bled from. The
@@ -68,7 +68,7 @@ def uncounted(alpha: np.ndarray | None, mask: np.ndarray | None = None) -> np.nd
 
 
 def opaque_in(alpha: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The alpha with what was filled in `hole` to be seen."""
+    """The alpha with the filled `hole` opaque."""
     return np.where(hole, np.array(_top(alpha.dtype), alpha.dtype), alpha)
 
 
@@ -76,7 +76,7 @@ def flat_kept(enlarged: np.ndarray, alpha: np.ndarray, scale: int) -> np.ndarray
     """An enlarged alpha with its value unchanged wherever bicubic enlargement would not change it;
     of one dtype.
 
-    So opaque stays opaque, and clear stays clear, whatever a network adds.
+    So opaque stays opaque, and clear stays clear, no matter what a network adds.
     """
     reach = np.ones((5, 5), np.uint8)
     flat = cv2.dilate(alpha, reach) == cv2.erode(alpha, reach)

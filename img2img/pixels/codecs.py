@@ -43,7 +43,7 @@ class Decoded(NamedTuple):
     """RGB pixels (H,W,3), alpha (H,W) or None of the same dtype, whether the file was grey, notes
     for the user.
 
-    `converted` says that the numbers are sRGB by now, whatever the file says of them.
+    `converted` says that the numbers are sRGB by now, even where the file says otherwise.
     """
 
     rgb: np.ndarray
@@ -56,8 +56,8 @@ class Decoded(NamedTuple):
 
 @contextmanager
 def strict_pillow() -> Iterator[None]:
-    """Pillow without warnings, with our bomb limit, and refusing truncated files whatever the host
-    program has set.
+    """Pillow without warnings, with our bomb limit, and refusing truncated files even where the
+    host program allows them.
 
     All three are process-wide switches, hence the lock.
     """
@@ -134,7 +134,7 @@ def _is_stand_in(image: Image.Image) -> bool:
 
 
 def _png_kind(path: Path) -> tuple[int, int]:
-    """Bits a sample and color type (4: grey with alpha)."""
+    """Bits a sample and color type of a PNG (4: grey with alpha)."""
     with path.open("rb") as file:
         bits, color_type = file.read(26)[24:]
     return bits, color_type
@@ -447,7 +447,7 @@ def _png_chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _png_chunks(content: bytes) -> Iterator[bytes]:
-    """Whole chunks: length, name, data, checksum."""
+    """The chunks of a PNG file, each whole: length, name, data, checksum."""
     at = 8
     while at < len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")

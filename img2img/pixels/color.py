@@ -16,7 +16,7 @@ def to_lab(rgb: Tensor) -> Tensor:
 
 
 def from_lab(lab: Tensor, clip: bool = True) -> Tensor:
-    """CIE Lab to RGB, clipped to [0,1] unless told otherwise."""
+    """CIE Lab to RGB, clipped to [0,1] by default."""
     return lab_to_rgb(lab, clip=clip)
 
 

@@ -252,7 +252,7 @@ def _of_lightness(
 
 
 def _lightness(transform: Transform, own: np.ndarray) -> np.ndarray:
-    """L* of (3,N), (N,)."""
+    """L* (N,) of a file's numbers (3,N)."""
     y = transform.luminance(own.astype(np.float32))
     return np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.2963 * y)
 
@@ -281,7 +281,7 @@ _TABLE_LEVELS = np.arange(0, 256, 5)
 
 
 def _sampled_table(profile: bytes, *, back: bool) -> np.ndarray:
-    """(3,52,52,52) in [0,1]. Raises ValueError for a profile that LittleCMS refuses."""
+    """A profile as a table (3,52,52,52) in [0,1]. Raises ValueError where LittleCMS refuses it."""
     from PIL import ImageCms
 
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC

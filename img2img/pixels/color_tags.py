@@ -67,8 +67,8 @@ _TRANSFERS: dict[int, Curve] = {
 def described(
     profile: bytes | None, chunks: Chunks = (), exif: bytes | None = None
 ) -> ColorDescription:
-    """The description that counts: cICP, ICC, sRGB, gAMA and cHRM, EXIF, in this order (PNG 3,
-    4.3). Never raises.
+    """The color description of a file: by cICP, ICC, sRGB, gAMA and cHRM, EXIF, in this order (PNG
+    3, 4.3). Never raises.
     """
     data_of = dict(chunks)
     if (by_cicp := _by_cicp(data_of.get(b"cICP"))) is not None:
@@ -156,7 +156,7 @@ def _by_primaries(name: str, curve: Curve, xy: tuple[float, ...]) -> ColorDescri
 
 
 def _by_profile(profile: bytes) -> ColorDescription:
-    """An ICC profile for RGB or grey numbers; what cannot be read is taken for sRGB, and said."""
+    """An ICC profile of RGB or grey numbers; an unreadable one counts as sRGB, with a note."""
     try:
         tags = icc.tags_of(profile)
         if icc_space(profile) == "GRAY":
@@ -231,7 +231,7 @@ def _light(lightness: np.ndarray) -> np.ndarray:
 
 
 def _pq(x: np.ndarray) -> np.ndarray:
-    """SMPTE ST 2084, 1 = 10,000 cd/m²."""
+    """PQ's numbers to light (SMPTE ST 2084), 1 = 10,000 cd/m²."""
     root = x ** (1 / 78.84375)
     return (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (
         1 / 0.1593017578125
@@ -239,5 +239,5 @@ def _pq(x: np.ndarray) -> np.ndarray:
 
 
 def _hlg(x: np.ndarray) -> np.ndarray:
-    """ITU-R BT.2100, scene light."""
+    """HLG's numbers to scene light (ITU-R BT.2100)."""
     return np.where(x <= 0.5, x**2 / 3, (np.exp((x - 0.55991073) / 0.17883277) + 0.28466892) / 12)

@@ -1,5 +1,5 @@
-"""How photos go bad: noise, JPEG, blur, a camera. Float RGB (H,W,3) in [0,1] in; out is not clipped
-unless said.
+"""How photos go bad: noise, JPEG, blur, a camera. Float RGB (H,W,3) in [0,1] in; out is clipped
+only by JPEG.
 """
 
 from __future__ import annotations

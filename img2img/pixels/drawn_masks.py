@@ -1,4 +1,4 @@
-"""What a person marked in a picture that is a mask: strokes, class colors, white on black, soft
+"""What a user marked in a picture that is a mask: strokes, class colors, white on black, soft
 edges and all.
 """
 
@@ -61,8 +61,8 @@ class Marked(NamedTuple):
 
 
 def marked(drawn: Drawn) -> Marked:
-    """What is to be filled, by the first of these that fits, each with its soft edges. Of what is
-    hidden, nothing.
+    """The hole that a drawn mask marks, by the first of these that fits, each with its soft edges.
+    Hidden pixels mark nothing.
 
     1. alpha that varies: what is opaque; 2. a palette with a color that is not grey: indices other
     than 0; 3. two values, one of them 0: the other; 4. grey: white, above 127 of 255; 5. what
@@ -168,7 +168,7 @@ def _with_soft_edges(level: np.ndarray, core: np.ndarray, lossy: bool) -> np.nda
 
 
 def _is_even(rgb: np.ndarray, where: np.ndarray) -> bool:
-    """Whether the pixels that are asked for have one color."""
+    """Whether the pixels in `where` (H,W) have one color."""
     color = rgb[np.unravel_index(where.argmax(), where.shape)]
     return bool((~where | _over_channels(np.logical_and, rgb == color)).all())
 

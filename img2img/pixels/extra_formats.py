@@ -35,10 +35,9 @@ def read_extra(name: str, path: Path) -> tuple[Decoded, Metadata, bool]:
     except MemoryError:
         raise UserError("not enough memory to open it", remedy="make it smaller first") from None
     except Exception as error:  # these libraries raise what they please on damaged files
-        said = b"".join(a for a in error.args if isinstance(a, bytes)).decode(
-            "utf-8", "replace"
-        ) or str(error)
-        reason = " ".join(said.split())[:120] or type(error).__name__
+        raw = b"".join(a for a in error.args if isinstance(a, bytes))
+        message = raw.decode("utf-8", "replace") or str(error)
+        reason = " ".join(message.split())[:120] or type(error).__name__
         raise UserError(
             f"damaged or cut short ({reason})", remedy="copy or export it again"
         ) from error

@@ -1,7 +1,7 @@
 """What a file is, by its content: suffixes are missing, cut off or wrong often enough.
 
 HEIC, JPEG XL and camera raw need the extra `img2img[formats]`; without it, and for what is no
-photo, a kind says what a person can do.
+photo, a kind says what a user can do.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ _VIDEO = FileKind("video", False, "save a frame as PNG first")
 
 
 def file_kind(path: Path) -> FileKind | None:
-    """What the content is; None for what is neither a picture nor taken for one. Raises OSError as
-    `open` does.
+    """The kind of a file by its content; None for what is neither a picture nor taken for one.
+    Raises OSError as `open` does.
     """
     return special_kind(path) or _plain(path)
 
 
 def special_kind(path: Path) -> FileKind | None:
-    """What the first bytes say the content is; None for what Pillow's own readers open, and for
-    the unknown.
+    """The kind of a file by its first bytes; None for what Pillow's own readers open, and for the
+    unknown.
     """
     with path.open("rb") as file:
         head = file.read(1024)
@@ -103,7 +103,8 @@ def special_kind(path: Path) -> FileKind | None:
 
 def reader_suffixes() -> frozenset[str]:
     """Lower-case suffixes of the kinds that the installed extra readers open."""
-    return frozenset().union(*(found for name, found in _SUFFIXES.items() if _installed(name)))
+    installed = [name for name, module in _READER.items() if find_spec(module)]
+    return frozenset().union(*(_SUFFIXES[name] for name in installed))
 
 
 def counted(kinds: Iterable[FileKind]) -> str:
@@ -208,8 +209,7 @@ def size_in_header(path: Path) -> tuple[int, int] | None:
 
 
 def _optional(name: str) -> FileKind:
-    return FileKind(name, True) if _installed(name) else FileKind(name, False, f"{_INSTALL} it")
-
-
-def _installed(name: str) -> bool:
-    return find_spec(_READER[name]) is not None
+    """A kind that an extra reader opens where it is installed."""
+    if find_spec(_READER[name]):
+        return FileKind(name, True)
+    return FileKind(name, False, f"{_INSTALL} it")

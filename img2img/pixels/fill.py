@@ -40,7 +40,7 @@ def mirrored_detail(picture: Picture, hole: np.ndarray, sigma_px: float = 3.0) -
 
 
 def _membrane(picture: Picture, known: np.ndarray) -> Picture:
-    """`known` is 1 or 0, and the picture 0 where it is 0."""
+    """`smooth_fill` where `known` is 0; the picture is 0 there."""
     height, width = known.shape
     if known.all():
         return picture

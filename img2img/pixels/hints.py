@@ -1,4 +1,4 @@
-"""Colors a person put on a photo by hand, and how they spread to what looks alike around them."""
+"""Colors a user put on a photo by hand, and how they spread to what looks alike around them."""
 
 from __future__ import annotations
 

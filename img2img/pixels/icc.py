@@ -32,13 +32,13 @@ class FormulaCurve:
     f: float = 0.0
 
     def decode(self, x: np.ndarray) -> np.ndarray:
-        """Linear light."""
+        """Linear light of numbers."""
         size = np.abs(x)
         power = np.maximum(size * self.a + self.b, 0) ** self.g + self.e
         return np.copysign(np.where(size >= self.d, power, size * self.c + self.f), x)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """The number for it; what a flat foot of the curve does not tell apart becomes its end."""
+        """Numbers of linear light; those of a flat foot of the curve all become its end."""
         size = np.abs(y)
         power = (np.maximum(size - self.e, 0) ** (1 / self.g) - self.b) / self.a
         foot = (size - self.f) / self.c if self.c else np.full_like(size, self.d)
@@ -70,11 +70,11 @@ class TableCurve:
         return np.linspace(0, 1, count), rising
 
     def decode(self, x: np.ndarray) -> np.ndarray:
-        """Linear light."""
+        """Linear light of numbers."""
         return _straight(x, *self._points)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        """The number for it."""
+        """Numbers of linear light."""
         return _straight(y, *self._points[::-1])
 
     @property
@@ -100,7 +100,7 @@ def _straight(x: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def sampled(decode: Callable[[np.ndarray], np.ndarray]) -> TableCurve:
-    """A curve given as a function of numbers in [0,1]."""
+    """Samples of a curve that is given as a function of numbers in [0,1]."""
     return TableCurve(decode(np.linspace(0, 1, _SAMPLES)))
 
 
@@ -189,7 +189,7 @@ def rgb_profile(
 
 
 def _profile(space: bytes, name: str, tags: dict[bytes, bytes]) -> bytes:
-    """A display profile, version 4.4."""
+    """The file of a display profile with these tags, version 4.4."""
     tags = {b"desc": _text(name), b"cprt": _text("none"), b"wtpt": _xyz(D50), **tags}
     start, table, body, places = 132 + 12 * len(tags), b"", b"", dict[bytes, int]()
     for key, element in tags.items():

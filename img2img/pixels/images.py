@@ -1,4 +1,4 @@
-"""The one door for pixels: the only module that knows 255, channel order, EXIF orientation and
+"""Reading and writing photos: the only module that knows 255, channel order, EXIF orientation and
 color profiles.
 
 Everything inside the toolkit sees upright RGB. `read_photo` and `write_photo` are for files,
@@ -102,7 +102,7 @@ class Photo:
 
     @property
     def color(self) -> ColorDescription:
-        """What the numbers mean: there and back between them and sRGB."""
+        """What the numbers mean, which turns them into sRGB and back."""
         return described(self.icc, self.color_chunks, self.exif)
 
     @property

@@ -100,7 +100,7 @@ def outpaint(
 
 
 def window(mask: Mask, size: tuple[int, int], rng: np.random.Generator) -> Mask:
-    """A part of the mask of `size`, at a random place among those that hold a random hole pixel."""
+    """A part of the mask of `size`, at a random place around a random missing pixel."""
     if mask.shape == size:
         return mask
     places = np.argwhere(mask)

@@ -171,7 +171,7 @@ def jp2_profile(path: Path) -> bytes | None:
 
 
 def _chunks_of_info(info: dict[Any, Any]) -> Chunks:
-    """Of a Pillow image that is no file any more."""
+    """Color chunks by the `info` of a Pillow image that is no file any more."""
     found: list[tuple[bytes, bytes]] = []
     try:
         if isinstance(info.get("srgb"), int):
