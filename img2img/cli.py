@@ -456,7 +456,7 @@ def report(
     from img2img.diagnostics.run import Run
 
     place = output or (runs[0] / "report.html" if len(runs) == 1 else Path("comparison.html"))
-    rows = table([Run.read(run) for run in runs])
+    rows = table([Run(run) for run in runs])
     write_comparison(runs, place)
     print(aligned(rows))
     print(f"report: {place}")
@@ -557,7 +557,7 @@ def doctor(
         return env(as_json)
     from img2img.diagnostics.run import Run
 
-    read = Run.read(run)
+    read = Run(run)
     if as_json:
         return _print_json(read.verdict_fields())
     print("\n".join([read.verdict, *(found.line for found in read.diagnoses)]))

@@ -148,7 +148,7 @@ class TrainRuns:
         if self.folder is None:
             return None
         log = self.folder / "log.jsonl"
-        run = Run.read(self.folder) if log.is_file() else None
+        run = Run(self.folder) if log.is_file() else None
         rows = run.rows if run else []
         model = self.folder / "model.safetensors"
         return RunStatus(

@@ -47,7 +47,7 @@ def _too_few(chart: Chart) -> str:
         return ""
     photos = f"{chart.count} validation photos are" if chart.count != 1 else "1 validation photo is"
     return (
-        f" {photos} too few to judge how varied outputs are: {ENOUGH} do "
+        f" {photos} too few to tell how varied outputs are: {ENOUGH} do "
         "(more photos, a larger data.validation_share)."
     )
 

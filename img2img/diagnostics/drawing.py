@@ -5,7 +5,7 @@ dark.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -73,18 +73,16 @@ class _Frame:
         values = [value for _, value in points] + ([plot.level] if plot.level is not None else [])
         self.last = max(1, *(step for step, _ in points))
         self.logarithmic = plot.logarithmic and min(values) > 0
-        low, high = (self._scaled(v) for v in (min(values), max(values)))
+        self.scaled: Callable[[float], float] = math.log10 if self.logarithmic else float
+        low, high = self.scaled(min(values)), self.scaled(max(values))
         room = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
         self.low, self.high = low - room, high + room
-
-    def _scaled(self, value: float) -> float:
-        return math.log10(value) if self.logarithmic else value
 
     def x(self, step: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * step / self.last
 
     def y(self, value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (self.high - self._scaled(value)) / (
+        return TOP + (HEIGHT - TOP - BOTTOM) * (self.high - self.scaled(value)) / (
             self.high - self.low
         )
 

@@ -56,9 +56,7 @@ def discriminator_blind(chart: Chart) -> Readings:
 
 
 def loss_spikes(chart: Chart) -> Readings:
-    """Single steps with many times the usual gradient, or a game that swings from one side to the
-    other.
-    """
+    """Single steps with many times the usual gradient, or a D that wins and loses in turn."""
     watched = ("d_grad_norm",) if chart.facts.clipped else ("d_grad_norm", "g_grad_norm")
     spikes = {name: _spike(chart, name) for name in watched}
     name = max(spikes, key=lambda n: spikes[n])
@@ -179,7 +177,7 @@ def _spike(chart: Chart, name: str) -> float:
 
 
 def _swing(values: Sequence[float]) -> float:
-    """Deviation from the straight line through values: a game that turns for good is no swing."""
+    """Deviation from the straight line through values: a lasting change is no swing."""
     middle, count = fmean(values), len(values)
     places = [place - (count - 1) / 2 for place in range(count)]
     slope = sum(p * v for p, v in zip(places, values, strict=True)) / sum(p * p for p in places)

@@ -158,10 +158,6 @@ def _larger_batch(recipe: Recipe) -> Remedy | None:
     return Remedy("Show more at once", (f"train.batch_size={max(SMALL_BATCH, 4 * size)}",))
 
 
-def _double_batch(recipe: Recipe) -> Remedy:
-    return Remedy("Show more at once", (f"train.batch_size={2 * recipe.train.batch_size}",))
-
-
 def _minibatch_discrimination(recipe: Recipe) -> Remedy | None:
     off = getattr(recipe.discriminator, "minibatch_discrimination", None) == 0
     if not off or recipe.train.batch_size == 1:
@@ -181,7 +177,7 @@ def _wgan_gp(recipe: Recipe) -> Remedy | None:
     if recipe.adversarial is None or recipe.discriminator is None:
         return None
     norm = ("discriminator.norm=instance",) if recipe.discriminator.batch_normed else ()
-    return Remedy("Play another game", ("adversarial.kind=wasserstein_gp", *norm))
+    return Remedy("Use another objective", ("adversarial.kind=wasserstein_gp", *norm))
 
 
 def _began_diversity(recipe: Recipe) -> Remedy | None:
@@ -199,13 +195,15 @@ def _sees_condition(recipe: Recipe) -> Remedy | None:
     return Remedy("Let D see the input", (f"adversarial.sees=[{sees}]",))
 
 
-def _longer(recipe: Recipe) -> Remedy:
-    return Remedy("Train longer", (f"train.steps={2 * recipe.train.steps}",))
+def _times(recipe: Recipe, words: str, count: str, factor: float) -> Remedy:
+    """A whole number of the training, `steps` or `batch_size`, times a factor; 1 at least."""
+    number = int(getattr(recipe.train, count) * factor)
+    return Remedy(words, (f"train.{count}={max(1, number)}",))
 
 
-def _shorter(recipe: Recipe) -> Remedy:
-    steps = max(1, recipe.train.steps // 2)
-    return Remedy("More photos, or fewer steps", (f"train.steps={steps}",))
+_longer = partial(_times, words="Train longer", count="steps", factor=2)
+_shorter = partial(_times, words="More photos, or fewer steps", count="steps", factor=1 / 2)
+_double_batch = partial(_times, words="Show more at once", count="batch_size", factor=2)
 
 
 def _clipped_and_slower(recipe: Recipe) -> Remedy:

@@ -36,7 +36,7 @@ D_SIGNS = ("d_real", "d_fake", "d_accuracy", "g_signal")
 VITALS = ("diversity", "own_input", "coverage", "fidelity", "saturated", "dead")
 VITALS_NOTE = (
     "diversity: how much outputs differ, over targets; own_input: distance to the own target over "
-    "that to others (1: input ignored); coverage: real samples among made ones; fidelity: made "
+    "that to others (1: input ignored); coverage: real samples among fake ones; fidelity: fake "
     "samples among real ones; saturated: values at black or white, less the targets'; dead: "
     "outputs of one even color."
 )
@@ -50,7 +50,7 @@ def write_report(folder: Path) -> Path:
 
 def write_comparison(folders: Sequence[Path], place: Path) -> Path:
     """One page about a run, or about several. Raises UserError for a folder that is no run."""
-    runs = [Run.read(folder) for folder in folders]
+    runs = [Run(folder) for folder in folders]
     write_text(place, _page_of_one(runs[0]) if len(runs) == 1 else _page_of_several(runs))
     return place
 
@@ -94,8 +94,8 @@ def _page_of_one(run: Run) -> str:
 
 
 def _page_of_several(runs: Sequence[Run]) -> str:
-    last = [(run, run.sheets[-1]) for run in runs if run.sheets]
-    samples = _strip((sheet, f"{run.name}, step {_step(sheet):,}") for run, sheet in last)
+    last = [(run.name, *list(run.sheets.items())[-1]) for run in runs if run.sheets]
+    samples = _strip((sheet, f"{name}, step {step:,}") for name, step, sheet in last)
     parts = [
         _html_table(table(runs)),
         _section("Samples, the last of each", samples),
@@ -124,16 +124,16 @@ def _plots(run: Run) -> list[Plot]:
     norms = [n for n in names if "_norm" in n or n.startswith("g_signal")]
     return [
         loss_plot(run),
-        Plot("Scores of real D(x) and made D(G(z))", _curves(run, scores), marks=marks),
+        Plot("Scores of real D(x) and fake D(G(z))", _curves(run, scores), marks=marks),
         Plot(
-            "Pairs of real and made that D ranks rightly",
+            "Pairs of real and fake that D ranks rightly",
             _curves(run, accuracies),
             level=0.5,
             note="½: D cannot tell them apart. 1: D is always right.",
             marks=marks,
         ),
         Plot(
-            "Gradient norms, and how loud D's gradient reaches G (g_signal)",
+            "Gradient norms, and the norm of the gradient that D sends to G (g_signal)",
             _curves(run, norms),
             logarithmic=True,
             marks=marks,
@@ -189,7 +189,7 @@ def _overlaid(runs: Sequence[Run]) -> list[Plot]:
     metrics = list(dict.fromkeys(name for run in runs for name in run.names("validation")))
     return [
         *(Plot(_title(metric), curves(metric, "validation")) for metric in metrics),
-        Plot("Pairs of real and made that D ranks rightly", curves("d_accuracy"), level=0.5),
+        Plot("Pairs of real and fake that D ranks rightly", curves("d_accuracy"), level=0.5),
         Plot("Discriminator's loss", curves("d_loss")),
         Plot("Generator's loss", curves("g_loss")),
         Plot("Norm of the generator's gradient", curves("g_grad_norm"), logarithmic=True),
@@ -206,8 +206,8 @@ def _verdict(run: Run) -> str:
     if any(d.rank for d in run.diagnoses):
         state = "sick"
     now = {d.name for d in run.diagnoses}
-    items = [
-        _item(d.name, d.severity, f"{d.numbers}. <b>{escape(d.remedy)}</b>", "now")
+    findings = [
+        (str(d.name), str(d.severity), "now", f"{d.numbers}. <b>{escape(d.remedy)}</b>")
         for d in run.diagnoses
     ]
     for row in run.doctor_rows:
@@ -215,14 +215,14 @@ def _verdict(run: Run) -> str:
             remedy = f"remedy given: {escape(row['remedy'])}" if "remedy" in row else None
             html = remedy or escape(row.get("numbers", ""))
             severity, when = row.get("severity", "given"), f"step {row['step']:,}"
-            items.append(_item(row["diagnosis"], severity, html, when))
-    listed = f'<ul class="findings">{"".join(items)}</ul>' if items else ""
+            findings.append((row["diagnosis"], severity, when, html))
+    items = "".join(
+        f'<li><span class="chip {severity}">{severity}</span> <b>{escape(name)}</b> '
+        f"<small>{when}</small><br>{html}</li>"
+        for name, severity, when, html in findings
+    )
+    listed = f'<ul class="findings">{items}</ul>' if items else ""
     return f'<div class="verdict {state}"><p>{escape(run.verdict)}</p>{listed}</div>'
-
-
-def _item(name: str, severity: str, html: str, when: str) -> str:
-    chip = f'<span class="chip {severity}">{severity}</span>'
-    return f"<li>{chip} <b>{escape(name)}</b> <small>{when}</small><br>{html}</li>"
 
 
 def _data(run: Run) -> list[str]:
@@ -240,12 +240,12 @@ def _data(run: Run) -> list[str]:
 
 def _timeline(run: Run) -> str:
     """Sample sheets, the newest first, evenly chosen where there are many."""
-    sheets = run.sheets
+    sheets = list(run.sheets.items())
     if not sheets:
         return '<p class="note">Nothing was validated yet.</p>'
     if len(sheets) > FRAMES:
         sheets = [sheets[round(i * (len(sheets) - 1) / (FRAMES - 1))] for i in range(FRAMES)]
-    return _strip((sheet, f"step {_step(sheet):,}") for sheet in reversed(sheets))
+    return _strip((sheet, f"step {step:,}") for step, sheet in reversed(sheets))
 
 
 def _strip(sheets: Iterable[tuple[Path, str]]) -> str:
@@ -256,10 +256,6 @@ def _strip(sheets: Iterable[tuple[Path, str]]) -> str:
         for path, caption in sheets
     )
     return f'<div class="strip">{"".join(figures)}</div>'
-
-
-def _step(sheet: Path) -> int:
-    return int(sheet.stem.removeprefix("step_"))
 
 
 def _html_table(rows: Sequence[Sequence[str]]) -> str:

@@ -2,7 +2,7 @@
 
 Every threshold is a ratio, a share or an accuracy, so that it holds for all objectives, whose
 losses have no common scale. The numbers were set between healthy runs (ring under every objective,
-the tiny recipes) and runs made sick on purpose, both in tests/diagnostics/test_doctor.py.
+the tiny recipes) and runs spoilt on purpose, both in tests/diagnostics/test_doctor.py.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Rule:
 _GROWN = "{0} is {{{0}:.3g}} times what it was at the beginning"
 _SPIKE = "the highest {0} is {{{0}:.3g}} times the usual one"
 _DIVERSITY = "outputs differ {{{}:.2f}} times as much as targets do"
-_FIDELITY = "{{{}:.0%}} of the made samples lie among real ones"
+_FIDELITY = "{{{}:.0%}} of the fake samples lie among real ones"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -127,7 +127,7 @@ RULES: tuple[Rule, ...] = (
             # is what one hopes for.
             Sign("best", (0.55, 0.535, 0.525), "at its best it told {best:.0%} of the pairs apart"),
             # Below a third D points the wrong way, and G follows.
-            Sign("fooled", (0.33, 0.2, 0.05), "it ranks made ones above real ones"),
+            Sign("fooled", (0.33, 0.2, 0.05), "it ranks fakes above real ones"),
         ),
         says="D tells {now:.1%} of the pairs apart (50 % is guessing); {signs}",
         one_sign=True,
@@ -156,7 +156,7 @@ RULES: tuple[Rule, ...] = (
             Sign(  # one of eight modes missing costs 0.12
                 "coverage",
                 (0.5, 0.3, 0.1),
-                "{coverage:.0%} of the real samples have made ones around them",
+                "{coverage:.0%} of the real samples have fakes around them",
             ),
             Sign("modes_share", (0.7, 0.55, 0.3), "{found:.0f} of {modes} modes are covered"),
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,39 +15,34 @@ from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 
 
-@dataclass(frozen=True)
 class Run:
-    """A run's folder: its log, its recipe, and what follows from them."""
+    """A run's folder at the time when it is read: its log, its recipe, and what follows from them.
 
-    folder: Path
-    rows: list[dict[str, Any]]
-    """Of log.jsonl."""
-    recipe: str
-    """YAML; empty where there is none."""
-    facts: RunFacts
+    Raises UserError for a folder that is no run.
+    """
 
-    @classmethod
-    def read(cls, folder: Path) -> Run:
-        """Read a folder. Raises UserError for one that is no run."""
+    def __init__(self, folder: Path) -> None:
         if not (folder / "log.jsonl").is_file():
             raise UserError(f"'{folder}' is no run", remedy="it has no log.jsonl")
+        self.folder, self.name = folder, folder.resolve().name
         recipe = folder / "recipe.yaml"
-        text = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
+        self.recipe = recipe.read_text(encoding="utf-8") if recipe.is_file() else ""
+        """YAML; empty where there is none."""
         try:  # the resolved recipe needs no code of its task to be read
-            facts = RunFacts.of(yaml.safe_load(text))
+            self.facts = RunFacts.of(yaml.safe_load(self.recipe))
         except (yaml.YAMLError, KeyError, TypeError, ValueError):
-            facts = RunFacts()
-        return cls(folder, read_rows(folder / "log.jsonl"), text, facts)
-
-    @property
-    def name(self) -> str:
-        """The folder's."""
-        return self.folder.resolve().name
-
-    @property
-    def step(self) -> int:
+            self.facts = RunFacts()
+        self.rows = read_rows(folder / "log.jsonl")
+        self.step = max((int(row.get("step", 0)) for row in self.rows), default=0)
         """The last one logged."""
-        return max((int(row.get("step", 0)) for row in self.rows), default=0)
+        validated = (row for row in reversed(self.rows) if row.get("validation"))
+        self.validated = next(validated, dict[str, Any]())
+        """The last row that was validated; empty before the first."""
+        self.doctor_rows = [row for row in self.rows if "diagnosis" in row]
+        """Rows with a finding or a remedy."""
+        sheets = sorted((folder / "samples").glob("step_*.png"))
+        self.sheets = {int(sheet.stem.removeprefix("step_")): sheet for sheet in sheets}
+        """Sample sheets by their step, oldest first."""
 
     @property
     def minutes(self) -> float:
@@ -61,11 +55,6 @@ class Run:
         """The share of a step that waits for data; None where a log does not say."""
         shares = [value for _, value in self.series("data_wait")]
         return sum(shares) / len(shares) if shares else None
-
-    @property
-    def validated(self) -> dict[str, Any]:
-        """The last row that was validated."""
-        return next((row for row in reversed(self.rows) if row.get("validation")), {})
 
     @cached_property
     def diagnoses(self) -> list[Diagnosis]:
@@ -86,16 +75,6 @@ class Run:
             "verdict": self.verdict,
             "findings": [found.row() for found in self.diagnoses],
         }
-
-    @property
-    def doctor_rows(self) -> list[dict[str, Any]]:
-        """Rows with a finding or a remedy."""
-        return [row for row in self.rows if "diagnosis" in row]
-
-    @property
-    def sheets(self) -> list[Path]:
-        """Sample sheets, oldest first."""
-        return sorted((self.folder / "samples").glob("step_*.png"))
 
     def series(self, name: str, group: str | None = None) -> list[tuple[int, float]]:
         """(step, value) of a logged name, or of a name in a group such as `validation`."""

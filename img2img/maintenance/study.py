@@ -94,7 +94,7 @@ def measured(folders: dict[str, Path], data: str, limit: int | None) -> Measured
     kinds = {model.name: kind for kind, model in models.items()}
     rows = []
     for row in report.rows:
-        run = Run.read(folders[kinds[row.method]]) if row.method in kinds else None
+        run = Run(folders[kinds[row.method]]) if row.method in kinds else None
         length = (f"{run.step:,}", f"{run.minutes:.1f}") if run else ("–", "–")
         numbers = (column.text(row.values.get(column.name)) for column in report.columns)
         rows.append(

@@ -214,7 +214,7 @@ CASES: dict[str, Case] = {
         2,
     ),
     # The condition disappears behind noise: the same is made of every input.
-    "mode collapse, without a game": (
+    "mode collapse, without a discriminator": (
         lambda folder, *o: photos(with_many(folder), *o),
         ("task.veil=0.9", "task.veil=0.97", "task.veil=1"),
         2,
@@ -385,7 +385,7 @@ def test_a_discriminator_that_has_taught_all_there_is_is_not_blind() -> None:
 
 
 def test_a_measure_that_cannot_get_better_is_not_asked_to() -> None:
-    """One Gaussian, found at once, as the baseline has it; a game that leaves it again is garbage
+    """One Gaussian, found at once, as the baseline has it; a training that leaves it again is garbage
     all the same.
     """
 
@@ -646,7 +646,7 @@ def test_a_game_that_still_finds_modes_is_given_time() -> None:
 
 @pytest.mark.parametrize("low", [0.04, 0.15, 0.3])
 def test_a_discriminator_held_back_by_noise_or_that_has_taught_all_is_not_blind(low: float) -> None:
-    """DRAGAN on the shipped ring ranks made ones above real ones for a thousand steps, and then
+    """DRAGAN on the shipped ring ranks fakes above real ones for a thousand steps, and then
     teaches all modes.
     """
     fooled = {"d_accuracy": lambda n: 0.7 if n < 4 else low}
@@ -685,7 +685,7 @@ def test_only_what_is_bad_is_told_as_its_evidence() -> None:
                 )
     covered = written(vitals=lambda n: {"coverage": 0.2, "fidelity": 0.8} if n % 4 == 3 else None)
     (found,) = diagnose(covered, RunFacts(steps=400, kind="non_saturating"))
-    assert found.numbers == "20% of the real samples have made ones around them"
+    assert found.numbers == "20% of the real samples have fakes around them"
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])
@@ -697,7 +697,7 @@ def test_too_few_validation_photos_are_said_and_not_judged(count: int) -> None:
         facts = RunFacts(steps=400, kind=kind)  # type: ignore[arg-type]  # a kind
         assert diagnose(rows, facts) == []
         assert verdict(rows, facts).startswith("Healthy: better than its baseline")
-        assert "too few to judge how varied outputs are: 8 do" in verdict(rows, facts)
+        assert "too few to tell how varied outputs are: 8 do" in verdict(rows, facts)
     enough = [
         row | ({"vitals": row["vitals"] | {"count": 8.0}} if row.get("vitals") else {})
         for row in rows

@@ -133,7 +133,7 @@ def test_runs_with_other_metrics_share_a_table(tmp_path: Path) -> None:
     one, other = made_run(tmp_path, name="a"), made_run(tmp_path, name="b")
     log = other / "log.jsonl"
     log.write_text(log.read_text().replace("psnr_db", "kid"))
-    head, first, second = table([Run.read(one), Run.read(other)])
+    head, first, second = table([Run(one), Run(other)])
     assert head[3:5] == ("psnr_db ↑ (baseline)", "kid ↓ (baseline)")
     assert first[3:5] == ("22 (15)", "–") and second[3:5] == ("–", "22 (15)")
 

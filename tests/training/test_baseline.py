@@ -56,9 +56,7 @@ def test_translation_that_is_worse_than_the_input_copied_is_not_healthy(
     assert summary["baseline"]["psnr_db"] == pytest.approx(by_hand, abs=1e-4)
     assert summary["baseline_is"]["psnr_db"] == COPIED
     said = f"{COPIED} gives {by_hand:.3g}"
-    assert Run.read(tmp_path / "run").verdict.startswith(
-        "Not yet better than its baseline (psnr_db"
-    )
+    assert Run(tmp_path / "run").verdict.startswith("Not yet better than its baseline (psnr_db")
     html = (tmp_path / "run/report.html").read_text()
     assert said in html and f"baseline: {COPIED}" in html
     assert f"(baseline {by_hand:.4g}, {COPIED})" in capsys.readouterr().out

@@ -108,7 +108,7 @@ def test_seconds_count_loading_steps_validation_and_saving(
     assert [row["data_wait"] for row in told] == [0.5, 0.5]  # two samples and a step: 2 s of 4
     assert [row["images_per_second"] for row in told] == [0.5, 0.5]
     assert summary["minutes"] == round((238 + 100 + 30) / 60, 2)
-    run = Run.read(tmp_path / "run")
+    run = Run(tmp_path / "run")
     assert (run.data_wait, round(run.minutes, 2)) == (0.5, summary["minutes"])
     assert "50% of a step waiting for data" in (tmp_path / "run/report.html").read_text()
     assert "data_wait" not in run.names() or "data_wait" not in losses_of(run)
@@ -214,7 +214,7 @@ def test_an_early_stop_leaves_samples_and_a_report(name: str, tmp_path: Path) ->
     assert [path.name for path in (out / "samples").iterdir()] == ["step_00000002.png"]
     (row,) = (row for row in rows(out) if "validation" in row)
     assert row["stopped"] is True and row["step"] == 2 and row["validation"]
-    assert "step 2" in (out / "report.html").read_text() and Run.read(out).validated
+    assert "step 2" in (out / "report.html").read_text() and Run(out).validated
     train(small(name), out, resume=True, device="cpu")
     assert [row["step"] for row in rows(out) if "validation" in row and not row.get("summary")] == [
         4

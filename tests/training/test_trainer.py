@@ -325,7 +325,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) ->
     )  # what the error tells to do
     Trainer(mended, tmp_path / "run", resume=True, device="cpu").run()
     assert not any("error" in row or "diagnosis" in row for row in lines(tmp_path / "run"))
-    assert Run.read(tmp_path / "run").verdict.startswith(("Healthy", "Not yet better"))
+    assert Run(tmp_path / "run").verdict.startswith(("Healthy", "Not yet better"))
 
 
 def test_a_nan_before_the_first_checkpoint_says_that_nothing_was_saved(tmp_path: Path) -> None:
@@ -480,7 +480,7 @@ def test_tiny_recipes_learn_on_photos_held_out(name: str, tmp_path: Path) -> Non
             "psnr_db": sum(-10 * float((b.target - 0.5).square().mean().log10()) for b in held_out)
             / len(held_out)
         }
-        assert Run.read(tmp_path / "run").verdict.startswith("Not yet better than its baseline")
+        assert Run(tmp_path / "run").verdict.startswith("Not yet better than its baseline")
         assert (
             summary["baseline_is"]["psnr_db"] == "copying the input"
             and made["psnr_db"] > plain["psnr_db"] + 4
