@@ -117,8 +117,9 @@ def test_statistics_leave_out_what_is_transparent_or_masked() -> None:
     alpha, mask = np.array([[0, 100, 200, 255]], np.uint8), np.array([[False, False, False, True]])
     assert uncounted(None) is None
     assert uncounted(None, mask) is mask
-    assert uncounted(alpha, mask).tolist() == [[True, True, False, True]]  # type: ignore[union-attr]  # there
-    assert uncounted(np.full((1, 4), 9, np.uint8)).tolist() == [[False] * 4]  # type: ignore[union-attr]  # there
+    left_out, none = uncounted(alpha, mask), uncounted(np.full((1, 4), 9, np.uint8))
+    assert left_out is not None and left_out.tolist() == [[True, True, False, True]]
+    assert none is not None and none.tolist() == [[False] * 4]
 
 
 @pytest.mark.parametrize("dtype", DEPTHS)

@@ -1,4 +1,4 @@
-"""What a file says of its numbers is heard, in every container, and said again in what is written."""
+"""A file's color description is read in every container, and written again with the result."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def seen(path: Path) -> np.ndarray:
     return photo.color.to_srgb(to_float(photo.rgb))
 
 
-# --- ICC -------------------------------------------------------------------------------------------------------------
+# --- ICC ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampled", [False, True])
@@ -202,11 +202,11 @@ def test_a_grey_png_gets_a_grey_profile_for_an_rgb_one(tmp_path: Path) -> None:
     grey = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
     Image.fromarray(grey).save(tmp_path / "a.jpg", icc_profile=rgb_profile("prophoto"), quality=100)
     write_photo(tmp_path / "b.png", read_photo(tmp_path / "a.jpg"))
-    assert read_photo(tmp_path / "b.png").icc[16:20] == b"GRAY"  # type: ignore[index]  # there is one
+    assert read_photo(tmp_path / "b.png").icc[16:20] == b"GRAY"  # type: ignore[index]  # not None
     assert np.abs(seen(tmp_path / "b.png") - seen(tmp_path / "a.jpg")).max() < 1e-4
 
 
-# --- PNG chunks, AVIF, EXIF -------------------------------------------------------------------------------------------
+# --- PNG chunks, AVIF, EXIF -----------------------------------------------------------------------
 
 
 def png(

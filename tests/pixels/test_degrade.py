@@ -1,4 +1,4 @@
-"""Noise, blur, JPEG and camera damage: the stated strength, and a pure function of the generator."""
+"""Noise, blur, JPEG and camera damage: of the stated strength, and a pure function of the rng."""
 
 from __future__ import annotations
 

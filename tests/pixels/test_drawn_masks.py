@@ -181,7 +181,7 @@ def test_numbers_are_the_files_own_whatever_its_profile_says(tmp_path: Path) -> 
 
 
 def smooth_disc(lift: float = 0.0, blur_px: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """An anti-aliased disc in [0,1], and the distance of each pixel from its rim, positive inside."""
+    """An anti-aliased disc in [0,1], and each pixel's distance from its rim, positive inside."""
     y, x = np.mgrid[:80, :90]
     inside = 25 - np.hypot(y - 40.3, x - 45.2)
     return np.clip(inside / blur_px + 0.5, 0, 1) * (1 - lift) + lift, inside
@@ -243,7 +243,8 @@ def test_jpeg_masks_mark_what_was_drawn(
     [
         (
             drawn("L", 0, 0),
-            "marks nothing (read as grey: white (above 127) = fill, and its values are 0 to 0 of 255)",
+            "marks nothing (read as grey: white (above 127) = fill, "
+            "and its values are 0 to 0 of 255)",
         ),
         (drawn("L", 255, 255), "marks everything, which leaves nothing to fill from (read as grey"),
         (drawn("RGBA", (255, 0, 0, 0), (255, 0, 0, 0)), "marks nothing"),

@@ -1,4 +1,4 @@
-"""What a file is goes by its content, and what cannot be opened here is told with what to install."""
+"""A file's kind goes by its content, and what cannot be opened here is named with its remedy."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def test_what_cannot_be_opened_here_is_counted_by_its_kind(
     photos, others = photos_and_others(tmp_path)
     assert not photos
     assert counted(others) == (
-        "2 HEIC, 1 JPEG XL, 1 camera raw (pip install 'img2img[formats]' opens them), 1 SVG, 1 video"
+        "2 HEIC, 1 JPEG XL, 1 camera raw (pip install 'img2img[formats]' opens them), "
+        "1 SVG, 1 video"
     )
 
 

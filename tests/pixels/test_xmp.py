@@ -14,18 +14,23 @@ from img2img.pixels.images import from_array, read_photo, write_photo
 from img2img.pixels.xmp import source_type, upright_xmp, with_source_type
 
 RDF = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" {attributes}>{inside}</rdf:Description>'
-    "</rdf:RDF></x:xmpmeta>"
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" {attributes}>'
+    "{inside}</rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 GAIN_MAP = RDF.format(
-    attributes='dc:format="image/jpeg" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"',
+    attributes='dc:format="image/jpeg" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" '
+    'hdrgm:Version="1.0"',
     inside='<Container:Directory xmlns:Container="http://ns.google.com/photos/1.0/container/" '
-    'xmlns:Item="http://ns.google.com/photos/1.0/container/item/"><rdf:Seq><rdf:li rdf:parseType="Resource">'
-    '<Container:Item Item:Semantic="GainMap" Item:Length="123"/></rdf:li></rdf:Seq></Container:Directory>',
+    'xmlns:Item="http://ns.google.com/photos/1.0/container/item/">'
+    '<rdf:Seq><rdf:li rdf:parseType="Resource">'
+    '<Container:Item Item:Semantic="GainMap" Item:Length="123"/></rdf:li></rdf:Seq>'
+    "</Container:Directory>",
 )
 MOTION = RDF.format(
-    attributes='xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1" dc:format="image/jpeg"',
+    attributes='xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1" '
+    'dc:format="image/jpeg"',
     inside="",
 )
 PLAIN = RDF.format(attributes='dc:format="image/jpeg"', inside="")
@@ -66,8 +71,9 @@ def test_the_source_is_stated_once_and_the_rest_stays() -> None:
 
 def test_a_camera_s_statement_gives_way() -> None:
     captured = RDF.format(
-        attributes='xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType='
-        '"http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"',
+        attributes='xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/'
+        'digitalCapture"',
         inside="",
     )
     assert source_type(captured.encode()) == "digitalCapture"
