@@ -18,12 +18,11 @@ BATCH = 128
 FEATURES = 128
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Sequential):
     """Pictures (B,C,H,W) in [0,1], at least 16 px a side, to class scores (B,K)."""
 
     def __init__(self, channels: int, classes: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
+        body = nn.Sequential(
             *(nn.Conv2d(channels, 32, 4, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
             *(nn.Conv2d(32, 64, 4, stride=2, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
             *(
@@ -34,10 +33,7 @@ class Classifier(nn.Module):
             ),
             *(nn.Flatten(), nn.Linear(128 * 9, FEATURES), nn.ReLU()),
         )
-        self.last = nn.Linear(FEATURES, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.body(x))
+        super().__init__(body, nn.Linear(FEATURES, classes))
 
 
 @dataclass(frozen=True)
@@ -77,5 +73,6 @@ def seen_by(network: Classifier, pictures: Tensor) -> Seen:
     batches = (
         as_float(x).contiguous(memory_format=torch.channels_last) for x in pictures.split(500)
     )
-    features = torch.cat([network.body(batch) for batch in batches])
-    return Seen(network.last(features).softmax(1), features)
+    body, last = network
+    features = torch.cat([body(batch) for batch in batches])
+    return Seen(last(features).softmax(1), features)
