@@ -160,7 +160,7 @@ class StructuredError(Exception):
 
 
 class UserError(StructuredError):
-    """Something the person at the keyboard can mend. The command line prints it as one line and
+    """Something the user can mend. The command line prints it as one line and
     exits with code 2.
     """
 

@@ -19,7 +19,7 @@ from img2img.errors import Advice, Option, Phrase, UserError
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed onto `path`, on
+    """Yield a temporary path next to `path`; on success it is fsynced and renamed onto `path`, on
     any error removed.
 
     The temporary name keeps the suffix, because writers such as OpenCV choose the codec by it. An

@@ -573,7 +573,7 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
         (gan(adversarial={"kind": "hinge", "r1": 1}), "discriminator.norm 'batch' mixes samples"),
         (
             gan(adversarial={"d_steps": 11}),
-            "train.steps is 10: too few for adversarial.d_steps 11, G would never play",
+            "train.steps is 10: too few for adversarial.d_steps 11, G would never train",
         ),
         (
             gan(adversarial={"kind": "wasserstein", "start_step": 6}),

@@ -94,6 +94,15 @@ class Chart:
         self.rows = [row for row in rows if not row.get("summary")]
         self.facts, self.since = facts, since
         self.step = max((int(row.get("step", 0)) for row in rows), default=0)
+        counts = (row["vitals"].get("count") for row in reversed(self.rows) if row.get("vitals"))
+        self.count = next((int(count) for count in counts if count is not None), None)
+        """How many samples were validated; None where a log does not say."""
+        self.few = self.count is not None and self.count < ENOUGH
+        """Too few samples were validated to tell how varied outputs are."""
+        self.noisy = self.step < min(facts.noisy, facts.steps / 2)
+        """Noise holds D back, on purpose; noise for more than half of a run excuses nothing."""
+        self.settled = self.step >= facts.starts + SETTLED * (facts.steps - facts.starts)
+        """G and D have had the first quarter of the steps in which both train."""
 
     def all(self, name: str, group: str | None = None) -> list[float]:
         """All values of a logged name (in a group) since G and D both train."""
@@ -136,27 +145,6 @@ class Chart:
         before = [value for step, value in seen if step <= self.step - quarter]
         ended = self.step >= self.facts.steps
         return best if ended or (before and best < 1.1 * max(before)) else None
-
-    @property
-    def count(self) -> int | None:
-        """How many samples were validated; None where a log does not say."""
-        vitals = [row.get("vitals") or {} for row in self.rows]
-        return next((int(v["count"]) for v in reversed(vitals) if "count" in v), None)
-
-    @property
-    def few(self) -> bool:
-        """Too few samples were validated to say how varied outputs are."""
-        return self.count is not None and self.count < ENOUGH
-
-    @property
-    def noisy(self) -> bool:
-        """Noise holds D back, on purpose; noise for more than half of a run excuses nothing."""
-        return self.step < min(self.facts.noisy, self.facts.steps / 2)
-
-    @property
-    def settled(self) -> bool:
-        """G and D have had the first quarter of the steps in which both train."""
-        return self.step >= self.facts.starts + SETTLED * (self.facts.steps - self.facts.starts)
 
     def metrics(self) -> Iterator[tuple[str, list[LogRow]]]:
         """Each validated metric with the rows that hold it."""

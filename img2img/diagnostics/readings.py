@@ -18,9 +18,14 @@ Readings = Mapping[str, Any]
 Measure = Callable[[Chart], Readings]
 
 
-def vital(name: str) -> Measure:
-    """A vital sign that is bad when it is high."""
-    return lambda chart: {name: chart.vital(name, high_is_bad=True)}
+def vital(name: str, *, of_many: bool = False) -> Measure:
+    """A vital sign that is bad when it is high; `of_many` samples: a few do not show it."""
+
+    def measure(chart: Chart) -> Readings:
+        unseen = of_many and chart.few
+        return {name: None if unseen else chart.vital(name, high_is_bad=True)}
+
+    return measure
 
 
 def discriminator_winning(chart: Chart) -> Readings:
@@ -105,11 +110,6 @@ def low_fidelity(chart: Chart) -> Readings:
     """Fakes lie where no real samples are, however varied they are."""
     data = "points" if chart.facts.modes else "pictures"
     return {f"fidelity_of_{data}": chart.final("fidelity")}
-
-
-def excess_diversity(chart: Chart) -> Readings:
-    """Outputs are scattered far more widely than targets are."""
-    return {"diversity": None if chart.few else chart.vital("diversity", high_is_bad=True)}
 
 
 def overfitting(chart: Chart) -> Readings:

@@ -114,11 +114,11 @@ def loss_plot(run: Run) -> Plot:
     ]
     parts = [n for n in names if n != "g_loss"]
     one_part = any(run.series(n) == run.series("g_loss") for n in parts)
-    return Plot("Losses", _curves(run, parts if one_part else names), True, marks=_marks(run))
+    return Plot("Losses", _curves(run, parts if one_part else names), True, marks=run.marks)
 
 
 def _plots(run: Run) -> list[Plot]:
-    marks, names = _marks(run), run.names()
+    marks, names = run.marks, run.names()
     scores = [n for n in names if n.startswith(("d_real", "d_fake"))]
     accuracies = [n for n in names if n.startswith("d_accuracy")]
     norms = [n for n in names if "_norm" in n or n.startswith("g_signal")]
@@ -156,11 +156,6 @@ def _plots(run: Run) -> list[Plot]:
     ]
 
 
-def _marks(run: Run) -> list[int]:
-    """The steps at which the doctor found or did something."""
-    return [int(row["step"]) for row in run.doctor_rows]
-
-
 def _curves(run: Run, names: Iterable[str], group: str | None = None) -> list[PlotCurve]:
     return [PlotCurve(name, run.series(name, group), n) for n, name in enumerate(names)]
 
@@ -173,7 +168,7 @@ def _metric_plot(run: Run, name: str) -> Plot:
         PlotCurve("training photos", run.series(name, "training"), 1),
         PlotCurve(baseline, run.series(name, "baseline"), 3, dash=True),
     ]
-    return Plot(_title(name), curves, marks=_marks(run))
+    return Plot(_title(name), curves, marks=run.marks)
 
 
 def _title(metric: str) -> str:

@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Finding.EXCESS_DIVERSITY,
-        readings.excess_diversity,
+        vital("diversity", of_many=True),
         # Healthy GANs begin up to twice as widely scattered as the data.
         (Sign("diversity", (2.5, 4.0, 8.0), _DIVERSITY.format("diversity")),),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import yaml
 
 from img2img.diagnostics.chart import RunFacts
 from img2img.diagnostics.doctor import diagnose, verdict
-from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 
@@ -40,6 +38,12 @@ class Run:
         """The last row that was validated; empty before the first."""
         self.doctor_rows = [row for row in self.rows if "diagnosis" in row]
         """Rows with a finding or a remedy."""
+        self.marks = [int(row["step"]) for row in self.doctor_rows]
+        """The steps at which the doctor found or did something."""
+        self.diagnoses = diagnose(self.rows, self.facts)
+        """What is wrong at its end, the worst first."""
+        self.verdict = verdict(self.rows, self.facts)
+        """Whether it is any good so far, in a sentence or two."""
         sheets = sorted((folder / "samples").glob("step_*.png"))
         self.sheets = {int(sheet.stem.removeprefix("step_")): sheet for sheet in sheets}
         """Sample sheets by their step, oldest first."""
@@ -55,16 +59,6 @@ class Run:
         """The share of a step that waits for data; None where a log does not say."""
         shares = [value for _, value in self.series("data_wait")]
         return sum(shares) / len(shares) if shares else None
-
-    @cached_property
-    def diagnoses(self) -> list[Diagnosis]:
-        """What is wrong at its end, the worst first."""
-        return diagnose(self.rows, self.facts)
-
-    @cached_property
-    def verdict(self) -> str:
-        """Whether it is any good so far, in a sentence or two."""
-        return verdict(self.rows, self.facts)
 
     def verdict_fields(self) -> dict[str, Any]:
         """The verdict and all that is wrong, as an object; findings as they stand in log.jsonl."""

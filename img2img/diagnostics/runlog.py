@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,14 +106,19 @@ _PEAKING = ("_loss", "_norm", "adversarial")
 Waited = TypeVar("Waited")
 
 
+@dataclass
 class Clock:
     """Wall time of a run: loading, validating and saving count, the time between a stop and a
     resume does not.
     """
 
-    def __init__(self) -> None:
-        self.started, self.before = time.monotonic(), 0.0
-        self.asked, self.waited = self.started, 0.0
+    started: float = field(default_factory=time.monotonic)
+    before: float = 0.0
+    """Seconds until the last stop, of a run that was resumed."""
+    asked: float = field(default_factory=time.monotonic)
+    """When the last item was asked for."""
+    waited: float = 0.0
+    """Seconds that it took to come."""
 
     @property
     def seconds(self) -> float:

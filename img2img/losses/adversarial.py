@@ -214,11 +214,11 @@ class Adversarial(OptimizerConfig):
             problem = "is empty: before the discriminator starts there is nothing to learn from"
             yield Conflict("losses", problem)
         if self.start_step >= steps:
-            problem = f"is {d_start}, and the run has {steps} steps: D would never play"
+            problem = f"is {d_start}, and the run has {steps} steps: D would never train"
             yield Conflict(".start_step", problem)
         if both_start + self.d_steps_per_g_step > steps:
             few = f"is {steps}: too few for adversarial.d_steps {self.d_steps_per_g_step}"
-            yield Conflict("train.steps", f"{few}, G would never play")
+            yield Conflict("train.steps", f"{few}, G would never train")
 
     def _conflicts_with_the_task(self, context: RecipeContext) -> Iterator[Conflict]:
         """D can see only what the task's batches hold."""

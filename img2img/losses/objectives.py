@@ -77,6 +77,8 @@ class Objective:
     """D's loss where it scores everything alike; Wasserstein's and BEGAN's have no such level."""
     critic: ClassVar[bool] = False
     """D is meant to be trained towards its best: that it wins is no fault."""
+    learned: ClassVar[tuple[str, ...]] = ()
+    """Numbers of its own that it learns on the way (`observe`)."""
 
     real_label: float = 1.0
 
@@ -112,10 +114,12 @@ class Objective:
 
     def state_dict(self) -> dict[str, Tensor]:
         """What the objective itself learns on the way, to be saved with the run."""
-        return {}
+        return {n: torch.tensor(getattr(self, n), dtype=torch.float64) for n in self.learned}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take up again what `state_dict` gave."""
+        for name in self.learned:
+            setattr(self, name, float(state[name]))
 
 
 class Minimax(Objective):
@@ -248,6 +252,7 @@ class BoundaryEquilibrium(Objective):
 
     head = "reconstruction"
     lr = 1e-4
+    learned = ("k",)
 
     gamma: float = 0.5
     k_rate: float = 1e-3
@@ -263,12 +268,6 @@ class BoundaryEquilibrium(Objective):
         balance = self.gamma * float(real.mean()) - float(fake.mean())
         self.k = min(1.0, max(0.0, self.k + self.k_rate * balance))
         return {"began_k": self.k, "began_measure": float(real.mean()) + abs(balance)}
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"k": torch.tensor(self.k, dtype=torch.float64)}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.k = float(state["k"])
 
 
 OBJECTIVES: dict[Kind, type[Objective]] = {

@@ -19,6 +19,13 @@ class SignedInput(nn.Module):
         return x * 2 - 1
 
 
+class Residual(nn.Sequential):
+    """x plus what its parts, one after the other, make of it: (B,C,H,W) to the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
 def norm_layer(kind: Norm, channels: int) -> nn.Module:
     """Batch norm (affine), instance norm (plain, as pix2pix), or nothing."""
     if kind == "batch":

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from img2img.models.base import GeneratorConfig
 from img2img.models.blocks import (
     Norm,
+    Residual,
     SignedInput,
     Upsampling,
     init_normal,
@@ -68,7 +69,7 @@ class ResNetConfig(GeneratorConfig):
     network: ClassVar = ResNet
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Residual):
     """x plus two 3x3 convolutions of it, (B,C,H,W) to the same; nothing follows the sum."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
@@ -85,6 +86,3 @@ class ResidualBlock(nn.Module):
             norm_layer(norm, channels),
         ]
         self.layers = nn.Sequential(*half, nn.ReLU(), *other)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)

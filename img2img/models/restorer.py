@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from img2img.models.base import GeneratorConfig, Shapes
-from img2img.models.blocks import zero_init
+from img2img.models.blocks import Residual, zero_init
 
 
 class RestorerConfig(GeneratorConfig):
@@ -46,7 +46,7 @@ class RestorerConfig(GeneratorConfig):
         return Restorer(self, shapes)
 
 
-class EdsrBlock(nn.Module):
+class EdsrBlock(Residual):
     """EDSR's residual block without batch norm: x + conv(relu(conv(x))).
 
     The second convolution starts small, so that deep stacks start near the identity.
@@ -60,9 +60,6 @@ class EdsrBlock(nn.Module):
         for conv in (first, second):
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # torch types bias as optional
         self.body = nn.Sequential(first, nn.ReLU(), second)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
 
 
 class Restorer(nn.Module):

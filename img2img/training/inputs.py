@@ -15,7 +15,7 @@ from img2img.pixels.color import resize
 
 @dataclass(frozen=True)
 class DiscriminatorInput:
-    """A batch of real or fake images (or latent codes), with what D may know besides."""
+    """A batch of real or fake images (or latent codes), with what D sees in addition."""
 
     image: Tensor
     """(B,C,H,W), RGB in [0,1]; points and latent codes are (B,C,1,1) of any range"""

@@ -5,7 +5,7 @@ Shrivastava et al. 2017; CycleGAN keeps 50.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -23,12 +23,13 @@ IN_CHECKPOINTS = {
 """Fields of a DiscriminatorInput by the names that checkpoints have always had for them."""
 
 
+@dataclass(eq=False)
 class ReplayPool:
     """At most `size` past fakes with their conditioning; images as uint8 unless `exact`."""
 
-    def __init__(self, size: int, *, exact: bool = False) -> None:
-        self.size, self.exact = size, exact
-        self.kept: dict[str, Tensor] = {}
+    size: int
+    exact: bool = field(default=False, kw_only=True)
+    kept: dict[str, Tensor] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self.kept["image"]) if self.kept else 0
