@@ -54,20 +54,25 @@ def model_card(name: str) -> str:
     """A model file's header and results as text. Raises UserError for an unknown name."""
     import yaml
 
+    from img2img.tasks.noise import NoiseTask
     from img2img.tasks.photo import PhotoTask
     from img2img.zoo.catalogue import CATALOGUE
 
     entry = CATALOGUE.entry(name)
     path, recipe, card = entry.path, entry.recipe, entry.card
-    tiles = isinstance(recipe.task, PhotoTask) and recipe.task.tiles
+    task, tiles, limits = recipe.task, False, ""
+    if isinstance(task, PhotoTask):
+        tiles, limits = task.tiles, f"at least {task.minimum_px} px a side"
+    elif isinstance(task, NoiseTask):
+        limits = f"makes {task.size_px} px from noise"
     trained = f"{card.steps} steps, {card.images} images, {card.minutes:g} minutes"
     facts = [
         ("file", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
-        ("task", recipe.task.kind),
+        ("task", task.kind),
         ("trained", f"{trained}; {card.machine or 'machine unknown'}"),
         ("data", f"{card.photos} photos: {card.data or 'not recorded'}"),
         ("data terms", card.data_terms),
-        ("limits", recipe.task.limits),
+        ("limits", limits),
         *([("classes", ", ".join(card.class_names))] if card.class_names else []),
         ("tile overlap", f"{card.tile_overlap_px} px" if tiles else "none: not tiled"),
         ("notes", " ".join(filter(None, (card.notes, shipped_notes(path)))) or "none"),

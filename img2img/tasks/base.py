@@ -70,6 +70,16 @@ class Task(FrozenConfig):
     """Steps of an automatic plan run from low to high."""
     source_type: ClassVar[DigitalSourceType | None] = None
     """IPTC's word for pictures whose pixels are invented; results state it in their XMP."""
+    background: ClassVar[str] = BLEED
+    """What a picture's transparency is laid on: `bleed` continues what is visible, and the result
+    has its alpha. A color, for conditions drawn on paper: the result is opaque.
+    """
+    picture_channels: ClassVar[int] = 3
+    """Channels of what `decode` makes: 3, but for points."""
+    code_sizes: ClassVar[tuple[int, int]] = (0, 0)
+    """InfoGAN's codes: values of the categorical one, number of continuous ones."""
+    main_metric: ClassVar[MainMetric] = MainMetric("psnr_db")
+    """One of the numbers of `metrics`, or of what a training step adds to them."""
 
     # --- what data and networks need to know
 
@@ -77,15 +87,6 @@ class Task(FrozenConfig):
     def reads(self) -> Reads:
         """What a sample must hold."""
         return "photo"
-
-    @property
-    def background(self) -> str:
-        """What a picture's transparency is laid on: `bleed` continues what is visible, and the
-        result has its alpha.
-
-        A color, for conditions drawn on paper: the result is opaque.
-        """
-        return BLEED
 
     @property
     def condition_channels(self) -> int:
@@ -98,19 +99,9 @@ class Task(FrozenConfig):
         return 3
 
     @property
-    def picture_channels(self) -> int:
-        """Channels of what `decode` makes: 3, but for points."""
-        return 3
-
-    @property
     def classes(self) -> int:
         """How many labels there are; 0 where samples have none."""
         return 0
-
-    @property
-    def code_sizes(self) -> tuple[int, int]:
-        """InfoGAN's codes: values of the categorical one, number of continuous ones."""
-        return 0, 0
 
     def output_size(self, size: HeightWidth) -> HeightWidth:
         """Height and width of the picture that is made of a condition of this height and width."""
@@ -123,12 +114,8 @@ class Task(FrozenConfig):
     @property
     def title(self) -> str:
         """The kind, and by how much it enlarges: `super-resolve ×4`."""
-        return self.kind
-
-    @property
-    def limits(self) -> str:
-        """What a model of this task can take or make, for its card."""
-        return ""
+        scale = 1 if self.family == "noise" else self.output_size((1, 1))[0]
+        return f"{self.kind} ×{scale}" if scale > 1 else self.kind
 
     def same_purpose(self, other: Task) -> bool:
         """Whether models of both can stand in one table of results."""
@@ -168,12 +155,10 @@ class Task(FrozenConfig):
 
     def unit_range(self, batch: Batch) -> dict[str, Tensor]:
         """The pictures of a batch by name, which belong into [0,1], but for the noise on them."""
-        return {"condition": batch.condition, "target": batch.target}
-
-    @property
-    def main_metric(self) -> MainMetric:
-        """One of the numbers of `metrics`, or of what a training step adds to them."""
-        return MainMetric("psnr_db")
+        if not self.has_pixels:
+            return {}
+        condition = {} if self.family == "noise" else {"condition": batch.condition}
+        return {**condition, "target": batch.target}
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """Validation numbers of pictures (B,3,H,W) that were generated for a batch."""

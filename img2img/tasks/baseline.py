@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.tasks.base import COPIED, Task
+from img2img.tasks.noise import NoiseTask
 
 NEAREST = "nearest-neighbor enlargement"
 SHARES = ("ssim", "share_near_modes", "accuracy")  # metrics of which 1 is the best there is
@@ -92,7 +93,7 @@ def _own(task: Task, condition: Tensor) -> Tensor:
 
 
 def _copied(task: Task, condition: Tensor, own: Tensor) -> dict[str, Tensor]:
-    shown = task.shown(condition)
+    shown = None if isinstance(task, NoiseTask) else task.shown(condition)  # noise is no picture
     if shown is None or shown.shape[1] != own.shape[1]:
         return {}
     if shown.shape[-2:] == own.shape[-2:]:

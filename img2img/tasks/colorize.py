@@ -50,18 +50,12 @@ class Colorize(PhotoTask):
     keeps_grey: ClassVar[bool] = False
     finishes_in_srgb: ClassVar[bool] = True
     plan_order: ClassVar[int] = 30
+    condition_channels: ClassVar[int] = 1
+    prediction_channels: ClassVar[int] = 2
     prediction_strides: ClassVar[tuple[int, ...]] = (1, 2, 4)
     zeros_are: ClassVar[str] = "leaving it grey"
     verb: ClassVar[str] = "colorize"
     source_type: ClassVar[DigitalSourceType | None] = "compositeWithTrainedAlgorithmicMedia"
-
-    @property
-    def condition_channels(self) -> int:
-        return 1
-
-    @property
-    def prediction_channels(self) -> int:
-        return 2
 
     def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         target = as_tensor(sample.photo)

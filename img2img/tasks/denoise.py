@@ -56,7 +56,7 @@ class Denoise(PhotoTask):
     verb: ClassVar[str] = "denoise"
 
     @property
-    def for_found_photos(self) -> bool:
+    def for_found_photos(self) -> bool:  # type: ignore[override]  # read only
         return self.camera_share >= 0.5
 
     @model_validator(mode="after")

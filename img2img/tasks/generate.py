@@ -27,6 +27,7 @@ class Generate(NoiseTask):
 
     former_names: ClassVar[dict[str, str]] = {"scale": "size_px"}
     plan_order: ClassVar[int] = 90
+    main_metric: ClassVar[MainMetric] = MainMetric("sliced_wasserstein", higher_is_better=False)
 
     @property
     def reads(self) -> Reads:
@@ -54,10 +55,6 @@ class Generate(NoiseTask):
         """Artanh, finite at black and white too."""
         signed = batch.target[:, : self.channels] * 2 - 1
         return torch.atanh(signed.clamp(-1 + 1e-6, 1 - 1e-6))
-
-    @property
-    def main_metric(self) -> MainMetric:
-        return MainMetric("sliced_wasserstein", higher_is_better=False)
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """Sliced Wasserstein distance to real pictures (0 is equal), and how different samples are

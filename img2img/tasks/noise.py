@@ -11,7 +11,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.data.sample import Batch
 from img2img.pixels.images import quantise
 from img2img.pixels.sheets import grid_sheet
 from img2img.pixels.xmp import DigitalSourceType
@@ -48,7 +47,7 @@ class NoiseTask(Task):
         return self.labels
 
     @property
-    def code_sizes(self) -> tuple[int, int]:
+    def code_sizes(self) -> tuple[int, int]:  # type: ignore[override]  # read only
         return self.categorical, self.continuous
 
     @property
@@ -60,17 +59,6 @@ class NoiseTask(Task):
 
     def discriminator_size_px(self, crop_px: int) -> int:
         return self.size_px
-
-    @property
-    def limits(self) -> str:
-        return f"makes {self.size_px} px from noise"
-
-    def shown(self, condition: Tensor) -> Tensor | None:
-        """Noise is no picture."""
-        return None
-
-    def unit_range(self, batch: Batch) -> dict[str, Tensor]:
-        return {"target": batch.target}
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         crop_px = context.crop_px
@@ -115,7 +103,7 @@ class NoiseTask(Task):
 
     def finish(self, rgb: Tensor) -> Tensor:
         """What is written of decoded pictures."""
-        return rgb.clamp(0, 1)
+        return rgb.clamp(0, 1) if self.has_pixels else rgb
 
     def as_array(self, pictures: Tensor) -> np.ndarray:
         """Pictures (N,3,S,S) as (N,S,S,C) uint8, C as many as the network makes."""

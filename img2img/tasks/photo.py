@@ -110,29 +110,13 @@ class PhotoTask(Task):
     """A grey photo stays grey."""
     finishes_in_srgb: ClassVar[bool] = False
     """The guarantee is one of color; others hold in the photo's own numbers."""
-
-    @property
-    def scale(self) -> int:
-        """Output size over input size."""
-        return 1
-
-    @property
-    def for_found_photos(self) -> bool:
-        """Trained on the damage of photos as they are found: the automatic plan prefers such a
-        model.
-        """
-        return False
+    scale: ClassVar[int] = 1
+    """Output size over input size."""
+    for_found_photos: ClassVar[bool] = False
+    """Trained on the damage of photos as they are found: the automatic plan prefers such a model."""
 
     def output_size(self, size: HeightWidth) -> HeightWidth:
         return size[0] * self.scale, size[1] * self.scale
-
-    @property
-    def title(self) -> str:
-        return f"{self.kind} ×{self.scale}" if self.scale > 1 else self.kind
-
-    @property
-    def limits(self) -> str:
-        return f"at least {self.minimum_px} px a side"
 
     # --- from photo to photo
 

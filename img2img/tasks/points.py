@@ -5,7 +5,7 @@ does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -39,6 +39,11 @@ class Points(NoiseTask):
     has_pixels: ClassVar[bool] = False
     source_type: ClassVar[DigitalSourceType | None] = None  # a drawing of points is a diagram
     zeros_are: ClassVar[str] = "the origin"
+    reads: ClassVar[Reads] = "none"
+    size_px: ClassVar[int] = 1
+    prediction_channels: ClassVar[int] = 2
+    picture_channels: ClassVar[int] = 2
+    main_metric: ClassVar[MainMetric] = MainMetric("modes_covered")
 
     @model_validator(mode="after")
     def _labels_are_modes(self) -> Points:
@@ -48,26 +53,11 @@ class Points(NoiseTask):
             )
         return self
 
-    @property
-    def reads(self) -> Reads:
-        return "none"
-
-    @property
-    def size_px(self) -> int:
-        return 1
-
-    @property
-    def prediction_channels(self) -> int:
-        return 2
-
-    @property
-    def picture_channels(self) -> int:
-        return 2
-
-    @property
+    @cached_property  # asked for with every sample
     def means(self) -> np.ndarray:
         """The modes' centers, (modes,2)."""
-        return _circle(self.modes, self.radius, self.center)
+        angles = 2 * np.pi * np.arange(self.modes) / self.modes
+        return np.array(self.center) + self.radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
     def make_pair(self, sample: EmptySample, rng: np.random.Generator) -> Batch:
         mode = int(rng.integers(self.modes))
@@ -86,19 +76,9 @@ class Points(NoiseTask):
     def encode(self, batch: Batch) -> Tensor:
         return batch.target / (self.radius or 1.0)
 
-    def unit_range(self, batch: Batch) -> dict[str, Tensor]:
-        return {}
-
-    def finish(self, rgb: Tensor) -> Tensor:
-        return rgb
-
     def as_array(self, pictures: Tensor) -> np.ndarray:
         """Points (N,2), float32."""
         return pictures.flatten(1).numpy()
-
-    @property
-    def main_metric(self) -> MainMetric:
-        return MainMetric("modes_covered")
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """How many modes hold their share of the samples, and the share of those near any mode."""
@@ -125,12 +105,6 @@ class Points(NoiseTask):
         """(N,modes) from points (N,2,1,1)."""
         flat = points.float().flatten(1).cpu().numpy()
         return np.linalg.norm(flat[:, None] - self.means[None], axis=2)
-
-
-@cache  # asked for with every sample
-def _circle(count: int, radius: float, center: tuple[float, float]) -> np.ndarray:
-    angles = 2 * np.pi * np.arange(count) / count
-    return np.array(center) + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
 def _surface(score: ScoreFunction, reach: float, side: int = 80) -> np.ndarray:

@@ -36,9 +36,10 @@ class SuperResolve(PhotoTask):
     plan_order: ClassVar[int] = 40
     zeros_are: ClassVar[str] = "bicubic enlargement"
     verb: ClassVar[str] = "enlarge"
+    main_metric: ClassVar[MainMetric] = MainMetric("psnr_y_db")
 
     @property
-    def scale(self) -> int:
+    def scale(self) -> int:  # type: ignore[override]  # read only
         return self.factor
 
     def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
@@ -64,10 +65,6 @@ class SuperResolve(PhotoTask):
             return None
         finding = f"small ({photo.width}×{photo.height})"
         return Reason(f"it is {finding}", finding)
-
-    @property
-    def main_metric(self) -> MainMetric:
-        return MainMetric("psnr_y_db")
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         fake, real = (y_channel(x) for x in (rgb.float().clamp(0, 1), batch.target.float()))

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from img2img.data.sample import Batch, PairSample, PhotoSample, UnpairedSample, as_tensor
+from img2img.pixels.alpha import BLEED
 from img2img.pixels.color import resize
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import HeightWidth, MainMetric, Reads, Task
@@ -65,12 +66,12 @@ class Translate(PhotoTask):
         return self.source
 
     @property
-    def background(self) -> str:
+    def background(self) -> str:  # type: ignore[override]  # read only
         """Drawings and label maps lie on paper; a condition that is itself a photo continues what
         is visible.
         """
         drawn = self.condition_made_as in ("pairs", "edges")
-        return "white" if drawn else super().background
+        return "white" if drawn else BLEED
 
     @property
     def condition_channels(self) -> int:
@@ -121,20 +122,16 @@ class UnpairedTranslate(Translate, UnpairedTask):
 
     @property
     def reads(self) -> Reads:
-        return "two halves" if self.knows_side_a else "two sides"
-
-    @property
-    def knows_side_a(self) -> bool:
-        return self.side_a != "files"
+        return "two sides" if self.side_a == "files" else "two halves"
 
     @property
     def condition_made_as(self) -> str:
         return self.side_a
 
     @property
-    def main_metric(self) -> MainMetric:
+    def main_metric(self) -> MainMetric:  # type: ignore[override]  # read only
         """B → A where that is known; else only cycles can be measured, which prove little."""
-        return MainMetric("BtoA_psnr_db" if self.knows_side_a else "cycle_A_psnr_db")
+        return MainMetric("cycle_A_psnr_db" if self.side_a == "files" else "BtoA_psnr_db")
 
     def make_pair(  # type: ignore[override]  # it reads no other samples
         self, sample: UnpairedSample, rng: np.random.Generator
@@ -143,7 +140,7 @@ class UnpairedTranslate(Translate, UnpairedTask):
         return Batch(condition=self.from_photo(side_a), target=side_b)
 
     def other_side(self, photo: Tensor) -> Tensor | None:
-        return self.from_photo(photo) if self.knows_side_a else None
+        return None if self.side_a == "files" else self.from_photo(photo)
 
 
 def _edges(photo: Tensor, sigma_px: float) -> Tensor:

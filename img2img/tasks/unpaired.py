@@ -22,11 +22,6 @@ class UnpairedTask(PhotoTask):
     trained_by: ClassVar[TrainedBy] = "cycle"
     has_truth: ClassVar[bool] = False
 
-    @property
-    def knows_side_a(self) -> bool:
-        """Side A is made of photos, so what it would show of any photo is known."""
-        return False
-
     def other_side(self, photo: Tensor) -> Tensor | None:
-        """What side A would show of side B's photo, where that is known."""
+        """What side A would show of side B's photo, where that is known: side A is made of photos."""
         return None
