@@ -40,7 +40,7 @@ class CycleStep(TrainingStep):
     discriminator_names: ClassVar = {"B": "critic_B", "A": "critic_A"}
 
     def __call__(self, batches: Sequence[Batch], step: int) -> Logs:
-        """Fakes F(b), G(a); D_A, D_B on (real, fake); G, F on cycle + identity + adversarial; EMA."""
+        """Fakes F(b), G(a); D_A, D_B on their pairs; G, F on cycle, identity, adversarial; EMA."""
         phase, logs, reals = self.begin(step), Logs(), [sides(batch) for batch in batches]
         if phase.idle:
             return logs
