@@ -47,10 +47,7 @@ class CycleStep(TrainingStep):
 
         with torch.set_grad_enabled(phase.g_trains):
             fakes = [self.translate(real) for real in reals]
-        pairs = [
-            {side: plain_pair(real[side], fake[side]) for side in OTHER}
-            for real, fake in zip(reals, fakes, strict=True)
-        ]
+        pairs = [side_pairs(real, fake) for real, fake in zip(reals, fakes, strict=True)]
 
         if phase.d_trains:
             for side in OTHER:
@@ -102,3 +99,8 @@ class CycleStep(TrainingStep):
         ds = self.discriminators
         losses = [ds[side].adversarial_loss(*pair, probe) for side, pair in pairs.items()]
         return torch.stack(losses).sum()
+
+
+def side_pairs(real: Sides, fake: Sides) -> dict[Side, Pair]:
+    """(real, fake) of each side, as its discriminator sees them."""
+    return {side: plain_pair(real[side], fake[side]) for side in real}

@@ -27,9 +27,8 @@ from img2img.models.two_way import TwoWay
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.cycle import CycleStep, sides
+from img2img.training.cycle import CycleStep, side_pairs, sides
 from img2img.training.discriminator import DiscriminatorTrainer
-from img2img.training.inputs import plain_pair
 from img2img.training.method_metrics import CycleMetrics
 from img2img.training.step import GradientNormProbe
 
@@ -99,7 +98,7 @@ def test_losses_are_the_papers_by_hand(accelerator: Accelerator) -> None:
     given = Batch(condition=torch.full((1, 3, 32, 32), 0.3), target=torch.full((1, 3, 32, 32), 0.5))
     real = sides(given)
     fake = step.translate(real)
-    pairs = {side: plain_pair(real[side], fake[side]) for side in real}
+    pairs = side_pairs(real, fake)
     adversarial = step.adversarial_loss(pairs, GradientNormProbe())
     losses = step.cycle_losses(real, fake) | {"adversarial": (step.adversarial_weight, adversarial)}
     found = {name: (weight, round(value.item(), 5)) for name, (weight, value) in losses.items()}
