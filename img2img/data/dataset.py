@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints
 from torch.utils.data import Dataset
 
 from img2img.config import OneOrMany
@@ -28,6 +28,7 @@ from img2img.files import at_home
 from img2img.pixels.alpha import AUTO, checked_background
 from img2img.pixels.augment import Augment
 from img2img.resources import samples_dir
+from img2img.tasks.base import Task
 
 log = logging.getLogger("img2img")
 
@@ -61,7 +62,7 @@ class DataConfig(Augment):
         "error",
         description="pairs in A/ and B/: files without partner are left out and logged, or refused",
     )
-    background: str = Field(
+    background: Annotated[str, BeforeValidator(checked_background)] = Field(
         AUTO,
         description="what transparency is laid on: bleed (hidden colors continue the visible ones) "
         "or a color such as white or '#ffeecc'; auto: as the task reads photos, white for drawings",
@@ -71,35 +72,9 @@ class DataConfig(Augment):
         0, ge=0, description="loader processes; 0 is best where the CPU also trains"
     )
 
-    @field_validator("background", mode="before")
-    @classmethod
-    def _known_background(cls, value: object) -> str:
-        return checked_background(value)
-
-    def background_for(self, task: PairMaker) -> str:
+    def background_for(self, task: Task) -> str:
         """What pictures' transparency is laid on while this task is trained."""
         return task.background if self.background == AUTO else self.background
-
-
-class PairMaker(Protocol):
-    """The part of a task that data needs."""
-
-    @property
-    def reads(self) -> str: ...
-
-    @property
-    def background(self) -> str: ...
-
-    @property
-    def family(self) -> str: ...
-
-    @property
-    def set_based(self) -> bool: ...
-
-    @property
-    def classes(self) -> int: ...
-
-    def make_pair(self, sample: Any, rng: np.random.Generator) -> Batch: ...
 
 
 @dataclass
@@ -139,7 +114,7 @@ class Photos:
 
 
 @dataclass
-class Nothing:
+class Nothing(Source):
     """The source of tasks that draw their samples from the random generator alone: numbers, half of
     them to validate on.
     """
@@ -151,9 +126,6 @@ class Nothing:
 
     def key(self, index: int) -> str:
         return str(index)
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        return ()
 
     def read(self, index: int, number: int) -> EmptySample:
         return EmptySample(number)
@@ -171,7 +143,7 @@ class TrainingSet(Dataset[Batch]):
         self,
         source: Source,
         items: list[int],
-        task: PairMaker,
+        task: Task,
         config: DataConfig,
         seed: int,
         cache: Cache,
@@ -272,7 +244,7 @@ def _unreadable(cache: Cache) -> UserError:
 
 
 def load_photos(
-    task: PairMaker,
+    task: Task,
     config: DataConfig,
     seed: int,
     fits: Callable[[int], bool] = lambda crop_px: True,
@@ -321,7 +293,7 @@ def load_photos(
 
 
 def _advise(
-    task: PairMaker,
+    task: Task,
     config: DataConfig,
     held_out: Sequence[int],
     validation: Sequence[Batch],
@@ -343,7 +315,7 @@ def _advise(
         )  # fmt: skip
 
 
-def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:
+def _opened(task: Task, config: DataConfig, seed: int, cache: Cache) -> Opened:
     share = config.validation_share
     if task.reads == "none":
         return _shared(Nothing(config.validation_max), share, "")
@@ -364,7 +336,7 @@ def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Ope
     return open_photos(folders, cache, share)
 
 
-def measured_source(task: PairMaker, folders: Sequence[Path], cache: Cache) -> Source:
+def measured_source(task: Task, folders: Sequence[Path], cache: Cache) -> Source:
     """The photos or pairs of folders to measure a task's models on."""
     return (pair_source if task.reads == "pair" else photo_source)(folders, cache)
 
@@ -399,7 +371,7 @@ def resolve_folder(path: str) -> Path:
 def _validation(
     source: Source,
     items: list[int],
-    task: PairMaker,
+    task: Task,
     config: DataConfig,
     seed: int,
     seen: list[int],

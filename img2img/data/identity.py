@@ -4,7 +4,6 @@ still the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,12 @@ def identity_of(source: Source) -> dict[str, Any]:
     files = files_of(source)
     names = [name_of(path) for path in files] or [source.key(i) for i in range(len(source))]
     sizes = [_size(path) for path in files]
+    digests = [hashed("\n".join(words)).hex()[:16] for words in (names, map(str, sizes))]
     return {
         "count": len(names),
         "bytes": sum(sizes),
-        "names": _digest(names),
-        "sizes": _digest(map(str, sizes)),
+        "names": digests[0],
+        "sizes": digests[1],
     }
 
 
@@ -53,7 +53,3 @@ def _size(path: Path) -> int:
     with suppress(OSError):
         return path.stat().st_size
     return 0
-
-
-def _digest(values: Iterable[str]) -> str:
-    return hashed("\n".join(values)).hex()[:16]

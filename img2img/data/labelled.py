@@ -19,7 +19,7 @@ import numpy as np
 from img2img.data.layout import HELD, PARTS, Part
 from img2img.data.listing import find_photos, photos_in
 from img2img.data.sample import LabelledSample
-from img2img.data.source import Cache, Opened, Reading, hashed
+from img2img.data.source import Cache, Files, Opened, Reading, Source, hashed
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
 from img2img.files import at_home
@@ -61,7 +61,7 @@ _IDX_FILES: dict[PublishedPart, str] = {"train": "train", "test": "t10k"}
 
 
 @dataclass
-class ArraySource:
+class ArraySource(Source):
     """Pictures in memory, (N,H,W) or (N,H,W,3) uint8, their labels (N,), and the names of the
     classes.
     """
@@ -77,46 +77,27 @@ class ArraySource:
     def key(self, index: int) -> str:
         return f"{self.part}/{index:06d}"
 
-    def files(self, index: int) -> tuple[Path, ...]:
-        return ()
-
     def read(self, index: int, number: int) -> LabelledSample:
         picture = self.pictures[index]
         photo = picture if picture.ndim == 3 else picture[..., None].repeat(3, -1)
-        return LabelledSample(number, photo=photo, label=self.label(index))
-
-    def label(self, index: int) -> int:
-        """The class of an item, without reading it."""
-        return int(self.labels[index])
+        return LabelledSample(number, photo=photo, label=int(self.labels[index]))
 
 
 @dataclass
-class ClassFolderSource:
+class ClassFolderSource(Files):
     """Photos in one folder a class."""
 
-    paths: list[Path]
     labels: list[int]
     class_names: tuple[str, ...]
-    cache: Cache
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
     def key(self, index: int) -> str:
         path = self.paths[index]
         return f"{self.class_names[self.labels[index]]}/{path.name}"
 
-    def files(self, index: int) -> tuple[Path, ...]:
-        return (self.paths[index],)
-
     def read(self, index: int, number: int) -> LabelledSample:
         return LabelledSample(
-            number, photo=self.cache.read(self.paths[index]), label=self.label(index)
+            number, photo=self.cache.read(self.paths[index]), label=self.labels[index]
         )
-
-    def label(self, index: int) -> int:
-        """The class of an item, without reading it."""
-        return self.labels[index]
 
     def part(self, items: Sequence[int]) -> ClassFolderSource:
         """Some of them."""
@@ -342,7 +323,7 @@ def _classes_in(inside: Path, cache: Cache, without: Sequence[Path] = ()) -> Cla
     # By hash, so that any few of them, such as those that are looked at in validation, are of many
     # classes.
     found.sort(key=lambda item: hashed(item[0].relative_to(inside).as_posix()))
-    return ClassFolderSource([p for p, _ in found], [label for _, label in found], names, cache)
+    return ClassFolderSource([p for p, _ in found], cache, [label for _, label in found], names)
 
 
 def _joined(train: ClassFolderSource, held: ClassFolderSource) -> ClassFolderSource:
@@ -359,7 +340,7 @@ def _joined(train: ClassFolderSource, held: ClassFolderSource) -> ClassFolderSou
         )
     labels = [train.class_names.index(held.class_names[label]) for label in held.labels]
     return ClassFolderSource(
-        train.paths + held.paths, train.labels + labels, train.class_names, train.cache
+        train.paths + held.paths, train.cache, train.labels + labels, train.class_names
     )
 
 

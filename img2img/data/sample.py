@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -38,9 +38,16 @@ class EmptySample:
     number: int
     """The sample's number in the run."""
 
+    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Names of the pictures that are cropped and flipped together; each group by itself."""
+
     def augmented(self, change: PictureChange) -> Self:
         """The sample with its pictures changed."""
-        return self
+        changed: dict[str, Any] = {}
+        for names in self.changed_alike:
+            pictures = change([getattr(self, name) for name in names])
+            changed.update(zip(names, pictures, strict=True))
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,7 @@ class PhotoSample(EmptySample):
     photo: np.ndarray
     """(H,W,3) uint8 RGB"""
 
-    def augmented(self, change: PictureChange) -> Self:
-        return replace(self, photo=change([self.photo])[0])
+    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = (("photo",),)
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,7 @@ class PairSample(PhotoSample):
     other: np.ndarray
     """Side A, where `photo` is side B: (H,W,3) uint8 RGB, as large as `photo`"""
 
-    def augmented(self, change: PictureChange) -> Self:
-        photo, other = change([self.photo, self.other])
-        return replace(self, photo=photo, other=other)
+    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = (("photo", "other"),)
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,7 @@ class UnpairedSample(PhotoSample):
     other: np.ndarray
     """Side A, of a size of its own: (H,W,3) uint8 RGB"""
 
-    def augmented(self, change: PictureChange) -> Self:
-        photo, other = (change([picture])[0] for picture in (self.photo, self.other))
-        return replace(self, photo=photo, other=other)
+    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = (("photo",), ("other",))
 
 
 Sample = EmptySample | PhotoSample | LabelledSample | PairSample | UnpairedSample

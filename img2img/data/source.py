@@ -34,6 +34,7 @@ class Source(Protocol):
 
     def files(self, index: int) -> tuple[Path, ...]:
         """The files the item is read from; none for what lies in memory."""
+        return ()
 
 
 class Cache:
@@ -116,7 +117,7 @@ def split(source: Source, validation_share: float) -> tuple[list[int], list[int]
     Names alone decide, not where the data lie or in which order. Photos that are added move others
     only at the boundary and in one direction. With more than one item, at least one validates.
     """
-    order = sorted(range(len(source)), key=lambda index: name_hash(source, index))
+    order = sorted(range(len(source)), key=lambda index: hashed(source.key(index)))
     held_out = (
         0
         if len(order) < 2 or validation_share == 0
@@ -131,13 +132,10 @@ def name_of(path: Path) -> str:
 
 
 def hashed(name: str) -> bytes:
-    """SHA-256 of a name; file names of old systems are no UTF-8, and have one too."""
+    """SHA-256 of a name, for an order that has nothing to do with what photos show; file names of
+    old systems are no UTF-8, and have one too.
+    """
     return hashlib.sha256(name.encode(errors="surrogateescape")).digest()
-
-
-def name_hash(source: Source, index: int) -> bytes:
-    """By which photos are put in an order that has nothing to do with what they show."""
-    return hashed(source.key(index))
 
 
 Item = TypeVar("Item")
@@ -159,7 +157,7 @@ class Opened:
         they are of all kinds."""
         if not self.parted:
             return self.validation
-        by_name = sorted(self.validation, key=lambda index: name_hash(self.source, index))
+        by_name = sorted(self.validation, key=lambda index: hashed(self.source.key(index)))
         return sorted(by_name[:most]) + by_name[most:]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from img2img.data.folder import PhotoSource, paths_of
 from img2img.data.layout import parts_of, sides_of
 from img2img.data.sample import UnpairedSample
-from img2img.data.source import Cache, Opened, Reading, hashed, name_of
+from img2img.data.source import Cache, Files, Reading, hashed, name_of
 from img2img.errors import UserError
 
 ORDER = 4  # stream of side A's permutations
@@ -28,8 +28,7 @@ class SidePaths:
     validation: list[Path]
 
 
-@dataclass
-class UnpairedSource:
+class UnpairedSource(Files):
     """Items are side B's, training ones first; the picture of side A goes by the sample's number
     alone.
 
@@ -37,28 +36,16 @@ class UnpairedSource:
     nothing to do with each other, and sample n is a function of (seed, n).
     """
 
-    a: SidePaths
-    b: SidePaths
-    cache: Cache
-    seed: int
-    summary: str = ""
-
-    def __post_init__(self) -> None:
-        self.items = PhotoSource(self.b.train + self.b.validation, self.cache)
-
-    def __len__(self) -> int:
-        return len(self.items)
+    def __init__(
+        self, a: SidePaths, b: SidePaths, cache: Cache, seed: int, summary: str = ""
+    ) -> None:
+        super().__init__(b.train + b.validation, cache)
+        self.a, self.b, self.seed, self.summary = a, b, seed, summary
 
     @property
     def count(self) -> int:
         """Pictures of both sides."""
         return len(self.a.train) + len(self.a.validation) + len(self)
-
-    def key(self, index: int) -> str:
-        return self.items.key(index)
-
-    def files(self, index: int) -> tuple[Path, ...]:
-        return self.items.files(index)
 
     @property
     def partners(self) -> list[Path]:
@@ -72,7 +59,7 @@ class UnpairedSource:
 
     def read(self, index: int, number: int) -> UnpairedSample:
         """Side B's picture as photo, side A's as other; they are of any two sizes."""
-        photo = self.items.read(index, number).photo
+        photo = self.cache.read(self.paths[index])
         other = self._a(number, trains=index < len(self.b.train))
         return UnpairedSample(number, photo, other)
 
@@ -109,8 +96,7 @@ def two_sides(folders: Sequence[Path], cache: Cache, share: float, seed: int) ->
             )
         for place, side in enumerate(sides):
             side.add({part: two[place].paths for part, two in found.parts.items()}, found.called)
-    a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)
-    return UnpairedSource(a, b, cache, seed, _summary(sides[1], a, b, share))
+    return _source_of(sides, sides[1], cache, share, seed)
 
 
 def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -> UnpairedSource:
@@ -126,8 +112,7 @@ def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -
             remedy="add photos",
         )
     sides = [replace(both, train=train[place], held=held[place]) for place in (0, 1)]
-    a, b = (_side(side.opened(lambda paths: PhotoSource(paths, cache), share)) for side in sides)
-    return UnpairedSource(a, b, cache, seed, _summary(both, a, b, share))
+    return _source_of(sides, both, cache, share, seed)
 
 
 def _halves(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -136,14 +121,18 @@ def _halves(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return sorted(order[:half]), sorted(order[half:])
 
 
-def _side(opened: Opened) -> SidePaths:
-    paths = [opened.source.files(index)[0] for index in range(len(opened.source))]
-    return SidePaths([paths[i] for i in opened.train], [paths[i] for i in opened.validation])
-
-
-def _summary(reading: Reading[Path], a: SidePaths, b: SidePaths, share: float) -> str:
-    trained, held = (
-        f"{len(a.train)} + {len(b.train)}",
-        len(b.validation) and f"{len(a.validation)} + {len(b.validation)}",
-    )
-    return reading.summary(trained, held, share)
+def _source_of(
+    sides: Sequence[Reading[Path]], called: Reading[Path], cache: Cache, share: float, seed: int
+) -> UnpairedSource:
+    """Both sides, each with its share to validate on; `called` knows the folders' names."""
+    found: list[SidePaths] = []
+    for side in sides:
+        opened = side.opened(lambda paths: PhotoSource(paths, cache), share)
+        paths = [opened.source.files(index)[0] for index in range(len(opened.source))]
+        found.append(
+            SidePaths([paths[i] for i in opened.train], [paths[i] for i in opened.validation])
+        )
+    a, b = found
+    trained = f"{len(a.train)} + {len(b.train)}"
+    held = len(b.validation) and f"{len(a.validation)} + {len(b.validation)}"
+    return UnpairedSource(a, b, cache, seed, called.summary(trained, held, share))

@@ -130,7 +130,7 @@ def real_pictures(model: Model, data: str, part: PublishedPart) -> Pictures:
             f"'{data}' has {len(names)} classes, and the model {task.classes}", field="data"
         )
     cut = np.stack([_picture(source, index, model) for index in range(len(source))])
-    labels = torch.tensor([source.label(index) for index in range(len(source))])
+    labels = torch.tensor([int(label) for label in source.labels])
     return Pictures(torch.from_numpy(cut).permute(0, 3, 1, 2), labels, names)
 
 
