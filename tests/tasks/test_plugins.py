@@ -21,11 +21,13 @@ from task_samples import (
 from torch import Tensor
 
 from img2img import tasks
+from img2img.data.dataset import DataConfig
 from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.errors import UserError
 from img2img.inference.steps import automatic_plan
 from img2img.modelfile import Card, load_generator, save_model
 from img2img.models.restorer import RestorerConfig
+from img2img.pixels.color import downscale, upscale
 from img2img.recipe import Recipe
 from img2img.tasks import (
     PhotoStatistics,
@@ -34,7 +36,9 @@ from img2img.tasks import (
     task_class,
     task_kinds,
 )
+from img2img.tasks.base import MainMetric
 from img2img.tasks.forward import forward, predict_rgb
+from img2img.testing import check_task
 
 
 class Invert(PhotoTask):
@@ -55,6 +59,27 @@ class Invert(PhotoTask):
 
 
 PATH = f"{__name__}:Invert"
+
+
+class Enlarge(PhotoTask):
+    """A stranger's task that computes of its fields what others declare as class variables."""
+
+    kind: Literal["enlarge"] = "enlarge"
+    factor: int = 2
+    drawn: bool = True
+
+    scale = property(lambda self: self.factor)
+    background = property(lambda self: "white" if self.drawn else "bleed")
+    main_metric = property(lambda self: MainMetric("psnr_db"))
+    for_found_photos = property(lambda self: self.drawn)
+    picture_channels = property(lambda self: 3)
+
+    def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
+        target = as_tensor(sample.photo)
+        return Batch(condition=downscale(target, self.factor), target=target)
+
+    def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
+        return upscale(condition, self.factor) + prediction
 
 
 def recipe_fields(kind: str) -> dict[str, Any]:
@@ -131,6 +156,14 @@ def test_a_sixth_task_works_from_an_import_path(photos: list[np.ndarray]) -> Non
     works_end_to_end(recipe, photos[0])
     again = Recipe.parse(recipe.fields())
     assert again == recipe, "the run's own recipe.yaml finds the task again"
+
+
+def test_a_strangers_task_may_compute_what_others_declare() -> None:
+    task = Enlarge(factor=3)
+    check_task(task)
+    assert task.output_size((4, 6)) == (12, 18) and task.title == "enlarge ×3"
+    assert DataConfig().background_for(task) == "white" and task.for_found_photos
+    assert DataConfig().background_for(Enlarge(drawn=False)) == "bleed"
 
 
 def test_a_sixth_task_works_from_an_entry_point(
