@@ -209,6 +209,16 @@ def test_only_tasks_and_data_branch_on_what_a_task_is() -> None:
     assert found == []
 
 
+def test_no_two_classes_share_a_name() -> None:
+    """Searching for one, or reading a stack trace, finds one."""
+    where: dict[str, list[str]] = {}
+    for file, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(f"{file}:{node.lineno}")
+    assert {name: places for name, places in where.items() if len(places) > 1} == {}
+
+
 def test_the_recipe_and_its_help_need_no_training() -> None:
     """What `--help` and reading a recipe import at their heads stays light."""
     heads = {node.names[0].name for node in TREES["cli.py"].body if isinstance(node, ast.Import)}

@@ -112,10 +112,10 @@ class Clock:
     resume does not.
     """
 
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=lambda: time.monotonic())
     before: float = 0.0
     """Seconds until the last stop, of a run that was resumed."""
-    asked: float = field(default_factory=time.monotonic)
+    asked: float = field(default_factory=lambda: time.monotonic())
     """When the last item was asked for."""
     waited: float = 0.0
     """Seconds that it took to come."""

@@ -110,8 +110,11 @@ def has_answer(question: Question, kind: str) -> bool:
 
 def ask(question: Question, kind: str, photo: PhotoStatistics) -> Any:
     """What a photo's task says of it, asked of the class; None where a plugin cannot say."""
+    found = task_class(kind, trusted=False)
     try:
-        return getattr(task_class(kind, trusted=False), question)(photo)
+        if not isinstance(inspect.getattr_static(found, question), classmethod):
+            raise TypeError(f"{question} is asked of the class now: make it a classmethod")
+        return getattr(found, question)(photo)
     except Exception as error:  # a stranger's task breaks nobody's plan
         _warn_once(f"task '{kind}' is not asked whether it {question}: {error}")
         return None
@@ -180,12 +183,32 @@ def _installed() -> dict[str, type[Task]]:
     return {**plugins(), **built_in()}
 
 
+FORMER_MEMBERS = {
+    "needs_mask": "derive from img2img.tasks.MaskedTask",
+    "from_noise": "derive from img2img.tasks.NoiseTask",
+    "unpaired": "derive from img2img.tasks.UnpairedTask",
+    "bottleneck": "derive from img2img.tasks.AutoencoderTask",
+    "from_prior": "derive from img2img.tasks.AutoencoderTask",
+    "reads_what": "override the property `reads`",
+    "follow": "call it apply_hints",
+}
+"""What a task could say of itself before there were families, and how it says that now."""
+
+
 def _of_a_family(found: type[Task]) -> type[Task]:
     """The class, as a task on photos where it derives from `Task` alone: there were no families
-    when it was written.
+    when it was written. Raises TypeError for what can no longer be said so.
     """
     if hasattr(found, "family"):
         return found
+    own: dict[str, Any] = {}
+    for base in reversed(found.__mro__[: found.__mro__.index(Task)]):
+        own |= vars(base)
+    for name, instead in FORMER_MEMBERS.items():
+        if own.get(name):
+            raise TypeError(f"Task.{name} is gone: {instead}")
+    if "target" in inspect.signature(own.get("metrics", Task.metrics)).parameters:
+        raise TypeError("Task.metrics takes (rgb, batch) now: the target is batch.target")
     return type(found.__name__, (found, PhotoTask), {"__module__": found.__module__})
 
 

@@ -305,3 +305,32 @@ def test_a_task_file_with_a_required_field_breaks_no_other_task(
     finally:
         monkeypatch.undo()
         tasks.built_in.cache_clear()
+
+
+FORMER: dict[str, tuple[dict[str, Any], str]] = {
+    "mask": ({"needs_mask": True}, "Task.needs_mask is gone: derive from img2img.tasks.MaskedTask"),
+    "noise": ({"from_noise": True}, "Task.from_noise is gone: derive from img2img.tasks.NoiseTask"),
+    "pairs": ({"reads_what": "pair"}, "Task.reads_what is gone: override the property `reads`"),
+    "hints": ({"follow": lambda self, rgb, hints: rgb}, "Task.follow is gone: call it apply_hints"),
+    "metrics": (
+        {"metrics": lambda self, rgb, target, mask=None: {}},
+        "Task.metrics takes (rgb, batch) now: the target is batch.target",
+    ),
+}
+
+
+@pytest.mark.parametrize("said", FORMER)
+def test_a_task_that_says_what_it_is_in_former_ways_is_told_the_present_one(
+    said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    members, sentence = FORMER[said]
+    annotations = {name: ClassVar[Any] for name in members if not callable(members[name])}
+    body = {"__module__": __name__, "__annotations__": annotations, **members}
+    former = type("Former", (tasks.Task,), body)
+    point = SimpleNamespace(name="former", value="package:Former", load=lambda: former)
+    monkeypatch.setattr(tasks, "entry_points", lambda group: [point])
+    tasks.plugins.cache_clear()
+    with caplog.at_level("WARNING", "img2img"):
+        assert "former" not in task_kinds()
+    tasks.plugins.cache_clear()
+    assert f"task 'former' (package:Former) is left out: TypeError: {sentence}" in caplog.text
