@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from pydantic import BeforeValidator, Field, StringConstraints
@@ -28,7 +28,6 @@ from img2img.files import at_home
 from img2img.pixels.alpha import AUTO, checked_background
 from img2img.pixels.augment import Augment
 from img2img.resources import samples_dir
-from img2img.tasks.base import Task
 
 log = logging.getLogger("img2img")
 
@@ -72,9 +71,30 @@ class DataConfig(Augment):
         0, ge=0, description="loader processes; 0 is best where the CPU also trains"
     )
 
-    def background_for(self, task: Task) -> str:
+    def background_for(self, task: PairMaker) -> str:
         """What pictures' transparency is laid on while this task is trained."""
         return task.background if self.background == AUTO else self.background
+
+
+class PairMaker(Protocol):
+    """The part of a task that data needs; tasks know of data, not the reverse."""
+
+    @property
+    def reads(self) -> str: ...
+
+    @property
+    def background(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def set_based(self) -> bool: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    def make_pair(self, sample: Any, rng: np.random.Generator) -> Batch: ...
 
 
 @dataclass
@@ -143,7 +163,7 @@ class TrainingSet(Dataset[Batch]):
         self,
         source: Source,
         items: list[int],
-        task: Task,
+        task: PairMaker,
         config: DataConfig,
         seed: int,
         cache: Cache,
@@ -244,7 +264,7 @@ def _unreadable(cache: Cache) -> UserError:
 
 
 def load_photos(
-    task: Task,
+    task: PairMaker,
     config: DataConfig,
     seed: int,
     fits: Callable[[int], bool] = lambda crop_px: True,
@@ -293,7 +313,7 @@ def load_photos(
 
 
 def _advise(
-    task: Task,
+    task: PairMaker,
     config: DataConfig,
     held_out: Sequence[int],
     validation: Sequence[Batch],
@@ -315,7 +335,7 @@ def _advise(
         )  # fmt: skip
 
 
-def _opened(task: Task, config: DataConfig, seed: int, cache: Cache) -> Opened:
+def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:
     share = config.validation_share
     if task.reads == "none":
         return _shared(Nothing(config.validation_max), share, "")
@@ -336,7 +356,7 @@ def _opened(task: Task, config: DataConfig, seed: int, cache: Cache) -> Opened:
     return open_photos(folders, cache, share)
 
 
-def measured_source(task: Task, folders: Sequence[Path], cache: Cache) -> Source:
+def measured_source(task: PairMaker, folders: Sequence[Path], cache: Cache) -> Source:
     """The photos or pairs of folders to measure a task's models on."""
     return (pair_source if task.reads == "pair" else photo_source)(folders, cache)
 
@@ -371,7 +391,7 @@ def resolve_folder(path: str) -> Path:
 def _validation(
     source: Source,
     items: list[int],
-    task: Task,
+    task: PairMaker,
     config: DataConfig,
     seed: int,
     seen: list[int],
