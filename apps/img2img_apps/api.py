@@ -169,13 +169,13 @@ class _Calls:
 
         def call(
             photo: str,
-            strength: float,
-            seed: int,
-            model: str,
-            mask: str | None,
-            direction: str,
-            from_photo: bool,
             request: gr.Request,
+            strength: float = 1.0,
+            seed: int = 0,
+            model: str = "",
+            mask: str | None = None,
+            direction: str = "",
+            from_photo: bool = False,
         ) -> FileAndFacts:
             def wanted() -> Request:
                 way = WAYS[direction or ""]

@@ -189,6 +189,10 @@ def test_endpoints_are_described_by_their_tasks(app: RunningApp) -> None:
     assert described["description"].startswith("A negative in, a positive out.")
     names = ["photo", "strength", "seed", "model", "mask", "direction", "from_photo"]
     assert [p["parameter_name"] for p in described["parameters"]] == names
+    needed = [
+        p["parameter_name"] for p in described["parameters"] if not p["parameter_has_default"]
+    ]
+    assert needed == ["photo"], "a call with the photo alone is answered"
     assert set(known) > {"/denoise", "/whiten"}
 
 
