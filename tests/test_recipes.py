@@ -926,3 +926,8 @@ def test_what_a_recipe_says_of_a_kind_by_its_short_name_is_read() -> None:
     fields["adversarial"] |= {"kind": "wgan", "per_kind": {"wgan": {"lr": 0.125}}}
     read = Recipe.parse(fields).adversarial
     assert read is not None and (read.kind, read.lr) == ("wasserstein", 0.125)
+
+
+def test_a_recipe_without_a_discriminator_says_so() -> None:
+    with pytest.raises(UserError, match="discriminator: recipe 'denoise_tiny' has none"):
+        Recipe.load("denoise_tiny").build_discriminator()

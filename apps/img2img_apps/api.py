@@ -169,10 +169,11 @@ class _Calls:
 
         def call(
             photo: str,
+            strength: float,
+            seed: int,
+            model: str,
             request: gr.Request,
-            strength: float = 1.0,
-            seed: int = 0,
-            model: str = "",
+            # The widgets give the other defaults; a file has none.
             mask: str | None = None,
             direction: str = "",
             from_photo: bool = False,

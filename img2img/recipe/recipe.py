@@ -209,11 +209,17 @@ class Recipe(FrozenConfig):
         Returns:
             The network, which takes pictures (B,C,H,W) and what the recipe lets it see of the rest.
 
+        Raises:
+            UserError: the recipe has none.
+
         Example:
             >>> type(Recipe.load("translate_tiny").build_discriminator()).__name__
             'PatchGan'
         """
-        assert self.discriminator is not None, "a discriminator and adversarial come together"
+        if self.discriminator is None:
+            raise UserError(
+                f"recipe '{self.name}' has none", field="discriminator", remedy="add one"
+            )
         return self.discriminator.build(self.discriminator_shapes())
 
     @property

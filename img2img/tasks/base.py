@@ -114,8 +114,7 @@ class Task(FrozenConfig):
     @property
     def title(self) -> str:
         """The kind, and by how much it enlarges: `super-resolve ×4`."""
-        scale = 1 if self.family == "noise" else self.output_size((1, 1))[0]
-        return f"{self.kind} ×{scale}" if scale > 1 else self.kind
+        return self.kind
 
     def same_purpose(self, other: Task) -> bool:
         """Whether models of both can stand in one table of results."""
@@ -155,10 +154,7 @@ class Task(FrozenConfig):
 
     def unit_range(self, batch: Batch) -> dict[str, Tensor]:
         """The pictures of a batch by name, which belong into [0,1], but for the noise on them."""
-        if not self.has_pixels:
-            return {}
-        condition = {} if self.family == "noise" else {"condition": batch.condition}
-        return {**condition, "target": batch.target}
+        return {"condition": batch.condition, "target": batch.target}
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """Validation numbers of pictures (B,3,H,W) that were generated for a batch."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from img2img.data.sample import Batch
 from img2img.pixels.images import quantise
 from img2img.pixels.sheets import grid_sheet
 from img2img.pixels.xmp import DigitalSourceType
@@ -59,6 +60,9 @@ class NoiseTask(Task):
 
     def discriminator_size_px(self, crop_px: int) -> int:
         return self.size_px
+
+    def unit_range(self, batch: Batch) -> dict[str, Tensor]:
+        return {"target": batch.target} if self.has_pixels else {}
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         crop_px = context.crop_px

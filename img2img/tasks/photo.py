@@ -118,6 +118,10 @@ class PhotoTask(Task):
     def output_size(self, size: HeightWidth) -> HeightWidth:
         return size[0] * self.scale, size[1] * self.scale
 
+    @property
+    def title(self) -> str:
+        return f"{self.kind} ×{self.scale}" if self.scale > 1 else self.kind
+
     # --- from photo to photo
 
     def prepare(self, photo: Tensor) -> Tensor:
