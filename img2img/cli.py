@@ -25,6 +25,7 @@ from img2img.errors import (
     Option,
     Phrase,
     RecipeField,
+    TaskKind,
     TrainingError,
     UserError,
     rendered,
@@ -79,7 +80,7 @@ def in_flags(part: Named) -> str:
     fields of a recipe and files as they are.
     """
     match part:
-        case Option() if not isinstance(part, RecipeField):
+        case Option() if not isinstance(part, RecipeField | TaskKind):
             flag = "--" + _FLAG_OF.get(part.name, part.name).replace("_", "-")
             return flag if part.value is None else f"{flag} {part.value}"
         case Command(verb, arguments):

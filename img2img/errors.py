@@ -33,6 +33,16 @@ class RecipeField(Option):
     """A field of a recipe by its dotted path: `train.lr`. Every front end calls it so."""
 
 
+class TaskKind(Option):
+    """A task by its kind alone, where nothing is to be set: a front end may call it as its tool."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__("task", kind)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
 @dataclass(frozen=True)
 class Command:
     """A command to run instead: `Command("generate", Option("model", "shapes"))`."""

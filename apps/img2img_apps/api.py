@@ -4,20 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from img2img.errors import UserError, rendered
+from img2img.errors import Named, Option, Phrase, UserError, rendered
 from img2img.inference.canvas import Canvas, parse_extend
 from img2img.inference.options import Options
 from img2img.inference.request import Request, parse_tasks
 from img2img.inference.sampling import GenerateRequest
 from img2img_apps.checks import MOST_SEED
 from img2img_apps.noise_pictures import MOST_SAMPLES, generate_grid
-from img2img_apps.other_tasks import other_tasks
+from img2img_apps.other_tasks import OtherTask, other_tasks
 from img2img_apps.panel import WORK
 from img2img_apps.service import WAYS, RunOutcome, Service, direction_of
 from img2img_apps.wording import in_api
@@ -50,6 +51,14 @@ def endpoints(service: Service) -> None:
         outputs = [gr.File(label="result"), gr.JSON(label="facts")]
         button = gr.Button("call")
     calls = _Calls(service)
+    own = {
+        "strength": strength,
+        "seed": seed,
+        "model": model,
+        "mask": mask,
+        "direction": direction,
+        "from_photo": from_photo,
+    }
 
     def add(
         name: str, call: Callable[..., FileAndFacts], inputs: Sequence[Any], description: str = ""
@@ -70,14 +79,26 @@ def endpoints(service: Service) -> None:
     add("erase", calls.erase, [photo, mask, grow, feather, extend, seed, model])
     add("translate", calls.translate, [photo, from_photo, seed, model, direction])
     for other in other_tasks(service.models):
+        chosen = {name: own[name] for name in other.options}
+        words = "; ".join(_OPTIONS[name] for name in chosen if name in _OPTIONS)
+        defaults = {name: widget.value for name, widget in chosen.items()}
         add(
             other.kind,
-            calls.other(other.kind),
-            [photo, strength, seed, model, mask, direction, from_photo],
-            f"{other.lead} strength 0..1; mask (white = fill), direction and from_photo are for "
-            "tasks that take them; model: a name, or nothing for the first.",
+            calls.other(other, defaults),
+            [photo, *chosen.values()],
+            f"{other.lead} {words}.",
         )
     add("generate", calls.generate, [label, seed, count, to_seed, model])
+
+
+_OPTIONS = {
+    "strength": "strength 0..1",
+    "model": "model: a name, or nothing for the first",
+    "mask": "mask (of the photo's size): white = fill",
+    "direction": "direction (AtoB, BtoA): for models that go both ways",
+    "from_photo": "from_photo makes the input of a photo first",
+}
+"""What a description says of the options of a task without an endpoint of its own."""
 
 
 class _Calls:
@@ -137,6 +158,8 @@ class _Calls:
 
         def wanted() -> Request:
             canvas = Canvas(int(mask_grow), int(feather), parse_extend(extend or "0,0,0,0"))
+            if not (mask or canvas.extends):
+                raise _nothing_marked("extend")
             return self.service.request("inpaint", model, Options(seed=int(seed or 0)), canvas)
 
         return self._answer(photo, wanted, request, mask=mask)
@@ -164,27 +187,28 @@ class _Calls:
 
         return self._answer(photo, wanted, request)
 
-    def other(self, kind: str) -> Callable[..., FileAndFacts]:
-        """The endpoint of a task that has none of its own."""
+    def other(self, other: OtherTask, defaults: Mapping[str, Any]) -> Callable[..., FileAndFacts]:
+        """The endpoint of a task that has none of its own, with the options that the task has."""
 
-        def call(
-            photo: str,
-            strength: float,
-            seed: int,
-            model: str,
-            request: gr.Request,
-            # The widgets give the other defaults; a file has none.
-            mask: str | None = None,
-            direction: str = "",
-            from_photo: bool = False,
-        ) -> FileAndFacts:
+        def call(photo: str, request: gr.Request, *values: Any) -> FileAndFacts:
+            given = {**defaults, **dict(zip(defaults, values, strict=False))}
+            mask = given.get("mask")
+
             def wanted() -> Request:
-                way = WAYS[direction or ""]
-                options = Options(strength, int(seed or 0), bool(from_photo), way)
-                return self.service.request(kind, model, options)
+                if other.fills and not mask:
+                    raise _nothing_marked()
+                way = WAYS[given.get("direction") or ""]
+                from_photo = bool(given.get("from_photo"))
+                options = Options(given["strength"], int(given["seed"] or 0), from_photo, way)
+                return self.service.request(other.kind, given["model"], options)
 
             return self._answer(photo, wanted, request, mask=mask)
 
+        # Gradio names an endpoint's parameters as the function does.
+        named = {"photo": Parameter.empty, "request": Parameter.empty, **defaults}
+        call.__signature__ = Signature(  # type: ignore[attr-defined]  # inspect reads it
+            [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=d) for n, d in named.items()]
+        )
         return call
 
     def generate(
@@ -227,6 +251,14 @@ class _Calls:
             tab=TAB,
         )
         return _facts(outcome)
+
+
+def _nothing_marked(*others: str) -> UserError:
+    """What a tool that fills says where it is given nothing to fill."""
+    ways: list[str | Named] = ["give a ", Option("mask"), ", white over what should go"]
+    for name in others:
+        ways += [", or ", Option(name)]
+    return UserError("nothing is marked", remedy=Phrase(*ways))
 
 
 def _facts(outcome: RunOutcome) -> FileAndFacts:

@@ -1,8 +1,21 @@
 """What the page calls the options of the command line: one name each, the same on every tab and in
-messages.
+messages; and which tab and endpoint does which task.
 """
 
 from __future__ import annotations
+
+OWN_TABS = {
+    "colorize": "Colorize",
+    "denoise": "Denoise",
+    "inpaint": "Erase",
+    "super-resolve": "Enlarge",
+    "translate": "Translate",
+}
+"""The tasks that have a tab made for them, and its name; the endpoint is called so in small letters.
+"""
+
+VERBS_WITH_A_TAB, VERBS_WITH_AN_ENDPOINT = ("generate", "train"), ("generate",)
+"""Verbs of the command line that the page and the API have too."""
 
 LABELS = {
     "task": "Steps",
@@ -22,3 +35,15 @@ LABELS = {
     "count": "How many",
     "interpolate": "Walk",
 }
+
+
+def tab_title(kind: str) -> str:
+    """The name of a task's tab: `Erase`, and of a task without one of its own `Old print`, as its
+    kind is `old-print`.
+    """
+    return OWN_TABS.get(kind) or kind.replace("-", " ").replace("_", " ").capitalize()
+
+
+def endpoint(kind: str) -> str:
+    """The name of a task's endpoint: `erase`; its kind where it has none of its own."""
+    return OWN_TABS[kind].lower() if kind in OWN_TABS else kind

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from img2img.errors import UserError
+from img2img.errors import Phrase, TaskKind, UserError
 from img2img.inference.blend import pair_of
 from img2img.modelfile import load_generator
 from img2img.tasks import task_class
@@ -64,9 +64,18 @@ class Models:
         return None if path is None else kind_of(path)
 
     def chosen(self, name: str, kind: str, user: str | None = None) -> str | None:
-        """The same, and for no name the first there is where none is shipped."""
-        at_hand = [] if name or is_installed(kind) else self.of_task(kind, user)
-        return self.path(at_hand[0] if at_hand else name, kind, user)
+        """The same, and for no name the first there is where none is shipped. Raises UserError
+        where there is no model for the task.
+        """
+        if name or is_installed(kind):
+            return self.path(name, kind, user)
+        known = self.of_task(kind, user)
+        if not known:
+            raise UserError(
+                Phrase("no model for ", TaskKind(kind), " is here"),
+                remedy="load one on the Models tab, or train one",
+            )
+        return self.path(known[0], kind, user)
 
     def noise_model(self, name: str, user: str | None = None) -> str:
         """The model that makes pictures from noise; for no name the first there is. Raises

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from inspect import get_annotations
 
-from img2img.tasks import MaskedTask, PhotoTask, photo_tasks, plugins
+from img2img.tasks import MaskedTask, PhotoTask, UnpairedTask, photo_tasks, plugins
+from img2img_apps.labels import OWN_TABS, tab_title
 from img2img_apps.offered_models import Models
-
-OWN_TABS = ("colorize", "denoise", "inpaint", "super-resolve", "translate")
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class OtherTask:
 
     @property
     def title(self) -> str:
-        """The kind as the name of a tab: `old-print` is `Old print`."""
-        return self.kind.replace("-", " ").replace("_", " ").capitalize()
+        """The name of its tab."""
+        return tab_title(self.kind)
 
     @property
     def lead(self) -> str:
@@ -44,6 +44,27 @@ class OtherTask:
     def fills(self) -> bool:
         """Whether it needs a mask."""
         return issubclass(self.task, MaskedTask)
+
+    @property
+    def makes_condition(self) -> bool:
+        """Whether it can make its input, such as a sketch, from a finished photo."""
+        return self.task.from_photo is not PhotoTask.from_photo
+
+    @property
+    def goes_both_ways(self) -> bool:
+        """Whether a model of it may: one kind can have members in two families."""
+        members = [c for c in self.task.__subclasses__() if "kind" not in get_annotations(c)]
+        return any(issubclass(member, UnpairedTask) for member in (self.task, *members))
+
+    @property
+    def options(self) -> list[str]:
+        """What may be set of it, by the names of the options."""
+        named = {
+            "mask": self.fills,
+            "direction": self.goes_both_ways,
+            "from_photo": self.makes_condition,
+        }
+        return ["strength", "seed", "model", *(name for name, has in named.items() if has)]
 
 
 def other_tasks(models: Models) -> list[OtherTask]:

@@ -7,6 +7,7 @@ import gradio as gr
 from img2img_apps import api
 from img2img_apps.answers import Page
 from img2img_apps.examples import Examples
+from img2img_apps.labels import OWN_TABS
 from img2img_apps.offered_models import GENERATE, Models
 from img2img_apps.other_tasks import other_tasks
 from img2img_apps.service import Service
@@ -48,15 +49,15 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
     with gr.Tabs():
         with gr.Tab("Restore", id="restore"):
             restore_tab.build(service, examples)
-        with gr.Tab("Colorize", id="colorize"):
+        with gr.Tab(OWN_TABS["colorize"], id="colorize"):
             lists["colorize"] = simple_tab.build_colorize(service, examples)
-        with gr.Tab("Enlarge", id="enlarge"):
+        with gr.Tab(OWN_TABS["super-resolve"], id="enlarge"):
             lists["super-resolve"] = simple_tab.build_enlarge(service, examples)
-        with gr.Tab("Denoise", id="denoise"):
+        with gr.Tab(OWN_TABS["denoise"], id="denoise"):
             lists["denoise"] = simple_tab.build_denoise(service, examples)
-        with gr.Tab("Erase", id="erase"):
+        with gr.Tab(OWN_TABS["inpaint"], id="erase"):
             lists["inpaint"] = erase_tab.build(service, examples)
-        with gr.Tab("Translate", id="translate"):
+        with gr.Tab(OWN_TABS["translate"], id="translate"):
             lists["translate"] = translate_tab.build(service, examples)
         with gr.Tab("Generate", id="generate"):
             lists[GENERATE] = generate_tab.build(service)

@@ -8,22 +8,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from img2img.errors import Command, Named, Option, RecipeField, UserError, rendered
+from img2img.errors import Command, Named, Option, RecipeField, TaskKind, UserError, rendered
 from img2img.inference.plan import Plan
-from img2img_apps.labels import LABELS
+from img2img.tasks import plugins
+from img2img_apps.labels import (
+    LABELS,
+    OWN_TABS,
+    VERBS_WITH_A_TAB,
+    VERBS_WITH_AN_ENDPOINT,
+    endpoint,
+    tab_title,
+)
 
 MOST_CHARACTERS = 400
 _ECHO = 60  # characters of what a client sent that come back
 
 
 def on_page(part: Named) -> str:
-    """Options by the labels of their controls, commands by their tabs."""
+    """Options by the labels of their controls, tasks and commands by their tabs."""
     match part:
+        case TaskKind(_, kind):
+            return tab_title(str(kind))
+        case Option("task", kinds) if tools := _with_tools(kinds):
+            return " or ".join(f"the {tab_title(kind)} tab" for kind in tools)
         case Option(name, value) if not isinstance(part, RecipeField):
             label = LABELS.get(name, name.replace("_", " ").capitalize())
             return label if value is None else f"“{_written(value)}” under {label}"
-        case Command(verb):
+        case Command(verb) if verb in VERBS_WITH_A_TAB:
             return f"the {verb.capitalize()} tab"
+        case Command(verb):
+            return f"img2img {verb}"
         case Path():
             return part.name
         case _:
@@ -31,16 +45,26 @@ def on_page(part: Named) -> str:
 
 
 def in_api(part: Named) -> str:
-    """Options by the names of the parameters, commands by their endpoints."""
+    """Options by the names of the parameters, tasks and commands by their endpoints."""
     match part:
+        case Option("task", kinds) if tools := _with_tools(kinds):
+            return " or ".join(f"/{endpoint(kind)}" for kind in tools)
         case Option(name, value) if value is not None:
             return f"{name} {_written(value)}"
-        case Command(verb):
+        case Command(verb) if verb in VERBS_WITH_AN_ENDPOINT:
             return f"/{verb}"
+        case Command(verb):
+            return f"img2img {verb}"  # on the machine of the app
         case Path():
             return part.name
         case _:
             return str(part)
+
+
+def _with_tools(kinds: object) -> list[str]:
+    """The tasks of `a, b`, if each has a tab and an endpoint; none for a choice such as `a|b`."""
+    named = kinds.split(", ") if isinstance(kinds, str) else []
+    return named if {*named} <= OWN_TABS.keys() | plugins().keys() else []
 
 
 def _written(value: object) -> str:

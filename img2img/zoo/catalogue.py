@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from img2img.errors import Advice, Option, Phrase, UserError
+from img2img.errors import Advice, Command, Option, Phrase, TaskKind, UserError
 from img2img.modelfile import Card, Header, read_header
 from img2img.recipe import Recipe
 from img2img.tasks import PhotoTask, Task
@@ -119,11 +119,15 @@ class Catalogue:
                 fitting.append((is_for_them != found_photo, len(name), name))
         if fitting:
             return shipped[min(fitting)[-1]]
-        wanted = f"{task_kind} ×{scale}" if scale else task_kind
-        known = ", ".join(shipped) or "none"
+        known = [name for name, entry in shipped.items() if entry.task.kind == task_kind]
+        others = f"; shipped for it otherwise: {', '.join(known)}" if known else ""
+        at_scale = f" ×{scale}" if scale else ""
         raise UserError(
-            f"no model for {wanted} is shipped",
-            remedy=Advice("name one of your own with ", Option("model"), f"; shipped: {known}"),
+            Phrase("no model for ", TaskKind(task_kind), f"{at_scale} is shipped"),
+            remedy=Advice(
+                *("train one with ", Command("train", "RECIPE"), ", or name a model file or run "),
+                *("with ", Option("model"), others),
+            ),
         )
 
     def defaults(self, task_kind: str) -> list[Entry]:

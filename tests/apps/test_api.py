@@ -436,7 +436,12 @@ MISTAKES = [
     ("enlarge", [PHOTO, 3, 1, None], "scale: 3 is none of 2, 4"),
     ("enlarge", [PHOTO, None, 1, None], "scale"),
     ("enlarge", [PHOTO, 4, 1, 2], "detail: 2 is more than the maximum value 1"),
-    ("erase", [PHOTO, None, 0, 0, "0,0,0,0", 0, ""], "mask"),
+    (
+        "erase",
+        [PHOTO, None, 0, 0, "0,0,0,0", 0, ""],
+        "nothing is marked: give a mask, white over what should go, or extend",
+    ),
+    ("restore", [PHOTO, "inpaint"], "/erase fills masks"),
     ("erase", [PHOTO, None, 1.5, 0, "0,0,9,0", 0, ""], "mask_grow: give a whole number"),
     ("erase", [PHOTO, None, 0, 0, "-5,0,0,0", 0, ""], "extend: -5 is less than 0"),
     ("erase", [PHOTO, None, 0, 0, "many", 0, ""], "extend: 'many' is not L,T,R,B"),

@@ -16,15 +16,19 @@ import pytest
 import torch
 
 from img2img import tasks
-from img2img.cli import main
+from img2img.cli import in_flags, main
+from img2img.errors import UserError, rendered
 from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.client import answered, called, uploaded
 from img2img.maintenance.screenshots import open_tab
 from img2img.modelfile import Card, save_model
 from img2img.recipe import Recipe
 from img2img.resources import inputs_dir
+from img2img.zoo.catalogue import CATALOGUE
+from img2img_apps.labels import OWN_TABS
 from img2img_apps.offered_models import Models
-from img2img_apps.other_tasks import OWN_TABS, other_tasks
+from img2img_apps.other_tasks import OtherTask, other_tasks
+from img2img_apps.service import escaped
 from img2img_apps.workspace import Workspace
 
 PHOTO, OBJECT = inputs_dir() / "small.jpg", inputs_dir() / "object.jpg"
@@ -149,6 +153,29 @@ def test_words_come_from_the_class(package: Path, tmp_path: Path) -> None:
     assert whiten.fills and not negative.fills
 
 
+def test_each_option_is_offered_by_the_tasks_that_have_it(package: Path) -> None:
+    always = ["strength", "seed", "model"]
+    found = {kind: OtherTask(kind, task).options for kind, task in tasks.photo_tasks().items()}
+    assert found["old-negative"] == found["denoise"] == always
+    assert found["whiten"] == [*always, "mask"]
+    assert found["translate"] == [*always, "direction", "from_photo"], "a model of it may"
+
+
+def test_a_task_without_a_model_says_how_to_get_one(package: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        Models(Workspace(tmp_path)).chosen("", "whiten")
+    assert escaped(str(caught.value)) == (
+        "no model for Whiten is here: load one on the Models tab, or train one"
+    )
+    with pytest.raises(UserError) as caught:
+        CATALOGUE.default("whiten")
+    assert str(caught.value) == (
+        "no model for whiten is shipped: train one with img2img train RECIPE, or name a model file "
+        "or run with model"
+    )
+    assert rendered(str(caught.value), in_flags).endswith("or run with --model")
+
+
 def test_a_built_in_task_has_one_tab(tmp_path: Path) -> None:
     """A tab of its own, or this one as soon as a model for it is brought along."""
     assert set(OWN_TABS) <= set(tasks.photo_tasks())
@@ -161,25 +188,26 @@ def test_a_built_in_task_has_one_tab(tmp_path: Path) -> None:
 def test_an_endpoint_makes_the_bytes_the_command_line_makes(
     app: RunningApp, infer: Callable[..., bytes], strength: float
 ) -> None:
-    values = [strength, 0, "", None, "", False]
+    values = [strength, 0, ""]
     name, content, facts = called(app.url, "old-negative", PHOTO, *values)
     assert content == infer(PHOTO, "old-negative", Path(name).suffix, "--strength", str(strength))
     assert facts["task"] == "old-negative"
 
 
 def test_an_endpoint_takes_a_mask(app: RunningApp, infer: Callable[..., bytes]) -> None:
-    name, content, _ = called(app.url, "whiten", OBJECT, 1.0, 0, "own/whiten", MASK, "", False)
+    name, content, _ = called(app.url, "whiten", OBJECT, 1.0, 0, "own/whiten", MASK)
     assert content == infer(OBJECT, "whiten", Path(name).suffix, "--mask", str(MASK))
 
 
 def test_an_endpoint_says_what_is_amiss(app: RunningApp) -> None:
     photo = uploaded(app.url, PHOTO)
-    none = answered(app.url, "old-negative", [photo, 1.0, 0, "no/such", None, "", False])
+    none = answered(app.url, "old-negative", [photo, 1.0, 0, "no/such"])
     assert "event: error" in none and "load it again on the Models tab" in none
-    one_way = answered(
-        app.url, "old-negative", [photo, 1.0, 0, "own/old-negative", None, "AtoB", False]
-    )
-    assert "event: error" in one_way and "goes one way only" in one_way
+    more = answered(app.url, "old-negative", [photo, 1.0, 0, "own/old-negative", None])
+    assert "give 4 values (photo, strength, seed, model), not 5" in more
+    unmarked = answered(app.url, "whiten", [photo, 1.0, 0, "", None])
+    assert "nothing is marked: give a mask, white over what should go" in unmarked
+    assert "extend" not in unmarked and "task" not in unmarked, "it has none"
 
 
 def test_endpoints_are_described_by_their_tasks(app: RunningApp) -> None:
@@ -187,12 +215,13 @@ def test_endpoints_are_described_by_their_tasks(app: RunningApp) -> None:
         known = json.load(answer)["named_endpoints"]
     described = known["/old-negative"]
     assert described["description"].startswith("A negative in, a positive out.")
-    names = ["photo", "strength", "seed", "model", "mask", "direction", "from_photo"]
-    assert [p["parameter_name"] for p in described["parameters"]] == names
-    needed = [
-        p["parameter_name"] for p in described["parameters"] if not p["parameter_has_default"]
-    ]
-    assert needed == ["photo"], "a call with the photo alone is answered"
+    for kind, own in (("old-negative", []), ("whiten", ["mask"])):
+        given = known[f"/{kind}"]["parameters"]
+        names = [parameter["parameter_name"] for parameter in given]
+        assert names == ["photo", "strength", "seed", "model", *own], "none that it does not have"
+        needed = [p["parameter_name"] for p in given if not p["parameter_has_default"]]
+        assert needed == ["photo"], "a call with the photo alone is answered"
+    assert "mask" not in described["description"] and "mask" in known["/whiten"]["description"]
     assert set(known) > {"/denoise", "/whiten"}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from img2img.errors import Advice, Option, Phrase, UserError
+from img2img.errors import Advice, Option, Phrase, TaskKind, UserError
 from img2img.inference.canvas import Canvas
 from img2img.inference.outputs import Result
 from img2img.inference.plan import Plan
@@ -444,6 +444,20 @@ def test_room_is_made_of_the_oldest_but_not_of_what_may_be_in_use(workspace: Wor
             "/erase and 'a -- b' stay: use output a.png",
         ),
         (
+            UserError("no photo", remedy=Advice.run("infer", Option("input", "PHOTO"))),
+            "no photo: use img2img infer",
+            "no photo: use img2img infer",
+        ),
+        (
+            UserError(
+                Phrase(Option("task", "inpaint"), " has no model for ", TaskKind("super-resolve")),
+                remedy=Advice.set("task", "denoise, colorize") | Advice.set("task", "a|b"),
+            ),
+            "the Erase tab has no model for Enlarge: use the Denoise tab or the Colorize tab, "
+            "or use “a|b” under Steps",
+            "/erase has no model for /enlarge: use /denoise or /colorize, or use task a|b",
+        ),
+        (
             UserError("is none", field="train.lr"),
             "train.lr: is none",
             "train.lr: is none",
@@ -463,7 +477,7 @@ def test_a_plan_is_told_in_the_words_of_the_page() -> None:
     told = [escaped(sentence) for sentence in plan_on_page(Plan((), declined=(declined,)))]
     assert told == [
         "nothing needs doing, this is your photo unchanged",
-        "not done: colorize; “colorize” under Steps does it all the same",
+        "not done: colorize; the Colorize tab does it all the same",
     ]
     plan = Plan((), skipped=("not done: denoise",))
     assert plan_on_page(plan) == ["unchanged", "not done: denoise"]

@@ -15,8 +15,8 @@ from img2img.resources import cards_dir
 from img2img.tasks.photo import PhotoTask
 from img2img.zoo import measurements, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
+from img2img_apps.labels import OWN_TABS
 from img2img_apps.offered_models import GENERATE, kind_of, verb
-from img2img_apps.other_tasks import OWN_TABS
 from img2img_apps.panel import INSPECT, PRIVATE, bad, model_choices, status
 from img2img_apps.service import Service, escaped
 from img2img_apps.tabs.parts import lead, plain_examples

@@ -12,7 +12,6 @@ import gradio as gr
 from img2img.errors import UserError
 from img2img.inference.options import Options
 from img2img.inference.request import Request
-from img2img.tasks import PhotoTask, UnpairedTask
 from img2img_apps.labels import LABELS
 from img2img_apps.other_tasks import OtherTask
 from img2img_apps.panel import Panel, model_choice, paths_of
@@ -81,8 +80,8 @@ def _of_the_family(other: OtherTask) -> dict[str, Any]:
             height=110,
             elem_id=f"{other.kind}-mask",
         )
-    if other.task.from_photo is not PhotoTask.from_photo:
+    if other.makes_condition:
         controls["from_photo"] = gr.Checkbox(label=f"{LABELS['from_photo']}: make the input of it")
-    if issubclass(other.task, UnpairedTask):
+    if other.goes_both_ways:
         controls["direction"] = direction_choice(other.kind)
     return controls
