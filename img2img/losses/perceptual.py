@@ -194,11 +194,10 @@ def missing(network: PerceptualNetwork) -> str | None:
 
 
 @cache
-@torch.inference_mode(
-    False
-)  # cached: built inside a measurement, it must still serve training afterwards
+@torch.inference_mode(False)  # first built in a measurement, it must serve training afterwards
 def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
-    """The network that measures perceptual distance, loaded once.
+    """The network that measures perceptual distance, loaded once; loading it draws no random number
+    of the caller's.
 
     Args:
         network: `stlpips_vgg`, `stlpips_alex`; `lpips_vgg` or `lpips_alex` where torchvision's
@@ -223,7 +222,10 @@ def perceptual_distance(network: PerceptualNetwork) -> nn.Module:
         raise UserError(f"perceptual network '{network}' is not available", remedy=reason)
     kind, _, trunk = network.partition("_")
     build = STLPIPS if kind == "stlpips" else LPIPS
-    return channels_last(build("vgg" if trunk == "vgg" else "alex"))
+    # Layers draw initial weights before they are given the real ones, and the first use may be in a
+    # training step: a resumed run, which loads anew, must draw in it what the whole run drew.
+    with torch.random.fork_rng(devices=[]):
+        return channels_last(build("vgg" if trunk == "vgg" else "alex"))
 
 
 def _stlpips_file(trunk: str) -> Path:

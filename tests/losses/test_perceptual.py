@@ -9,7 +9,7 @@ import torch
 
 from img2img.errors import UserError
 from img2img.losses import perceptual
-from img2img.losses.perceptual import missing, perceptual_distance
+from img2img.losses.perceptual import NETWORKS, missing, perceptual_distance
 
 needs_weights = pytest.mark.skipif(
     missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed"
@@ -92,6 +92,15 @@ def test_a_network_first_used_in_inference_mode_still_trains():
     first.requires_grad_()
     perceptual_distance("stlpips_alex")(first, second).sum().backward()
     assert first.grad is not None
+
+
+@needs_weights
+@pytest.mark.parametrize("network", [n for n in NETWORKS if missing(n) is None])
+def test_loading_a_network_draws_nothing_of_the_callers(network):
+    perceptual_distance.cache_clear()
+    before = torch.get_rng_state()
+    perceptual_distance(network)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @needs_weights

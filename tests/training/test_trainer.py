@@ -25,6 +25,7 @@ from img2img.data.dataset import load_photos
 from img2img.diagnostics.run import Run
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import TrainingError, UserError
+from img2img.losses.perceptual import missing, perceptual_distance
 from img2img.modelfile import read_header
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir, samples_dir
@@ -97,6 +98,26 @@ def test_stopped_and_resumed_run_ends_with_the_same_bits(
         {k: v for k, v in line.items() if k not in TIMES} for line in lines(tmp_path / "whole")
     ]
     assert [line for line in timeless if "resumed_from_step" not in line] == expected
+
+
+@pytest.mark.skipif(
+    missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed"
+)
+def test_a_perceptual_network_loaded_anew_changes_nothing_in_a_resumed_run(tmp_path: Path) -> None:
+    """A run loads it in its first step, a resumed one again in a later step; both draw crops."""
+    fields = small("translate_tiny").fields()
+    fields["losses"] = [
+        {"kind": "l1"},
+        {"kind": "perceptual", "network": "stlpips_alex", "crop_px": 32},
+    ]
+    recipe = Recipe.parse(fields)
+    perceptual_distance.cache_clear()
+    train(recipe, tmp_path / "whole", device="cpu")
+    stopped_at(recipe, tmp_path / "cut", 5)
+    perceptual_distance.cache_clear()  # as in a process of its own
+    train(recipe, tmp_path / "cut", resume=True, device="cpu")
+    same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert timeless(tmp_path / "whole") == timeless(tmp_path / "cut")
 
 
 TIMES = ("seconds", "minutes", "images_per_second", "data_wait", "model")
