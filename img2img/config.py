@@ -9,12 +9,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
 from img2img.rules import Conflict, RecipeContext
 
 MOST = 10**9  # of whole numbers: what is counted in a recipe fits into far less
 ANY_SIZE = ("seed",)
+Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,23 @@ class FrozenConfig(BaseModel):
         """What in the other parts of the recipe this one cannot work with, the worst first."""
         return ()
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Schema:
+        """What editors read: former names as deprecated, and no examples of Python."""
+        reference = handler(core)
+        schema = handler.resolve_ref_schema(reference)
+        if "description" in schema:
+            text = schema["description"].partition(">>>")[0].rstrip()
+            schema["description"] = text.removesuffix("Example:").rstrip()
+        for former, name in cls.former_names.items():
+            field = schema["properties"][name]
+            kept = {k: v for k, v in field.items() if k not in ("title", "default")}
+            told = {"deprecated": True, "description": f"former name of {name}"}
+            schema["properties"][former] = kept | told
+        return reference
+
     @model_validator(mode="before")
     @classmethod
     def _numbers(cls, fields: Any) -> Any:
@@ -57,20 +84,51 @@ class FrozenConfig(BaseModel):
         }
 
 
-def renamed(former: Mapping[str, str]) -> BeforeValidator:
-    """Validator that reads words of earlier recipes and model files as the words of now.
+@dataclass(frozen=True)
+class Renamed:
+    """Of a field: words of earlier recipes and model files are read as the words of now, and the
+    schema knows them as deprecated.
 
-    It takes a word, a list of words, or fields with such a word as their `kind`.
+    The field may hold a word, a list of words, or fields with such a word as their `kind`.
     """
 
-    def current(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            return type(value)(current(word) for word in value)
-        if isinstance(value, dict) and isinstance(value.get("kind"), str):
-            return {**value, "kind": former.get(value["kind"], value["kind"])}
-        return former.get(value, value) if isinstance(value, str) else value
+    former: Mapping[str, str]
 
-    return BeforeValidator(current)
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_before_validator_function(self.current, handler(source))
+
+    def current(self, value: Any) -> Any:
+        """The value in the words of now."""
+        if isinstance(value, list | tuple):
+            return type(value)(self.current(word) for word in value)
+        if isinstance(value, dict) and isinstance(value.get("kind"), str):
+            return {**value, "kind": self.former.get(value["kind"], value["kind"])}
+        return self.former.get(value, value) if isinstance(value, str) else value
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Schema:
+        schema = handler(core)
+        if "items" in schema:
+            return {**schema, "items": self._with_former(schema["items"])}
+        if "oneOf" not in schema:
+            return self._with_former(schema)
+        for member in schema["oneOf"]:
+            fields = handler.resolve_ref_schema(member)["properties"]
+            fields["kind"] = self._with_former(fields["kind"])
+        return schema
+
+    def _with_former(self, words: Schema) -> Schema:
+        """The schema of one or several words, with what they were called before."""
+        known = {*words.get("enum", ()), words.get("const")}
+        former = [
+            {"const": old, "deprecated": True, "description": f"former name of {now}"}
+            for old, now in self.former.items()
+            if now in known
+        ]
+        return {"type": "string", "anyOf": [words, *former]} if former else words
 
 
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:

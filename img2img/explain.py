@@ -4,16 +4,14 @@ meant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from img2img.config import NoNumber
+from img2img.config import NoNumber, Schema
 from img2img.errors import RecipeField, UserError, did_you_mean
 from img2img.rules import ImpossibleRecipe
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
-
-Schema = dict[str, Any]
 
 
 def explain(error: ValidationError, schema: Schema, prefix: str = "") -> UserError:
@@ -33,7 +31,12 @@ def explain(error: ValidationError, schema: Schema, prefix: str = "") -> UserErr
     ]
     message = str(cause) if isinstance(cause, ValueError) else first["msg"]
     if first["type"] == "extra_forbidden":
-        known = {name for option in _options(schema, node) for name in option.get("properties", {})}
+        known = {
+            name
+            for option in _options(schema, node)
+            for name, field in option.get("properties", {}).items()
+            if not field.get("deprecated")
+        }
         message = f"unknown key{did_you_mean(names[-1], known)}" if known else "unknown key"
     elif first["type"] == "union_tag_invalid":
         names.append("kind")
@@ -74,10 +77,10 @@ def _walk(schema: Schema, location: tuple[int | str, ...]) -> tuple[list[str], S
     node = schema
     for part in location:
         options = _options(schema, node)
-        kinds = [o.get("properties", {}).get("kind", {}) for o in options]
         tagged = [
             option
-            for option, kind in zip(options, kinds, strict=True)
+            for option in options
+            for kind in _options(schema, option.get("properties", {}).get("kind", {}))
             if part == kind.get("const") or part in kind.get("enum", ())
         ]
         inside = [o["properties"][part] for o in options if part in o.get("properties", {})]

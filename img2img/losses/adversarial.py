@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from img2img.config import renamed
+from img2img.config import Renamed
 from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
 from img2img.losses.objectives import OBJECTIVES, SHORT_KINDS, Kind, Objective
@@ -28,7 +28,7 @@ class Adversarial(OptimizerConfig):
 
     former_names: ClassVar[dict[str, str]] = {"judges": "discriminates"}
 
-    kind: Annotated[Kind, renamed(SHORT_KINDS)] = "non_saturating"
+    kind: Annotated[Kind, Renamed(SHORT_KINDS)] = "non_saturating"
     weight: float = Field(1.0, ge=0, description="of the generator's adversarial loss")
     sees: tuple[Sees, ...] = Field(
         (),
@@ -81,7 +81,7 @@ class Adversarial(OptimizerConfig):
     replay: int = Field(
         0, ge=0, description="pool of past fakes D learns from (Shrivastava et al. 2017): 50"
     )
-    augment: Annotated[tuple[Augmentation, ...], renamed({"colour": "color"})] = Field(
+    augment: Annotated[tuple[Augmentation, ...], Renamed({"colour": "color"})] = Field(
         (),
         description="DiffAugment for few pictures: color translation cutout; not for points, codes",
     )
@@ -93,7 +93,7 @@ class Adversarial(OptimizerConfig):
     )
     gamma: float = Field(0.5, gt=0, le=1, description="began: diversity, E[L(G(z))] / E[L(x)]")
     k_rate: float = Field(1e-3, gt=0, description="began: how fast k follows")
-    per_kind: dict[Kind, dict[str, Any]] = Field(
+    per_kind: dict[Annotated[Kind, Renamed(SHORT_KINDS)], dict[str, Any]] = Field(
         {},
         exclude=True,
         description="fields that have another value under a kind, in a recipe for several",

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.config import FrozenConfig, renamed
+from img2img.config import FrozenConfig, Renamed
 from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
 from img2img.pixels.tensors import Region, masked_mean
@@ -186,7 +186,7 @@ class FeatureLoss(LossConfig):
 Loss = Annotated[
     PixelLoss | PerceptualLoss | ColorfulnessLoss | KlLoss | FeatureLoss,
     Field(discriminator="kind"),
-    renamed({"colourfulness": "colorfulness"}),
+    Renamed({"colourfulness": "colorfulness"}),
 ]
 LOG_NAMES = {"colorfulness": "colourfulness"}
 """What log.jsonl, and the sums in checkpoints, call a loss by another name than its kind: as it was

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from img2img.config import renamed
+from img2img.config import Renamed
 from img2img.models.autoencoder import AutoencoderConfig
 from img2img.models.color_unet import ColorUNetConfig
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
@@ -30,7 +30,7 @@ Generator = Annotated[
     | MlpGeneratorConfig
     | AutoencoderConfig,
     Field(discriminator="kind"),
-    renamed({"colour_unet": "color_unet"}),
+    Renamed({"colour_unet": "color_unet"}),
 ]
 Discriminator = Annotated[
     PatchGanConfig | GlobalLocalConfig | DcganDiscriminatorConfig | MlpDiscriminatorConfig,
