@@ -1,6 +1,7 @@
 """For authors of a task: the contract as a check, and samples for tests of its own.
 
->>> from img2img.tasks.denoise import Denoise
+>>> from img2img.pixels.tensors import ScoreFunction
+from img2img.tasks.denoise import Denoise
 >>> check_task(Denoise)  # or an instance, with the fields that it requires
 
 Nothing printed: Denoise keeps the contract. Elsewhere an AssertionError says what is wrong, and
@@ -23,9 +24,10 @@ from img2img.inference.pipeline import Model
 from img2img.modelfile import Card
 from img2img.models.restorer import RestorerConfig
 from img2img.pixels.alpha import BLEED
+from img2img.pixels.tensors import ScoreFunction
 from img2img.recipe import Recipe
 from img2img.tasks.autoencoder import AutoencoderTask
-from img2img.tasks.base import ScoreFunction, Task
+from img2img.tasks.base import Task
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import PhotoStatistics, PhotoTask

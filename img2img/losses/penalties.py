@@ -4,16 +4,13 @@ fp32.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-Score = Callable[[Tensor], Tensor]
-"""A discriminator's scores, of any shape, of images (B,C,H,W)."""
+from img2img.pixels.tensors import ScoreFunction
 
 
-def gradients(score: Score, pictures: Tensor) -> Tensor:
+def gradients(score: ScoreFunction, pictures: Tensor) -> Tensor:
     """∇ of each sample's mean score with respect to its picture, flattened to (B,N), differentiable
     once more.
     """
@@ -24,14 +21,14 @@ def gradients(score: Score, pictures: Tensor) -> Tensor:
     return slope.flatten(1)
 
 
-def unit_norm_penalty(score: Score, pictures: Tensor) -> Tensor:
+def unit_norm_penalty(score: ScoreFunction, pictures: Tensor) -> Tensor:
     """Mean of (‖∇D(x̂)‖ - 1)²: Gulrajani et al. 2017, equation 3, where λ multiplies it."""
     # The norm's slope is infinite at 0, where a dead network lies.
     norms = (gradients(score, pictures).square().sum(1) + 1e-12).sqrt()
     return (norms - 1).square().mean()
 
 
-def r1_penalty(score: Score, real: Tensor) -> Tensor:
+def r1_penalty(score: ScoreFunction, real: Tensor) -> Tensor:
     """½ E‖∇D(x)‖² at real pictures: Mescheder et al. 2018, equation 9, where γ multiplies it."""
     return 0.5 * gradients(score, real).square().sum(1).mean()
 

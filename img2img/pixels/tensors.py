@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 Region = Literal["all", "hole", "known"]
+ScoreFunction = Callable[[Tensor], Tensor]
+"""A discriminator's scores of pictures (B,C,H,W): one each, (B,), or one a patch."""
 
 
 def as_tensor(picture: np.ndarray) -> Tensor:

@@ -7,7 +7,7 @@ name. A new task is one file in this folder (found by itself) or an entry point 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -18,12 +18,11 @@ from img2img.config import FrozenConfig
 from img2img.data.sample import Batch
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.sheets import rows_sheet
+from img2img.pixels.tensors import ScoreFunction
 from img2img.pixels.xmp import DigitalSourceType
 
 SheetRow = tuple[Batch, Tensor, Tensor]
 """Validated: the batch, its best trivial answer, and the generated pictures."""
-ScoreFunction = Callable[[Tensor], Tensor]
-"""Pictures (B,C,H,W) to one score each, (B,)."""
 Reads = Literal["photo", "pair", "label", "none", "two sides", "two halves"]
 Family = Literal["photo", "masked", "noise", "autoencoder"]
 TrainedBy = Literal["paired", "cycle", "autoencoder"]

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, LabelledSample, PhotoSample, as_tensor
 from img2img.pixels.sheets import grid_sheet
-from img2img.tasks.base import MainMetric, Reads, ScoreFunction, SheetRow
+from img2img.pixels.tensors import ScoreFunction
+from img2img.tasks.base import MainMetric, Reads, SheetRow
 from img2img.tasks.noise import NoiseTask
 
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, EmptySample
 from img2img.pixels.sheets import points_sheet
+from img2img.pixels.tensors import ScoreFunction
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.tasks.base import MainMetric, Reads, ScoreFunction, SheetRow
+from img2img.tasks.base import MainMetric, Reads, SheetRow
 from img2img.tasks.noise import NoiseTask
 
 MODE_SHARE = 0.025  # of all samples, within NEAR_SIGMAS: then a mode counts as covered

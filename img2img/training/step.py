@@ -18,8 +18,8 @@ from torch import Tensor
 from img2img.data.sample import Batch
 from img2img.diagnostics.treatment import Remedies
 from img2img.losses.reconstruction import LOG_NAMES
+from img2img.pixels.tensors import ScoreFunction
 from img2img.recipe import Recipe
-from img2img.tasks.base import ScoreFunction
 from img2img.tasks.masked import MaskedTask
 from img2img.training.discriminator import DiscriminatorTrainer
 from img2img.training.optimized import Ema, Logs, OptimizedModule, under
