@@ -32,13 +32,13 @@ def _parsed(name: str) -> torch.device:
     """The device by its name, whether it is here or not. Raises UserError for one that we do not
     run on.
     """
-    with suppress(RuntimeError):
+    with suppress(RuntimeError, TypeError):
         device = torch.device(name)
         if device.type in DEVICES:
             return device
     *most, last = DEVICES
     use = f": use {', '.join(most)} or {last}"
-    like = name.lower().replace("gpu", "cuda")  # by its letters alone, gpu would be cpu
+    like = str(name).lower().replace("gpu", "cuda")  # by its letters alone, gpu would be cpu
     raise UserError(f"unknown device '{name}'{did_you_mean(like, DEVICES, use)}", field="device")
 
 
@@ -74,7 +74,7 @@ def precision_for(device: torch.device, wanted: Precision) -> torch.dtype:
     """
     if wanted not in get_args(Precision):
         raise UserError(
-            f"unknown '{wanted}'{did_you_mean(wanted, get_args(Precision))}", field="precision"
+            f"unknown '{wanted}'{did_you_mean(str(wanted), get_args(Precision))}", field="precision"
         )
     if wanted == "fp32" or (wanted == "auto" and not has_fast_bf16(device)):
         return torch.float32

@@ -33,6 +33,7 @@ LAYERS = [
         "config",
         "rules",
         "optimizer",
+        "arguments",
     },
     {"pixels"},
     {"models", "losses"},

@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from img2img.arguments import refuse_unknown
 from img2img.data.dataset import measured_source
 from img2img.data.sample import PhotoSample, Sample
 from img2img.data.source import Cache, Source
@@ -30,7 +31,6 @@ from img2img.evaluation.protocols import protocol_for
 from img2img.evaluation.published import published_rows
 from img2img.evaluation.report import PhotoScore, Report, Row
 from img2img.inference.ensemble import can_ensemble
-from img2img.inference.options import refuse_unknown
 from img2img.inference.pipeline import Model, load
 from img2img.tasks import task_kinds
 from img2img.tasks.noise import NoiseTask

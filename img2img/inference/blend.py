@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from img2img.arguments import check_share
 from img2img.errors import Advice, UserError
 from img2img.modelfile import Card, load_generator
 from img2img.recipe import Recipe
@@ -49,14 +50,8 @@ def checked_pair(model: Entry, detail: float) -> BlendPair:
             field="detail",
             remedy=Advice.leave_out("detail"),
         )
-    check_detail(detail)
+    check_share("detail", detail)
     return pair
-
-
-def check_detail(detail: float) -> None:
-    """Raises UserError for a detail beyond [0,1]."""
-    if not 0 <= detail <= 1:
-        raise UserError(f"{detail:g} is not between 0 and 1", field="detail")
 
 
 def blended(model: Entry, detail: float) -> tuple[Recipe, Card, nn.Module]:

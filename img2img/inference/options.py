@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from img2img.errors import Advice, Option, Phrase, UserError, did_you_mean
+from img2img.arguments import check_flag, check_share, check_whole
+from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.pixels.hints import Hints
 from img2img.tasks import PhotoTask, UnpairedTask
 from img2img.tasks.unpaired import DIRECTIONS, Direction
 
 
-class CallOptions(TypedDict, total=False):
-    """The keywords of a model's call; `Options` has the defaults."""
+class TensorOptions(TypedDict, total=False):
+    """The keywords of `Model.predict_tensor`; `Options` has the defaults."""
 
     strength: float
-    seed: int
-    from_photo: bool
     direction: Direction | None
     self_ensemble: bool
 
 
+class CallOptions(TensorOptions, total=False):
+    """The keywords of a model's call."""
+
+    seed: int
+    from_photo: bool
+
+
 @dataclass(frozen=True)
 class Options:
-    """What a user may ask of one application of a model. Raises UserError for contradictions."""
+    """What a user may ask of one application of a model. Raises UserError for contradictions, and
+    for values of another kind.
+    """
 
     strength: float = 1.0
     """0: the task's trivial baseline, 1: the whole change by the network."""
@@ -40,8 +47,10 @@ class Options:
     """Colors a user painted, for tasks that take them."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise UserError(f"{self.strength} is not between 0 and 1", field="strength")
+        check_share("strength", self.strength)
+        check_whole("seed", self.seed)
+        for flag in ("from_photo", "self_ensemble"):
+            check_flag(flag, getattr(self, flag))
         if self.direction not in (None, *DIRECTIONS):
             raise UserError(
                 f"'{self.direction}' is none of {', '.join(DIRECTIONS)}", field="direction"
@@ -76,13 +85,3 @@ class Options:
 
 
 DEFAULTS = Options()
-
-
-def refuse_unknown(function: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Raise TypeError, as Python does, for a keyword that a function does not have, with the one
-    that was probably meant.
-    """
-    for name in given:
-        if name not in (names := list(known)):
-            meant = did_you_mean(name, names)
-            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'{meant}")

@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from img2img.arguments import check_path, must_be, refuse_unknown
 from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import Advice, Option, UserError
 from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
-from img2img.inference.options import DEFAULTS, CallOptions, Options, refuse_unknown
+from img2img.inference.options import DEFAULTS, CallOptions, Options, TensorOptions
 from img2img.modelfile import Card, load_generator
 from img2img.models.blocks import channels_last
 from img2img.models.two_way import TwoWay
@@ -114,8 +115,8 @@ class Model:
             and is so still, else RGB.
 
         Raises:
-            UserError: a mask, hints or options that this model cannot use, or a size that differs.
-            TypeError: an option that there is not.
+            UserError: a mask, hints or options that this model cannot use, an option that there is
+                not (a TypeError too), or a size that differs.
 
         Example:
             >>> import numpy as np
@@ -149,10 +150,7 @@ class Model:
         self,
         x: Tensor,
         mask: Tensor | None = None,
-        *,
-        strength: float = 1.0,
-        direction: Direction | None = None,
-        self_ensemble: bool = False,
+        **options: Unpack[TensorOptions],
     ) -> Tensor:
         """Apply the model to a batch of float tensors: prepare, generator (tiled), decode, finish.
 
@@ -160,15 +158,16 @@ class Model:
             x: (B,1,H,W) or (B,3,H,W) in [0,1]; values beyond (noise) are neither rejected nor
                 clamped.
             mask: (B,1,H,W), > 0.5 = to be filled; for models that fill.
-            strength: how much of the network's change is applied, 0 to 1.
-            direction: `AtoB` or `BtoA`, of a model that goes both ways.
-            self_ensemble: the mean over flips and turns.
+            options: `strength`, how much of the network's change is applied, 0 to 1; `direction`,
+                `AtoB` or `BtoA`, of a model that goes both ways; `self_ensemble`, the mean over
+                flips and turns.
 
         Returns:
             RGB (B,3,H·scale,W·scale) in [0,1], on the device of `x`.
 
         Raises:
-            UserError: another shape, a missing mask, or an option that the model does not have.
+            UserError: another shape, a missing mask, an option that there is not or that the model
+                does not have.
 
         Example:
             >>> import torch
@@ -176,8 +175,13 @@ class Model:
             >>> model.predict_tensor(torch.rand(2, 1, 24, 32)).shape
             torch.Size([2, 3, 48, 64])
         """
-        options = Options(strength=strength, direction=direction, self_ensemble=self_ensemble)
-        options.check(self.name, self.photo_task)
+        refuse_unknown("Model.predict_tensor", options, TensorOptions.__annotations__)
+        chosen = Options(**options)
+        chosen.check(self.name, self.photo_task)
+        if not isinstance(x, Tensor):
+            raise must_be("x", "a tensor (B,1,H,W) or (B,3,H,W)", x)
+        if not isinstance(mask, Tensor | None):
+            raise must_be("mask", "a tensor (B,1,H,W)", mask)
         if x.dim() != 4 or x.shape[1] not in (1, 3):
             raise UserError(f"predict_tensor takes (B,1,H,W) or (B,3,H,W), not {tuple(x.shape)}")
         if self.fills and mask is None:
@@ -188,7 +192,7 @@ class Model:
         pictures = x.float().expand(-1, 3, -1, -1) if x.shape[1] == 1 else x.float()
         holes = [None] * len(x) if mask is None else list(mask)
         results = [
-            self._apply(p[None], None if m is None else m[None], options)
+            self._apply(p[None], None if m is None else m[None], chosen)
             for p, m in zip(pictures, holes, strict=True)
         ]
         return torch.cat(results).to(x.device)
@@ -404,8 +408,8 @@ def load(
 
     Raises:
         UserError: an unknown name, a file that is not ours, a device that is not on this machine,
-            or a detail asked of a model without another half.
-        TypeError: a keyword that `load` does not have.
+            a detail asked of a model without another half, or a keyword that `load` does not have
+            (a TypeError too).
 
     Example:
         >>> import img2img
@@ -414,6 +418,8 @@ def load(
         ('super-resolve', 2)
     """
     refuse_unknown("load", unknown, load.__kwdefaults__ or ())
+    if not isinstance(name, Entry):
+        check_path("name", name, "a model's name, its file or a run's folder")
     entry = name if isinstance(name, Entry) else CATALOGUE.entry(name)
     if detail is not None:
         return Model(entry.title, *blended(entry, detail), pick_device(device), precision)

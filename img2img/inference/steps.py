@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from img2img.arguments import check_share
 from img2img.errors import Advice, Option, Phrase, UserError
-from img2img.inference.blend import check_detail, checked_pair, pair_of
+from img2img.inference.blend import checked_pair, pair_of
 from img2img.inference.plan import Plan, PlanStep, WidthHeight
 from img2img.tasks import (
     MaskedTask,
@@ -33,7 +34,7 @@ def asked_steps(
     UserError for unknown names, a step without a model, a scale or a detail without use.
     """
     if detail is not None:
-        check_detail(detail)  # here, for a plan may hold no step that would notice
+        check_share("detail", detail)  # here, for a plan may hold no step that would notice
     if model is not None:
         steps: tuple[PlanStep, ...] = (_step_of_model(model, tasks, scale),)
     elif not tasks:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
+from img2img.arguments import check_flag, check_path, refuse_unknown
 from img2img.recipe import Recipe
 
 
@@ -14,6 +15,7 @@ def train(
     *,
     resume: bool = False,
     device: str = "auto",
+    **unknown: Never,
 ) -> dict[str, Any]:
     """Train a recipe into a run's folder.
 
@@ -22,12 +24,14 @@ def train(
         out: the folder; `runs/<name>` by default.
         resume: go on from the last checkpoint in it, to the same weights as without the stop.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        unknown: no other keyword is taken; a misspelt one is answered by the one that is near.
 
     Returns:
         The summary that closes `log.jsonl`: step, images, validation, baseline, model, …
 
     Raises:
-        UserError: what the caller can mend: recipe, data, folder, device.
+        UserError: what the caller can mend: recipe, data, folder, device; a keyword that `train`
+            does not have (a TypeError too).
         Interrupted: Ctrl-C; everything is saved.
         TrainingError: a loss became NaN, or the disk is full; the last checkpoint is kept.
 
@@ -39,6 +43,12 @@ def train(
         >>> Path("ring/model.safetensors").is_file()
         True
     """
+    refuse_unknown("train", unknown, ("recipe", "out", *(train.__kwdefaults__ or ())))
+    if not isinstance(recipe, Recipe):
+        check_path("recipe", recipe, "a recipe, its file or the name of a shipped one")
+    if out is not None:
+        check_path("out", out, "a folder")
+    check_flag("resume", resume)
     from img2img.training.trainer import Trainer
 
     known = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)

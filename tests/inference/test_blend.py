@@ -96,6 +96,8 @@ def test_a_request_reaches_the_mixture_and_nothing_else_changes(rng: np.random.G
 def test_what_has_no_crisper_half_is_refused(tiny_zoo: Path) -> None:
     with pytest.raises(UserError, match=r"^detail: model 'tuned' has no crisper"):
         Request(model="tuned", detail=0.5).resolve()
+    with pytest.raises(UserError, match=r"^detail must be a number from 0 to 1, not 'a'$"):
+        load("sr_gan", detail="a")  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"^detail: 1\.5 is not between 0 and 1"):
         Request(("super-resolve",), scale=4, detail=1.5).resolve()
     with pytest.raises(UserError, match="has no crisper"):

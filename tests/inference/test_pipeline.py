@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.inference.options import CallOptions, Options
+from img2img.inference.options import CallOptions, Options, TensorOptions
 from img2img.inference.pipeline import Model, load
 from img2img.pixels.color import downscale, luminance
 from img2img.pixels.images import Photo, quantise, to_float
@@ -346,9 +347,20 @@ def test_predict_tensor_says_what_it_takes(models: dict[str, Model]) -> None:
         models["inpaint"].predict_tensor(torch.rand(1, 3, 32, 32))
 
 
-def test_a_misspelt_option_is_a_type_error_that_names_the_one_that_was_meant(
+def test_a_misspelt_option_is_an_error_that_names_the_one_that_was_meant(
     models: dict[str, Model],
 ) -> None:
+    """A user's error, and a TypeError as Python would answer."""
+    with pytest.raises(
+        UserError, match=r"predict_tensor\(\) .* 'strenght', did you mean 'strength'"
+    ):
+        models["denoise"].predict_tensor(torch.rand(1, 3, 32, 32), strenght=0.5)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="'seed'; known: direction, self_ensemble, strength"):
+        models["denoise"].predict_tensor(torch.rand(1, 3, 32, 32), seed=1)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="'strenght'"):
+        models["denoise"](picture((32, 32)), strenght=0.5)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="'devise'"):
+        load("denoise", devise="cpu")  # type: ignore[arg-type]
     meant = (
         r"__call__\(\) got an unexpected keyword argument 'strenght', did you mean 'strength'\?$"
     )
@@ -358,6 +370,60 @@ def test_a_misspelt_option_is_a_type_error_that_names_the_one_that_was_meant(
         models["denoise"](picture((32, 32)), quality=0.5)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"^load\(\) got .* 'devise', did you mean 'device'\?$"):
         load("denoise", devise="cpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"strength": "a"}, r"^strength must be a number from 0 to 1, not 'a'$"),
+        ({"strength": None}, r"^strength must be a number from 0 to 1, not None$"),
+        ({"strength": torch.rand(2)}, r"^strength must be a number from 0 to 1, not tensor"),
+        ({"strength": 1.5}, r"^strength: 1\.5 is not between 0 and 1$"),
+        ({"strength": float("nan")}, r"^strength: nan is not between 0 and 1$"),
+        ({"seed": "a"}, r"^seed must be a whole number, not 'a'$"),
+        ({"seed": 1.5}, r"^seed must be a whole number, not 1\.5$"),
+        ({"from_photo": "no"}, r"^from_photo must be True or False, not 'no'$"),
+        ({"self_ensemble": None}, r"^self_ensemble must be True or False, not None$"),
+        ({"direction": 5}, r"^direction: '5' is none of AtoB, BtoA$"),
+    ],
+)
+def test_an_option_of_another_kind_is_named_with_what_it_takes(
+    models: dict[str, Model], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        models["denoise"](picture((32, 32)), **options)
+    if options.keys() <= TensorOptions.__annotations__.keys():
+        with pytest.raises(UserError, match=words):
+            models["denoise"].predict_tensor(torch.rand(1, 3, 32, 32), **options)
+
+
+def test_numbers_of_numpy_and_torch_are_numbers() -> None:
+    assert Options(np.float32(0.5), np.int64(3), np.bool_(True)) == Options(0.5, 3, True)  # type: ignore[arg-type]
+    assert Options(torch.tensor(0.5), 3.0) == Options(0.5, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": 5}, "^name must be a model's name, its file or a run's folder, not 5$"),
+        ({"device": None}, "^device: unknown device 'None'"),
+        ({"precision": 16}, "^precision: unknown '16'"),
+    ],
+)
+def test_loading_names_what_is_of_another_kind(
+    tiny_zoo: Path, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        load(**{"name": tiny_zoo / "denoise.safetensors", **options})
+
+
+def test_predict_tensor_takes_tensors(models: dict[str, Model]) -> None:
+    with pytest.raises(
+        UserError, match=r"^x must be a tensor \(B,1,H,W\) or \(B,3,H,W\), not array"
+    ):
+        models["denoise"].predict_tensor(picture((32, 32)))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^mask must be a tensor \(B,1,H,W\), not True$"):
+        models["inpaint"].predict_tensor(torch.rand(1, 3, 32, 32), True)  # type: ignore[arg-type]
 
 
 def test_a_call_takes_every_option_by_keyword_but_hints_which_are_pictures_there() -> None:

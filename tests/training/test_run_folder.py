@@ -473,3 +473,21 @@ def test_a_run_leaves_the_handlers_of_signals_as_they_were(tmp_path: Path) -> No
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"resum": True}, r"^train\(\) got .* keyword argument 'resum', did you mean 'resume'\?$"),
+        ({"recipe": 5}, "^recipe must be a recipe, its file or the name of a shipped one, not 5$"),
+        ({"out": 5}, "^out must be a folder, not 5$"),
+        ({"resume": "yes"}, "^resume must be True or False, not 'yes'$"),
+        ({"device": None}, "^device: unknown device 'None'"),
+    ],
+)
+def test_what_train_does_not_take_is_named(
+    tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        train(**{"recipe": small(1), "out": tmp_path / "run", **given})
+    assert not (tmp_path / "run").exists()
