@@ -34,7 +34,12 @@ LABELS = {
     "label": "Label",
     "count": "How many",
     "interpolate": "Walk",
+    "out": "Name of the run",
+    "resume": "Resume",
 }
+
+RECIPE_LABELS = {"data.path": "Photos", "train.steps": "Steps"}
+"""The fields of a recipe that the Train tab has controls for; others are called as in the recipe."""
 
 
 def tab_title(kind: str) -> str:

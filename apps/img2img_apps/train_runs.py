@@ -1,4 +1,4 @@
-"""Training from the page: `img2img train` in a process of its own, followed by its run folder."""
+"""Training from the page: a process of its own, followed by its run folder."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from img2img.errors import UserError
 from img2img.resources import recipes_dir
 from img2img_apps.progress_line import time_left
 from img2img_apps.settings import Settings
+from img2img_apps.train_process import ERROR
 from img2img_apps.workspace import Workspace
 
 DEMONSTRATION = ""  # the recipe's own photos
@@ -116,18 +117,9 @@ class TrainRuns:
 
     def _begin(self, folder: Path, recipe: str, overrides: list[str], resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "img2img",
-            "train",
-            recipe,
-            *overrides,
-            "--out",
-            str(folder),
-        ]
+        command = [sys.executable, "-m", "img2img_apps.train_process"]
+        command += [recipe, str(folder), "resume" if resume else "start", *overrides]
         with (folder / "app.log").open("wb") as output:
-            command += ["--resume"] if resume else []
             self.process = subprocess.Popen(
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
@@ -180,8 +172,8 @@ class TrainRuns:
     def _last_words(self) -> str:
         assert self.folder is not None
         output = (self.folder / "app.log").read_text(errors="replace").splitlines()
-        errors = [line.removeprefix("error: ") for line in output if line.startswith("error: ")]
-        return errors[-1].partition(". Go on with")[0] if errors else ""
+        errors = [line.removeprefix(ERROR) for line in output if line.startswith(ERROR)]
+        return errors[-1] if errors else ""
 
     def _sample(self, folder: Path) -> Path | None:
         """The last sample sheet, copied to where the page may read."""

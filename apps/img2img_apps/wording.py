@@ -14,6 +14,7 @@ from img2img.tasks import plugins
 from img2img_apps.labels import (
     LABELS,
     OWN_TABS,
+    RECIPE_LABELS,
     VERBS_WITH_A_TAB,
     VERBS_WITH_AN_ENDPOINT,
     endpoint,
@@ -27,6 +28,8 @@ _ECHO = 60  # characters of what a client sent that come back
 def on_page(part: Named) -> str:
     """Options by the labels of their controls, tasks and commands by their tabs."""
     match part:
+        case RecipeField(name, None):
+            return RECIPE_LABELS.get(name, name)
         case TaskKind(_, kind):
             return tab_title(str(kind))
         case Option("task", kinds) if tools := _with_tools(kinds):

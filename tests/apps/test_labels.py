@@ -15,7 +15,7 @@ from img2img_apps.labels import LABELS
 
 def test_every_label_is_of_an_option_of_the_command_line() -> None:
     verbs = typer.main.get_command(cli.app).commands
-    options = {p.name for verb in ("infer", "generate") for p in verbs[verb].params}
+    options = {p.name for verb in ("infer", "generate", "train") for p in verbs[verb].params}
     assert {cli._FLAG_OF.get(name, name) for name in LABELS} <= options
     assert len(set(LABELS.values())) == len(LABELS), "no two options are called alike"
 

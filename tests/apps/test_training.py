@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from img2img.errors import UserError
+from img2img.errors import Advice, Interrupted, Option, Phrase, TrainingError, UserError
 from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.screenshots import open_tab
+from img2img_apps import train_process
 from img2img_apps.service import escaped
 from img2img_apps.settings import Settings
 from img2img_apps.tabs.train_tab import _updates, doctor_says
@@ -105,15 +106,64 @@ def test_a_stop_is_said_once(trainings: TrainRuns) -> None:
     folder = trainings.folder = trainings.runs / "one"
     folder.mkdir(parents=True)
     (folder / "log.jsonl").write_text('{"step": 135, "l1": 0.1}\n')
-    (folder / "app.log").write_text(
-        "error: stopped at step 135, everything is saved. Go on with: img2img train\n"
-    )
+    (folder / "app.log").write_text("error: stopped at step 135, everything is saved\n")
     seen = trainings.status()
     assert seen is not None and seen.message == "Stopped at step 135, everything is saved."
     used = '<p class="good">“my one” is now under Model on its tab.</p>'
     assert used in _updates(seen, used)[0], (
         "what was said of its use stays while the training goes on"
     )
+
+
+def test_why_a_training_ended_is_in_the_words_of_the_page(
+    trainings: TrainRuns, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").touch()
+    trainings.start("denoise_tiny", "empty", 1, "one")
+    assert trainings.process is not None and trainings.process.wait(300) == 2
+    seen = trainings.status()
+    assert seen is not None and seen.message.startswith("Stopped. Photos: ")
+    assert "data.path" not in seen.message and "--" not in seen.message
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (
+            UserError(
+                "has changed", field="resume", remedy=Advice("choose another ", Option("out"))
+            ),
+            2,
+            "error: Resume: has changed: choose another Name of the run\n",
+        ),
+        (
+            TrainingError(Phrase("the disk is full: go on with ", Option("resume"))),
+            1,
+            "error: the disk is full: go on with Resume\n",
+        ),
+        (Interrupted(135), 1, "error: stopped at step 135, everything is saved\n"),
+        (
+            OSError(28, "No space left on device", "/a/b.png"),
+            1,
+            "error: b.png: No space left on device\n",
+        ),
+        (ValueError("a\nb"), 1, "error: ValueError: a b\n"),
+    ],
+)
+def test_the_process_of_a_training_says_why_it_ended(
+    error: Exception,
+    code: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(train_process, "train", fail)
+    assert train_process.main(["denoise_tiny", "runs/one", "start", "train.steps=5"]) == code
+    assert capsys.readouterr().err.endswith(line)
 
 
 def test_doctor_lists_every_finding_with_its_remedy(trainings: TrainRuns) -> None:

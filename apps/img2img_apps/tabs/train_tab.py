@@ -10,6 +10,7 @@ import gradio as gr
 
 from img2img.diagnostics.drawing import drawn
 from img2img.errors import UserError
+from img2img_apps.labels import LABELS, RECIPE_LABELS
 from img2img_apps.panel import PRIVATE, bad, status
 from img2img_apps.service import Service, escaped
 from img2img_apps.tabs.models_tab import refreshed
@@ -43,7 +44,7 @@ def build(
             examples = _examples(trainings)
             with gr.Row():
                 start = gr.Button("Start", variant="primary", elem_id="train-start", min_width=90)
-                resume = gr.Button("Resume", elem_id="train-resume", min_width=90)
+                resume = gr.Button(LABELS["resume"], elem_id="train-resume", min_width=90)
                 stop = gr.Button("Stop", elem_id="train-stop", min_width=90)
             use = gr.Button("Use this model now", interactive=False, elem_id="train-use")
             doctor = status(_DOCTOR, "train-doctor")
@@ -132,17 +133,23 @@ def _choices(trainings: TrainRuns) -> list[Any]:
         gr.Dropdown(
             recipes, value=recipes[0] if recipes else None, label="Recipe", elem_id="train-recipe"
         ),
-        gr.Dropdown(photos, value=DEMONSTRATION, label="Photos", info=hint, elem_id="train-photos"),
+        gr.Dropdown(
+            photos,
+            value=DEMONSTRATION,
+            label=RECIPE_LABELS["data.path"],
+            info=hint,
+            elem_id="train-photos",
+        ),
         gr.Number(
             0,
-            label="Steps",
+            label=RECIPE_LABELS["train.steps"],
             info="0: as many as the recipe says",
             precision=0,
             minimum=0,
             elem_id="train-steps",
         ),
         gr.Textbox(
-            label="Name of the run", placeholder="the recipe's", max_lines=1, elem_id="train-name"
+            label=LABELS["out"], placeholder="the recipe's", max_lines=1, elem_id="train-name"
         ),
     ]
 
