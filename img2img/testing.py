@@ -1,7 +1,6 @@
 """For authors of a task: the contract as a check, and samples for tests of its own.
 
->>> from img2img.pixels.tensors import ScoreFunction
-from img2img.tasks.denoise import Denoise
+>>> from img2img.tasks.denoise import Denoise
 >>> check_task(Denoise)  # or an instance, with the fields that it requires
 
 Nothing printed: Denoise keeps the contract. Elsewhere an AssertionError says what is wrong, and
@@ -26,10 +25,10 @@ from img2img.models.restorer import RestorerConfig
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.tensors import ScoreFunction
 from img2img.recipe import Recipe
-from img2img.tasks.autoencoder import AutoencoderTask
+from img2img.rules import TaskFacts
 from img2img.tasks.base import Task
 from img2img.tasks.baseline import trivial_answers
-from img2img.tasks.masked import MaskedTask
+from img2img.tasks.masked import MaskedTask, prepared, views_of
 from img2img.tasks.photo import PhotoStatistics, PhotoTask
 from img2img.tasks.unpaired import UnpairedTask
 
@@ -67,8 +66,7 @@ def check_task(task: Task | type[Task], tolerance: float = 1 / 255) -> None:
         if isinstance(checked, PhotoTask):
             _check_class(type(checked))
             _check_views(checked)
-        if isinstance(checked, PhotoTask) and not checked.classes:  # no photo says its class
-            for size in PHOTO_SIZES:
+            for size in () if checked.classes else PHOTO_SIZES:  # no photo says its class
                 _check_photo(checked, size)
 
 
@@ -100,7 +98,8 @@ def _instance(found: type[Task]) -> Task:
 
 def _check_fields(task: Task) -> None:
     name = type(task).__name__
-    _ensure(hasattr(task, "family"), f"{name}: derive it from PhotoTask, or from another family")
+    of_a_family = hasattr(task, "condition_is_noise")
+    _ensure(of_a_family, f"{name}: derive it from PhotoTask, or from another family")
     fields = task.model_dump(mode="json")
     again = type(task).for_fields(fields).model_validate(fields)
     same = again.model_dump() == task.model_dump()
@@ -113,12 +112,12 @@ def _check_fields(task: Task) -> None:
 
 
 def _check_pair(task: Task) -> Batch:
-    batch = _pair(task)
+    batch, facts = _pair(task), TaskFacts.of(task)
     height, width = batch.condition.shape[-2:]
     _is(batch.condition, (1, task.condition_channels, height, width), "make_pair's condition")
     size = task.output_size((height, width))
     _is(batch.target, (1, task.picture_channels, *size), "make_pair's target")
-    for name, pictures in task.unit_range(batch).items():
+    for name, pictures in batch.pictures.items():
         low, high = float(pictures.min()), float(pictures.max())
         reach = 0.0 if name == "target" else 1.5  # noise may reach beyond, but 0-255 may not
         _ensure(
@@ -126,7 +125,7 @@ def _check_pair(task: Task) -> Batch:
             f"make_pair: {name} goes from {low:.3g} to {high:.3g}: pictures are in [0,1]",
         )
     _ensure(
-        (batch.mask is not None) == isinstance(task, MaskedTask),
+        (batch.mask is not None) == facts.fills,
         "make_pair gives a mask if and only if the task is a MaskedTask",
     )
     if batch.mask is not None:
@@ -136,7 +135,7 @@ def _check_pair(task: Task) -> Batch:
         row, column = batch.local_center[0].tolist()
         _ensure(bool(batch.mask[0, 0, row, column] == 1), "local_center is a pixel of the hole")
     _ensure((batch.label is not None) == (task.classes > 0), "a label goes with `classes`")
-    _ensure((batch.code is not None) == (sum(task.code_sizes) > 0), "codes go with `code_sizes`")
+    _ensure((batch.code is not None) == (sum(facts.code_sizes) > 0), "codes go with `code_sizes`")
     return batch
 
 
@@ -230,6 +229,8 @@ def _check_numbers(task: Task, batch: Batch) -> None:
 
 
 def _check_class(found: type[PhotoTask]) -> None:
+    masked = issubclass(found, MaskedTask)
+    _ensure(found.fills == masked, f"{found.__name__}: derive tasks that fill from MaskedTask")
     for question in ("applies", "declines", "wants_found_model"):
         try:
             answer = getattr(found, question)(UNTOUCHED)
@@ -246,11 +247,8 @@ def _check_class(found: type[PhotoTask]) -> None:
 def _check_views(task: PhotoTask) -> None:
     """Parts lie in the photo, and cover what is to be worked on."""
     for size in [(16, 16), (300, 41), (150, 200)]:
-        if isinstance(task, MaskedTask):
-            mask = _hole(size)
-            views = task.views(size, mask)
-        else:
-            mask, views = np.ones(size, bool), task.views(size)
+        mask = _hole(size) if task.fills else np.ones(size, bool)
+        views = views_of(task, size, mask)
         covered = np.zeros(size, bool)
         for v in views:
             inside = 0 <= v.top < v.top + v.height <= size[0]
@@ -263,13 +261,12 @@ def _check_views(task: PhotoTask) -> None:
 def _check_photo(task: PhotoTask, size: tuple[int, int]) -> None:
     """prepare, network, decode and finish: any size, depth and alpha."""
     photo = torch.rand(1, 3, *size) * 1.4 - 0.2
-    masked = isinstance(task, MaskedTask)
     _is(_prepared(task, photo), (1, task.condition_channels, *size), "prepare")
     model = _model(task)
     for dtype in (np.uint8, np.uint16, np.float32):
         rgb = _levels(torch.rand(*size, 3).numpy(), dtype)
         alpha = _levels(torch.rand(*size, 1).numpy(), dtype)
-        mask = _hole(size) if masked else None
+        mask = _hole(size) if task.fills else None
         result = model(rgb, mask)
         _ensure(
             result.dtype == dtype and result.shape == (*task.output_size(size), 3),
@@ -278,7 +275,7 @@ def _check_photo(task: PhotoTask, size: tuple[int, int]) -> None:
         result = model(np.concatenate([rgb, alpha], 2), mask)
         channels = 4 if task.background == BLEED else 3
         _ensure(result.shape[2] == channels, f"with alpha a result has {channels} channels")
-        if masked:
+        if task.fills:
             known = model(rgb, mask)[~_hole(size)]
             _ensure(np.array_equal(known, rgb[~_hole(size)]), "known pixels are not as they were")
         grey = model(np.repeat(rgb[..., :1], 3, 2), mask)
@@ -289,10 +286,8 @@ def _check_photo(task: PhotoTask, size: tuple[int, int]) -> None:
 
 
 def _prepared(task: PhotoTask, photo: Tensor) -> Tensor:
-    if isinstance(task, MaskedTask):
-        hole = _hole((photo.shape[-2], photo.shape[-1]))
-        return task.prepare(photo, torch.from_numpy(hole)[None, None].float())
-    return task.prepare(photo)
+    hole = _hole((photo.shape[-2], photo.shape[-1]))
+    return prepared(task, photo, torch.from_numpy(hole)[None, None].float())
 
 
 class _AnyNetwork(nn.Module):
@@ -325,9 +320,9 @@ def _pair(task: Task, picture: int = 0, seed: int = 0) -> Batch:
 
 def _sample(task: Task, number: int) -> Sample:
     """A picture of shades, an edge and some grain, as large as the task's training crops."""
-    side = task.discriminator_size_px(CROP_PX)
-    if isinstance(task, AutoencoderTask):
-        side = task.bottleneck.size_px
+    side, bottleneck = CROP_PX, TaskFacts.of(task).bottleneck
+    if bottleneck is not None or task.condition_is_noise:
+        side = bottleneck.size_px if bottleneck else task.output_size((1, 1))[0]
     rng = np.random.default_rng(number)
     y, x = np.mgrid[0 : 1 : 1j * side, 0 : 1 : 1j * side] if side > 1 else np.zeros((2, 1, 1))
     shades = rng.uniform(0.2, 0.8, 3) + rng.uniform(-0.2, 0.2, 3) * x[..., None]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar, Literal
 
 import pytest
 
+from img2img.config import FrozenConfig
 from img2img.losses.reconstruction import PixelLoss
 from img2img.models.patchgan import PatchGanConfig
 from img2img.models.unet import UNetConfig
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir
-from img2img.rules import Conflict, RecipeContext
+from img2img.rules import Conflict, RecipeContext, TaskFacts
+from img2img.tasks import Task
 
 
 @pytest.fixture
@@ -40,6 +43,52 @@ def test_a_field_of_its_own_gets_the_place_of_the_part(context: RecipeContext) -
     sentence = "losses.2.region 'hole' needs a mask, and the task has none"
     assert str(conflict.at("losses.2")) == sentence
     assert Conflict("data.crop_px", "is 3").at("generator").field == "data.crop_px"
+
+
+class Infill(Task):
+    """Of a family of its own: it knows nothing of PhotoTask or MaskedTask."""
+
+    kind: Literal["infill"] = "infill"
+
+    condition_is_noise: ClassVar[bool] = False
+    fills: ClassVar[bool] = True
+
+
+class Sound(Task):
+    """Likewise, from noise; 32 px high and wide, as a spectrogram."""
+
+    kind: Literal["sound"] = "sound"
+
+    condition_is_noise: ClassVar[bool] = True
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        return (32, 32)
+
+
+def refused(task: Task, part: FrozenConfig, like: str) -> list[str]:
+    """Problems of a part in a recipe with another task."""
+    recipe = Recipe.load(like)
+    context = replace(RecipeContext.of(recipe), task=TaskFacts.of(task))
+    return [conflict.problem for conflict in part.conflicts(context)]
+
+
+def test_a_strangers_family_is_asked_for_what_it_can_do() -> None:
+    """A mask, noise: whichever class says that it has them, and no other."""
+    hole = PixelLoss(kind="l1", region="hole")
+    assert not refused(Infill(), hole, "translate_tiny")
+    assert refused(Sound(), hole, "translate_tiny")
+    adversarial = Recipe.load("translate_tiny").adversarial
+    assert adversarial is not None
+    sees_mask = adversarial.model_copy(update={"sees": ("mask", "condition")})
+    assert not refused(Infill(), sees_mask, "translate_tiny")
+    assert [problem.split(",")[0] for problem in refused(Sound(), sees_mask, "translate_tiny")] == [
+        "'mask'",
+        "'condition'",
+    ]
+    dcgan = Recipe.load("dcgan").generator
+    assert not refused(Sound(), dcgan, "dcgan") and refused(Infill(), dcgan, "dcgan")
+    assert refused(Sound(), UNetConfig(levels=5), "translate_tiny")
+    assert not refused(Infill(), UNetConfig(levels=5), "translate_tiny")
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in recipes_dir().glob("*.yaml")))

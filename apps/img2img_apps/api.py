@@ -195,7 +195,7 @@ class _Calls:
             mask = given.get("mask")
 
             def wanted() -> Request:
-                if other.fills and not mask:
+                if other.task.fills and not mask:
                     raise _nothing_marked()
                 way = WAYS[given.get("direction") or ""]
                 from_photo = bool(given.get("from_photo"))

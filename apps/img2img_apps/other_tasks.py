@@ -8,7 +8,7 @@ import inspect
 from dataclasses import dataclass
 from inspect import get_annotations
 
-from img2img.tasks import MaskedTask, PhotoTask, UnpairedTask, photo_tasks, plugins
+from img2img.tasks import PhotoTask, UnpairedTask, photo_tasks, plugins
 from img2img_apps.labels import OWN_TABS, tab_title
 from img2img_apps.offered_models import Models
 
@@ -41,11 +41,6 @@ class OtherTask:
         return self.task.verb[:1].upper() + self.task.verb[1:]
 
     @property
-    def fills(self) -> bool:
-        """Whether it needs a mask."""
-        return issubclass(self.task, MaskedTask)
-
-    @property
     def makes_condition(self) -> bool:
         """Whether it can make its input, such as a sketch, from a finished photo."""
         return self.task.from_photo is not PhotoTask.from_photo
@@ -60,7 +55,7 @@ class OtherTask:
     def options(self) -> list[str]:
         """What may be set of it, by the names of the options."""
         named = {
-            "mask": self.fills,
+            "mask": self.task.fills,
             "direction": self.goes_both_ways,
             "from_photo": self.makes_condition,
         }

@@ -19,7 +19,7 @@ from img2img.inference.outputs import Result
 from img2img.inference.plan import Plan
 from img2img.inference.previews import pair, preview
 from img2img.inference.request import Request
-from img2img.tasks import MaskedTask, PhotoStatistics, has_answer, photo_tasks
+from img2img.tasks import PhotoStatistics, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
 from img2img_apps.jobs import Jobs, Owner, Stopped
 from img2img_apps.offered_models import SHIPPED, Models
@@ -297,7 +297,7 @@ def automatic_kinds() -> list[str]:
     return [
         kind
         for kind, task in photo_tasks().items()
-        if has_answer("applies", kind) and not issubclass(task, MaskedTask)
+        if has_answer("applies", kind) and not task.fills
     ]
 
 

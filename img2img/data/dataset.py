@@ -86,7 +86,7 @@ class PairMaker(Protocol):
     def background(self) -> str: ...
 
     @property
-    def family(self) -> str: ...
+    def condition_is_noise(self) -> bool: ...
 
     @property
     def set_based(self) -> bool: ...
@@ -291,7 +291,7 @@ def load_photos(
         source.class_names if isinstance(source, LabelledSource) and task.reads == "label" else ()
     )
     as_many = islice(_validation(source, train, task, config, seed, seen), len(validation))
-    trained = list(as_many) if task.family != "noise" else []
+    trained = [] if task.condition_is_noise else list(as_many)
     _advise(task, config, held_out, validation, seen, fits)
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))

@@ -122,6 +122,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.condition)
 
+    @property
+    def pictures(self) -> dict[str, Tensor]:
+        """Condition and target by name, where they are pictures: noise and points are 1×1."""
+        found = {"condition": self.condition, "target": self.target}
+        return {name: x for name, x in found.items() if x.shape[-2:] != (1, 1)}
+
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, pictures channels-last."""
         moved: dict[str, Any] = {}

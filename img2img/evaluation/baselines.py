@@ -14,7 +14,7 @@ from img2img.evaluation.case import Case
 from img2img.pixels.images import quantise
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.inpaint import classical_fill
-from img2img.tasks.masked import MaskedTask
+from img2img.tasks.masked import prepared
 from img2img.tasks.photo import PhotoTask
 
 
@@ -22,9 +22,8 @@ def trivial(task: PhotoTask, case: Case) -> dict[str, Tensor]:
     """The task's trivial answers, the same as in a training's log, but for means of training
     targets, which are not known here.
     """
-    if isinstance(task, MaskedTask):
-        return trivial_answers(task, task.prepare(case.given, case.mask), case.mask)
-    return trivial_answers(task, task.prepare(case.given))
+    mask = case.mask if task.fills else None
+    return trivial_answers(task, prepared(task, case.given, mask), mask)
 
 
 def non_local_means(case: Case) -> Tensor:

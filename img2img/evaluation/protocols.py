@@ -28,7 +28,6 @@ from img2img.pixels import degrade, masks
 from img2img.pixels.augment import Augment
 from img2img.pixels.color import downscale, from_lab, luminance
 from img2img.tasks.base import COPIED
-from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import PhotoTask
 from img2img.tasks.unpaired import UnpairedTask
 
@@ -257,7 +256,7 @@ class PairProtocol(Protocol):
         sample = sample.augmented(self.crop.center)
         pair = self.task.make_pair(sample, sample_rng(SEED, 0, sample.number))
         given, mask = pair.condition, pair.mask
-        if isinstance(self.task, MaskedTask) and mask is not None:
+        if mask is not None:
             given = pair.target * (1 - mask)
         if given.shape[1] not in (1, 3):
             raise UserError(

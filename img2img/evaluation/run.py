@@ -33,7 +33,9 @@ from img2img.evaluation.report import PhotoScore, Report, Row
 from img2img.inference.ensemble import can_ensemble
 from img2img.inference.pipeline import Model, load
 from img2img.tasks import task_kinds
+from img2img.tasks.baseline import same_purpose
 from img2img.tasks.noise import NoiseTask
+from img2img.tasks.photo import title
 from img2img.zoo.catalogue import CATALOGUE
 
 Answers = Callable[[Case], Mapping[str, torch.Tensor]]
@@ -297,9 +299,9 @@ def _rows(protocol: Protocol, scores: list[PhotoScore], ours: str | None) -> lis
 
 
 def _rival_name(model: Model, other: Model) -> str:
-    if not model.task.same_purpose(other.task):
+    if not same_purpose(model.task, other.task):
         raise UserError(
-            f"'{other.name}' does something else than '{model.name}' ({model.task.title})",
+            f"'{other.name}' does something else than '{model.name}' ({title(model.task)})",
             field="baseline",
         )
     return other.name if other.name != model.name else f"{other.name} (baseline)"

@@ -42,8 +42,9 @@ from img2img.pixels.tensors import as_float
 from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
+from img2img.rules import TaskFacts
 from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers
-from img2img.tasks.masked import MaskedTask
+from img2img.tasks.masked import views_of
 from img2img.tasks.photo import PhotoTask, View
 from img2img.tasks.unpaired import Direction
 from img2img.zoo.catalogue import CATALOGUE, Entry
@@ -85,7 +86,7 @@ class Model:
     @property
     def fills(self) -> bool:
         """Whether the task fills the masked part of a photo."""
-        return isinstance(self.task, MaskedTask)
+        return TaskFacts.of(self.task).fills
 
     def __call__(
         self,
@@ -317,10 +318,8 @@ class Model:
         """Work view by view; what one view filled is known to the next."""
         size = (x.shape[-2], x.shape[-1])
         hole = None if mask is None else (mask > 0.5).float()
-        if isinstance(self.task, MaskedTask):
-            views = self.task.views(size, None if hole is None else hole[0, 0].bool().cpu().numpy())
-        else:
-            views = self.photo_task.views(size)
+        to_fill = None if hole is None else hole[0, 0].bool().cpu().numpy()
+        views = views_of(self.photo_task, size, to_fill)
         if len(views) == 1 and views[0].cut(x).shape == x.shape:
             return piece(x, None if hole is None else hole.to(self.device), views[0])
         out = x.clone() if x.numpy().dtype == dtype else _as_depth(as_float(x), dtype)

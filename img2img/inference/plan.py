@@ -23,7 +23,7 @@ from img2img.inference.pipeline import Model
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import TILE_PX, tiles
-from img2img.tasks import MaskedTask, photo_tasks
+from img2img.tasks import photo_tasks
 from img2img.zoo.catalogue import Entry
 
 OnStepTile = Callable[[int, int], None]
@@ -167,7 +167,7 @@ class Plan:
         options, feather_px = self.options, self.feather_px
         if not model.photo_task.takes_hints:
             options = replace(options, hints=None)  # they are for another step of the plan
-        if not isinstance(model.task, MaskedTask) or mask is None or not feather_px:
+        if not model.fills or mask is None or not feather_px:
             return model.run(photo, mask, options, dtype, on_tile)
         filled = model.run(photo, grow(mask, feather_px), options, dtype, on_tile)
         return feathered(photo, filled, mask, feather_px)

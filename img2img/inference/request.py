@@ -27,7 +27,7 @@ from img2img.inference.steps import (
 )
 from img2img.pixels.hints import Hints
 from img2img.pixels.images import Photo
-from img2img.tasks import MaskedTask, PhotoStatistics, task_class, task_kinds
+from img2img.tasks import PhotoStatistics, task_class, task_kinds
 
 AUTO = "auto"
 
@@ -107,7 +107,7 @@ class Request:
     def _check_mask(self, steps: Sequence[PlanStep], with_mask: bool) -> None:
         self.canvas.check(with_mask)
         for step in steps:
-            fills = isinstance(step.model.task, MaskedTask)
+            fills = step.model.photo_task.fills
             if fills and not (with_mask or self.canvas.extends):
                 raise UserError(
                     Phrase(Option("task", step.task), " fills masks"),

@@ -143,7 +143,7 @@ def noise_task(model: Model) -> NoiseTask:
 def generated(model: Model, conditions: Tensor, on_samples: OnSamples | None = None) -> Tensor:
     """Pictures of conditions (N,C,1,1), on the CPU, in fp32: points need their digits."""
     task, pictures, network = noise_task(model), list[Tensor](), model.generator
-    if isinstance(model.task, AutoencoderTask):
+    if task is not model.task:  # the prior of an autoencoder
         network = network.get_submodule("decoder")
     for batch in conditions.split(BATCH):
         full = torch.cat([batch, batch[-1:].expand(BATCH - len(batch), -1, -1, -1)])

@@ -14,7 +14,6 @@ from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.blend import checked_pair, pair_of
 from img2img.inference.plan import Plan, PlanStep, WidthHeight
 from img2img.tasks import (
-    MaskedTask,
     PhotoStatistics,
     PhotoTask,
     ask,
@@ -61,7 +60,7 @@ def automatic_plan(seen: PhotoStatistics, scale: int | None, detail: float | Non
     steps: list[PlanStep] = []
     skipped, declined = list[str](), list[str]()
     for kind, task in photo_tasks().items():
-        wanted, fills = scale is not None and task.usual_scale > 1, issubclass(task, MaskedTask)
+        wanted, fills = scale is not None and task.usual_scale > 1, task.fills
         reason = f"×{scale} was asked for" if wanted else ask("applies", kind, seen)
         untouched = scale is None and not seen.has_mask  # nothing was asked of it
         if not reason and untouched and (against := ask("declines", kind, seen)):
@@ -106,8 +105,8 @@ def check_photo(plan: Plan, size: WidthHeight, masked: bool) -> None:
             f"the photo is {size[0]}x{size[1]}",
             remedy=f"at least {least}x{least} pixels are needed",
         )
-    if masked and not any(isinstance(step.model.task, MaskedTask) for step in plan.steps):
-        fills = _names(lambda task: issubclass(task, MaskedTask))
+    if masked and not any(step.model.photo_task.fills for step in plan.steps):
+        fills = _names(lambda task: task.fills)
         raise UserError(
             f"'{plan.tasks}' fills nothing",
             field="mask",

@@ -223,9 +223,9 @@ class Adversarial(OptimizerConfig):
     def _conflicts_with_the_task(self, context: RecipeContext) -> Iterator[Conflict]:
         """D can see only what the task's batches hold."""
         task = context.task
-        if "mask" in self.sees and task.family != "masked":
+        if "mask" in self.sees and not task.fills:
             yield Conflict(".sees", f"'mask', and task '{task.kind}' has none")
-        if "condition" in self.sees and task.family == "noise":
+        if "condition" in self.sees and task.condition_is_noise:
             yield Conflict(".sees", "'condition', and the task's is noise; 'label' shows the class")
         if "label" in self.sees and not task.classes:
             yield Conflict(".sees", f"'label', and task '{task.kind}' has no classes")

@@ -69,7 +69,7 @@ class PixelLoss(PictureLoss):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from super().conflicts(context)
-        if self.region != "all" and context.task.family != "masked":
+        if self.region != "all" and not context.task.fills:
             yield Conflict(".region", f"'{self.region}' needs a mask, and the task has none")
 
     def __call__(

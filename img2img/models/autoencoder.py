@@ -44,12 +44,13 @@ class AutoencoderConfig(GeneratorConfig):
         return self.variational
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if context.task.family != "autoencoder":
+        bottleneck = context.task.bottleneck
+        if bottleneck is None:
             reason = "it squeezes pictures through a bottleneck, and the task does not ask for one"
             yield self.unfit(context, reason)
             return
-        if not halves_to_a_square(context.picture_px):
-            yield self.unfit(context, NOT_HALVED.format(context.picture_px))
+        if not halves_to_a_square(bottleneck.size_px):
+            yield self.unfit(context, NOT_HALVED.format(bottleneck.size_px))
         if self.variational and not context.has_prior:
             problem = "without a loss of kind kl: nothing would hold its Gaussians to the prior"
             yield Conflict(".variational", problem)

@@ -11,19 +11,13 @@ from torch import nn
 
 from img2img.config import FrozenConfig
 from img2img.models.blocks import Norm
-from img2img.rules import Conflict, RecipeContext
+from img2img.rules import BottleneckShapes, Conflict, RecipeContext
 
 Head = Literal["logits", "reconstruction"]
 
 
 class Shapes(Protocol):
     """What a generator must know of its task; every Task satisfies it."""
-
-    @property
-    def family(self) -> str:
-        """`photo`; `masked`: the condition's last channel is a mask, 1 = to be filled; `noise`: the
-        condition is one column (B,C,1,1) of noise and label; `autoencoder`.
-        """
 
     @property
     def condition_channels(self) -> int: ...
@@ -40,22 +34,6 @@ class AutoencoderShapes(Shapes, Protocol):
 
     @property
     def bottleneck(self) -> BottleneckShapes: ...
-
-
-class BottleneckShapes(Protocol):
-    """The narrow place in the middle of an autoencoder, and what lies on either side."""
-
-    @property
-    def latent(self) -> int:
-        """Numbers in a code."""
-
-    @property
-    def size_px(self) -> int:
-        """Side of the pictures."""
-
-    @property
-    def labels(self) -> int:
-        """One-hot values that encoder and decoder see in addition."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +85,11 @@ class GeneratorConfig(FrozenConfig):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         task, scale = context.task, context.scale
-        if task.family == "noise":
+        if task.condition_is_noise:
             reason = "it changes pictures, and the task makes them from noise; use dcgan or mlp"
             yield self.unfit(context, reason)
             return
-        if task.family == "autoencoder":
+        if task.bottleneck is not None:
             reason = "it has no bottleneck, and the task asks for one; use autoencoder"
             yield self.unfit(context, reason)
         if self.prediction_stride not in task.prediction_strides:
@@ -149,7 +127,7 @@ class MaskedGeneratorConfig(GeneratorConfig):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from super().conflicts(context)
-        if context.task.family != "masked":
+        if not context.task.fills:
             yield self.unfit(context, "it completes holes and the task has no mask")
 
 
@@ -157,7 +135,7 @@ class NoiseGeneratorConfig(GeneratorConfig):
     """A generator of pictures from noise, (B,Z,1,1): no size is asked of the condition."""
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        if context.task.family != "noise":
+        if not context.task.condition_is_noise:
             reason = "it makes pictures from noise, and the task gives it a picture"
             yield self.unfit(context, reason)
 
@@ -211,7 +189,7 @@ class DiscriminatorConfig(FrozenConfig):
             yield Conflict("adversarial.information", f"{problem}: use dcgan")
         if adversarial.head == "reconstruction" and terms:
             term = terms[0]
-            can_see = term == "projection" and task.family != "autoencoder"
+            can_see = term == "projection" and not context.method.has_codes
             instead = "adversarial.sees: [label] shows the class" if can_see else "leave it out"
             yield Conflict(f".{term}", f"adds to a score, and {objective} has none; {instead}")
 

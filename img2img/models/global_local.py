@@ -75,7 +75,7 @@ class GlobalLocalConfig(NormedDiscriminatorConfig):
             reason = f"norm '{self.norm}' has one pixel to measure: use none, or crop_px over 64"
             yield self.wrong_size(context, f"{reason} and local_px over 32")
         yield from super().conflicts(context)
-        if task.family != "masked":
+        if not task.fills:
             problem = f"looks at the hole, and task '{task.kind}' has no mask; use patchgan"
             yield Conflict(".kind", f"'{self.kind}' {problem}")
         if adversarial and set(adversarial.augment) - {"color"}:

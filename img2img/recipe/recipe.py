@@ -31,11 +31,9 @@ from img2img.optimizer import DEFAULT, OptimizerChoice
 from img2img.pixels.alpha import BLEED
 from img2img.recipe.reading import apply_override, read_recipe, recipe_path
 from img2img.recipe.train import TrainConfig
-from img2img.rules import Conflict, ImpossibleRecipe, RecipeContext
+from img2img.rules import Conflict, ImpossibleRecipe, RecipeContext, TaskFacts
 from img2img.tasks import build_task, with_tasks
-from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
-from img2img.tasks.noise import NoiseTask
 
 TRYING = "a change is tried out"
 
@@ -223,22 +221,28 @@ class Recipe(FrozenConfig):
         return self.discriminator.build(self.discriminator_shapes())
 
     @property
+    def picture_px(self) -> int:
+        """Side of the pictures in training: of those made of a training crop's condition."""
+        condition_px = self.data.crop_px // self.task.output_size((1, 1))[0]
+        return self.task.output_size((condition_px, condition_px))[0]
+
+    @property
     def discriminator_px(self) -> int:
         """Side of what D sees; 1 for points and codes."""
         if self.adversarial is not None and self.adversarial.discriminates == "latent":
             return 1
-        return self.task.discriminator_size_px(self.data.crop_px)
+        return self.picture_px
 
     def discriminator_shapes(self) -> DiscriminatorShapes:
         """What this recipe's discriminator is built for."""
         assert self.adversarial is not None
-        task, sees = self.task, self.adversarial.sees
+        task, sees, facts = self.task, self.adversarial.sees, TaskFacts.of(self.task)
         channels, codes = task.picture_channels, 0
         if self.adversarial.discriminates == "latent":
-            assert isinstance(task, AutoencoderTask), "else the recipe is refused"
-            channels = task.bottleneck.latent
+            assert facts.bottleneck is not None, "else the recipe is refused"
+            channels = facts.bottleneck.latent
         elif self.adversarial.information:
-            codes = sum(task.code_sizes)
+            codes = sum(facts.code_sizes)
         channels += task.condition_channels * ("condition" in sees)
         channels += ("mask" in sees) + task.classes * ("label" in sees)
         head, size_px = self.adversarial.head, self.discriminator_px
@@ -267,7 +271,7 @@ class Recipe(FrozenConfig):
     @property
     def can_generate(self) -> bool:
         """Pictures can be drawn from noise, or from codes that are held to a prior."""
-        return isinstance(self.task, NoiseTask) or self.has_prior
+        return self.task.condition_is_noise or self.has_prior
 
     @property
     def background(self) -> str:

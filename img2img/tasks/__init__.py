@@ -199,7 +199,7 @@ def _of_a_family(found: type[Task]) -> type[Task]:
     """The class, as a task on photos where it derives from `Task` alone: there were no families
     when it was written. Raises TypeError for what can no longer be said so.
     """
-    if hasattr(found, "family"):
+    if hasattr(found, "condition_is_noise"):
         return found
     own: dict[str, Any] = {}
     for base in reversed(found.__mro__[: found.__mro__.index(Task)]):

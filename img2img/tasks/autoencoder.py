@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from img2img.rules import Conflict, RecipeContext
-from img2img.tasks.base import Family, HeightWidth, TrainedBy
+from img2img.tasks.base import HeightWidth
 from img2img.tasks.noise import NoiseTask
 from img2img.tasks.photo import PhotoTask, View
 
@@ -28,8 +28,8 @@ class Bottleneck:
 class AutoencoderTask(PhotoTask):
     """Picture in, the same picture out, of one size, through the bottleneck's few numbers."""
 
-    family: ClassVar[Family] = "autoencoder"
-    trained_by: ClassVar[TrainedBy] = "autoencoder"
+    trained_by: ClassVar[str] = "autoencoder"
+    """The `train.method` that a recipe of such a task needs."""
     set_based: ClassVar[bool] = True
 
     @property
@@ -41,9 +41,6 @@ class AutoencoderTask(PhotoTask):
     def prior(self) -> NoiseTask:
         """The task of making pictures of codes drawn from N(0,I), by the network's `decoder`."""
         raise NotImplementedError
-
-    def discriminator_size_px(self, crop_px: int) -> int:
-        return self.bottleneck.size_px
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         crop_px, size_px = context.crop_px, self.bottleneck.size_px

@@ -24,8 +24,6 @@ from img2img.pixels.xmp import DigitalSourceType
 SheetRow = tuple[Batch, Tensor, Tensor]
 """Validated: the batch, its best trivial answer, and the generated pictures."""
 Reads = Literal["photo", "pair", "label", "none", "two sides", "two halves"]
-Family = Literal["photo", "masked", "noise", "autoencoder"]
-TrainedBy = Literal["paired", "cycle", "autoencoder"]
 HeightWidth = tuple[int, int]
 """Height and width, px."""
 
@@ -47,24 +45,18 @@ class Task(FrozenConfig):
 
     kind: str
 
-    family: ClassVar[Family]
-    """What a generator has to do for such a task; set by the families alone."""
+    condition_is_noise: ClassVar[bool]
+    """The generator's input is noise, (B,C,1,1), and no picture; set by the families alone."""
     draws: ClassVar[bool] = False
     """`make_pair` draws from its random generator."""
-    has_truth: ClassVar[bool] = True
-    """A sample's target is the answer to its condition; else targets are examples of answers."""
     set_based: ClassVar[bool] = False
     """Validated all at once: the numbers compare sets of pictures."""
-    has_pixels: ClassVar[bool] = True
-    """Pictures have a height and a width, and values in [0,1]."""
     prediction_strides: ClassVar[tuple[int, ...]] = (1,)
     """Heights of the picture over heights of the prediction that `decode` takes."""
     zeros_are: ClassVar[str] = "predicting nothing"
     """The trivial answer that `decode` makes of zeros, in words."""
     verb: ClassVar[str] = "change"
     """What the task does, in a plan's sentence: "denoise"."""
-    trained_by: ClassVar[TrainedBy] = "paired"
-    """The `train.method` that a recipe of such a task needs."""
     plan_order: ClassVar[int] = 50
     """Steps of an automatic plan run from low to high."""
     source_type: ClassVar[DigitalSourceType | None] = None
@@ -75,8 +67,6 @@ class Task(FrozenConfig):
     """
     picture_channels: ClassVar[int] = 3
     """Channels of what `decode` makes: 3, but for points."""
-    code_sizes: ClassVar[tuple[int, int]] = (0, 0)
-    """InfoGAN's codes: values of the categorical one, number of continuous ones."""
     main_metric: ClassVar[MainMetric] = MainMetric("psnr_db")
     """One of the numbers of `metrics`, or of what a training step adds to them."""
 
@@ -106,20 +96,6 @@ class Task(FrozenConfig):
         """Height and width of the picture that is made of a condition of this height and width."""
         return size
 
-    def discriminator_size_px(self, crop_px: int) -> int:
-        """Side of the pictures a discriminator sees, where training crops are `crop_px`."""
-        return crop_px
-
-    @property
-    def title(self) -> str:
-        """The kind, and by how much it enlarges: `super-resolve ×4`."""
-        return self.kind
-
-    def same_purpose(self, other: Task) -> bool:
-        """Whether models of both can stand in one table of results."""
-        ours, theirs = ((t.kind, t.output_size((1, 1)), t.reads) for t in (self, other))
-        return ours == theirs
-
     # --- training
 
     def make_pair(self, sample: Any, rng: np.random.Generator) -> Batch:
@@ -144,16 +120,6 @@ class Task(FrozenConfig):
         size = batch.target.shape[-2:]
         zeros = batch.target.new_zeros(len(batch), self.prediction_channels, *size)
         return batch.target - self.decode(batch.condition, zeros)
-
-    def shown(self, condition: Tensor) -> Tensor | None:
-        """The picture that a condition shows, RGB (B,3,h,w); None where it shows none that could be
-        an answer.
-        """
-        return condition.expand(-1, 3, -1, -1) if condition.shape[1] in (1, 3) else None
-
-    def unit_range(self, batch: Batch) -> dict[str, Tensor]:
-        """The pictures of a batch by name, which belong into [0,1], but for the noise on them."""
-        return {"condition": batch.condition, "target": batch.target}
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """Validation numbers of pictures (B,3,H,W) that were generated for a batch."""

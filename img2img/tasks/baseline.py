@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.tasks.base import COPIED, Task
-from img2img.tasks.noise import NoiseTask
+from img2img.tasks.photo import PhotoTask
 
 NEAREST = "nearest-neighbor enlargement"
 SHARES = ("ssim", "share_near_modes", "accuracy")  # metrics of which 1 is the best there is
@@ -82,6 +82,12 @@ def higher_is_better(metric: str) -> bool:
     return metric.endswith(HIGHER_IS_BETTER)
 
 
+def same_purpose(task: Task, other: Task) -> bool:
+    """Whether models of both tasks can stand in one table of results."""
+    ours, theirs = ((t.kind, t.output_size((1, 1)), t.reads) for t in (task, other))
+    return ours == theirs
+
+
 def _own(task: Task, condition: Tensor) -> Tensor:
     stride = min(task.prediction_strides)
     size = task.output_size((condition.shape[-2], condition.shape[-1]))
@@ -93,7 +99,7 @@ def _own(task: Task, condition: Tensor) -> Tensor:
 
 
 def _copied(task: Task, condition: Tensor, own: Tensor) -> dict[str, Tensor]:
-    shown = None if isinstance(task, NoiseTask) else task.shown(condition)  # noise is no picture
+    shown = task.shown(condition) if isinstance(task, PhotoTask) else None
     if shown is None or shown.shape[1] != own.shape[1]:
         return {}
     if shown.shape[-2:] == own.shape[-2:]:

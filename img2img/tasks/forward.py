@@ -15,7 +15,7 @@ from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.hints import Hints
 from img2img.pixels.tiling import pad_to_multiple
 from img2img.tasks.base import HeightWidth, Task
-from img2img.tasks.masked import MaskedTask
+from img2img.tasks.masked import finished, prepared
 from img2img.tasks.photo import PhotoTask
 
 Network = Callable[[Tensor], Tensor]
@@ -63,30 +63,18 @@ def forward(
     """
     color, size = options.color, options.working_size or (photo.shape[-2], photo.shape[-1])
     seen = _in_srgb(photo, color, fitted=task.finishes_in_srgb)
-    condition = _condition(task, seen, mask, size)
+    hole = None if mask is None else (resize(mask, size) > 0.01).to(seen)
+    condition = prepared(task, resize(seen, size), hole)
     rgb = predict_rgb(task, network, multiple_of, condition, options.strength)
     if options.grey:
         rgb = rgb.mean(1, keepdim=True).expand_as(rgb)
     if options.hints is not None:
         rgb = task.apply_hints(rgb, options.hints)
     if task.finishes_in_srgb:
-        return _carried_back(photo, _finished(task, seen, rgb, mask), color, holdable=True)
+        return _carried_back(photo, finished(task, seen, rgb, mask), color, holdable=True)
     # What lay in a hole has no part in the result, so a filled photo is carried as it is.
     own = _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)
-    return _finished(task, photo, own, mask)
-
-
-def _condition(task: PhotoTask, photo: Tensor, mask: Tensor | None, size: HeightWidth) -> Tensor:
-    small = resize(photo, size)
-    if not isinstance(task, MaskedTask):
-        return task.prepare(small)
-    return task.prepare(small, None if mask is None else (resize(mask, size) > 0.01).to(small))
-
-
-def _finished(task: PhotoTask, photo: Tensor, rgb: Tensor, mask: Tensor | None) -> Tensor:
-    if isinstance(task, MaskedTask):
-        return task.finish(photo, rgb, mask)
-    return task.finish(photo, rgb)
+    return finished(task, photo, own, mask)
 
 
 def in_own_numbers(

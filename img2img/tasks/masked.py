@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from img2img.tasks.base import Family, HeightWidth
+from img2img.tasks.base import HeightWidth
 from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason, View
 
 
@@ -18,7 +18,7 @@ class MaskedTask(PhotoTask):
     Masks are (B,1,H,W), 1 = to be filled; the last channel of the condition is the mask.
     """
 
-    family: ClassVar[Family] = "masked"
+    fills: ClassVar[bool] = True
 
     def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
         raise NotImplementedError
@@ -35,3 +35,23 @@ class MaskedTask(PhotoTask):
     @classmethod
     def applies(cls, photo: PhotoStatistics) -> Reason | None:
         return Reason("a part of it is to be filled") if photo.has_mask else None
+
+
+# A photo's task called with a mask that there may be; only those that fill take one.
+
+
+def prepared(task: PhotoTask, photo: Tensor, mask: Tensor | None) -> Tensor:
+    """What the network sees of a photo (B,3,H,W) and a mask (B,1,H,W)."""
+    return task.prepare(photo, mask) if isinstance(task, MaskedTask) else task.prepare(photo)
+
+
+def finished(task: PhotoTask, photo: Tensor, rgb: Tensor, mask: Tensor | None) -> Tensor:
+    """The final RGB for a photo and a mask."""
+    if isinstance(task, MaskedTask):
+        return task.finish(photo, rgb, mask)
+    return task.finish(photo, rgb)
+
+
+def views_of(task: PhotoTask, size: HeightWidth, mask: np.ndarray | None) -> list[View]:
+    """The parts to work on, in order; `mask` is boolean (H,W)."""
+    return task.views(size, mask) if isinstance(task, MaskedTask) else task.views(size)

@@ -11,12 +11,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from img2img.data.sample import Batch
 from img2img.pixels.images import quantise
 from img2img.pixels.sheets import grid_sheet
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.rules import Conflict, RecipeContext
-from img2img.tasks.base import Family, HeightWidth, Task
+from img2img.tasks.base import HeightWidth, Task
 
 
 class NoiseTask(Task):
@@ -35,10 +34,11 @@ class NoiseTask(Task):
         def size_px(self) -> int:
             """Side of the pictures; 1 for points."""
 
-    family: ClassVar[Family] = "noise"
+    condition_is_noise: ClassVar[bool] = True
     draws: ClassVar[bool] = True
-    has_truth: ClassVar[bool] = False
     set_based: ClassVar[bool] = True
+    has_pixels: ClassVar[bool] = True
+    """Pictures have a height and a width, and values in [0,1]."""
     zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "make it up"
     source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
@@ -48,7 +48,8 @@ class NoiseTask(Task):
         return self.labels
 
     @property
-    def code_sizes(self) -> tuple[int, int]:  # type: ignore[override]  # read only
+    def code_sizes(self) -> tuple[int, int]:
+        """InfoGAN's codes: values of the categorical one, number of continuous ones."""
         return self.categorical, self.continuous
 
     @property
@@ -57,12 +58,6 @@ class NoiseTask(Task):
 
     def output_size(self, size: HeightWidth) -> HeightWidth:
         return self.size_px, self.size_px
-
-    def discriminator_size_px(self, crop_px: int) -> int:
-        return self.size_px
-
-    def unit_range(self, batch: Batch) -> dict[str, Tensor]:
-        return {"target": batch.target} if self.has_pixels else {}
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         crop_px = context.crop_px

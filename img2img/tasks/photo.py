@@ -10,7 +10,7 @@ from torch import Tensor
 
 from img2img.pixels.color import resize
 from img2img.pixels.hints import Hints
-from img2img.tasks.base import Family, HeightWidth, Task
+from img2img.tasks.base import HeightWidth, Task
 
 Tones = Literal["continuous", "flat", "few", "halftone", "line art"]
 
@@ -97,7 +97,9 @@ class PhotoTask(Task):
     needs no settings to show that it is noisy.
     """
 
-    family: ClassVar[Family] = "photo"
+    condition_is_noise: ClassVar[bool] = False
+    fills: ClassVar[bool] = False
+    """A mask says which part of a photo is to be filled. Such tasks derive from `MaskedTask`."""
     usual_scale: ClassVar[int] = 1
     """Enlargement where none was asked for; 1 for tasks that do not enlarge."""
     minimum_px: ClassVar[int] = 16
@@ -117,10 +119,6 @@ class PhotoTask(Task):
 
     def output_size(self, size: HeightWidth) -> HeightWidth:
         return size[0] * self.scale, size[1] * self.scale
-
-    @property
-    def title(self) -> str:
-        return f"{self.kind} ×{self.scale}" if self.scale > 1 else self.kind
 
     # --- from photo to photo
 
@@ -152,6 +150,12 @@ class PhotoTask(Task):
         """A decoded picture (1,3,H,W) with the user's colors in it, for tasks that take them."""
         raise NotImplementedError
 
+    def shown(self, condition: Tensor) -> Tensor | None:
+        """The picture that a condition shows, RGB (B,3,h,w); None where it shows none that could be
+        an answer.
+        """
+        return condition.expand(-1, 3, -1, -1) if condition.shape[1] in (1, 3) else None
+
     # --- the automatic plan
 
     @classmethod
@@ -174,3 +178,9 @@ class PhotoTask(Task):
         have learned.
         """
         return False
+
+
+def title(task: Task) -> str:
+    """A task's kind, and by how much it enlarges: `super-resolve ×4`."""
+    scale = task.scale if isinstance(task, PhotoTask) else 1
+    return f"{task.kind} ×{scale}" if scale > 1 else task.kind

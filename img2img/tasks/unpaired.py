@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from img2img.tasks.base import TrainedBy
 from img2img.tasks.photo import PhotoTask
 
 Direction = Literal["AtoB", "BtoA"]
@@ -19,8 +18,8 @@ class UnpairedTask(PhotoTask):
     A batch's condition is a picture of side A, and its target one of side B, of something else.
     """
 
-    trained_by: ClassVar[TrainedBy] = "cycle"
-    has_truth: ClassVar[bool] = False
+    trained_by: ClassVar[str] = "cycle"
+    """The `train.method` that a recipe of such a task needs."""
 
     def other_side(self, photo: Tensor) -> Tensor | None:
         """What side A would show of side B's photo, where that is known: side A is made of photos."""

@@ -99,7 +99,7 @@ class Validate:
         if trained.rows:
             groups["training"] = trained.metrics
             groups["training_baseline"] = trained.baseline.numbers
-        groups["vitals"] = validation.vitals(held_out.rows)
+        groups["vitals"] = validation.method.vitals(held_out.rows)
         named = {"baseline_is": held_out.baseline.named}
         self.folder.write(step=step, **mark, **groups, **named)
         tagged = {f"{group}/{name}": v for group, vs in groups.items() for name, v in vs.items()}

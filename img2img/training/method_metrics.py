@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.data.sample import Batch
+from img2img.diagnostics.vitals import noise_signs, vital_signs
 from img2img.losses.kid import kid_of_sets
 from img2img.pixels.sheets import grid_sheet, rows_sheet
 from img2img.tasks.autoencoder import AutoencoderTask
@@ -47,6 +48,11 @@ class MethodMetrics(Generic[AnyStep]):
     def __init__(self, step: AnyStep) -> None:
         self.step, self.task, self.recipe = step, step.task, step.recipe
 
+    @property
+    def has_truth(self) -> bool:
+        """A target is the answer to its condition; else targets are examples of answers."""
+        return not self.task.condition_is_noise
+
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
         """Metrics of what the averaged weights generated (strength 1), or of a trivial answer."""
         return dict(self.task.metrics(rgb, batch))
@@ -63,9 +69,18 @@ class MethodMetrics(Generic[AnyStep]):
         """A picture of validated rows, (H,W,3) in [0,1]."""
         return self.task.sheet(rows, self.step.score_function)
 
+    def vitals(self, rows: Sequence[SheetRow]) -> dict[str, float]:
+        """Vital signs of validated outputs, for the doctor."""
+        outputs, targets = [rgb for _, _, rgb in rows], [batch.target for batch, _, _ in rows]
+        if not self.has_truth:
+            return noise_signs(outputs, targets)
+        return vital_signs([batch.condition for batch, _, _ in rows], outputs, targets)
+
 
 class CycleMetrics(MethodMetrics[CycleStep]):
     """PSNR of cycles, and of B → A where the task knows the true side A."""
+
+    has_truth = False
 
     def metrics(self, batch: Batch, rgb: Tensor, strength: float) -> dict[str, float]:
         """PSNR of A → B → A and of B → A → B; of B → A too where its truth is known.

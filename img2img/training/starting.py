@@ -138,8 +138,11 @@ def difference(model: Recipe, recipe: Recipe) -> str:
     theirs, ours = model.generator.model_dump(mode="json"), recipe.generator.model_dump(mode="json")
     if theirs["kind"] != ours["kind"]:
         return f"its generator is a {theirs['kind']}, and the recipe's a {ours['kind']}"
-    if isinstance(model.task, UnpairedTask) != isinstance(recipe.task, UnpairedTask):
-        ways = "both ways" if isinstance(model.task, UnpairedTask) else "one way"
+    ways, wanted = (
+        "both ways" if isinstance(task, UnpairedTask) else "one way"
+        for task in (model.task, recipe.task)
+    )
+    if ways != wanted:
         return f"it translates {ways}, and the recipe does not"
     before, now = (task.output_size((1, 1))[0] for task in (model.task, recipe.task))
     if before != now:

@@ -20,7 +20,7 @@ from img2img.diagnostics.treatment import Remedies
 from img2img.losses.reconstruction import LOG_NAMES
 from img2img.pixels.tensors import ScoreFunction
 from img2img.recipe import Recipe
-from img2img.tasks.masked import MaskedTask
+from img2img.rules import TaskFacts
 from img2img.training.discriminator import DiscriminatorTrainer
 from img2img.training.optimized import Ema, Logs, OptimizedModule, under
 from img2img.training.schedule import Phase, PhaseSchedule, learning_rate_factor
@@ -71,7 +71,7 @@ class TrainingStep(ABC):
                     recipe.discriminator_shapes(),
                     recipe.d_optimizer(),
                     accelerator,
-                    recipe.task.code_sizes,
+                    TaskFacts.of(recipe.task).code_sizes,
                 )
         self.d_modules = [d.module for d in self.discriminators.values()]
         self.adversarial_weight = recipe.adversarial.weight if recipe.adversarial else 0.0
@@ -119,7 +119,7 @@ class TrainingStep(ABC):
         a = self.recipe.adversarial
         if a is None or a.sees or a.discriminates != "pictures":
             return None
-        if self.task.classes or isinstance(self.task, MaskedTask):
+        if self.task.classes or TaskFacts.of(self.task).fills:
             return None
         return self.discriminator.score
 

@@ -31,7 +31,6 @@ from img2img.errors import (
 from img2img.files import check_writable
 from img2img.pixels.sheets import write_animation
 from img2img.recipe import Recipe
-from img2img.tasks.noise import NoiseTask
 from img2img.training.batches import load_batches
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.folder import MODEL, RESUME_GOES_ON, RunFolder
@@ -184,7 +183,7 @@ class Trainer:
         validation = self.validate.now(self.done)
         self.doctor.report(self.treatment.news(folder.rows))
         self.saver.save(self.done, metrics=validation)
-        if folder.is_main and isinstance(self.recipe.task, NoiseTask):
+        if folder.is_main and self.recipe.task.condition_is_noise:
             samples = folder.path / "samples"
             write_animation(samples / "animation.gif", sorted(samples.glob("step_*.png")))
         # Files that could not be read, also those found when measuring; of all processes.
@@ -252,6 +251,6 @@ class Trainer:
 
     def _log_ranges(self, batch: Batch) -> None:
         """Lowest and highest values of the first batch of pictures, for the doctor."""
-        if pictures := self.recipe.task.unit_range(batch):
+        if pictures := batch.pictures:
             found = ranges(**{name: [x] for name, x in pictures.items()})
             self.folder.write(step=1, ranges=found)

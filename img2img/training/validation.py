@@ -10,7 +10,6 @@ import torch
 
 from img2img.data.dataset import Photos
 from img2img.data.sample import Batch
-from img2img.diagnostics.vitals import noise_signs, vital_signs
 from img2img.recipe import Recipe
 from img2img.tasks.base import SheetRow
 from img2img.tasks.baseline import best_numbers, mean_target
@@ -69,13 +68,6 @@ class Validation:
         baseline = self.baselines[name]
         rows = list(zip(batches, baseline.pictures, outputs, strict=True))
         return ValidationResult(rows, _means(metrics), baseline)
-
-    def vitals(self, rows: Sequence[SheetRow]) -> dict[str, float]:
-        """Vital signs of validated outputs, for the doctor."""
-        outputs, targets = [rgb for _, _, rgb in rows], [batch.target for batch, _, _ in rows]
-        if not self.recipe.task.has_truth:
-            return noise_signs(outputs, targets)
-        return vital_signs([batch.condition for batch, _, _ in rows], outputs, targets)
 
     def _baseline(self, batches: Sequence[Batch]) -> Baseline:
         if not batches:

@@ -150,7 +150,7 @@ def test_words_come_from_the_class(package: Path, tmp_path: Path) -> None:
     assert (negative.title, negative.verb) == ("Old negative", "Invert")
     assert negative.lead == "A negative in, a positive out."
     assert whiten.lead == "Whiten the masked part.", "without a docstring of its own"
-    assert whiten.fills and not negative.fills
+    assert whiten.task.fills and not negative.task.fills
 
 
 def test_each_option_is_offered_by_the_tasks_that_have_it(package: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_plugins_task_has_its_answers_without_saying_so():
 def test_every_task_has_answers_in_the_shape_of_its_targets(kind):
     task = build_task(kind)
     rgb8 = picture(0, 64, 64)
-    side = task.discriminator_size_px(32)
+    side = task.output_size((32, 32))[0]
     pair = task.make_pair(sample_for(task, rgb8[:side, :side]), np.random.default_rng(0))
     mean = mean_target([pair.target, pair.target])
     made = trivial_answers(task, pair.condition, pair.mask, mean)

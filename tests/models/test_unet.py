@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from img2img.models.base import Shapes
 from img2img.models.unet import UNetConfig
 
-RGB: Any = SimpleNamespace(
-    family="photo", condition_channels=3, prediction_channels=3, prediction_strides=(1,)
-)
+RGB: Any = SimpleNamespace(condition_channels=3, prediction_channels=3, prediction_strides=(1,))
 
 
 def layers(network: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:

@@ -44,7 +44,7 @@ def zeros(task: Task, batch: Batch) -> Tensor:
 
 def drawn(task: Task, photos: list[np.ndarray], seed: int = 0, number: int = 0) -> Batch:
     """A pair of a noise task, whose photo, if it reads any, was cut to the size it makes."""
-    side = task.discriminator_size_px(96)
+    side = getattr(task, "size_px", 96)
     photo = photos[number][:side, :side]
     sample = sample_for(task, photo, label=1, number=number)
     return task.make_pair(sample, sample_rng(seed, 0, number))

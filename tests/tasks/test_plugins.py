@@ -38,6 +38,7 @@ from img2img.tasks import (
 )
 from img2img.tasks.base import MainMetric
 from img2img.tasks.forward import forward, predict_rgb
+from img2img.tasks.photo import title
 from img2img.testing import check_task
 
 
@@ -161,7 +162,7 @@ def test_a_sixth_task_works_from_an_import_path(photos: list[np.ndarray]) -> Non
 def test_a_strangers_task_may_compute_what_others_declare() -> None:
     task = Enlarge(factor=3)
     check_task(task)
-    assert task.output_size((4, 6)) == (12, 18) and task.title == "enlarge ×3"
+    assert task.output_size((4, 6)) == (12, 18) and title(task) == "enlarge ×3"
     assert DataConfig().background_for(task) == "white" and task.for_found_photos
     assert DataConfig().background_for(Enlarge(drawn=False)) == "bleed"
 

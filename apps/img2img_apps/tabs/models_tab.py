@@ -12,7 +12,7 @@ import gradio as gr
 from img2img.about import main_metric, model_card
 from img2img.errors import UserError
 from img2img.resources import cards_dir
-from img2img.tasks.photo import PhotoTask
+from img2img.tasks.photo import title
 from img2img.zoo import measurements, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.labels import OWN_TABS
@@ -114,8 +114,7 @@ def _card(name: str, path: Path) -> str:
         return ""
     task, card = header.recipe.task, header.card
     facts = {
-        "Does": _does(kind_of(path) or task.kind)
-        + (f" ×{task.scale}" if isinstance(task, PhotoTask) and task.scale > 1 else ""),
+        "Does": _does(kind_of(path) or task.kind) + title(task).removeprefix(task.kind),
         "Measured": main_metric(card.metrics),
         "Trained on": f"{card.photos} photos, {card.images} looks, {card.minutes:g} minutes",
         "Terms of the data": card.data_terms,

@@ -33,7 +33,7 @@ def build(service: Service, other: OtherTask) -> gr.Dropdown:
         with left:
             if not service.models.of_task(other.kind):
                 note_if_missing(other.kind)
-            panel.drop_zone(several=not other.fills)
+            panel.drop_zone(several=not other.task.fills)
             controls: dict[str, Any] = {"strength": strength_slider(other.kind, "0 is none of it")}
             controls |= _of_the_family(other)
             with gr.Accordion(LABELS["model"], open=False, elem_id=f"{other.kind}-model"):
@@ -51,7 +51,7 @@ def build(service: Service, other: OtherTask) -> gr.Dropdown:
         def wanted() -> Request:
             if masks:
                 service.check_upload(masks[0])
-            elif other.fills:
+            elif other.task.fills:
                 raise UserError(
                     "Upload a mask of the photo's size, white where it is to be filled."
                 )
@@ -74,7 +74,7 @@ def build(service: Service, other: OtherTask) -> gr.Dropdown:
 def _of_the_family(other: OtherTask) -> dict[str, Any]:
     """Controls that only some tasks have, by the options' names."""
     controls: dict[str, Any] = {}
-    if other.fills:
+    if other.task.fills:
         controls["mask"] = gr.File(
             label=f"{LABELS['mask']}, white = fill, of the photo's size",
             height=110,
