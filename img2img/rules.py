@@ -48,7 +48,7 @@ class Facts:
 
     @classmethod
     def of(cls, part: object) -> Self:
-        """The facts of a part that has attributes of their names; one with a default may be absent."""
+        """The facts of a part with attributes of their names; one with a default may be absent."""
         found: dict[str, Any] = {}
         for fact in fields(cls):  # type: ignore[arg-type]  # a dataclass
             absent = () if fact.default is MISSING else (fact.default,)

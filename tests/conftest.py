@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: small photos, cut from the shipped samples, and fixed randomness."""
+"""Fixtures of all tests: small photos, cut from the shipped samples, and fixed randomness."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def black_only_profile() -> bytes:
 
 
 def table_profile() -> bytes:
-    """RGB through tables alone, both ways: red is CIE L*, green and blue are a* and b*, at 8 bits."""
+    """RGB by tables alone, both ways: red is CIE L*, green and blue are a* and b*, at 8 bits."""
     identity = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
     levels = np.linspace(0, 255, 18).astype(np.uint8)  # every fifteenth
     nodes = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).tobytes()
@@ -119,7 +119,7 @@ def table_profile() -> bytes:
     return icc_profile(b"prtr", b"RGB ", b"Lab ", {b"A2B0": table, b"B2A0": table})
 
 
-# --- what the numbers mean, in plain double precision -----------------------------------------------------------------
+# --- what the numbers mean, in plain double precision
 
 
 def light(name: str, numbers: np.ndarray) -> np.ndarray:

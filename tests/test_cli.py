@@ -95,7 +95,7 @@ def one_line(stderr: str) -> str:
     return stderr
 
 
-# --- the command itself ---------------------------------------------------------------------------
+# --- the command itself
 
 
 def test_help_and_version_import_nothing_heavy() -> None:
@@ -180,7 +180,7 @@ def test_errors_and_warnings_of_the_library_are_told_in_flags(
     assert (log.handlers, log.level) == before
 
 
-# --- infer ----------------------------------------------------------------------------------------
+# --- infer
 
 pytestmark = pytest.mark.usefixtures("zoo")
 
@@ -467,7 +467,7 @@ def test_results_are_kept_unless_told_otherwise(run: Run, photo: Path) -> None:
     assert run("infer", "--input", photo, "--task", "denoise", "--overwrite")[0] == 0
 
 
-# --- generate -------------------------------------------------------------------------------------
+# --- generate
 
 CLASSES = {"kind": "generate", "size_px": 28, "channels": 1, "latent": 8, "labels": 3}
 
@@ -569,7 +569,7 @@ def test_photos_and_noise_are_not_mixed_up(
     assert code == 0 and "makes 28 px from noise" in card
 
 
-# --- train ----------------------------------------------------------------------------------------
+# --- train
 
 SHORT = ("train.steps=2", "train.batch_size=1", "data.crop_px=16", "data.workers=0")
 
@@ -682,7 +682,7 @@ def test_an_interrupted_run_says_how_to_go_on(run: Run, monkeypatch: pytest.Monk
     assert (code, err) == (1, "error: step 3: loss is NaN\n")
 
 
-# --- the rest -------------------------------------------------------------------------------------
+# --- the rest
 
 
 def test_models_are_listed_and_shown(run: Run, tiny_model: Callable[[str], Path]) -> None:
@@ -822,7 +822,7 @@ def test_evaluation_is_reached(run: Run, tmp_path: Path, photos: list[np.ndarray
     assert "did you mean 'denoise'" in one_line(err)
 
 
-# --- terminals and file names of any kind ---------------------------------------------------------
+# --- terminals and file names of any kind
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

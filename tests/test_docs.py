@@ -1,4 +1,6 @@
-"""What a visitor meets first: READMEs whose links lead somewhere, forms, hooks, the workflow, types that ship."""
+"""What a visitor meets first: READMEs whose links lead somewhere, forms, hooks, the workflow, types
+that ship.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def anchors(page: Path) -> set[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The words of every `img2img …` in a page, in blocks and within lines; not where something is left open (…, $)."""
+    """The words of every `img2img …` in a page, in blocks and within lines; not where something is
+    left open (…, $).
+    """
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"^```(?:bash)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     inline = re.findall(

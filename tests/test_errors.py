@@ -113,7 +113,7 @@ def test_plain_text_is_rendered_as_it_is() -> None:
     assert Phrase.joined([Option("a"), "b"], ", ").render(loud) == "A, b"
 
 
-# --- no front end's words in the library ----------------------------------------------------------
+# --- no front end's words in the library
 
 FLAG = re.compile(r"(?:^|[\s/]|(?<!var)\()(--[a-z][a-z-]*)")  # also of CSS: var(--color)
 

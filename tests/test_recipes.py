@@ -320,7 +320,8 @@ def reason_against(
     ):  # the others normalise by the batch unless told otherwise
         return "discriminator.norm 'batch' mixes samples"
     if discriminator == "global_local" and task != "inpaint":
-        return f"discriminator.kind 'global_local' looks at the hole, and task '{task}' has no mask; use patchgan"
+        problem = f"looks at the hole, and task '{task}' has no mask; use patchgan"
+        return f"discriminator.kind 'global_local' {problem}"
     return None
 
 
@@ -476,7 +477,8 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
                     "poisson_share": 0.4,
                 }
             ),
-            "task: camera_share 0.5 + jpeg_share 0.3 + poisson_share 0.4 make 1.2: together they may be at most 1",
+            "task: camera_share 0.5 + jpeg_share 0.3 + poisson_share 0.4 make 1.2: "
+            "together they may be at most 1",
         ),
         (plain(data={"crop": 64}), "data.crop: unknown key, did you mean 'crop_px'?"),
         (plain(train={"step": 1}), "train.step: unknown key, did you mean 'steps'?"),
@@ -499,7 +501,8 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
         ),
         (
             plain(generator={"width": 4}),
-            "generator.kind: is missing: one of autoencoder, color_unet, dcgan, gated, glcic, mlp, resnet, restorer, "
+            "generator.kind: is missing: "
+            "one of autoencoder, color_unet, dcgan, gated, glcic, mlp, resnet, restorer, "
             "unet",
         ),
         (
@@ -593,11 +596,13 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
         ),
         (
             gan(discriminator={"kind": "mlp", "quadratic": True}),
-            "data.crop_px 64 does not suit discriminator 'mlp': the products of so many pixels fill the memory",
+            "data.crop_px 64 does not suit discriminator 'mlp': "
+            "the products of so many pixels fill the memory",
         ),
         (
             gan(discriminator={"kind": "dcgan"}, data={"crop_px": 72}),
-            "data.crop_px 72 does not suit discriminator 'dcgan': size 72 is not 4, 5, 6 or 7 doubled",
+            "data.crop_px 72 does not suit discriminator 'dcgan': "
+            "size 72 is not 4, 5, 6 or 7 doubled",
         ),
         (
             gan(
@@ -645,13 +650,15 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
                 discriminator={"kind": "mlp", "projection": True},
                 adversarial={"kind": "began"},
             ),
-            "discriminator.projection adds to a score, and adversarial.kind 'began' has none; adversarial.sees",
+            "discriminator.projection adds to a score, and adversarial.kind 'began' has none; "
+            "adversarial.sees",
         ),
         (
             noise(
                 "generate", generator={"kind": "dcgan"}, task={"kind": "generate", "size_px": 22}
             ),
-            "generator.kind 'dcgan' does not fit task 'generate': size 22 is not 4, 5, 6 or 7 doubled",
+            "generator.kind 'dcgan' does not fit task 'generate': "
+            "size 22 is not 4, 5, 6 or 7 doubled",
         ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

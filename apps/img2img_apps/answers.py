@@ -19,7 +19,10 @@ from img2img_apps.wording import for_the_api
 
 log = logging.getLogger("img2img")
 _AMISS = "a value is not of the kind this takes, or names a file that was not uploaded here"
-_NOT_A_CALL = "this is no call that can be understood: /gradio_api/info lists the endpoints and what they take"
+_NOT_A_CALL = (
+    "this is no call that can be understood: "
+    "/gradio_api/info lists the endpoints and what they take"
+)
 
 
 class Page(gr.Blocks):

@@ -149,8 +149,8 @@ class _Calls:
         return self._answer(photo, wanted, request)
 
     def erase(
-        self, photo: str, mask: str | None, mask_grow: int, feather: int, extend: str, seed: int, model: str,
-        request: gr.Request,
+        self, photo: str, mask: str | None, mask_grow: int, feather: int, extend: str, seed: int,
+        model: str, request: gr.Request,
     ) -> FileAndFacts:  # fmt: skip
         """Fill what is white in the mask (of the photo's size); extend: L,T,R,B pixels of new
         canvas.

@@ -16,8 +16,9 @@ log = logging.getLogger("img2img")
 
 # Gradio's page is built of inline scripts and styles; everything else must come from this server.
 _POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
 )
 _HEADERS = {
@@ -80,14 +81,16 @@ def _why_not(known: KnownOrigins, scope: Scope) -> tuple[int, str] | None:
     if not known.host(host):
         return (
             403,
-            f"this app does not answer to the host {_short(host)}: start it with --allow-host {_short(host)}",
+            f"this app does not answer to the host {_short(host)}: "
+            f"start it with --allow-host {_short(host)}",
         )
     if origin == "null":
         return 403, "pages without an address of their own (Origin: null) may not call this app"
     if not known.origin(origin, host):
         return (
             403,
-            f"pages of {_short(origin)} may not call this app: start it with --allow-origin {_short(origin)}",
+            f"pages of {_short(origin)} may not call this app: "
+            f"start it with --allow-origin {_short(origin)}",
         )
     if origin is None and _from_another_page(headers, scope):
         return 403, "another page may not use this app: see --allow-origin"

@@ -11,8 +11,7 @@ OWN_TABS = {
     "super-resolve": "Enlarge",
     "translate": "Translate",
 }
-"""The tasks that have a tab made for them, and its name; the endpoint is called so in small letters.
-"""
+"""The tasks that have a tab of their own, and its name; the endpoint is called so in lower case."""
 
 VERBS_WITH_A_TAB, VERBS_WITH_AN_ENDPOINT = ("generate", "train"), ("generate",)
 """Verbs of the command line that the page and the API have too."""
@@ -39,7 +38,7 @@ LABELS = {
 }
 
 RECIPE_LABELS = {"data.path": "Photos", "train.steps": "Steps"}
-"""The fields of a recipe that the Train tab has controls for; others are called as in the recipe."""
+"""The fields of a recipe that the Train tab shows; others are called as in the recipe."""
 
 
 def tab_title(kind: str) -> str:

@@ -226,7 +226,8 @@ class Panel:
                 lines.append(f"<li>{bad(info)}</li>")
             else:
                 lines.append(f"<li><b>{escaped(path.name)}</b>: {escaped(next(words))}</li>")
-        return f'<p>{len(paths)} photos, each by its own plan:</p><ol class="plans">{"".join(lines)}</ol>'
+        items = "".join(lines)
+        return f'<p>{len(paths)} photos, each by its own plan:</p><ol class="plans">{items}</ol>'
 
     def outcome(
         self,
@@ -279,7 +280,8 @@ def status(value: str, elem_id: str) -> gr.HTML:
         container=False,
         padding=False,
         min_width=280,
-        js_on_load="element.setAttribute('role', 'status'); element.setAttribute('aria-live', 'polite');",
+        js_on_load="element.setAttribute('role', 'status'); "
+        "element.setAttribute('aria-live', 'polite');",
     )
 
 
@@ -348,7 +350,8 @@ def summary(outcome: RunOutcome, done: str = "") -> str:
         ]
     if len(outcome.results) > 1:
         lines.append(
-            f'<p class="good">{len(outcome.succeeded)} of {len(outcome.results)} photos done, in one zip.</p>'
+            f'<p class="good">{len(outcome.succeeded)} of {len(outcome.results)} photos done, '
+            "in one zip.</p>"
         )
     failed = [result for result in outcome.results if result.error]
     return "".join(lines) + "".join(bad(result.error or "") for result in failed)
@@ -375,6 +378,7 @@ def model_choices(
 def missing(kind: str) -> str:
     """What to say when no model is there for a task."""
     return (
-        f'<p role="note">The model for “{escaped(verb(kind))}” is not installed yet. Load one of your own on the '
+        f'<p role="note">The model for “{escaped(verb(kind))}” is not installed yet. '
+        "Load one of your own on the "
         "Models tab; everything else on this page works.</p>"
     )

@@ -56,7 +56,8 @@ class BodyLimit:
                 f"this call is larger than {MOST_CALL_BYTES // 1_000_000} MB: upload files first",
             )
         quota = f"{self.workspace.quota_bytes / 1e6:.0f} MB"
-        return answer(507, f"there is no room for this: uploads and results may take {quota} together (--quota-mb) "
+        return answer(507, "there is no room for this: "
+                           f"uploads and results may take {quota} together (--quota-mb) "
                            "and are deleted after an hour")  # fmt: skip
 
 

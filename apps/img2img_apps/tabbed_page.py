@@ -26,7 +26,8 @@ from img2img_apps.train_runs import TrainRuns
 from img2img_apps.workspace import Workspace
 
 _MASTHEAD = """<div><h1><span class="mark" aria-hidden="true"></span>img2img</h1>
-<p>Restore, colorize, enlarge and repair photos on this machine. Uploads are deleted after an hour.</p></div>"""
+<p>Restore, colorize, enlarge and repair photos on this machine.
+Uploads are deleted after an hour.</p></div>"""
 _SHADE = "() => { document.body.classList.toggle('dark'); }"
 
 

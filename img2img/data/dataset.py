@@ -329,10 +329,11 @@ def _advise(
         )
     if small := sum(side < config.crop_px for side in seen):
         side = next((px for px in range(min(seen), LEAST_CROP_PX - 1, -1) if fits(px)), None)
+        remedy = f"set data.crop_px={side}" if side else "use larger photos"
         log.warning(
             "%d of %d photos looked at are smaller than data.crop_px (%d px) and are enlarged: %s",
-            small, len(seen), config.crop_px, f"set data.crop_px={side}" if side else "use larger photos",
-        )  # fmt: skip
+            *(small, len(seen), config.crop_px, remedy),
+        )
 
 
 def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:

@@ -89,7 +89,7 @@ def photo_source(folders: Sequence[Path], cache: Cache) -> Source:
 
 
 def pair_source(folders: Sequence[Path], cache: Cache) -> Source:
-    """Every pair to measure on, of the same parts. Raises UserError naming files without partner."""
+    """Every pair to measure on, of the same parts. Raises UserError for files without partner."""
     pairs, singles = _read_pairs(folders, cache, None)
     if singles:
         return SideBySideSource(
@@ -126,7 +126,7 @@ def open_pairs(folders: Sequence[Path], cache: Cache, share: float, unmatched: U
 
 
 def paths_of(parts: Mapping[Part, Listed]) -> tuple[dict[Part, list[Path]], str]:
-    """The files of each part, and what the folder of those to train on is called if it is a part."""
+    """The files of each part, and the name of the folder to train on where it is a part."""
     called = (
         f"{parts['train'].root.name}/"
         if len(parts) > 1 and parts["train"].root.name.lower().startswith("train")

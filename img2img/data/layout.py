@@ -48,9 +48,9 @@ class FoundSides(NamedTuple):
 def parts_of(folder: Path, *, parted: bool = False) -> dict[Part, Listed]:
     """The photos of each part; all of them are `train` where nothing says that some are not.
 
-    `train/` next to `val/` or `test/` is a part; alone it is a folder like any other, such as one of
-    pictures of trains, unless it is known that there are parts (`parted`). Raises UserError for a
-    folder that is not there, holds no photo, or none to train on.
+    `train/` next to `val/` or `test/` is a part; alone it is a folder like any other, such as one
+    of pictures of trains, unless it is known that there are parts (`parted`). Raises UserError for
+    a folder that is not there, holds no photo, or none to train on.
     """
     everything = find_photos([folder])
     placed = {path: (part, root) for part, root, path in _placed(folder, everything, parted)}

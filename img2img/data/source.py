@@ -41,8 +41,8 @@ class Cache:
     """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used
     up.
 
-    What cannot be read is remembered with its reason, so that it is tried once and all that was left
-    out can be logged. Transparency is laid on `background`: `bleed` or a color.
+    What cannot be read is remembered with its reason, so that it is tried once and all that was
+    left out can be logged. Transparency is laid on `background`: `bleed` or a color.
     """
 
     def __init__(self, budget_mb: int, background: str = BLEED) -> None:
@@ -76,7 +76,7 @@ class Cache:
             raise self.refused(path, str(error)) from error
 
     def refused(self, path: Path, problem: str, remedy: str = "") -> UserError:
-        """The error to raise for a file that is of no use, now and whenever it is asked for again."""
+        """The error for a file that is of no use, now and whenever it is asked for again."""
         reason = UserError(problem, remedy=remedy)
         self.broken[path] = str(reason)
         return reason.at(path)
@@ -163,7 +163,7 @@ class Opened:
 
 @dataclass
 class Reading(Generic[Item]):
-    """What was read from folders: items to train and to validate on, and the parts they come from."""
+    """What was read from folders: items to train and validate on, and the parts they come from."""
 
     what: str
     """What the items are: `photos`."""

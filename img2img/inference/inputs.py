@@ -66,7 +66,7 @@ def is_photo(path: Path) -> bool:
 
 
 def file_chooser_types() -> list[str]:
-    """What a file chooser offers; a photo is known by its content, so this is only a convenience."""
+    """What a file chooser offers: a convenience, for a photo is known by its content."""
     return ["image", *sorted(photo_suffixes())]
 
 

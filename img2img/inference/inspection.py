@@ -1,5 +1,5 @@
-"""A photo looked at before anything is done to it: how large its file says it is, what is seen in it,
-and what the automatic plan proposes.
+"""A photo looked at before anything is done to it: how large its file says it is, what is seen in
+it, and what the automatic plan proposes.
 """
 
 from __future__ import annotations

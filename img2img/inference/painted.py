@@ -58,7 +58,7 @@ def write_sketch(layers: Iterable[bytes], path: Path) -> Path | None:
 
 
 def painted_hints(layers: Iterable[bytes]) -> Hints | None:
-    """Painted colors, the upper layer's where several cover a place; None when nothing was painted."""
+    """Painted colors, the upper layer's where several cover a place; None if nothing is painted."""
     sent = list(layers)
     if painted_mask(sent) is None:
         return None

@@ -359,7 +359,7 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-# --- writing -------------------------------------------------------------------------------------
+# --- writing
 
 
 def encode(

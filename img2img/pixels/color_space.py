@@ -162,7 +162,7 @@ class ColorDescription:
 SRGB = ColorDescription()
 
 
-# --- numbers -------------------------------------------------------------------------------------
+# --- numbers
 
 
 def colorants_of(xy: tuple[float, ...]) -> np.ndarray:

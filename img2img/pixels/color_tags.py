@@ -85,7 +85,7 @@ def described(
     return SRGB
 
 
-# --- the ways a file says it ---------------------------------------------------------------------
+# --- the ways a file says it
 
 
 def _by_cicp(data: bytes | None) -> ColorDescription | None:
@@ -220,7 +220,7 @@ def _grey(profile: bytes, tags: dict[bytes, bytes]) -> ColorDescription:
     return _of_matrix((curve,) * 3, colorants, icc_profile)
 
 
-# --- numbers -------------------------------------------------------------------------------------
+# --- numbers
 
 
 def _light(lightness: np.ndarray) -> np.ndarray:

@@ -104,7 +104,7 @@ def sampled(decode: Callable[[np.ndarray], np.ndarray]) -> TableCurve:
     return TableCurve(decode(np.linspace(0, 1, _SAMPLES)))
 
 
-# --- reading -------------------------------------------------------------------------------------
+# --- reading
 
 
 def tags_of(profile: bytes) -> dict[bytes, bytes]:
@@ -161,7 +161,7 @@ def read_xyz(element: bytes) -> np.ndarray:
     return np.array(struct.unpack_from(">3i", element, 8)) / 65536
 
 
-# --- writing -------------------------------------------------------------------------------------
+# --- writing
 
 
 def grey_profile(name: str, curve: Curve) -> bytes:

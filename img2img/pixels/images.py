@@ -115,7 +115,7 @@ class Photo:
         return replace(self, rgb=rgb, alpha=alpha)
 
 
-# --- files ---------------------------------------------------------------------------------------
+# --- files
 
 
 def read_photo(path: PathLike) -> Photo:
@@ -337,7 +337,7 @@ def photo_suffixes() -> frozenset[str]:
     return frozenset(plain) | reader_suffixes()
 
 
-# --- arrays and Pillow images --------------------------------------------------------------------
+# --- arrays and Pillow images
 
 
 def to_float(pixels: np.ndarray) -> np.ndarray:
@@ -436,7 +436,7 @@ def to_array(photo: Photo, dtype: Any = None) -> np.ndarray:
     return rgb if photo.alpha is None else np.dstack([rgb, quantise(photo.alpha, dtype)])
 
 
-# --- inside --------------------------------------------------------------------------------------
+# --- inside
 
 
 def _extra_reader(path: PathLike) -> str | None:

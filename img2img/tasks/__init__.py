@@ -91,7 +91,7 @@ def plugins() -> dict[str, type[Task]]:
 
 
 def task_kinds() -> list[str]:
-    """Names that a recipe or a user may give, in the order in which an automatic plan applies them."""
+    """Names that a recipe or a user may give, in the order in which a plan applies them."""
     classes = _installed()
     return sorted(classes, key=lambda kind: (classes[kind].plan_order, kind))
 

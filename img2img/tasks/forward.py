@@ -47,7 +47,7 @@ class ForwardOptions:
     hints: Hints | None = None
     """The user's colors in sRGB, for a task that takes them."""
     color: ColorDescription = SRGB
-    """What the photo's numbers mean: networks see sRGB, the result is in the photo's own numbers."""
+    """What the photo's numbers mean: networks see sRGB, the result is in the photo's numbers."""
 
 
 def forward(

@@ -46,8 +46,8 @@ class Inpaint(MaskedTask):
     kind: Literal["inpaint"] = "inpaint"
     fill: Fill = Field(
         "telea",
-        description="what lies in the hole before the network works (mirrored: a smooth surface and "
-        "the detail beyond the hole's edge; mean: the picture's mean pixel)",
+        description="what lies in the hole before the network works (mirrored: a smooth surface "
+        "and the detail beyond the hole's edge; mean: the picture's mean pixel)",
     )
     free_form_share: float = Field(
         0.7, ge=0, le=1, description="share of free-form masks while training"

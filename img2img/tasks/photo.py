@@ -115,7 +115,7 @@ class PhotoTask(Task):
     scale: ClassVar[int] = 1
     """Output size over input size."""
     for_found_photos: ClassVar[bool] = False
-    """Trained on the damage of photos as they are found: the automatic plan prefers such a model."""
+    """Trained on the damage of photos as found: the automatic plan prefers such a model."""
 
     def output_size(self, size: HeightWidth) -> HeightWidth:
         return size[0] * self.scale, size[1] * self.scale

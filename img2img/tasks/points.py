@@ -50,7 +50,8 @@ class Points(NoiseTask):
     def _labels_are_modes(self) -> Points:
         if self.labels not in (0, self.modes):
             raise ValueError(
-                f"labels {self.labels}: a point's label is its Gaussian; write 0, or modes: {self.modes}"
+                f"labels {self.labels}: a point's label is its Gaussian; "
+                f"write 0, or modes: {self.modes}"
             )
         return self
 

@@ -22,5 +22,5 @@ class UnpairedTask(PhotoTask):
     """The `train.method` that a recipe of such a task needs."""
 
     def other_side(self, photo: Tensor) -> Tensor | None:
-        """What side A would show of side B's photo, where that is known: side A is made of photos."""
+        """What side A would show of side B's photo, where side A is made of photos."""
         return None

@@ -70,9 +70,10 @@ def app(
 
 @pytest.fixture(scope="session")
 def slow_app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    """An app on a machine where a tile takes half a second: long enough to do something meanwhile."""
+    """An app on a machine where a tile takes half a second: time to do something meanwhile."""
     slowed = (
-        "import time; from img2img_apps.service import TileProgress; called = TileProgress.__call__; "
+        "import time; from img2img_apps.service import TileProgress; "
+        "called = TileProgress.__call__; "
         "slow = lambda pieces: time.sleep(0.5 * ((pieces.totals[0] or 0) > 1)); "
         "TileProgress.__call__ = lambda self, *tile: (slow(self), called(self, *tile))[1]; "
     )

@@ -230,7 +230,7 @@ def test_nothing_of_the_server_is_served(app: RunningApp, path: str) -> None:
     assert refused(f"{app.url}gradio_api/{path}") in (403, 404)
 
 
-# --- other hosts, other pages ----------------------------------------------------------------------------------------
+# --- other hosts, other pages
 
 ROUTES = [
     "",
@@ -366,7 +366,7 @@ def test_flags_that_cannot_be_meant_are_refused(
     assert flag in capsys.readouterr().err
 
 
-# --- how much is taken -----------------------------------------------------------------------------------------------
+# --- how much is taken
 
 
 def test_uploads_have_a_quota(launcher: list[str], tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_a_call_of_fifty_megabytes_is_not_read(app: RunningApp) -> None:
     assert getattr(caught.value, "code", 413) == 413
 
 
-# --- what is said of mistakes ----------------------------------------------------------------------------------------
+# --- what is said of mistakes
 
 PHOTO = object()  # stands for an uploaded photo
 MISTAKES = [
@@ -519,7 +519,7 @@ def test_calls_of_what_is_not_there_are_answered_in_words(
     assert app.log.read_text() == before, "nothing of it goes to the terminal"
 
 
-# --- leaving, and the end --------------------------------------------------------------------------------------------
+# --- leaving, and the end
 
 
 def slow_call(app: RunningApp, tmp_path: Path) -> str:
@@ -596,7 +596,7 @@ def test_24_megapixels_take_bounded_memory_with_the_shipped_weights(
         assert cost.peak_mb < most_mb
 
 
-# --- a client of a few lines -----------------------------------------------------------------------------------------
+# --- a client of a few lines
 
 
 def ran(example: str, *arguments: str) -> None:

@@ -1,5 +1,5 @@
-"""Tasks of another package, found by their entry points: a tab and an endpoint each, built from what
-their classes say.
+"""Tasks of another package, found by their entry points: a tab and an endpoint each, built from
+what their classes say.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ def test_several_photos_come_as_a_zip(page: Any, tmp_path: Path) -> None:
         assert archive.namelist() == ["old_photo.denoise.jpg", "noisy.denoise.png"]
 
 
-# --- stopping, leaving, changing one's mind --------------------------------------------------------------------------
+# --- stopping, leaving, changing one's mind
 
 
 def test_stop_ends_long_work_and_the_next_photo_works(slow_page: Any, large: Path) -> None:
@@ -330,7 +330,7 @@ def test_what_happens_is_spoken(page: Any) -> None:
     )
 
 
-# --- several photos --------------------------------------------------------------------------------------------------
+# --- several photos
 
 
 def test_each_of_several_photos_gets_the_plan_that_is_shown(
@@ -385,7 +385,7 @@ def unzipped(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-# --- erasing ---------------------------------------------------------------------------------------------------------
+# --- erasing
 
 
 def test_an_examples_mask_goes_with_its_photo(page: Any, tmp_path: Path) -> None:
@@ -485,7 +485,7 @@ def test_no_label_of_an_earlier_result_is_left(page: Any) -> None:
     page.locator("#restore-download:disabled", has_text="Download full size").wait_for()
 
 
-# --- other pages -----------------------------------------------------------------------------------------------------
+# --- other pages
 
 
 def test_a_page_of_another_port_plants_nothing(
@@ -514,7 +514,8 @@ _ATTACK = """async url => {
     ['gradio_api/upload', {method: 'POST', body: form, mode: 'no-cors'}],
     ['gradio_api/upload', {method: 'POST', body: form}],
     ['config', {}],
-    ['gradio_api/call/denoise', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{"data":[]}'}],
+    ['gradio_api/call/denoise',
+     {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{"data":[]}'}],
   ]) told.push(await fetch(url + place, how).then(answer => answer.type, () => 'failed'));
   return told;
 }"""
@@ -623,9 +624,11 @@ def test_everything_can_be_named_and_reached_by_keyboard(page: Any) -> None:
     for tab in ALL:
         open_tab(page, tab)
         nameless = page.evaluate(
-            """() => [...document.querySelectorAll('button, input:not([type=file]), [role=slider], [role=tab]')]
-            .filter(e => e.offsetParent && !(e.innerText || e.ariaLabel || e.title || e.labels?.length
-              || e.getAttribute('aria-labelledby') || e.placeholder)).map(e => e.outerHTML.slice(0, 200))"""
+            """() => [...document.querySelectorAll(
+              'button, input:not([type=file]), [role=slider], [role=tab]')]
+            .filter(e => e.offsetParent && !(e.innerText || e.ariaLabel || e.title
+              || e.labels?.length || e.getAttribute('aria-labelledby') || e.placeholder))
+            .map(e => e.outerHTML.slice(0, 200))"""
         )
         assert not nameless, tab
     page.get_by_role("tab", name="Restore").first.focus()
@@ -634,7 +637,7 @@ def test_everything_can_be_named_and_reached_by_keyboard(page: Any) -> None:
     assert page.evaluate("document.activeElement.getAttribute('role')") == "tab"
 
 
-# --- what a person does ----------------------------------------------------------------------------------------------
+# --- what a person does
 
 
 def upload(page: Any, name: str, photo: Path) -> None:
@@ -678,7 +681,8 @@ def settled(page: Any, parts: list[str]) -> list[float]:
 
 
 _SETTLED = """async parts => {
-  const there = () => parts.map(part => document.querySelector(part).getBoundingClientRect().top + window.scrollY);
+  const there = () => parts.map(
+    part => document.querySelector(part).getBoundingClientRect().top + window.scrollY);
   const frame = () => new Promise(go => requestAnimationFrame(go));
   let before = null, still = 0;
   while (still < 20) {

@@ -72,7 +72,7 @@ def png(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-# --- settings --------------------------------------------------------------------------------------------------------
+# --- settings
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_settings_refuse_what_cannot_be(tmp_path: Path) -> None:
             Settings(**wrong)  # type: ignore[arg-type]
 
 
-# --- temporary folder ------------------------------------------------------------------------------------------------
+# --- temporary folder
 
 
 def test_sweep_deletes_what_is_an_hour_old_and_keeps_the_rest(workspace: Workspace) -> None:
@@ -122,7 +122,7 @@ def test_folder_is_private(workspace: Workspace) -> None:
     made.close()
 
 
-# --- hostile uploads -------------------------------------------------------------------------------------------------
+# --- hostile uploads
 
 TEXT = b"this is no picture, whatever its name says\n" * 40
 SVG = (
@@ -188,7 +188,7 @@ def test_files_outside_the_folder_are_not_read(service: Service, tmp_path: Path)
             service.inspect(path)
 
 
-# --- running ---------------------------------------------------------------------------------------------------------
+# --- running
 
 
 def test_look_says_what_it_sees(service: Service, upload: Callable[..., Path]) -> None:
@@ -499,7 +499,7 @@ def test_progress_counts_tiles_and_stop_ends_the_work(
     assert heard == [(0, 4), (1, 4)]
 
 
-# --- models ----------------------------------------------------------------------------------------------------------
+# --- models
 
 
 def test_only_offered_model_names_are_taken(
@@ -533,7 +533,7 @@ def test_a_pickle_named_like_a_model_is_not_opened(
     assert not (tmp_path / "owned").exists()
 
 
-# --- previews --------------------------------------------------------------------------------------------------------
+# --- previews
 
 
 def test_extended_canvas_keeps_the_slider_aligned(
@@ -548,7 +548,7 @@ def test_extended_canvas_keeps_the_slider_aligned(
 def test_grain_goes_to_the_model_for_found_photos_on_every_tab(
     service: Service, upload: Callable[..., Path], found_zoo: Path
 ) -> None:
-    """Asked for by name, as the Denoise tab does and Restore with a step unticked, or not at all."""
+    """Asked for by name, as by the Denoise tab, and by Restore with a step unticked, or not."""
     clean = (
         cv2.resize(read_photo(samples_dir() / "cat.jpg").rgb, (400, 300)).astype(np.float32) / 255
     )

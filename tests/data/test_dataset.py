@@ -1,4 +1,4 @@
-"""Sample number n is a function of seed and n alone: no history, worker or broken file changes it."""
+"""Sample n is a function of seed and n alone: no history, worker or broken file changes it."""
 
 from __future__ import annotations
 

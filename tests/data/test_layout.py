@@ -175,7 +175,8 @@ def test_class_folders_in_parts(tmp_path: Path, beside: bool) -> None:
     assert (train, held) == (of("train") | of("train", 10), of("val") | of("val", 10))
     assert photos.class_names == ("cat", "dog")
     assert photos.summary == (
-        f"12 pictures: 2 classes{'' if beside else ' in train/'}; 4 for validation from val/; 6 in test/ not used"
+        f"12 pictures: 2 classes{'' if beside else ' in train/'}; "
+        "4 for validation from val/; 6 in test/ not used"
     )
     batch = photos.validation[0]
     assert batch.label is not None
@@ -294,7 +295,8 @@ def test_files_without_partner_are_counted_and_five_named(
     lonely: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = (
-        f"7 files in '{lonely}' have no partner, first 'a0': missing in B/, 'a1': missing in B/, 'a2': missing in B/, "
+        f"7 files in '{lonely}' have no partner, first 'a0': missing in B/, "
+        "'a1': missing in B/, 'a2': missing in B/, "
         "'a3': missing in B/, 'a4': missing in B/, …"
     )
     with pytest.raises(UserError) as refused:

@@ -385,8 +385,8 @@ def test_a_discriminator_that_has_taught_all_there_is_is_not_blind() -> None:
 
 
 def test_a_measure_that_cannot_get_better_is_not_asked_to() -> None:
-    """One Gaussian, found at once, as the baseline has it; a training that leaves it again is garbage
-    all the same.
+    """One Gaussian, found at once, as the baseline has it; a training that leaves it again is
+    garbage all the same.
     """
 
     def fooled(covered: Callable[[int], float]) -> list[dict[str, Any]]:

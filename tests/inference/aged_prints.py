@@ -1,4 +1,4 @@
-"""Grey, toned and aged pictures made of the shipped samples, and small things in color put on them."""
+"""Grey, toned and aged pictures made of the shipped samples, and small colored things on them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def names(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
+# --- names
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_two_photos_of_one_name_from_different_folders_are_not_written_over_each
     assert "just made from another photo" in str(done[1].error)
 
 
-# --- inputs ----------------------------------------------------------------------------------------------------------
+# --- inputs
 
 
 def test_folders_keep_their_sub_folders_and_take_every_suffix_but_hidden_files(
@@ -206,7 +206,7 @@ def test_inputs_that_stand_for_nothing(tmp_path: Path) -> None:
     assert missing.error.endswith("no such file")
 
 
-# --- outputs ---------------------------------------------------------------------------------------------------------
+# --- outputs
 
 
 def test_one_photo_goes_to_a_file_or_an_existing_folder(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_photo_that_needs_nothing_is_copied_byte_for_byte(tmp_path: Path) -> N
     assert other.size_in == other.size_out == (500, 700)
 
 
-# --- what is reported ------------------------------------------------------------------------------------------------
+# --- what is reported
 
 
 def test_bad_files_are_reported_and_passed_over(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_result_says_what_was_done(tmp_path: Path) -> None:
     assert "no such file" in str(failed["error"])
 
 
-# --- masks -----------------------------------------------------------------------------------------------------------
+# --- masks
 
 
 def test_masks_from_a_folder_are_matched_by_name(tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ def test_a_mask_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     )
 
 
-# --- hints -----------------------------------------------------------------------------------------------------------
+# --- hints
 
 
 def painted(path: Path, photo: Path) -> Path:
@@ -472,7 +472,7 @@ def test_hints_that_cannot_be_followed(tmp_path: Path) -> None:
     assert "nothing is painted" in str(run(photo, request=COLORIZE, hints=str(photo))[0].error)
 
 
-# --- requests --------------------------------------------------------------------------------------------------------
+# --- requests
 
 
 def test_task_names() -> None:
@@ -500,7 +500,7 @@ def test_what_would_fail_on_every_photo_is_refused_before_the_first(tmp_path: Pa
             FileBatch([photo], request)
 
 
-# --- formats, names and places ---------------------------------------------------------------------------------------
+# --- formats, names and places
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_an_enlarged_photo_scaled_down_agrees_with_its_input_in_its_own_numbers(
 def test_a_hole_in_a_color_outside_srgb_is_filled_with_that_color(
     models: dict[str, Model], name: str
 ) -> None:
-    """The purest green there is; clipped to sRGB, its first number would be 60 of 255 off and more."""
+    """The purest green there is; clipped to sRGB, its first number would be off by 60 of 255."""
     photo, mask = (
         Photo(np.zeros((64, 64, 3), np.uint8), icc=rgb_profile(name)),
         np.zeros((64, 64), bool),
@@ -283,7 +283,7 @@ def test_a_profile_without_a_matrix_serves_too(models: dict[str, Model], grey: n
     assert np.ptp(made.rgb[..., 1:]) > 10
 
 
-# --- grey in, grey out -----------------------------------------------------------------------------------------------
+# --- grey in, grey out
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "16.png", "16.tif", "la.png", "f.tif"])
@@ -359,7 +359,7 @@ def test_a_grey_picture_with_alpha_is_la_again(models: dict[str, Model]) -> None
     assert models["denoise"](Image.new("LA", (32, 32), (90, 200))).mode == "LA"
 
 
-# --- the command line's road -----------------------------------------------------------------------------------------
+# --- the command line's road
 
 
 def test_what_a_format_cannot_keep_is_said(

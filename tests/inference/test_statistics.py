@@ -1,4 +1,4 @@
-"""What the plan sees of colors, size and what is masked; noise and blocks have tests of their own."""
+"""What the plan sees of colors, size and masks; noise and blocks have tests of their own."""
 
 from __future__ import annotations
 

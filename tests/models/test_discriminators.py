@@ -1,4 +1,4 @@
-"""PatchGAN and the global-and-local pair: published sizes, what each sees, spectral normalisation."""
+"""PatchGAN and the global-local pair: published sizes, what each sees, spectral normalisation."""
 
 from __future__ import annotations
 

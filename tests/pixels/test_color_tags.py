@@ -82,7 +82,7 @@ def seen(path: Path) -> np.ndarray:
     return photo.color.to_srgb(to_float(photo.rgb))
 
 
-# --- ICC ------------------------------------------------------------------------------------------
+# --- ICC
 
 
 @pytest.mark.parametrize("sampled", [False, True])
@@ -206,7 +206,7 @@ def test_a_grey_png_gets_a_grey_profile_for_an_rgb_one(tmp_path: Path) -> None:
     assert np.abs(seen(tmp_path / "b.png") - seen(tmp_path / "a.jpg")).max() < 1e-4
 
 
-# --- PNG chunks, AVIF, EXIF -----------------------------------------------------------------------
+# --- PNG chunks, AVIF, EXIF
 
 
 def png(

@@ -88,7 +88,7 @@ def with_thumbnail(exif: Image.Exif, thumbnail: bytes) -> bytes:
     return b"Exif\0\0" + bytes(block) + thumbnail
 
 
-# --- round trips ----------------------------------------------------------------------------------
+# --- round trips
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -303,7 +303,7 @@ def test_a_suffix_that_cannot_hold_a_photo_is_refused(tmp_path: Path, name: str)
     assert output_format("A.JPEG") == "JPEG"
 
 
-# --- depth ----------------------------------------------------------------------------------------
+# --- depth
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -428,7 +428,7 @@ def test_depth_conversions_invert_each_other() -> None:
     assert to_float(shallow)[-1] == 1.0
 
 
-# --- orientation ----------------------------------------------------------------------------------
+# --- orientation
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -512,7 +512,7 @@ def test_metadata_after_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
     assert photo.exif is not None
 
 
-# --- metadata -------------------------------------------------------------------------------------
+# --- metadata
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -640,7 +640,7 @@ def test_metadata_too_long_for_a_jpeg_is_left_out(tmp_path: Path) -> None:
     assert photo.xmp is None
 
 
-# --- modes and color ------------------------------------------------------------------------------
+# --- modes and color
 
 
 @pytest.mark.parametrize(
@@ -790,7 +790,7 @@ def test_mpo_is_read_and_counts_as_lossy(tmp_path: Path) -> None:
     assert read_photo(tmp_path / "b.jpg").format == "JPEG"
 
 
-# --- errors ---------------------------------------------------------------------------------------
+# --- errors
 
 
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
@@ -925,7 +925,7 @@ def test_threads_can_read_at_the_same_time(tmp_path: Path) -> None:
     assert list(warnings.filters) == filters
 
 
-# --- masks, arrays, Pillow images, training data --------------------------------------------------
+# --- masks, arrays, Pillow images, training data
 
 
 def test_white_is_to_be_filled_whatever_the_depth(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
-"""CycleGAN: what each network learns from, both directions in one file, resume bit for bit, and that
-it learns.
+"""CycleGAN: what each network learns from, both directions in one file, resume bit for bit, and
+that it learns.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def moved(before: list[Tensor], network: nn.Module) -> bool:
 
 
 class Brighten(nn.Module):
-    """A generator whose work one can do by hand: prediction in [-1,1] of the picture plus a number."""
+    """A generator to follow by hand: prediction in [-1,1] of the picture plus a number."""
 
     def __init__(self, by: float) -> None:
         super().__init__()
@@ -194,8 +194,8 @@ def test_sheet_shows_three_pictures_a_side(accelerator: Accelerator) -> None:
 def test_stopped_and_resumed_run_ends_with_the_same_bits(
     precision: str, photo_folder: Path, tmp_path: Path
 ) -> None:
-    """Both generators, both discriminators with their pools (3 fakes, so that they exchange), averages and
-    Adam.
+    """Both generators, both discriminators with their pools (3 fakes, so that they exchange),
+    averages and Adam.
     """
     recipe = small(photo_folder, train={"precision": precision, "steps": 6})
     train(recipe, tmp_path / "whole", device="cpu")

@@ -1,4 +1,4 @@
-"""D in training and its stabilisers, and who trains when: by what D sees, and by whose weights move."""
+"""D in training, its stabilisers, and who trains when: by what D sees and whose weights move."""
 
 from __future__ import annotations
 
@@ -369,7 +369,7 @@ def test_the_stated_optimizer_is_the_one_that_runs(
 
 
 def test_looking_at_scores_does_not_change_what_comes_after(accelerator: Accelerator) -> None:
-    """A validation between two steps must leave no trace, or a resumed run would not be the same."""
+    """A validation between two steps leaves no trace, or a resumed run would not be the same."""
     fields = noise_recipe("generate")
     del fields["task"]["labels"]
     fields["discriminator"] = {"kind": "dcgan", "width": 4}

@@ -145,7 +145,7 @@ def test_two_processes_hold_the_same_bits_and_are_one_training(tmp_path: Path) -
 
 
 def same_first_gradients(one: Path, several: Path) -> None:
-    """Within 1e-5 of the largest of the side; `first` is what each side's first optimizer step saw."""
+    """Within 1e-5 of the side's largest; `first` is what each side's first optimizer step saw."""
     mine, theirs = (load_file(folder / "first_0.safetensors") for folder in (one, several))
     assert mine.keys() == theirs.keys()
     for side in {name.rpartition(".")[0] for name in mine}:

@@ -326,8 +326,10 @@ def test_every_kind_of_task_names_a_number_that_is_measured(name: str, tmp_path:
     metric = recipe.task.main_metric
     summary = train(recipe, tmp_path / "run", device="cpu")
     assert summary["best"] == {
-        "step": 1, metric.name: summary["validation"][metric.name], "model": str(tmp_path / "run/best.safetensors"),
-    }  # fmt: skip
+        "step": 1,
+        metric.name: summary["validation"][metric.name],
+        "model": str(tmp_path / "run/best.safetensors"),
+    }
 
 
 def test_the_main_metric_points_the_way_that_all_others_take_it() -> None:

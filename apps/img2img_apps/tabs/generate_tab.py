@@ -27,7 +27,8 @@ from img2img_apps.tabs.parts import columns, lead, plain_examples
 
 _EMPTY = '<p class="quiet">Press Generate, or try an example.</p>'
 _NONE = (
-    '<p role="note">No model that makes pictures from noise is installed yet. Load one on the Models tab, or train one '
+    '<p role="note">No model that makes pictures from noise is installed yet. '
+    "Load one on the Models tab, or train one "
     "on the Train tab: its result appears here.</p>"
 )
 _EXAMPLES = (("16 pictures", (0, 16)), ("A walk", (3, 8, 12)))  # seed and count; or from, to, steps
@@ -45,7 +46,8 @@ class _Tab:
         self.service = service
         self.switch = Switch(service, "generate")
         lead(
-            "Makes up pictures that never were, from noise: the same seed always gives the same picture."
+            "Makes up pictures that never were, from noise: "
+            "the same seed always gives the same picture."
         )
         with columns() as (left, right):
             with left:

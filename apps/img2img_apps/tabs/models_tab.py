@@ -88,7 +88,8 @@ def _loaded(service: Service, dropdowns: Collection[str], path: Path, user: str)
         return bad(error.phrase)
     kind = service.models.kind(name, user)
     if kind is None or kind not in dropdowns:
-        return f'<p class="good">Loaded “{escaped(name)}”.</p><p class="quiet">No tab of this page works with it.</p>'
+        useless = '<p class="quiet">No tab of this page works with it.</p>'
+        return f'<p class="good">Loaded “{escaped(name)}”.</p>{useless}'
     where = f"choose it under Model where it says “{_does(kind)}”"
     return f'<p class="good">Loaded “{escaped(name)}”: {escaped(where)}.</p>'
 
@@ -100,7 +101,8 @@ def _does(kind: str) -> str:
 def _cards(service: Service, kinds: Collection[str], user: str | None) -> str:
     cards = [_card(name, path) for name, path in service.models.known(user).items()]
     absent = [
-        f'<article class="card"><h3>{escaped(_does(kind))}</h3><p class="absent">Not installed yet.</p></article>'
+        f'<article class="card"><h3>{escaped(_does(kind))}</h3>'
+        '<p class="absent">Not installed yet.</p></article>'
         for kind in kinds
         if not service.models.of_task(kind, user)
     ]
@@ -121,8 +123,10 @@ def _card(name: str, path: Path) -> str:
         "Size": f"{path.stat().st_size / 1e6:.1f} MB",
     }
     rows = "".join(f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in facts.items())
-    more = f"<details><summary>All it says of itself</summary><pre>{escaped(_whole(path))}</pre></details>"
-    return f'<article class="card"><h3>{escaped(name)}</h3><dl>{rows}</dl>{_pictures(path)}{more}</article>'
+    whole = f"<pre>{escaped(_whole(path))}</pre>"
+    more = f"<details><summary>All it says of itself</summary>{whole}</details>"
+    shown = f"<h3>{escaped(name)}</h3><dl>{rows}</dl>{_pictures(path)}{more}"
+    return f'<article class="card">{shown}</article>'
 
 
 def _pictures(path: Path) -> str:
@@ -131,7 +135,8 @@ def _pictures(path: Path) -> str:
         return ""
     source = "data:image/jpeg;base64," + b64encode(measured.pictures.read_bytes()).decode()
     says = "Input, best baseline, this model, truth: the first four photos of its benchmark"
-    return f'<details><summary>Before and after</summary><img alt="{says}" title="{says}" src="{source}"></details>'
+    picture = f'<img alt="{says}" title="{says}" src="{source}">'
+    return f"<details><summary>Before and after</summary>{picture}</details>"
 
 
 def _whole(path: Path) -> str:

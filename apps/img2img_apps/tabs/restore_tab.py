@@ -24,7 +24,8 @@ def build(service: Service, examples: Examples) -> None:
     """Lay the tab out."""
     panel = Panel(service, _NAME)
     lead(
-        "Drop in a photo. It says what it sees and proposes what to do; untick what you do not want."
+        "Drop in a photo. It says what it sees and proposes what to do; "
+        "untick what you do not want."
     )
     with columns() as (left, right):
         with left:

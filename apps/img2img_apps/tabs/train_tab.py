@@ -21,7 +21,10 @@ _IDLE = (
     '<p class="quiet">Choose a recipe and photos, then press Start. '
     "Recipes that end in “tiny” take about a minute.</p>"
 )
-_DOCTOR = '<p class="quiet">While a training runs, the doctor says here how it goes and what would help.</p>'
+_DOCTOR = (
+    '<p class="quiet">While a training runs, '
+    "the doctor says here how it goes and what would help.</p>"
+)
 _NO_LOSSES = '<p class="quiet">Losses are drawn here while a training runs.</p>'
 _EXAMPLES = (
     ("Denoise", "denoise_tiny"),
@@ -36,7 +39,8 @@ def build(
 ) -> None:
     """Lay the tab out."""
     lead(
-        "Teaches a model from a folder of photos, on this machine. Everything is kept in the folder runs."
+        "Teaches a model from a folder of photos, on this machine. "
+        "Everything is kept in the folder runs."
     )
     with columns() as (left, right):
         with left:
@@ -184,7 +188,8 @@ def _updates(run: RunStatus | None, note: str = "") -> list[Any]:
 def doctor_says(run: RunStatus) -> str:
     """The verdict, then every diagnosis with its numbers and what helps."""
     items = (
-        f'<li><span class="grade {d.severity}">{d.severity}</span><b>{escaped(d.name)}</b> at step {d.step}: '
+        f'<li><span class="grade {d.severity}">{d.severity}</span>'
+        f"<b>{escaped(d.name)}</b> at step {d.step}: "
         f"{escaped(d.numbers)}. <i>{escaped(d.remedy)}.</i></li>"
         for d in run.findings
     )

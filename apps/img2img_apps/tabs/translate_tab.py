@@ -34,7 +34,8 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
     """Lay the tab out."""
     panel = Panel(service, _KIND)
     lead(
-        "Turns a drawing into a picture. Draw one, upload one, or let the outline be taken from a photo."
+        "Turns a drawing into a picture. "
+        "Draw one, upload one, or let the outline be taken from a photo."
     )
     with columns() as (left, right):
         with left:
