@@ -5,6 +5,7 @@ name.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,6 +153,22 @@ def test_only_tasks_know_their_names(file: str) -> None:
     for node in ast.walk(TREES[file]):
         if isinstance(node, ast.Compare | ast.MatchValue):
             assert not strings(node) & kinds, f"{file}:{node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in TREES if part_of(f) in ("recipe", "training", "losses", "models", "rules")]
+)
+def test_no_text_of_a_recipes_parts_names_a_task(file: str) -> None:
+    """Which tasks suit a method or a network is asked of the tasks; examples in docstrings may."""
+    documentation = {id(node.value) for node in ast.walk(TREES[file]) if isinstance(node, ast.Expr)}
+    kinds = "|".join(kind for kind in task_kinds() if kind not in ("points", "generate"))  # words
+    found = [
+        f"{file}:{node.lineno}: {node.value}"
+        for node in ast.walk(TREES[file])
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if id(node) not in documentation and re.search(rf"\b({kinds})\b", node.value)
+    ]
+    assert found == []
 
 
 def test_pixels_alone_know_photo_codecs() -> None:

@@ -46,7 +46,7 @@ class ColorUNetConfig(GeneratorConfig):
     )
 
     prediction_stride: ClassVar[int] = STRIDE
-    predicts_at: ClassVar[str] = "a quarter of the picture's size, which suits colorize alone"
+    predicts_at: ClassVar[str] = "a quarter of the picture's size, and the task at the whole"
 
     multiple_of: ClassVar[int] = 32
 

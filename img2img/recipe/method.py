@@ -12,6 +12,7 @@ from img2img.config import FrozenConfig
 from img2img.losses.reconstruction import Of
 from img2img.models.two_way import TwoWay
 from img2img.rules import Conflict, RecipeContext, TaskFacts
+from img2img.tasks import written_for
 
 
 class MethodConfig(FrozenConfig):
@@ -68,8 +69,8 @@ class PairedMethod(MethodConfig):
 class CycleMethod(MethodConfig):
     """CycleGAN (Zhu et al. 2017): two sides without pairs, two generators that undo each other.
 
-    For `task: {kind: translate, source: unpaired}`; needs discriminators, which see no condition,
-    and losses of cycle or identity.
+    For tasks of two sides without pairs; needs discriminators, which see no condition, and losses
+    of cycle or identity.
     """
 
     kind: Literal["cycle"] = "cycle"
@@ -86,8 +87,7 @@ class CycleMethod(MethodConfig):
             yield Conflict("adversarial.sees", problem)
 
     def unfit(self, task: TaskFacts) -> str:
-        instead = "use task: {kind: translate, source: unpaired}"
-        return f"learns from two sides without pairs: {instead}"
+        return f"learns from two sides without pairs: use {_tasks_for(self.kind)}"
 
     def build_generator(self, build: Callable[[], nn.Module]) -> nn.Module:
         return TwoWay(build)
@@ -99,7 +99,7 @@ class CycleMethod(MethodConfig):
 class AutoencoderMethod(MethodConfig):
     """Reconstruction through a code: autoencoders, and VAE, VAE-GAN and adversarial autoencoders.
 
-    For `task: reconstruct`; needs a loss that compares pictures, not kl alone. Losses kl and
+    For tasks with a bottleneck; needs a loss that compares pictures, not kl alone. Losses kl and
     features and `adversarial.discriminates: latent` belong to it.
     """
 
@@ -114,7 +114,12 @@ class AutoencoderMethod(MethodConfig):
             yield Conflict("losses", problem)
 
     def unfit(self, task: TaskFacts) -> str:
-        return f"needs a bottleneck, and task '{task.kind}' has none: use task: reconstruct"
+        return f"needs a bottleneck, and task '{task.kind}' has none: use {_tasks_for(self.kind)}"
+
+
+def _tasks_for(method: str) -> str:
+    """`task: reconstruct`, or all that there are."""
+    return " or ".join(f"task: {written}" for written in written_for(method))
 
 
 def fields_of(value: Any) -> Any:

@@ -9,14 +9,16 @@ import inspect
 import logging
 import pkgutil
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard, get_args, get_origin
 
 from pydantic import ValidationError, create_model
 
 from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
+from img2img.rules import TaskFacts
 from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
 from img2img.tasks.masked import MaskedTask
@@ -39,6 +41,7 @@ __all__ = [
     "photo_tasks",
     "task_class",
     "task_kinds",
+    "written_for",
 ]
 
 log = logging.getLogger("img2img")
@@ -158,6 +161,29 @@ def build_task(value: Any, *, trusted: bool = True) -> Task:
         return found.model_validate(dict(fields))
     except ValidationError as error:
         raise explain(error, found.model_json_schema(), "task") from error
+
+
+def written_for(method: str) -> list[str]:
+    """The tasks that a method trains as a recipe writes them: the kind, or `{kind: …, field: …}`
+    where it is one choice of a field that makes a task the method's.
+    """
+    found: list[str] = []
+    for kind in task_kinds():
+        task = _installed()[kind]
+        if _method_of(task) == method:
+            found.append(kind)
+            continue
+        for name, field in task.model_fields.items():
+            choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+            for choice in choices:
+                with suppress(Exception):  # a stranger's task breaks nobody's message
+                    if _method_of(task.for_fields({"kind": kind, name: choice})) == method:
+                        found.append(f"{{kind: {kind}, {name}: {choice}}}")
+    return found
+
+
+def _method_of(task: type[Task]) -> object:
+    return getattr(task, "trained_by", TaskFacts.trained_by)
 
 
 def with_tasks(schema: dict[str, Any]) -> dict[str, Any]:

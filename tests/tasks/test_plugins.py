@@ -30,11 +30,13 @@ from img2img.models.restorer import RestorerConfig
 from img2img.pixels.color import downscale, upscale
 from img2img.recipe import Recipe
 from img2img.tasks import (
+    AutoencoderTask,
     PhotoStatistics,
     PhotoTask,
     build_task,
     task_class,
     task_kinds,
+    written_for,
 )
 from img2img.tasks.base import MainMetric
 from img2img.tasks.forward import forward, predict_rgb
@@ -335,3 +337,26 @@ def test_a_task_that_says_what_it_is_in_former_ways_is_told_the_present_one(
         assert "former" not in task_kinds()
     tasks.plugins.cache_clear()
     assert f"task 'former' (package:Former) is left out: TypeError: {sentence}" in caplog.text
+
+
+def test_a_method_names_the_tasks_that_it_trains_with_those_of_strangers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Squeeze(AutoencoderTask):
+        kind: Literal["squeeze"] = "squeeze"
+
+        @classmethod
+        def for_fields(cls, fields: Any) -> Any:
+            raise RuntimeError("a stranger's mistake")
+
+    assert written_for("autoencoder") == ["reconstruct"]
+    point = SimpleNamespace(name="squeeze", value="package:Squeeze", load=lambda: Squeeze)
+    monkeypatch.setattr(tasks, "entry_points", lambda group: [point])
+    tasks.plugins.cache_clear()
+    try:
+        assert written_for("cycle") == ["{kind: translate, source: unpaired}"]
+        fields = {"name": "x", "task": "denoise", "generator": {"kind": "restorer"}}
+        with pytest.raises(UserError, match=r"use task: squeeze or task: reconstruct$"):
+            Recipe.parse({**fields, "train": {"method": "autoencoder"}})
+    finally:
+        tasks.plugins.cache_clear()

@@ -347,7 +347,11 @@ def test_what_cannot_be_trained_is_refused(fields: dict[str, Any], message: str)
             {"losses": [{"kind": "l1"}, KL]},
             "losses.1.kind 'kl' belongs to train.method autoencoder",
         ),
-        ({"train": {"method": "autoencoder"}}, "train.method 'autoencoder' needs a bottleneck"),
+        (
+            {"train": {"method": "autoencoder"}},
+            "train.method 'autoencoder' needs a bottleneck, and task 'denoise' has none: use task: "
+            "reconstruct",
+        ),
         (
             {"discriminator": MLP, "adversarial": {"discriminates": "latent"}},
             "adversarial.discriminates 'latent' belongs to train.method autoencoder",

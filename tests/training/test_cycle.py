@@ -308,7 +308,8 @@ def test_every_generator_and_loss_trains(
     [
         (
             {"task": {"kind": "denoise"}},
-            "train.method 'cycle' learns from two sides without pairs: use task",
+            "train.method 'cycle' learns from two sides without pairs: use task: "
+            "{kind: translate, source: unpaired}",
         ),
         (
             {"task": {"kind": "points"}, "losses": []},
