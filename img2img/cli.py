@@ -453,8 +453,8 @@ def report(
     page.
     """
     from img2img.about import aligned
-    from img2img.diagnostics.report import table, write_comparison
-    from img2img.diagnostics.run import Run
+    from img2img.diagnostics.html_report import table, write_comparison
+    from img2img.diagnostics.recorded_run import Run
 
     place = output or (runs[0] / "report.html" if len(runs) == 1 else Path("comparison.html"))
     rows = table([Run(run) for run in runs])
@@ -556,7 +556,7 @@ def doctor(
     """Say how a run's training goes: the doctor's verdict on its log, and what helps."""
     if run is None:
         return env(as_json)
-    from img2img.diagnostics.run import Run
+    from img2img.diagnostics.recorded_run import Run
 
     read = Run(run)
     if as_json:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
-from img2img.rules import Conflict, RecipeContext
+from img2img.conflicts import Conflict, RecipeContext
 
 MOST = 10**9  # of whole numbers: what is counted in a recipe fits into far less
 ANY_SIZE = ("seed",)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from img2img.config import NoNumber, Schema
+from img2img.conflicts import ImpossibleRecipe
 from img2img.errors import RecipeField, UserError, did_you_mean
-from img2img.rules import ImpossibleRecipe
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

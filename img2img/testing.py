@@ -17,6 +17,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from img2img.conflicts import TaskFacts
 from img2img.data.dataset import DataConfig
 from img2img.data.sample import Batch, PhotoSample, Sample, sample_of, sample_rng
 from img2img.inference.pipeline import Model
@@ -25,7 +26,6 @@ from img2img.models.restorer import RestorerConfig
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.tensors import ScoreFunction
 from img2img.recipe import Recipe
-from img2img.rules import TaskFacts
 from img2img.tasks.base import Task
 from img2img.tasks.baseline import trivial_answers
 from img2img.tasks.masked import MaskedTask, prepared, views_of

@@ -32,7 +32,7 @@ LAYERS = [
         "explain",
         "version",
         "config",
-        "rules",
+        "conflicts",
         "optimizer",
         "arguments",
     },

@@ -22,13 +22,13 @@ from accelerate.state import AcceleratorState
 from pydantic import ValidationError
 
 from img2img.config import FrozenConfig
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.data.sample import Batch, collate, sample_rng
 from img2img.errors import UserError
 from img2img.losses.perceptual import missing
 from img2img.modelfile import Card, load_generator, read_header, save_model
 from img2img.recipe import Recipe, schema, schema_json
 from img2img.resources import recipes_dir
-from img2img.rules import Conflict, RecipeContext
 from img2img.tasks import photo_tasks, task_kinds
 from img2img.tasks.denoise import Denoise
 from img2img.testing import sample_for

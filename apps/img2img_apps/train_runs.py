@@ -18,8 +18,8 @@ from typing import Any
 from img2img.diagnostics.doctor import verdict
 from img2img.diagnostics.drawing import Plot
 from img2img.diagnostics.findings import Diagnosis
-from img2img.diagnostics.report import loss_plot
-from img2img.diagnostics.run import Run
+from img2img.diagnostics.html_report import loss_plot
+from img2img.diagnostics.recorded_run import Run
 from img2img.errors import UserError
 from img2img.resources import recipes_dir
 from img2img_apps.progress_line import time_left

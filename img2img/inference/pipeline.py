@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from img2img.arguments import check_path, must_be, refuse_unknown
+from img2img.conflicts import TaskFacts
 from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import Advice, Option, UserError
 from img2img.inference.blend import blended
@@ -42,7 +43,6 @@ from img2img.pixels.tensors import as_float
 from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
-from img2img.rules import TaskFacts
 from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers
 from img2img.tasks.masked import views_of
 from img2img.tasks.photo import PhotoTask, View

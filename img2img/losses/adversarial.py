@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from img2img.config import Renamed
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.errors import did_you_mean
 from img2img.losses.diffaugment import Augmentation
 from img2img.losses.objectives import OBJECTIVES, SHORT_KINDS, Kind, Objective
 from img2img.models.base import Head
 from img2img.optimizer import OptimizerChoice, OptimizerConfig
-from img2img.rules import Conflict, RecipeContext
 
 Sees = Literal["condition", "mask", "label"]
 Discriminates = Literal["pictures", "latent"]

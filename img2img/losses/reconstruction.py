@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.config import FrozenConfig, Renamed
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
 from img2img.pixels.tensors import Region, masked_mean
-from img2img.rules import Conflict, RecipeContext
 
 Of = Literal["target", "cycle", "identity"]
 LEAST_PX = 32  # a side of what a perceptual network compares

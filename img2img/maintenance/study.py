@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from img2img.diagnostics.run import Run
+from img2img.diagnostics.recorded_run import Run
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.evaluation.generated import measure_generated

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.models.base import AutoencoderShapes, BottleneckShapes, GeneratorConfig, Shapes
 from img2img.models.blocks import Norm, Upsampling, init_normal
 from img2img.models.dcgan import (
@@ -19,7 +20,6 @@ from img2img.models.dcgan import (
     halving_tower,
     square_plan,
 )
-from img2img.rules import Conflict, RecipeContext
 
 
 class AutoencoderConfig(GeneratorConfig):

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import nn
 
 from img2img.config import FrozenConfig
+from img2img.conflicts import BottleneckShapes, Conflict, RecipeContext
 from img2img.models.blocks import Norm
-from img2img.rules import BottleneckShapes, Conflict, RecipeContext
 
 Head = Literal["logits", "reconstruction"]
 

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.models.base import (
     DiscriminatorShapes,
     NoiseGeneratorConfig,
@@ -33,7 +34,6 @@ from img2img.models.discriminator_layers import (
     HeadedDiscriminatorConfig,
     MinibatchStd,
 )
-from img2img.rules import Conflict, RecipeContext
 
 NOT_HALVED = "size {} is not 4, 5, 6 or 7 doubled (28, 32, 48, 64, 96, 128 are)"
 

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.models.base import DiscriminatorShapes, NormedDiscriminatorConfig
 from img2img.models.blocks import (
     SignedInput,
@@ -16,7 +17,6 @@ from img2img.models.blocks import (
     norm_layer,
     spectral,
 )
-from img2img.rules import Conflict, RecipeContext
 
 
 class GlobalLocal(nn.Module):

@@ -12,10 +12,10 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.models.base import DiscriminatorShapes, NoiseGeneratorConfig
 from img2img.models.blocks import spectral
 from img2img.models.discriminator_layers import DiscriminatorHead, HeadedDiscriminatorConfig
-from img2img.rules import Conflict, RecipeContext
 
 
 class MlpGenerator(nn.Sequential):

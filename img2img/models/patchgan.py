@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.models.base import DiscriminatorShapes, NormedDiscriminatorConfig
 from img2img.models.blocks import (
     SignedInput,
@@ -18,7 +19,6 @@ from img2img.models.blocks import (
     spectral,
 )
 from img2img.models.discriminator_layers import MinibatchStd
-from img2img.rules import Conflict, RecipeContext
 
 
 class PatchGan(nn.Module):

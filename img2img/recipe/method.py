@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field
 from torch import nn
 
 from img2img.config import FrozenConfig
+from img2img.conflicts import Conflict, RecipeContext, TaskFacts
 from img2img.losses.reconstruction import Of
 from img2img.models.two_way import TwoWay
-from img2img.rules import Conflict, RecipeContext, TaskFacts
 from img2img.tasks import written_for
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 from torch import nn
 
 from img2img.config import FrozenConfig
+from img2img.conflicts import Conflict, ImpossibleRecipe, RecipeContext, TaskFacts
 from img2img.data.dataset import DataConfig
 from img2img.errors import UserError
 from img2img.explain import explain
@@ -31,7 +32,6 @@ from img2img.optimizer import DEFAULT, OptimizerChoice
 from img2img.pixels.alpha import BLEED
 from img2img.recipe.reading import apply_override, read_recipe, recipe_path
 from img2img.recipe.train import TrainConfig
-from img2img.rules import Conflict, ImpossibleRecipe, RecipeContext, TaskFacts
 from img2img.tasks import build_task, with_tasks
 from img2img.tasks.base import Task
 

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field, field_serializer
 
 from img2img.config import OneOrMany
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.errors import did_you_mean
 from img2img.optimizer import OptimizerConfig
 from img2img.recipe.method import Method, PairedMethod
-from img2img.rules import Conflict, RecipeContext
 
 
 def _or_a_word(schema: dict[str, Any]) -> None:

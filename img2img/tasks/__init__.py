@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeGuard, get_args, get_origin
 
 from pydantic import ValidationError, create_model
 
+from img2img.conflicts import TaskFacts
 from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
-from img2img.rules import TaskFacts
 from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
 from img2img.tasks.masked import MaskedTask

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from img2img.rules import Conflict, RecipeContext
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.tasks.base import HeightWidth
 from img2img.tasks.noise import NoiseTask
 from img2img.tasks.photo import PhotoTask, View

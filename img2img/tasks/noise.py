@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.pixels.images import quantise
 from img2img.pixels.sheets import grid_sheet
 from img2img.pixels.xmp import DigitalSourceType
-from img2img.rules import Conflict, RecipeContext
 from img2img.tasks.base import HeightWidth, Task
 
 

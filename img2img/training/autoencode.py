@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import FeatureLoss, KlLoss
 from img2img.models.autoencoder import Code
-from img2img.training.inputs import Pair, plain_pair
+from img2img.training.discriminator_input import Pair, plain_pair
 from img2img.training.optimized import Logs, frozen
 from img2img.training.processes import reduce_buffers
 from img2img.training.step import GradientNormProbe, Losses, TrainingStep

@@ -11,7 +11,7 @@ from torch import Tensor
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import PictureLoss
 from img2img.tasks.unpaired import Direction
-from img2img.training.inputs import Pair, plain_pair
+from img2img.training.discriminator_input import Pair, plain_pair
 from img2img.training.optimized import Logs, frozen
 from img2img.training.processes import reduce_buffers
 from img2img.training.step import GradientNormProbe, Losses, TrainingStep

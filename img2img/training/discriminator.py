@@ -15,7 +15,7 @@ from img2img.losses.information import code_loss
 from img2img.losses.penalties import around, between, r1_penalty, unit_norm_penalty
 from img2img.models.base import DiscriminatorShapes
 from img2img.optimizer import OptimizerChoice
-from img2img.training.inputs import DiscriminatorInput, Pair
+from img2img.training.discriminator_input import DiscriminatorInput, Pair
 from img2img.training.optimized import Logs, OptimizedModule, under
 from img2img.training.replay import ReplayPool
 

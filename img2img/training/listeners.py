@@ -14,7 +14,7 @@ from img2img.diagnostics.treatment import Treatment, severity_before
 from img2img.errors import StoppedByDoctor
 from img2img.recipe import TrainConfig
 from img2img.training.best import Best
-from img2img.training.folder import RESUME_GOES_ON, RunFolder
+from img2img.training.run_folder import RESUME_GOES_ON, RunFolder
 from img2img.training.saving import Saver
 from img2img.training.step import TrainingStep
 from img2img.training.validation import Validation

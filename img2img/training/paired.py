@@ -9,7 +9,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch
 from img2img.losses.reconstruction import PictureLoss
-from img2img.training.inputs import Pair, conditioned_pair
+from img2img.training.discriminator_input import Pair, conditioned_pair
 from img2img.training.optimized import Logs, frozen
 from img2img.training.processes import reduce_buffers
 from img2img.training.step import GradientNormProbe, Losses, TrainingStep

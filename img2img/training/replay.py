@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from img2img.pixels.tensors import as_float, as_uint8
-from img2img.training.inputs import DiscriminatorInput
+from img2img.training.discriminator_input import DiscriminatorInput
 
 IN_CHECKPOINTS = {
     "image": "picture",

@@ -15,8 +15,8 @@ from img2img.data.identity import data_change
 from img2img.diagnostics.runlog import Averages
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.recipe import Recipe
-from img2img.training.folder import RunFolder
 from img2img.training.processes import first_decides, of_the_first
+from img2img.training.run_folder import RunFolder
 from img2img.training.step import TrainingStep
 
 log = logging.getLogger("img2img")

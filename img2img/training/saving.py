@@ -18,7 +18,7 @@ from img2img.recipe import Recipe
 from img2img.tasks.forward import forward
 from img2img.tasks.photo import PhotoTask
 from img2img.training.checkpoint import Checkpoint, save_checkpoint
-from img2img.training.folder import MODEL, RunFolder, trained_steps
+from img2img.training.run_folder import MODEL, RunFolder, trained_steps
 from img2img.training.step import TrainingStep
 from img2img.version import __version__
 

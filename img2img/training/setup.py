@@ -15,9 +15,9 @@ from img2img.devices import pick_device, precision_for
 from img2img.errors import UserError
 from img2img.recipe import Recipe
 from img2img.training.best import Best
-from img2img.training.folder import RunFolder
 from img2img.training.methods import METHODS
 from img2img.training.processes import check_processes
+from img2img.training.run_folder import RunFolder
 from img2img.training.starting import model_weights
 from img2img.training.step import TrainingStep
 

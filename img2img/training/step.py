@@ -15,12 +15,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from img2img.conflicts import TaskFacts
 from img2img.data.sample import Batch
 from img2img.diagnostics.treatment import Remedies
 from img2img.losses.reconstruction import LOG_NAMES
 from img2img.pixels.tensors import ScoreFunction
 from img2img.recipe import Recipe
-from img2img.rules import TaskFacts
 from img2img.training.discriminator import DiscriminatorTrainer
 from img2img.training.optimized import Ema, Logs, OptimizedModule, under
 from img2img.training.schedule import Phase, PhaseSchedule, learning_rate_factor

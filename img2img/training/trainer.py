@@ -33,7 +33,6 @@ from img2img.pixels.sheets import write_animation
 from img2img.recipe import Recipe
 from img2img.training.batches import load_batches
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.folder import MODEL, RESUME_GOES_ON, RunFolder
 from img2img.training.listeners import (
     Doctor,
     Listener,
@@ -49,6 +48,7 @@ from img2img.training.processes import (
     wait_for_all,
 )
 from img2img.training.resume import compare_data, load_state, start_or_resume
+from img2img.training.run_folder import MODEL, RESUME_GOES_ON, RunFolder
 from img2img.training.saving import Saver
 from img2img.training.setup import (
     accelerator_for,

@@ -15,8 +15,8 @@ from img2img.cli import main
 from img2img.data.dataset import load_photos
 from img2img.diagnostics.chart import RunFacts
 from img2img.diagnostics.doctor import verdict
-from img2img.diagnostics.report import write_report
-from img2img.diagnostics.run import Run
+from img2img.diagnostics.html_report import write_report
+from img2img.diagnostics.recorded_run import Run
 from img2img.diagnostics.runlog import read_rows
 from img2img.recipe import Recipe
 from img2img.tasks.base import COPIED

@@ -19,7 +19,7 @@ from img2img.optimizer import OptimizerChoice
 from img2img.recipe import Recipe
 from img2img.testing import sample_for
 from img2img.training.discriminator import DiscriminatorTrainer
-from img2img.training.inputs import DiscriminatorInput
+from img2img.training.discriminator_input import DiscriminatorInput
 from img2img.training.paired import PairedStep
 from img2img.training.step import Remedies
 

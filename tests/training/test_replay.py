@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from img2img.training.inputs import DiscriminatorInput
+from img2img.training.discriminator_input import DiscriminatorInput
 from img2img.training.replay import ReplayPool
 
 

@@ -25,7 +25,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import img2img.training.trainer
 from img2img.cli import main
 from img2img.data.dataset import TrainingSet
-from img2img.diagnostics.run import Run
+from img2img.diagnostics.recorded_run import Run
 from img2img.diagnostics.runlog import Bar, Clock, read_rows
 from img2img.errors import UserError
 from img2img.modelfile import load_generator, read_header
@@ -115,7 +115,7 @@ def test_seconds_count_loading_steps_validation_and_saving(
 
 
 def losses_of(run: Run) -> list[str]:
-    from img2img.diagnostics.report import loss_plot
+    from img2img.diagnostics.html_report import loss_plot
 
     return [curve.name for curve in loss_plot(run).curves]
 

@@ -22,7 +22,7 @@ from stopping import after_step, before_step, stopped_at
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from img2img.data.dataset import load_photos
-from img2img.diagnostics.run import Run
+from img2img.diagnostics.recorded_run import Run
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import TrainingError, UserError
 from img2img.losses.perceptual import missing, perceptual_distance

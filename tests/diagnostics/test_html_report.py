@@ -14,8 +14,8 @@ import pytest
 
 from img2img.cli import main
 from img2img.diagnostics.drawing import MOST_POINTS, Plot, PlotCurve, drawn
-from img2img.diagnostics.report import table, write_comparison, write_report
-from img2img.diagnostics.run import Run
+from img2img.diagnostics.html_report import table, write_comparison, write_report
+from img2img.diagnostics.recorded_run import Run
 from img2img.errors import UserError
 from img2img.pixels.sheets import write_sheet
 from img2img.recipe import Recipe

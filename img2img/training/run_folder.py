@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from img2img.diagnostics.report import write_report
+from img2img.diagnostics.html_report import write_report
 from img2img.diagnostics.runlog import Board, RunLog
 from img2img.errors import Advice, Option, Phrase, TrainingError, UserError
 from img2img.files import write_text

@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 import pytest
 
 from img2img.config import FrozenConfig
+from img2img.conflicts import Conflict, RecipeContext, TaskFacts
 from img2img.losses.reconstruction import PixelLoss
 from img2img.models.patchgan import PatchGanConfig
 from img2img.models.unet import UNetConfig
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir
-from img2img.rules import Conflict, RecipeContext, TaskFacts
 from img2img.tasks import Task
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from img2img.diagnostics.doctor import answer_of
 from img2img.diagnostics.drawing import Plot, PlotCurve, drawn
 from img2img.diagnostics.page import page
-from img2img.diagnostics.run import Run
+from img2img.diagnostics.recorded_run import Run
 from img2img.files import write_text
 from img2img.pixels.sheets import embedded
 from img2img.tasks.baseline import higher_is_better
