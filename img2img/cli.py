@@ -524,7 +524,7 @@ def serve(
 def models(
     name: Annotated[str | None, typer.Argument(help="show this model's card")] = None,
 ) -> None:
-    """List the shipped models, or show the card of one."""
+    """List the models, shipped and in installed packages, or show the card of one."""
     from img2img.about import model_card, models_table
 
     print(model_card(name) if name else models_table())

@@ -1,4 +1,5 @@
-"""Models by name: those that ship in this folder, model files, and run folders.
+"""Models by name: those that ship in this folder, those of installed packages, model files, and run
+folders.
 
 Names need no torch; headers of model files are read in `img2img.zoo.catalogue`.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from img2img.community.packages import KNOWN, install_command
 from img2img.errors import Phrase, UserError, did_you_mean
 from img2img.resources import cards_dir, zoo_dir
 
@@ -18,14 +20,18 @@ def shipped_models() -> dict[str, Path]:
 
 
 def model_path(name: str | Path) -> Path:
-    """The file behind a zoo name, a model file or a run folder. Raises UserError for anything else.
+    """The file behind a zoo name, the name of a package's model, a model file or a run folder.
+    Raises UserError for anything else.
 
-    A zoo name means the shipped model wherever one stands: a folder of that name is called `./NAME`
-    (or a Path).
+    A name means the shipped model wherever one stands, then the installed package's: a folder of
+    that name is called `./NAME` (or a Path).
     """
     shipped = shipped_models()
     if isinstance(name, str) and name in shipped:
         return shipped[name]
+    packaged = KNOWN.get(name) if isinstance(name, str) else None
+    if packaged and (inside_package := packaged.path):
+        return inside_package
     path = Path(name)
     if path.is_dir():
         inside = path / "model.safetensors"
@@ -37,7 +43,12 @@ def model_path(name: str | Path) -> Path:
         )
     if path.is_file():
         return path
-    raise UserError(f"unknown model '{name}'{did_you_mean(str(name), shipped)}")
+    if packaged:
+        raise UserError(
+            f"the model '{name}' lies in the package {packaged.distribution}, which is missing",
+            remedy=install_command(packaged.distribution),
+        )
+    raise UserError(f"unknown model '{name}'{did_you_mean(str(name), [*shipped, *KNOWN])}")
 
 
 class Measurements(NamedTuple):
