@@ -21,7 +21,7 @@ from torch import Tensor
 from img2img.errors import Phrase, UserError
 
 MAGIC = "7767517"
-_MAX_PARAM_BYTES = 4 * 2**20  # RRDB of 23 blocks: 116 kB
+_MAX_PARAM_BYTES = 2 * 2**20  # RRDB of 23 blocks: 116 kB
 _MAX_BIN_BYTES = 512 * 2**20  # RRDB of 23 blocks: 33 MB
 _MAX_LAYERS = 20_000
 # Four bytes before a convolution's weights say how they are stored.
@@ -114,16 +114,18 @@ class Layer:
 
 def _layers(text: str) -> list[Layer]:
     """The layers of a `.param` file in their order. Raises for text that is not one."""
-    lines = [line.split() for line in text.splitlines() if line.strip()]
-    if not lines or lines[0] != [MAGIC]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or lines[0].strip() != MAGIC:
         raise _BrokenError(f"is not ncnn's text: it does not begin with {MAGIC}")
+    if len(lines) - 2 > _MAX_LAYERS:
+        raise _BrokenError(f"has more than {_MAX_LAYERS} layers")
     try:
-        count, _ = map(int, lines[1])
-        layers = [_layer(words) for words in lines[2 : 2 + _MAX_LAYERS]]
+        count, _ = map(int, lines[1].split())
+        layers = [_layer(line.split()) for line in lines[2:]]
     except (ValueError, IndexError) as error:
         raise _BrokenError("is broken: a line is not one of ncnn's") from error
-    if count != len(lines) - 2 or count != len(layers):
-        raise _BrokenError(f"is broken: it announces {count} layers and has {len(lines) - 2}")
+    if count != len(layers):
+        raise _BrokenError(f"is broken: it announces {count} layers and has {len(layers)}")
     return layers
 
 

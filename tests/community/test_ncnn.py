@@ -285,6 +285,8 @@ def test_a_file_that_is_missing_or_too_large_is_refused(
     assert refusal(path) == f"'{path.with_suffix('.bin')}' is larger than 0 MB"
     path.with_suffix(".bin").unlink()
     assert refusal(path).startswith(f"'{path.with_suffix('.bin')}' is missing: ")
+    monkeypatch.setattr(reader, "_MAX_LAYERS", 8)
+    assert refusal(path) == f"'{path}' has more than 8 layers"
     path.unlink()
     assert refusal(path).startswith(f"'{path}' is missing: ")
     path.write_bytes(bytes(range(256)))
