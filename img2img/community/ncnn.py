@@ -1,12 +1,12 @@
-"""Real-ESRGAN networks in ncnn's form (`NAME.param` and `NAME.bin`), read into the state dict of the
-official PyTorch checkpoints: RRDBNet (Wang et al. 2018, ESRGAN) and SRVGGNetCompact (Wang et al.
-2021, Real-ESRGAN).
+"""Real-ESRGAN networks in ncnn's form (`NAME.param` and `NAME.bin`), read into the state dict of
+the official PyTorch checkpoints: RRDBNet (Wang et al. 2018, ESRGAN) and SRVGGNetCompact (Wang et
+al. 2021, Real-ESRGAN).
 
 `.param` is text: the number 7767517, a line of two counts, then one line for each layer: its kind,
 name, how many blobs (intermediate results) it reads and writes, their names, and numbers as
 `key=value`. `.bin` holds the weights of those layers one after the other. Each network is written
-down here as its forward pass over the graph, so a tensor gets its name from what the layer does, and
-a graph that computes anything else is refused.
+down here as its forward pass over the graph, so a tensor gets its name from what the layer does,
+and a graph that computes anything else is refused.
 """
 
 from __future__ import annotations

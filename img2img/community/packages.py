@@ -85,7 +85,7 @@ def _real_esrgan(name: str, file: str, title: str) -> PackageModel:
     )
 
 
-# animevideov3's ×2 and ×3 are the ×4 network with its result shrunk: they are no models of their own.
+# animevideov3 ×2 and ×3 are the ×4 network with its result shrunk, and no models of their own.
 KNOWN = {
     model.name: model
     for model in (

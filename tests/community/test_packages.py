@@ -83,7 +83,7 @@ def test_a_distribution_without_metadata_is_still_found(site: Path) -> None:
 
 
 def test_models_of_an_editable_install_are_found(site: Path, tmp_path: Path) -> None:
-    """Its metadata lie in site-packages, its files in a folder that a .pth file puts on the path."""
+    """Its metadata lie in site-packages, its files in a folder that a .pth file names."""
     distribution_info(site)
     (four,) = model_files(tmp_path / "checkout", "dat_light_x4")
     sys.path.append(str(tmp_path / "checkout"))  # the fixture's list
