@@ -17,7 +17,7 @@ from img2img.data.labelled import LabelledSource, PublishedPart, labelled_source
 from img2img.data.source import Cache
 from img2img.errors import UserError
 from img2img.evaluation import metrics
-from img2img.evaluation.classifier import Classifier, Seen, seen_by, train_classifier
+from img2img.evaluation.classifier import FEATURES, Classifier, Seen, seen_by, train_classifier
 from img2img.evaluation.metrics import Column
 from img2img.evaluation.pictures import Line
 from img2img.evaluation.report import PhotoScore, Report, Row, Values
@@ -39,7 +39,8 @@ STATEMENT = (
 _ASKED = Column("asked class %", "higher", 1)
 _DIVERSITY = Column("diversity", "higher", 2)
 _KID = Column("KID", "lower", 4)
-COLUMNS = (_ASKED, _DIVERSITY, _KID)
+_FID = Column("FID (classifier)", "lower", 3)
+COLUMNS = (_ASKED, _DIVERSITY, _KID, _FID)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ def measure_generated(models: Sequence[Model], data: str, limit: int | None = No
             for name, pictures in sets.items()
             for score in _scores(name, pictures, seen[name])
         ],
-        notes=_notes(seen[ours], test, classifier, seconds),
+        notes=[
+            *_notes(seen[ours], test, classifier, seconds),
+            _about_fid(limit or PER_CLASS, halves[0]),
+        ],
         worst=worst,
         first=first,
     )
@@ -163,16 +167,17 @@ def _rows(
     values: dict[str, Values] = {}
     for number, class_name in enumerate(fakes.names):
         own, theirs = fakes.labels == number, real.labels == number
-        a, b = (F.normalize(f.double()) for f in (seen.features[own], reference.features[theirs]))
+        a, b = _compared(seen.features[own]), _compared(reference.features[theirs])
         numbers = (
             float(hit[own].mean()),
             float(torch.pdist(a).mean() / torch.pdist(b).mean()),
-            _kid(a, b),
+            metrics.kid(a, b),
+            metrics.fid(a, b),
         )
         values[class_name] = dict(zip((c.name for c in COLUMNS), numbers, strict=True))
     spread = float(np.mean([v[_DIVERSITY.name] for v in values.values()]))
-    every = (F.normalize(f.double()) for f in (seen.features, reference.features))
-    whole = float(hit.mean()), spread, _kid(*every)
+    every = _compared(seen.features), _compared(reference.features)
+    whole = float(hit.mean()), spread, metrics.kid(*every), metrics.fid(*every)
     values["all"] = dict(zip((c.name for c in COLUMNS), whole, strict=True))
     return [
         Row(setting, name, "model" if ours else "baseline", found)
@@ -180,9 +185,24 @@ def _rows(
     ]
 
 
-def _kid(fakes: Tensor, real: Tensor) -> float:
-    """KID of unit vectors (N,d), scaled so that the kernel's dot product over d is a cosine."""
-    return metrics.kid(fakes * fakes.shape[1] ** 0.5, real * real.shape[1] ** 0.5)
+def _compared(features: Tensor) -> Tensor:
+    """Features (N,d) as sets are compared in: of length √d, so that the dot product over d in KID's
+    kernel is a cosine.
+    """
+    return F.normalize(features.double()) * features.shape[1] ** 0.5
+
+
+def _about_fid(per_class: int, real: Pictures) -> str:
+    """On how many pictures FID stands, and whether they are enough."""
+    fewest_real = int(torch.bincount(real.labels, minlength=len(real.names)).min())
+    note = (
+        f"{_FID.name} is the Fréchet distance in the features of KID, {FEATURES} numbers of the "
+        f"classifier and not Inception's, so that it is no published FID; a class: N = {per_class} "
+        f"generated and at least {fewest_real} real pictures"
+    )
+    if min(per_class, fewest_real) > FEATURES:
+        return f"{note}; it falls as N grows, so compare equal N alone"
+    return f"{note}, fewer than features or as many: FID of a class is unstable and far too high"
 
 
 def _scores(name: str, fakes: Pictures, seen: Seen) -> list[PhotoScore]:

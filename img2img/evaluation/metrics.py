@@ -14,6 +14,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 from img2img.data.sample import as_picture
+from img2img.evaluation.niqe import niqe as niqe
 from img2img.losses.kid import MOST_PX, at_most
 from img2img.losses.kid import kid as kid  # a metric like the others
 from img2img.losses.kid import kid_features as kid_features
@@ -184,6 +185,38 @@ def colorfulness(rgb: Tensor) -> float:
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = (red_green.var(correction=0) + yellow_blue.var(correction=0)).sqrt()
     return float(spread + 0.3 * (red_green.mean().square() + yellow_blue.mean().square()).sqrt())
+
+
+def fid(fakes: Tensor, real: Tensor) -> float:
+    """Fréchet distance of Gaussians fitted to two sets of features (Heusel et al. 2017, "GANs
+    Trained by a Two Time-Scale Update Rule", equation 6): |μ₁-μ₂|² + tr(Σ₁ + Σ₂ - 2(Σ₁Σ₂)^½).
+
+    It is biased upwards the more, the fewer samples there are, and says little with fewer than
+    features; compare values of equal N alone. Called FID where the features are Inception's.
+
+    Args:
+        fakes: features, (N,d).
+        real: features, (M,d).
+
+    Returns:
+        0 for sets of equal mean and covariance; lower is better. NaN of fewer than 2 samples.
+
+    Example:
+        >>> import torch
+        >>> features = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+        >>> round(fid(features + 3, features), 6)  # equal covariances, 3 away in both features
+        18.0
+    """
+    if min(len(fakes), len(real)) < 2:
+        return float("nan")
+    first, second = fakes.double(), real.double()
+    spread, other = (x.T.cov().reshape(x.shape[1], -1) for x in (first, second))
+    values, vectors = torch.linalg.eigh(spread)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    # Σ₁Σ₂ and Σ₁^½ Σ₂ Σ₁^½ have the same eigenvalues, and this one is symmetric.
+    shared = torch.linalg.eigvalsh(root @ other @ root).clamp(min=0).sqrt().sum()
+    distance = (first.mean(0) - second.mean(0)).square().sum()
+    return max(0.0, float(distance + spread.trace() + other.trace() - 2 * shared))
 
 
 def perceptual_networks() -> dict[PerceptualNetwork, str | None]:

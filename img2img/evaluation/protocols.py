@@ -175,6 +175,7 @@ class ColorizeProtocol(Protocol):
     called = MappingProxyType({"leaving it grey": "grey"})
     ranked_by = _CIEDE
     reports_perceptual = True
+    reports_niqe = False  # it looks at lightness alone, which is given
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)

@@ -64,7 +64,8 @@ class Report:
     def __add__(self, other: Report) -> Report:
         """Two models of one task on the same photos, such as ×2 and ×4, as one report."""
         return Report(
-            **{name: getattr(self, name) for name in ("task", "data", "protocol", "columns")},
+            **{name: getattr(self, name) for name in ("task", "data", "protocol")},
+            columns=tuple(dict.fromkeys(self.columns + other.columns)),
             photo_count=max(self.photo_count, other.photo_count),
             rows=self.rows + other.rows,
             photos=self.photos + other.photos,

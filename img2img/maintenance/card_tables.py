@@ -50,21 +50,37 @@ def tables_of(card: str) -> list[ResultTable]:
 
 
 def merged(tables: Sequence[ResultTable]) -> list[ResultTable]:
-    """One table for each heading: a method once at each setting, bold where a card is its own."""
-    found: dict[tuple[str, tuple[str, ...]], ResultTable] = {}
+    """One table for each heading: a method once at each setting, bold where a card is its own.
+
+    A card measured since a column was added brings that column, with dashes in the rows of others.
+    """
+    found: dict[tuple[str, bool], ResultTable] = {}
     for table in tables:
-        key = table.heading, table.titles
+        key = table.heading, table.titles[0] == "setting"
         known = found.get(key, replace(table, rows=(), notes=()))
-        rows: dict[tuple[str, ...], tuple[str, ...]] = {}
-        for row in (*known.rows, *table.rows):
-            plain = tuple(cell.strip("*") for cell in row)
-            if plain not in rows or row != plain:
-                rows[plain] = row
+        titles = tuple(dict.fromkeys((*known.titles, *table.titles)))
+        rows: list[tuple[str, ...]] = []
+        for part in (known, table):
+            for cells in part.rows:
+                row = tuple(dict(zip(part.titles, cells, strict=True)).get(t, "–") for t in titles)
+                same = next((i for i, other in enumerate(rows) if _agree(row, other)), len(rows))
+                rows[same : same + 1] = [_joined(row, *rows[same : same + 1])]
         notes = tuple(dict.fromkeys((*known.notes, *table.notes)))
-        found[key] = replace(
-            known, rows=_by_setting(table.titles, list(rows.values())), notes=notes
-        )
+        found[key] = replace(known, titles=titles, rows=_by_setting(titles, rows), notes=notes)
     return list(found.values())
+
+
+def _agree(row: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two rows have the same setting, method and numbers, as far as both have them."""
+    pairs = ((a.strip("*"), b.strip("*")) for a, b in zip(row, other, strict=True))
+    return all(a == b or "–" in (a, b) for a, b in pairs)
+
+
+def _joined(*rows: tuple[str, ...]) -> tuple[str, ...]:
+    """Rows that agree as one: every number that one of them has, the method bold if one has it."""
+    return tuple(
+        max(cells, key=lambda cell: (cell != "–", "*" in cell)) for cells in zip(*rows, strict=True)
+    )
 
 
 class Headline(NamedTuple):

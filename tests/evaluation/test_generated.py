@@ -74,11 +74,13 @@ def test_random_pictures_score_badly_beside_real_ones(
     assert real["asked class %"] == 100.0
     assert real["diversity"] == pytest.approx(1, abs=0.2)
     assert abs(real["KID"] or 0) < 0.3 < (ours["KID"] or 0)
+    assert (real["FID (classifier)"] or 0) * 2 < (ours["FID (classifier)"] or 0)
     assert (ours["asked class %"] or 0) < 60 and (ours["diversity"] or 0) < 0.8
     assert (
         report.notes[0].startswith("the classifier, trained in ") and "100.0 %" in report.notes[0]
     )
     assert "of 4 classes are seen" in report.notes[1]
+    assert "N = 30 generated and at least 9 real pictures, fewer than features" in report.notes[2]
     assert len(report.photos) == 120
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "report.json",
@@ -147,6 +149,7 @@ def test_the_shipped_model_makes_what_is_asked_for() -> None:
         "each class is as varied as real ones"
     )
     assert (ours["all"]["KID"] or 1) < 0.02
+    assert "N = 500 generated and at least 464 real pictures; it falls" in report.notes[2]
     assert min(values["asked class %"] or 0 for values in ours.values()) > 50, (
         "all classes are there"
     )

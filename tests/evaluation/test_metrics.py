@@ -78,6 +78,38 @@ def test_kid_is_zero_on_average_for_one_distribution_and_grows_with_the_distance
     assert metrics.kid(sets[0] + 1, sets[1]) > 1
 
 
+def corners(*scales: float) -> torch.Tensor:
+    """Points at ± each scale on its own axis, (2d,d): mean 0, variance 2 s² / (2d - 1)."""
+    axes = torch.diag(torch.tensor(scales, dtype=torch.float64))
+    return torch.cat([axes, -axes])
+
+
+def test_fid_of_gaussians_follows_its_formula():
+    first, second = corners(1, 2), corners(3, 5) + torch.tensor([4.0, -3.0])
+    # |Δμ|² = 25; deviations are the scales times √(2/3), and commute: the rest is (3-1)² + (5-2)²
+    assert metrics.fid(first, second) == pytest.approx(25 + (4 + 9) * 2 / 3)
+    assert metrics.fid(second, first) == pytest.approx(metrics.fid(first, second))
+    assert metrics.fid(first, first.flip(0)) == pytest.approx(0, abs=1e-9)
+
+
+def test_fid_of_covariances_that_do_not_commute():
+    # Σ₁ = diag(4, 1) c, Σ₂ = [[2, 1], [1, 2]] c with c = 2/3: for 2×2, tr √M = √(tr M + 2 √det M)
+    first = corners(2, 1)
+    root = torch.tensor([[3**0.5, 3**0.5], [1, -1]], dtype=torch.float64) / 2**0.5
+    second = torch.cat([root, -root])
+    shared = (8 + 2 + 2 * (4 * 3) ** 0.5) ** 0.5
+    assert metrics.fid(first, second) == pytest.approx((5 + 4 - 2 * shared) * 2 / 3)
+
+
+def test_fid_of_fewer_samples_than_features_is_biased_upwards():
+    draw = torch.Generator().manual_seed(0)
+    few, many = (
+        metrics.fid(*torch.randn(2, n, 16, generator=draw, dtype=torch.float64)) for n in (8, 800)
+    )
+    assert 0 < many < 1 < few
+    assert math.isnan(metrics.fid(torch.zeros(1, 16), torch.zeros(8, 16)))
+
+
 @pytest.mark.skipif(
     metrics.missing("stlpips_alex") is not None, reason="wheel stlpips-pytorch is not installed"
 )

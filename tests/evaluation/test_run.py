@@ -9,12 +9,14 @@ import torch
 from made_photos import picture
 
 from img2img import zoo
+from img2img.data.sample import as_tensor
 from img2img.errors import UserError
 from img2img.evaluation import evaluate, metrics, run
 from img2img.evaluation.protocols import DenoiseProtocol, protocol_for
 from img2img.evaluation.published import published_rows
 from img2img.pixels.augment import Augment
 from img2img.pixels.images import Photo, decode_rgb8, write_photo
+from img2img.resources import samples_dir
 from img2img.tasks import build_task
 from img2img.zoo.catalogue import CATALOGUE
 
@@ -251,3 +253,34 @@ def test_the_best_trivial_answer_stands_in_the_table_even_if_nobody_named_it(pho
     }, "a row is not shown twice"
     report = evaluate("super-resolve", photos, silent_model({"kind": "super-resolve"}))
     assert {row.method for row in report.rows} == {"bicubic", "silent"}
+
+
+def test_niqe_stands_beside_psnr_and_is_blank_for_small_photos(silent_model, tmp_path):
+    cat = decode_rgb8(samples_dir() / "cat.jpg")
+    write_photo(tmp_path / "cat.png", Photo(cat[:200, :200]))
+    write_photo(tmp_path / "small.png", Photo(cat[:100, :200]))
+    report = evaluate("denoise", tmp_path, silent_model({"kind": "denoise"}))
+    assert [column.title for column in report.columns] == ["PSNR dB ↑", "NIQE ↓"]
+    noisy = [values(report, "noisy", f"σ {sigma}")[0]["NIQE"] for sigma in (15, 25, 50)]
+    assert noisy == sorted(noisy)
+    truth = metrics.niqe(as_tensor(cat[:200, :200]))
+    assert truth < noisy[0]
+    assert f"; {truth:.2f} of the measured photos themselves" in report.notes[0]
+    assert report.notes[1].startswith("NIQE is blank for 1 of 2 photos, measured on less than 192")
+    blank = {s.photo for s in report.photos if s.values["NIQE"] is None}
+    assert (len(blank), len(report.photos)) == (1, 18)
+
+
+def test_niqe_is_no_column_where_all_photos_are_too_small(photos, silent_model):
+    report = evaluate("denoise", photos, silent_model({"kind": "denoise"}), limit=1)
+    assert [column.name for column in report.columns] == ["PSNR dB"]
+    assert "NIQE is blank for 1 of 1 photos" in report.notes[0]
+
+
+@pytest.mark.usefixtures("no_networks")
+def test_niqe_says_nothing_of_color(silent_model, tmp_path):
+    write_photo(tmp_path / "cat.png", Photo(decode_rgb8(samples_dir() / "cat.jpg")[:200, :200]))
+    network = {"kind": "color_unet", "width": 16, "pretrained": False}
+    report = evaluate("colorize", tmp_path, silent_model({"kind": "colorize"}, network))
+    assert "NIQE" not in {column.name for column in report.columns}
+    assert not any("NIQE" in note for note in report.notes)

@@ -127,6 +127,25 @@ def test_cards_of_one_benchmark_become_one_table_without_a_row_twice() -> None:
     assert table.notes == ("Note: one was trained on LPIPS.", "Note: two was trained on LPIPS.")
 
 
+def test_a_column_that_one_card_has_since_is_blank_for_the_others() -> None:
+    newer = "\n".join(
+        line
+        + {"| ×2 | b": " 6.10 |", "| ×2 | t": " – |", "| settin": " NIQE ↓ |"}.get(line[:8], " – |")
+        if line.startswith("| ") and not line.startswith("| ---")
+        else line.replace("| --- |", "| --- | --- |", 1)
+        for line in OTHER.splitlines()
+    )
+    both = [*card_tables.tables_of(CARD), *card_tables.tables_of(newer)]
+    for tables in (both, both[::-1]):
+        (table,) = card_tables.merged(tables)
+        assert table.titles[-3:] == ("PSNR dB ↑", "LPIPS ↓", "NIQE ↓")
+        rows = {row[1]: row[2:] for row in table.rows}
+        assert len(rows) == len(table.rows) == 6
+        assert rows["bicubic"] == ("30.00", "0.3000", "6.10")
+        assert rows["**one**"] == ("33.00", "0.1000", "–")
+        assert "**two**" in rows
+
+
 def test_settings_stay_together_when_cards_are_joined() -> None:
     tables = [
         *card_tables.tables_of(CARD),
