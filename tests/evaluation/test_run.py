@@ -284,3 +284,17 @@ def test_niqe_says_nothing_of_color(silent_model, tmp_path):
     report = evaluate("colorize", tmp_path, silent_model({"kind": "colorize"}, network))
     assert "NIQE" not in {column.name for column in report.columns}
     assert not any("NIQE" in note for note in report.notes)
+
+
+def test_reports_of_two_models_are_joined_with_the_columns_of_both(silent_model, tmp_path):
+    cat = decode_rgb8(samples_dir() / "cat.jpg")
+    write_photo(tmp_path / "large" / "cat.png", Photo(cat[:200, :200]))
+    write_photo(tmp_path / "small" / "cat.png", Photo(cat[:100, :200]))
+    small, large = (
+        evaluate("denoise", tmp_path / size, silent_model({"kind": "denoise"}))
+        for size in ("small", "large")
+    )
+    joined = small + large
+    assert [column.name for column in joined.columns] == ["PSNR dB", "NIQE"]
+    assert {row.method for row in joined.rows} == {"noisy", "non-local means", "silent"}
+    assert "| σ 15 | noisy |" in joined.to_markdown() and "| – |" in joined.to_markdown()
