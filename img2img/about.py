@@ -92,6 +92,7 @@ def model_card(name: str) -> str:
         ("trained", f"{trained}; {card.machine or 'machine unknown'}"),
         ("data", f"{card.photos} photos: {card.data or 'not recorded'}"),
         ("data terms", card.data_terms),
+        *([("teacher", card.teacher)] if card.teacher else []),
         ("limits", limits),
         *([("classes", ", ".join(card.class_names))] if card.class_names else []),
         ("tile overlap", f"{card.tile_overlap_px} px" if tiles else "none: not tiled"),

@@ -81,6 +81,7 @@ class TaskFacts(Facts):
     kind: str
     condition_is_noise: bool
     classes: int
+    draws: bool
     prediction_strides: tuple[int, ...]
     fills: bool = False
     trained_by: str = "paired"
@@ -144,6 +145,9 @@ class RecipeContext:
     method: MethodFacts
     losses: tuple[str, ...]
     """Their kinds."""
+    teacher: str | None
+    learns_from_teacher: bool
+    """One of the losses is against the teacher."""
     steps: int
     batch_size: int
     crop_px: int
@@ -168,6 +172,10 @@ class RecipeContext:
             adversarial=AdversarialFacts.of(adversarial) if adversarial else None,
             method=MethodFacts.of(recipe.train.method),
             losses=tuple(loss.kind for loss in recipe.losses),
+            teacher=recipe.train.teacher,
+            learns_from_teacher=any(
+                getattr(loss, "against", "") == "teacher" for loss in recipe.losses
+            ),
             steps=recipe.train.steps,
             batch_size=recipe.train.batch_size,
             crop_px=recipe.data.crop_px,

@@ -39,6 +39,7 @@ class Card(BaseModel):
     metrics: dict[str, Any] = {}
     tile_overlap_px: int = 64
     notes: str = ""
+    teacher: str = ""  # what it learned from besides the data: a model's name, and its terms
     version: str = ""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -17,16 +17,27 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from torch.utils.data import Dataset
 
 from img2img.config import OneOrMany
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.data.folder import Unmatched, open_pairs, open_photos, pair_source, photo_source
 from img2img.data.identity import files_of, identity_of
 from img2img.data.labelled import LabelledSource, array_source, open_classes
-from img2img.data.sample import Batch, EmptySample, PhotoSample, Sample, collate, sample_rng
+from img2img.data.sample import (
+    Batch,
+    EmptySample,
+    PhotoSample,
+    Sample,
+    as_tensor,
+    collate,
+    sample_rng,
+)
 from img2img.data.source import Cache, Opened, Reading, Source
+from img2img.data.teacher import TaughtSource
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
 from img2img.files import at_home
 from img2img.pixels.alpha import AUTO, checked_background
 from img2img.pixels.augment import Augment
+from img2img.pixels.images import to_float
 from img2img.resources import samples_dir
 
 log = logging.getLogger("img2img")
@@ -70,6 +81,18 @@ class DataConfig(Augment):
     workers: int = Field(
         0, ge=0, description="loader processes; 0 is best where the CPU also trains"
     )
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        """A teacher has seen each photo once, so that no crop may be of another input."""
+        if context.teacher is None:
+            return
+        if self.resize_px is not None and self.resize_px[0] != self.resize_px[1]:
+            problem = "draws a size for each crop, and train.teacher sees each photo at one"
+            one = f"data.resize_px=[{self.resize_px[1]}, {self.resize_px[1]}]"
+            yield Conflict(".resize_px", problem, (one, "data.resize_px=null"))
+        if self.color_jitter:
+            problem = "changes the colors of each crop, and train.teacher has seen the photo's own"
+            yield Conflict(".color_jitter", problem, ("data.color_jitter=0",))
 
     def background_for(self, task: PairMaker) -> str:
         """What pictures' transparency is laid on while this task is trained."""
@@ -175,6 +198,7 @@ class TrainingSet(Dataset[Batch]):
             seed,
             cache,
         )
+        self.align_px = 1
         self.items = np.repeat(items, [self._repeats(i) for i in items])
         self.orders: dict[int, np.ndarray] = {}
 
@@ -184,9 +208,11 @@ class TrainingSet(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         rng = sample_rng(self.seed, TRAINING, number)
         sample = self._read(number)
-        return self.task.make_pair(
-            sample.augmented(lambda pictures: self.config(pictures, rng)), rng
-        )
+        cut = sample.augmented(lambda pictures: self.config(pictures, rng, self.align_px))
+        pair = self.task.make_pair(cut, rng)
+        if isinstance(cut, PhotoSample) and cut.teacher is not None:
+            return replace(pair, teacher=as_tensor(to_float(cut.teacher)))
+        return pair
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Batch] | UserError:
         """A loader's batch. An error is returned: raised in a loader's process, nothing but the
@@ -218,6 +244,13 @@ class TrainingSet(Dataset[Batch]):
                 epoch: np.random.default_rng((self.seed, 2, epoch)).permutation(self.items),
             }
         return self.orders[epoch]
+
+    def learn_from(self, pictures: Mapping[int, Path], align_px: int) -> None:
+        """From here on samples hold a teacher's pictures too, of the same crops: `pictures` are
+        their files by item, and crops begin at multiples of `align_px`.
+        """
+        self.source = TaughtSource(self.source, self.config, pictures)
+        self.align_px = align_px
 
     def check(self) -> None:
         """Raise UserError when none of the photos can be read: before anything is written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -44,7 +44,8 @@ class EmptySample:
     def augmented(self, change: PictureChange) -> Self:
         """The sample with its pictures changed."""
         changed: dict[str, Any] = {}
-        for names in self.changed_alike:
+        for group in self.changed_alike:
+            names = [name for name in group if getattr(self, name) is not None]
             pictures = change([getattr(self, name) for name in names])
             changed.update(zip(names, pictures, strict=True))
         return replace(self, **changed)
@@ -56,8 +57,11 @@ class PhotoSample(EmptySample):
 
     photo: np.ndarray
     """(H,W,3) uint8 RGB"""
+    _: KW_ONLY
+    teacher: np.ndarray | None = None
+    """What `train.teacher` makes of the same input: (H,W,3) uint16 RGB, on the pixels of `photo`"""
 
-    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = (("photo",),)
+    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = (("photo", "teacher"),)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class PairSample(PhotoSample):
     other: np.ndarray
     """Side A, where `photo` is side B: (H,W,3) uint8 RGB, as large as `photo`"""
 
-    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = (("photo", "other"),)
+    changed_alike: ClassVar[tuple[tuple[str, ...], ...]] = (("photo", "other", "teacher"),)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ class Batch:
     """(B,) class numbers"""
     code: Tensor | None = None
     """(B,K) InfoGAN's codes: one-hot, then continuous"""
+    teacher: Tensor | None = None
+    """What `train.teacher` makes of the condition: (B,3,H·scale,W·scale)"""
 
     def __len__(self) -> int:
         return len(self.condition)

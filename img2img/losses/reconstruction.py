@@ -38,6 +38,9 @@ class PictureLoss(LossConfig):
         "unpaired, cycle: there and back again, identity: of the side where it belongs already, "
         "both against the input",
     )
+    against: Literal["truth", "teacher"] = Field(
+        "truth", description="teacher: what train.teacher makes of the same input is the target"
+    )
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         can = context.method.compares_with
@@ -46,6 +49,9 @@ class PictureLoss(LossConfig):
             if self.of == "target":
                 instead = f"no target to compare with: use {' or '.join(can)}"
             yield Conflict(".of", f"'{self.of}': there is {instead}")
+        if self.against == "teacher" and context.teacher is None:
+            instead = "set train.teacher to a model's name or file"
+            yield Conflict(".against", f"'teacher': there is none: {instead}")
 
     def __call__(
         self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None

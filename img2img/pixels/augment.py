@@ -44,10 +44,12 @@ class Augment(FrozenConfig):
         0.0, ge=0, le=0.5, description="brightness, contrast and saturation change by up to this"
     )
 
-    def __call__(self, pictures: Sequence[Picture], rng: np.random.Generator) -> list[Picture]:
-        """Cut, flip and jitter pictures of one size alike."""
+    def __call__(
+        self, pictures: Sequence[Picture], rng: np.random.Generator, align_px: int = 1
+    ) -> list[Picture]:
+        """Cut, flip and jitter pictures alike; crops begin on multiples of `align_px`."""
         pictures = self.sized(pictures, rng)
-        top, left = self._choose(pictures[0], rng)
+        top, left = self._choose(pictures[0], rng, align_px)
         side = self.crop_px
         cut = [picture[top : top + side, left : left + side] for picture in pictures]
         return self._albumented(cut, rng)
@@ -80,13 +82,14 @@ class Augment(FrozenConfig):
             for p in pictures
         ]
 
-    def _choose(self, picture: Picture, rng: np.random.Generator) -> tuple[int, int]:
+    def _choose(self, picture: Picture, rng: np.random.Generator, align_px: int) -> tuple[int, int]:
         height, width = picture.shape[:2]
         side = self.crop_px
         corners = [
             (int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1)))
             for _ in range(self.crop_tries)
         ]
+        corners = [(top - top % align_px, left - left % align_px) for top, left in corners]
         if self.crop_tries == 1:
             return corners[0]
 

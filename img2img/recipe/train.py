@@ -60,6 +60,11 @@ class TrainConfig(OptimizerConfig):
     init_partial: bool = Field(
         False, description="take what fits of another network; the rest starts anew"
     )
+    teacher: str | None = Field(
+        None,
+        min_length=1,
+        description="zoo name, model file or run that losses with against: teacher compare with",
+    )
     freeze: Annotated[tuple[str, ...], OneOrMany] = Field(
         (),
         description="parts of the generator, by module name, that stay as they are; not all of it",
@@ -91,6 +96,8 @@ class TrainConfig(OptimizerConfig):
         yield from self.method.conflicts(context)
         if self.freeze:
             yield from self._conflicts_of_freeze(context)
+        if self.teacher is not None:
+            yield from self._conflicts_of_teacher(context)
         if self.warmup_steps and self.warmup_share:
             problem = "both say how long the rate rises: leave one out"
             yield Conflict("train.warmup_steps", f"and train.warmup_share {problem}")
@@ -99,6 +106,19 @@ class TrainConfig(OptimizerConfig):
             never = "the rate would never reach train.lr"
             sooner = f"train.warmup_steps={self.steps // 10}"
             yield Conflict(".warmup_steps", f"{problem}, {never}", (sooner,))
+
+    def _conflicts_of_teacher(self, context: RecipeContext) -> Iterator[Conflict]:
+        """It sees each whole photo once, as the task makes its input of it."""
+        if context.method.kind != "paired":
+            problem = f"and train.method '{context.method.kind}': it needs method paired"
+            yield Conflict(".teacher", f"{problem}, where a condition has a target")
+        elif context.task.draws:
+            problem = f"sees each photo once, and task '{context.task.kind}' draws its input anew"
+            instead = "use a task whose input is the same each time, such as pairs from files"
+            yield Conflict(".teacher", f"{problem} for every crop: {instead}")
+        elif not context.learns_from_teacher:
+            problem = "has no part in the losses: add one such as {kind: l1, against: teacher}"
+            yield Conflict(".teacher", problem)
 
     def _conflicts_of_freeze(self, context: RecipeContext) -> Iterator[Conflict]:
         """What is frozen must be parts of the generator, and not all of it."""

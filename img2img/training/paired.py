@@ -60,11 +60,16 @@ class PairedStep(TrainingStep):
         return conditioned_pair(batch, fake, sees, self.task.classes)
 
     def reconstruction_losses(self, batch: Batch, fake: Tensor) -> Losses:
-        """λ·L1, μ·perceptual, …: the losses of the recipe that compare with the target."""
+        """λ·L1, μ·perceptual, …: the losses of the recipe that compare with the target, or with
+        what `train.teacher` makes of the same condition (knowledge distillation, Hinton et al.
+        2015).
+        """
         losses: Losses = {}
         with self.accelerator.autocast():
             for name, loss in zip(self.loss_names, self.recipe.losses, strict=True):
                 if isinstance(loss, PictureLoss):
-                    value = loss(fake, batch.target, batch.mask, batch.local_center)
+                    target = batch.teacher if loss.against == "teacher" else batch.target
+                    assert target is not None, "the teacher was asked before the first step"
+                    value = loss(fake, target, batch.mask, batch.local_center)
                     losses[name] = (loss.weight, value)
         return losses

@@ -18,6 +18,7 @@ from img2img.recipe import Recipe
 from img2img.training.processes import first_decides, of_the_first
 from img2img.training.run_folder import RunFolder
 from img2img.training.step import TrainingStep
+from img2img.training.teacher import Teacher
 
 log = logging.getLogger("img2img")
 
@@ -140,6 +141,16 @@ def compare_data(photos: Photos, facts: dict[str, Any]) -> None:
     photos.left_out = {
         name: why for name, why in earlier if Path(name).parts[-2:] not in here
     } | photos.left_out
+
+
+def check_teacher(teacher: Teacher | None, facts: dict[str, Any]) -> None:
+    """Raise UserError when the teacher's name stands for another model than when the run began."""
+    if teacher is not None and facts.get("teacher") != teacher.digest:
+        raise UserError(
+            f"'{teacher.entry.name}' was another model when the run was started",
+            field="train.teacher",
+            remedy=Advice("put that one back, or start a new ", Option("out")),
+        )
 
 
 def load_state(

@@ -20,6 +20,7 @@ from img2img.tasks.photo import PhotoTask
 from img2img.training.checkpoint import Checkpoint, save_checkpoint
 from img2img.training.run_folder import MODEL, RunFolder, trained_steps
 from img2img.training.step import TrainingStep
+from img2img.training.teacher import Teacher
 from img2img.version import __version__
 
 OVERLAP_PHOTOS = 20  # the tile overlap is measured on the largest of so many training photos
@@ -36,9 +37,10 @@ class Saver:
         step: TrainingStep,
         clock: Clock,
         averages: Averages,
+        teacher: Teacher | None = None,
     ) -> None:
         self.recipe, self.folder, self.photos, self.step = recipe, folder, photos, step
-        self.clock, self.averages = clock, averages
+        self.clock, self.averages, self.teacher = clock, averages, teacher
         # More than the run's own steps where newer checkpoints were lost: the better model stays.
         self.model_steps = trained_steps(folder.path / MODEL)
         self.saved_at = time.monotonic()
@@ -56,6 +58,8 @@ class Saver:
             "data": self.photos.identity,
             "left_out": self.photos.left_out,
         }
+        if self.teacher:
+            facts["teacher"] = self.teacher.digest
         save_checkpoint(self.folder.path / "checkpoints", Checkpoint(self.step.state(), facts))
         if step >= self.model_steps or metrics is not None:
             self.save_model(self.folder.path / MODEL, step, metrics)
@@ -71,6 +75,7 @@ class Saver:
             photos=self.photos.count,
             data=", ".join(data.path),
             data_terms=data.terms,
+            teacher=self.teacher.stated if self.teacher else "",
             class_names=self.photos.class_names,
             steps=step,
             images=step * self.step.images_per_step,

@@ -47,7 +47,7 @@ from img2img.training.processes import (
     leave,
     wait_for_all,
 )
-from img2img.training.resume import compare_data, load_state, start_or_resume
+from img2img.training.resume import check_teacher, compare_data, load_state, start_or_resume
 from img2img.training.run_folder import MODEL, RESUME_GOES_ON, RunFolder
 from img2img.training.saving import Saver
 from img2img.training.setup import (
@@ -59,6 +59,7 @@ from img2img.training.setup import (
     set_initial_weights,
 )
 from img2img.training.signals import stopping_on_signals
+from img2img.training.teacher import open_teacher
 from img2img.training.validation import Validation
 
 log = logging.getLogger("img2img")
@@ -93,22 +94,21 @@ class Trainer:
         with (
             closing(self.folder),
             stopping_on_signals(self.stop, self.accelerator.num_processes),
-            closing(Bar(self.recipe.train.steps, self.done, self.folder.is_main)) as bar,
             self._errors_explained(),
         ):
-            listeners: list[Listener] = [ShowProgress(bar), *self.listeners]
-            for step, batches in self.clock.waiting_for(self.batches()):
-                if step == 0:
-                    self._log_ranges(batches[0])
-                mixed = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
-                torch.manual_seed(int(mixed[0]))  # so that a resumed run draws the same
-                logs = self.step(batches, step) | self.clock.pace(self.step.images_per_step)
-                self.done = step + 1
-                for listener in listeners:
-                    listener(self.done, logs)
-                if anywhere(self.stop_wanted, self.accelerator):
-                    self._save_and_show()
-                    raise Interrupted(self.done)
+            self._ask_teacher()
+            with closing(Bar(self.recipe.train.steps, self.done, self.folder.is_main)) as bar:
+                listeners: list[Listener] = [ShowProgress(bar), *self.listeners]
+                for step, batches in self.clock.waiting_for(self.batches()):
+                    if step == 0:
+                        self._log_ranges(batches[0])
+                    mixed = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
+                    torch.manual_seed(int(mixed[0]))  # so that a resumed run draws the same
+                    logs = self.step(batches, step) | self.clock.pace(self.step.images_per_step)
+                    self.done = step + 1
+                    for listener in listeners:
+                        listener(self.done, logs)
+                    self._stop_if_wanted()
             summary = self._finish()
             wait_for_all(self.accelerator)
         return summary
@@ -136,6 +136,11 @@ class Trainer:
                 yield step, gathered
                 step, gathered = step + 1, []
 
+    def _stop_if_wanted(self) -> None:
+        if anywhere(self.stop_wanted, self.accelerator):
+            self._save_and_show()
+            raise Interrupted(self.done)
+
     # --- before the first step
 
     def _set_up(self, resume: bool) -> None:
@@ -150,9 +155,16 @@ class Trainer:
             self.done, self.clock.before = int(facts["step"]), float(facts["seconds"])
             compare_data(self.photos, facts)
         load_state(self.step, tensors, self.accelerator)
+        self.teacher = open_teacher(
+            recipe, self.photos.train, folder.path / "teacher", self.accelerator
+        )
+        if facts:
+            check_teacher(self.teacher, facts)
         best = best_model(recipe, folder, self.photos)
         averages = Averages(facts["averages"] if facts else None)
-        self.saver = Saver(recipe, folder, self.photos, self.step, self.clock, averages)
+        self.saver = Saver(
+            recipe, folder, self.photos, self.step, self.clock, averages, self.teacher
+        )
         # Only now: a mistake in the recipe, the data or train.init leaves nothing behind.
         folder.open(recipe, keep_to_step=self.done if resume else None)
         if resume:
@@ -174,6 +186,19 @@ class Trainer:
             self.doctor,
             SaveCheckpoint(recipe.train, self.saver),
         ]
+
+    def _ask_teacher(self) -> None:
+        """Have the teacher's pictures of all photos made, those that a stopped run has left out."""
+        if self.teacher is None:
+            return
+        if self.done == 0:  # however this ends, the run is one to go on with
+            self.saver.save(0)
+        for _ in self.teacher.ask():
+            if self.stop_wanted:
+                break
+        wait_for_all(self.accelerator)
+        self._stop_if_wanted()
+        self.teacher.teach()
 
     # --- the end
 

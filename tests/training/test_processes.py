@@ -144,6 +144,19 @@ def test_two_processes_hold_the_same_bits_and_are_one_training(tmp_path: Path) -
     assert len(list((two / "run/tensorboard").rglob("events*"))) == 1  # one folder is written once
 
 
+def test_each_photo_is_shown_to_the_teacher_of_one_process(tmp_path: Path) -> None:
+    taught = {
+        "data": {"path": "data/samples", "crop_px": 32, "validation_max": 1},
+        "losses": [{"kind": "l1"}, {"kind": "l1", "against": "teacher"}],
+        "train": {"steps": 2, "batch_size": 1, "teacher": "super_resolve_x2"},
+    }
+    two = written(tmp_path / "two", "run", "super_resolve_tiny", taught)
+    trained(two)
+    same_bits(two / "run")
+    made = list((two / "run/teacher").iterdir())  # of 24 photos a fifth is held out
+    assert len(made) == 19 and {path.suffix for path in made} == {".npy"}
+
+
 def same_first_gradients(one: Path, several: Path) -> None:
     """Within 1e-5 of the side's largest; `first` is what each side's first optimizer step saw."""
     mine, theirs = (load_file(folder / "first_0.safetensors") for folder in (one, several))
