@@ -272,6 +272,14 @@ def infer(
             metavar="AtoB|BtoA", help="for models that go both ways (CycleGAN); AtoB by default"
         ),
     ] = None,
+    pairs: Annotated[
+        bool | None,
+        typer.Option(
+            "--pairs/--no-pairs",
+            help="files are pairs side by side, as the model was trained on: take the half that it "
+            "sees; by default where a folder's files are such pairs",
+        ),
+    ] = None,
     self_ensemble: Annotated[
         bool,
         typer.Option(
@@ -329,7 +337,8 @@ def infer(
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
         )
-        batch = FileBatch(named, request, output, mask, overwrite, hints, Saving(format, quality))
+        saving = Saving(format, quality)
+        batch = FileBatch(named, request, output, mask, overwrite, hints, saving, pairs)
         for result in batch.plans() if plan else batch.run(line.tile, line.begin):
             line.end()
             _report(result, as_json, planned=plan)

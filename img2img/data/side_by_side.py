@@ -40,6 +40,19 @@ def could_be_pairs(paths: Sequence[Path], cache: Cache) -> bool:
     return bool(match >= LEAST_MATCH or seam >= LEAST_SEAM)
 
 
+def are_pairs(paths: Sequence[Path], cache: Cache) -> bool:
+    """Whether files are pairs of square pictures side by side: each is twice as wide as high, by a
+    few of them, and they could be pairs.
+    """
+    step = max(1, len(paths) // LOOKED_AT)
+    shapes = []
+    for path in paths[::step]:
+        with suppress(UserError):
+            shapes.append(cache.read(path, parts=2).shape)
+    wide = all(width == 2 * height for height, width, _ in shapes)
+    return bool(shapes) and wide and could_be_pairs(paths, cache)
+
+
 def _signs(paths: Sequence[Path], cache: Cache) -> Iterator[tuple[float, float] | None]:
     step = max(1, len(paths) // LOOKED_AT)
     for path in paths[::step]:

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from img2img.data.side_by_side import are_pairs
+from img2img.data.source import Cache
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.files import atomic_path, check_folder, longest_name, shortened
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
@@ -32,6 +34,7 @@ from img2img.inference.request import AUTO, Request
 from img2img.pixels.file_kind import counted
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import (
+    Half,
     Photo,
     check_fits,
     lost_in,
@@ -44,6 +47,7 @@ from img2img.tasks import PhotoStatistics, task_kinds
 
 log = logging.getLogger("img2img")
 
+_LOOKED_AT_MB = 256  # of the files that show whether they are pairs
 OnPlan = Callable[[Path, Plan, WidthHeight], None]
 """Called with a photo, what will be done to it, and its size once it lies on its canvas."""
 
@@ -78,11 +82,15 @@ class FileBatch:
     overwrite: bool = False
     hints: str | None = None
     saving: Saving = field(default_factory=Saving)
+    pairs: bool | None = None
+    """The files are pairs side by side, of which the model's input is taken; None: as a folder's
+    files show it."""
     taken: set[Path] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         masked, hinted = self.mask is not None, bool(self.hints)
         self.resolved = self.request.resolve(with_mask=masked, with_hints=hinted)
+        self.half = self._half_of_pairs()
         self.siblings = Siblings()
         self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
         self.jobs = [job for text in self.inputs for job in self._jobs(text)]
@@ -190,7 +198,7 @@ class FileBatch:
         """
         jobs, others = found(text)
         if is_plain_file(text):
-            return jobs
+            return [replace(job, half=self.half) for job in jobs] if self.pairs else jobs
         fresh = [job for job in jobs if not self._is_result(job)]
         if not fresh:
             left = (
@@ -206,7 +214,32 @@ class FileBatch:
             log.warning(
                 "%s: %d passed over, being results of earlier runs", text, len(jobs) - len(fresh)
             )
-        return fresh
+        return self._halved(text, fresh)
+
+    def _half_of_pairs(self) -> Half | None:
+        """Which half of a pair the first model takes; None unless it was trained on pairs. Raises
+        UserError where pairs are given to one that was not.
+        """
+        steps = self.resolved.steps or ()
+        half = steps[0].model.photo_task.condition_half if steps else None
+        if self.pairs and half is None:
+            raise UserError(
+                "only a model that was trained on pairs of files knows which half it takes",
+                field="pairs",
+                remedy=Advice.leave_out("pairs"),
+            )
+        return None if self.pairs is False else half
+
+    def _halved(self, text: str, jobs: list[Job]) -> list[Job]:
+        """The jobs of a folder or pattern, which may hold pairs side by side."""
+        if self.half is None:
+            return jobs
+        if self.pairs is None:
+            if not are_pairs([job.input for job in jobs], Cache(_LOOKED_AT_MB)):
+                return jobs
+            taken = f"{text}: pairs side by side: the {self.half} halves are taken; "
+            log.warning(Phrase(taken, Option("no_pairs"), " takes them whole"))
+        return [replace(job, half=self.half) for job in jobs]
 
     def _is_result(self, job: Job) -> bool:
         """By its name next to its photo, or by lying in the output folder, unless that is where the
@@ -334,6 +367,11 @@ class FileBatch:
 
 def _read(job: Job) -> Photo:
     photo = read_photo(job.input)
+    if job.half is not None:
+        try:
+            photo = photo.half(job.half)
+        except UserError as error:
+            raise error.at(job.input) from error
     for note in photo.notes:
         log.warning("%s: %s", job.input, note)
     return photo

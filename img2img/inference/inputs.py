@@ -11,15 +11,18 @@ from pathlib import Path
 from img2img.data.listing import parted, photos_and_others
 from img2img.files import longest_name, shortened
 from img2img.pixels.file_kind import FileKind
-from img2img.pixels.images import photo_suffixes
+from img2img.pixels.images import Half, photo_suffixes
 
 
 @dataclass(frozen=True)
 class Job:
-    """A photo file to work on, and its place relative to the folder or pattern that named it."""
+    """A photo file to work on, its place relative to the folder or pattern that named it, and which
+    half of the file is meant; None: all of it.
+    """
 
     input: Path
     relative: Path
+    half: Half | None = None
 
 
 def is_plain_file(text: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Norm = Literal["batch", "instance", "none"]
 Upsampling = Literal["transposed", "resize"]
+AtTest = Literal["running", "picture"]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
@@ -24,6 +25,27 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)
+
+
+class NormedAtTest(nn.Sequential):
+    """A network whose batch norm, once it is used, goes by the statistics of training (`running`)
+    or of the picture itself (`picture`).
+    """
+
+    at_test: AtTest = "running"
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.at_test == "picture":
+            normalise_by_own_statistics(self, training=mode)
+        return self
+
+
+def has_bias(norm: Norm, biases: bool | None) -> bool:
+    """Whether convolutions before a normalisation have a bias: as asked for, else where the
+    normalisation has no shift of its own.
+    """
+    return norm != "batch" if biases is None else biases
 
 
 def norm_layer(kind: Norm, channels: int) -> nn.Module:

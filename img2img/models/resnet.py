@@ -9,17 +9,20 @@ from torch import nn
 
 from img2img.models.base import GeneratorConfig
 from img2img.models.blocks import (
+    AtTest,
     Norm,
+    NormedAtTest,
     Residual,
     SignedInput,
     Upsampling,
+    has_bias,
     init_normal,
     norm_layer,
     upsample,
 )
 
 
-class ResNet(nn.Sequential):
+class ResNet(NormedAtTest):
     """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 8. Output in [-1,1] with tanh.
 
     In the paper's words c7s1-64, d128, d256, R256 × 9, u128, u64, c7s1-3: 11.378 million weights
@@ -29,7 +32,7 @@ class ResNet(nn.Sequential):
     def __init__(self, config: ResNetConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         width, norm = config.width, config.norm
-        bias = norm != "batch"  # batch norm has its own shift
+        bias = has_bias(norm, config.biases)
         layers: list[nn.Module] = [
             SignedInput(),
             nn.ReflectionPad2d(3),
@@ -39,7 +42,7 @@ class ResNet(nn.Sequential):
         for channels in (width, 2 * width):
             layers += [nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias)]
             layers += [norm_layer(norm, 2 * channels), nn.ReLU()]
-        layers += [ResidualBlock(4 * width, norm) for _ in range(config.blocks)]
+        layers += [ResidualBlock(config) for _ in range(config.blocks)]
         for channels in (4 * width, 2 * width):
             layers += [upsample(config.upsampling, channels, channels // 2, bias=bias, kernel=3)]
             layers += [norm_layer(norm, channels // 2), nn.ReLU()]
@@ -48,6 +51,7 @@ class ResNet(nn.Sequential):
         self.layers = nn.Sequential(
             *layers, nn.Tanh() if config.output == "tanh" else nn.Identity()
         )
+        self.at_test = config.at_test
         init_normal(self)
 
 
@@ -61,8 +65,20 @@ class ResNetConfig(GeneratorConfig):
     width: int = Field(64, ge=4, description="channels of the first level; doubled twice")
     blocks: int = Field(9, ge=1, description="residual blocks: 9 for 256² crops, 6 for 128²")
     norm: Norm = "instance"
+    at_test: AtTest = Field(
+        "running",
+        description="batch norm when used: statistics of training, or of the picture itself",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="in the middle of each residual block, while training"
+    )
     upsampling: Upsampling = "transposed"
     output: Literal["tanh", "linear"] = "tanh"
+    biases: bool | None = Field(
+        None,
+        description="of convolutions inside; by default with instance and none, as batch norm has "
+        "its own shift",
+    )
 
     multiple_of: ClassVar[int] = 8
     """Two halvings, and two pixels left there for reflection to mirror."""
@@ -72,17 +88,16 @@ class ResNetConfig(GeneratorConfig):
 class ResidualBlock(Residual):
     """x plus two 3x3 convolutions of it, (B,C,H,W) to the same; nothing follows the sum."""
 
-    def __init__(self, channels: int, norm: Norm) -> None:
+    def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        bias = norm != "batch"
-        half = [
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=bias),
-            norm_layer(norm, channels),
-        ]
-        other = [
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3, bias=bias),
-            norm_layer(norm, channels),
-        ]
-        self.layers = nn.Sequential(*half, nn.ReLU(), *other)
+        channels, bias = 4 * config.width, has_bias(config.norm, config.biases)
+        half, other = (
+            [
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(channels, channels, 3, bias=bias),
+                norm_layer(config.norm, channels),
+            ]
+            for _ in range(2)
+        )
+        dropout = [nn.Dropout(config.dropout)] if config.dropout else []
+        self.layers = nn.Sequential(*half, nn.ReLU(), *dropout, *other)

@@ -10,17 +10,19 @@ from torch import Tensor, nn
 
 from img2img.models.base import GeneratorConfig
 from img2img.models.blocks import (
+    AtTest,
     Norm,
+    NormedAtTest,
     SignedInput,
     Upsampling,
+    has_bias,
     init_normal,
     norm_layer,
-    normalise_by_own_statistics,
     upsample,
 )
 
 
-class UNet(nn.Sequential):
+class UNet(NormedAtTest):
     """(B,Cin,H,W) in [0,1] to (B,Cout,H,W); H and W multiples of 2^levels. Output in [-1,1] with
     tanh.
     """
@@ -47,12 +49,6 @@ class UNet(nn.Sequential):
         self.at_test = config.at_test
         init_normal(self)
 
-    def train(self, mode: bool = True) -> UNet:
-        super().train(mode)
-        if self.at_test == "picture":
-            normalise_by_own_statistics(self, training=mode)
-        return self
-
 
 class UNetConfig(GeneratorConfig):
     """U-Net with skip connections between mirrored levels.
@@ -64,7 +60,7 @@ class UNetConfig(GeneratorConfig):
     width: int = Field(64, ge=4, description="channels of the first level; doubled up to 8×")
     levels: int = Field(8, ge=3, le=9, description="halvings; 8 suits 256² crops, 7 suits 128²")
     norm: Norm = "batch"
-    at_test: Literal["running", "picture"] = Field(
+    at_test: AtTest = Field(
         "running",
         description="batch norm when used: statistics of training, or of the picture itself (as in "
         "the paper)",
@@ -74,6 +70,11 @@ class UNetConfig(GeneratorConfig):
     )
     upsampling: Upsampling = "transposed"
     output: Literal["tanh", "linear"] = "tanh"
+    biases: bool | None = Field(
+        None,
+        description="of convolutions inside; by default with instance and none, as batch norm has "
+        "its own shift",
+    )
 
     network: ClassVar = UNet
 
@@ -102,7 +103,7 @@ class SkipBlock(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        bias = config.norm != "batch"  # batch norm has its own shift
+        bias = has_bias(config.norm, config.biases)
         down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
         down += [nn.Conv2d(in_channels, width, 4, stride=2, padding=1, bias=bias)]
         if not outermost and inner is not None:

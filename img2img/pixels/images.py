@@ -41,6 +41,8 @@ from img2img.pixels.metadata import (
 from img2img.pixels.xmp import DigitalSourceType, source_type, with_source_type
 
 PathLike = str | os.PathLike[str]
+Half = Literal["left", "right"]
+"""One of two pictures side by side in a file."""
 
 # Stubs without a decoder, and EPS, which Pillow hands to Ghostscript, a program that runs the file.
 _NOT_PHOTOS = frozenset(
@@ -113,6 +115,15 @@ class Photo:
     def with_pixels(self, rgb: np.ndarray, alpha: np.ndarray | None = None) -> Photo:
         """The same file data around other pixels and the alpha given, so that None removes it."""
         return replace(self, rgb=rgb, alpha=alpha)
+
+    def half(self, which: Half) -> Photo:
+        """One of two pictures side by side. Raises UserError for an odd width."""
+        width = self.rgb.shape[1]
+        if width % 2:
+            raise UserError(f"is {width} px wide, and pairs side by side have an even width")
+        columns = slice(0, width // 2) if which == "left" else slice(width // 2, width)
+        alpha = None if self.alpha is None else self.alpha[:, columns]
+        return self.with_pixels(np.ascontiguousarray(self.rgb[:, columns]), alpha)
 
 
 # --- files

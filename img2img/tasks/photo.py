@@ -10,6 +10,7 @@ from torch import Tensor
 
 from img2img.pixels.color import resize
 from img2img.pixels.hints import Hints
+from img2img.pixels.images import Half
 from img2img.tasks.base import HeightWidth, Task
 
 Tones = Literal["continuous", "flat", "few", "halftone", "line art"]
@@ -133,6 +134,13 @@ class PhotoTask(Task):
         working size.
         """
         return resize(rgb, self.output_size((photo.shape[-2], photo.shape[-1]))).clamp(0, 1)
+
+    @property
+    def condition_half(self) -> Half | None:
+        """Where the condition lies in a file that is a pair side by side, A left and B right; None
+        for tasks that do not learn from such pairs.
+        """
+        return None
 
     def views(self, size: HeightWidth) -> list[View]:
         """The parts of an (H,W) photo to work on, in order; the whole at its own size unless the

@@ -4,7 +4,7 @@ et al. 2017).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,9 +14,11 @@ from kornia.filters import canny, gaussian_blur2d
 from pydantic import Field
 from torch import Tensor
 
+from img2img.conflicts import Conflict, RecipeContext
 from img2img.data.sample import Batch, PairSample, PhotoSample, UnpairedSample, as_tensor
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.color import resize
+from img2img.pixels.images import Half
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import HeightWidth, MainMetric, Reads, Task
 from img2img.tasks.photo import PhotoTask, View, working_view
@@ -40,6 +42,13 @@ class Translate(PhotoTask):
         "shows",
     )
     direction: Direction = Field("AtoB", description="for pairs: which side is the condition")
+    input_channels: Literal[1, 3] | None = Field(
+        None,
+        description="what the network sees: 3 is RGB, 1 its luma; 1 for edges and grey, else 3",
+    )
+    output_channels: Literal[1, 3] = Field(
+        3, description="what the network predicts: 3 is RGB, 1 a grey picture"
+    )
     edge_sigma_px: float = Field(
         2.0, gt=0, description="blur before Canny: larger gives fewer, longer lines"
     )
@@ -75,15 +84,23 @@ class Translate(PhotoTask):
 
     @property
     def condition_channels(self) -> int:
-        return 1 if self.source in ("edges", "grey") else 3
+        by_source = 1 if self.source in ("edges", "grey") else 3
+        return self.input_channels or by_source
+
+    @property
+    def prediction_channels(self) -> int:
+        return self.output_channels
 
     def make_pair(self, sample: PhotoSample | PairSample, rng: np.random.Generator) -> Batch:
         target = as_tensor(sample.photo)
-        if not isinstance(sample, PairSample):
-            return Batch(condition=self.prepare(self.from_photo(target)), target=target)
-        condition = as_tensor(sample.other)
-        if self.direction == "BtoA":
-            condition, target = target, condition
+        if isinstance(sample, PairSample):
+            condition = as_tensor(sample.other)
+            if self.direction == "BtoA":
+                condition, target = target, condition
+        else:
+            condition = self.from_photo(target)
+        if self.output_channels == 1:
+            target = rgb_to_grayscale(target).expand(-1, 3, -1, -1)
         return Batch(condition=self.prepare(condition), target=target)
 
     def from_photo(self, photo: Tensor) -> Tensor:
@@ -105,13 +122,22 @@ class Translate(PhotoTask):
         return photo
 
     def prepare(self, photo: Tensor) -> Tensor:
-        return photo if self.condition_channels == 3 else photo.mean(1, keepdim=True)
+        if self.condition_channels == 3:
+            return photo
+        # What is made as edges or grey has three equal channels.
+        return rgb_to_grayscale(photo) if self.input_channels else photo.mean(1, keepdim=True)
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
-        return (prediction + 1) / 2
+        return ((prediction + 1) / 2).expand(-1, 3, -1, -1)
 
     def encode(self, batch: Batch) -> Tensor:
-        return batch.target * 2 - 1
+        return batch.target[:, : self.output_channels] * 2 - 1
+
+    @property
+    def condition_half(self) -> Half | None:
+        if self.source != "pairs":
+            return None
+        return "left" if self.direction == "AtoB" else "right"
 
     def views(self, size: HeightWidth) -> list[View]:
         return [working_view(size, self.working_px)]
@@ -132,6 +158,13 @@ class UnpairedTranslate(Translate, UnpairedTask):
     def main_metric(self) -> MainMetric:  # type: ignore[override]  # read only
         """B → A where that is known; else only cycles can be measured, which prove little."""
         return MainMetric("cycle_A_psnr_db" if self.side_a == "files" else "BtoA_psnr_db")
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from super().conflicts(context)
+        for name in ("input_channels", "output_channels"):
+            if getattr(self, name) == 1:
+                problem = "is 1, and without pairs both sides are RGB: use 3"
+                yield Conflict(f".{name}", problem, (f"task.{name}=3",))
 
     def make_pair(  # type: ignore[override]  # it reads no other samples
         self, sample: UnpairedSample, rng: np.random.Generator

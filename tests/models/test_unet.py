@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img.models.base import Shapes
+from img2img.models.resnet import ResNetConfig
 from img2img.models.unet import UNetConfig
 
 RGB: Any = SimpleNamespace(condition_channels=3, prediction_channels=3, prediction_strides=(1,))
@@ -76,6 +77,27 @@ def test_outermost_and_innermost_down_have_no_norm_and_convolutions_before_norm_
     assert [c.bias is not None for c in convolutions].count(True) == 1, (
         "the last layer alone has no norm after it"
     )
+
+
+@pytest.mark.parametrize("config", [UNetConfig, ResNetConfig])
+@pytest.mark.parametrize("norm", ["batch", "instance", "none"])
+@pytest.mark.parametrize("biases", [None, False, True])
+def test_biases_before_a_norm_are_as_asked_for(config: Any, norm: Any, biases: bool | None) -> None:
+    network = config(width=4, norm=norm, biases=biases).build(RGB)
+    inner = [
+        layer.bias is not None
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.out_channels != 3
+    ]
+    assert set(inner) == {norm != "batch" if biases is None else biases}
+
+
+def test_residual_blocks_have_dropout_where_it_is_asked_for() -> None:
+    assert not layers(ResNetConfig(width=4).build(RGB), nn.Dropout)
+    network, x = ResNetConfig(width=4, blocks=2, dropout=0.3).build(RGB), torch.rand(1, 3, 16, 16)
+    assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
+    assert not torch.equal(network.train()(x), network(x))
+    assert torch.equal(network.eval()(x), network(x))
 
 
 def test_starts_from_gaussians_of_002() -> None:

@@ -13,6 +13,8 @@ from task_samples import (
 )
 
 from img2img.data.sample import PairSample, as_tensor, sample_rng
+from img2img.errors import UserError
+from img2img.recipe import Recipe
 from img2img.tasks import (
     UnpairedTask,
     build_task,
@@ -28,6 +30,8 @@ from img2img.testing import check_task
             for source in ("pairs", "edges", "grey", "sepia", "blur", "downscale")
         ),
         {"direction": "BtoA"},
+        {"input_channels": 1},
+        {"output_channels": 1},
         {"source": "unpaired"},
         {"source": "unpaired", "side_a": "sepia"},
     ],
@@ -89,3 +93,33 @@ def test_edges_are_black_lines_on_white() -> None:
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     assert (drawn[..., 24:40, 24:40] == 1).all()
     assert (drawn[0, 0, 32] == 0).sum() == 2, "a line on either side"
+
+
+@pytest.mark.parametrize("source", ["pairs", "edges", "grey"])
+def test_a_network_may_see_luma_alone(source: str, photos: list[np.ndarray]) -> None:
+    """As published networks of one channel do; what is grey already is the same to the old way."""
+    old, new = (
+        build_task({"kind": "translate", "source": source, "input_channels": channels})
+        for channels in (None, 1)
+    )
+    batch = pair(new, photos[0])
+    assert new.condition_channels == batch.condition.shape[1] == 1
+    if source == "pairs":
+        red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(-1, -1, 16, 16)
+        assert torch.allclose(new.prepare(red), torch.full((1, 1, 16, 16), 0.299))
+    else:
+        assert torch.allclose(batch.condition, pair(old, photos[0]).condition, atol=1e-6)
+
+
+def test_a_network_may_predict_grey_and_the_picture_has_three_channels() -> None:
+    task = build_task({"kind": "translate", "output_channels": 1})
+    assert task.prediction_channels == 1
+    prediction = torch.rand(1, 1, 8, 8) * 2 - 1
+    picture = task.decode(torch.rand(1, 3, 8, 8), prediction)
+    assert torch.equal(picture, ((prediction + 1) / 2).expand(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("field", ["input_channels", "output_channels"])
+def test_without_pairs_both_sides_have_three_channels(field: str) -> None:
+    with pytest.raises(UserError, match=rf"task\.{field} is 1, and without pairs both .*: use 3"):
+        Recipe.load("cyclegan", [f"task.{field}=1"])
