@@ -31,7 +31,7 @@ from img2img.data.sample import (
     sample_rng,
 )
 from img2img.data.source import Cache, Opened, Reading, Source
-from img2img.data.teacher import TaughtSource
+from img2img.data.taught import TaughtSource
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
 from img2img.files import at_home

@@ -24,7 +24,7 @@ from torch import Tensor
 import img2img  # the public door to any model; of inference nothing else is known here
 from img2img.data.dataset import TrainingSet, readable
 from img2img.data.sample import Batch, PhotoSample, Sample, as_picture
-from img2img.data.teacher import sized_sample
+from img2img.data.taught import sized_sample
 from img2img.errors import UserError
 from img2img.files import atomic_path
 from img2img.pixels.images import quantise

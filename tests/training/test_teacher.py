@@ -24,7 +24,7 @@ from img2img.data.dataset import TrainingSet, load_photos
 from img2img.data.labelled import ArraySource
 from img2img.data.sample import PairSample, PhotoSample, Sample, as_tensor
 from img2img.data.source import Cache
-from img2img.data.teacher import sized_sample
+from img2img.data.taught import sized_sample
 from img2img.errors import Interrupted, UserError
 from img2img.inference.pipeline import Model
 from img2img.modelfile import Card, read_header, save_model
