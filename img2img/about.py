@@ -75,7 +75,7 @@ def model_card(name: str) -> str:
     import yaml
 
     from img2img.tasks.noise import NoiseTask
-    from img2img.tasks.photo import PhotoTask
+    from img2img.tasks.photo import PhotoTask, title
     from img2img.zoo.catalogue import CATALOGUE
 
     entry = CATALOGUE.entry(name)
@@ -86,16 +86,26 @@ def model_card(name: str) -> str:
     elif isinstance(task, NoiseTask):
         limits = f"makes {task.size_px} px from noise"
     trained = f"{card.steps} steps, {card.images} images, {card.minutes:g} minutes"
-    facts = [
-        ("file", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
-        ("task", task.kind),
+    theirs = [
+        ("network", card.network),
+        ("title", card.title),
+        ("author", card.author or "unknown"),
+        ("terms", card.terms),
+        ("from", card.origin or "unknown"),
+    ]
+    ours = [
         ("trained", f"{trained}; {card.machine or 'machine unknown'}"),
         ("data", f"{card.photos} photos: {card.data or 'not recorded'}"),
         ("data terms", card.data_terms),
         *([("teacher", card.teacher)] if card.teacher else []),
+    ]
+    facts = [
+        ("file", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
+        ("task", title(task)),
+        *(theirs if card.terms else ours),
         ("limits", limits),
         *([("classes", ", ".join(card.class_names))] if card.class_names else []),
-        ("tile overlap", f"{card.tile_overlap_px} px" if tiles else "none: not tiled"),
+        ("tile overlap", _overlap(card.tile_overlap_px) if tiles else "none: not tiled"),
         ("notes", " ".join(filter(None, (card.notes, shipped_notes(path)))) or "none"),
         ("made by", f"img2img {card.version}"),
     ]
@@ -196,6 +206,10 @@ def aligned(rows: Iterable[tuple[str, ...]]) -> str:
         for row in table
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _overlap(overlap_px: int | None) -> str:
+    return "measured when first needed" if overlap_px is None else f"{overlap_px} px"
 
 
 def _rounded(value: Any) -> Any:

@@ -539,6 +539,19 @@ def models(
     print(model_card(name) if name else models_table())
 
 
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="a model of other people")],
+    output: Annotated[str, typer.Option(metavar="F.safetensors", help="the file to write")],
+) -> None:
+    """Keep a model of other people as a self-describing file; nothing in it is run."""
+    from img2img.inference.importing import import_model
+    from img2img.tasks.photo import title
+
+    entry = import_model(source, output)
+    print(f"{source} → {output}: {title(entry.task)}, terms: {entry.card.terms}")
+
+
 @app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="print this recipe")] = None) -> None:
     """List the shipped recipes, or print one."""

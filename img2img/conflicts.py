@@ -157,6 +157,8 @@ class RecipeContext:
     """Side of the pictures in training: `crop_px`, or what the task makes."""
     discriminator_px: int
     """Side of what D sees: the same, but 1 for codes."""
+    starts_from: str | None
+    """The model whose weights training starts from (`train.init`)."""
     has_prior: bool
     """Codes are held to the prior N(0,I), so that pictures can be drawn from it."""
     build_generator: Callable[[], nn.Module]
@@ -182,6 +184,7 @@ class RecipeContext:
             scale=recipe.task.output_size((1, 1))[0],
             picture_px=recipe.picture_px,
             discriminator_px=recipe.discriminator_px,
+            starts_from=recipe.train.init,
             has_prior=recipe.has_prior,
             build_generator=recipe.build_generator,
         )

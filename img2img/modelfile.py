@@ -37,10 +37,15 @@ class Card(BaseModel):
     minutes: float = 0.0
     machine: str = ""
     metrics: dict[str, Any] = {}
-    tile_overlap_px: int = 64
+    tile_overlap_px: int | None = 64  # None: to be measured
     notes: str = ""
     teacher: str = ""  # what it learned from besides the data: a model's name, and its terms
     version: str = ""
+    network: str = ""  # of other people's models: the architecture, and what they tell of it
+    title: str = ""
+    author: str = ""
+    terms: str = ""
+    origin: str = ""
 
 
 class Header(BaseModel):
@@ -104,9 +109,16 @@ def load_generator(path: Path, header: Header | None = None) -> tuple[Header, nn
     the file's again. Raises UserError when weights do not fit.
     """
     header = header or read_header(path)
-    generator = header.recipe.build_generator()
+    return header, with_weights(header.recipe, read_weights(path), path)
+
+
+def with_weights(recipe: Recipe, weights: dict[str, Tensor], path: Path) -> nn.Module:
+    """A recipe's generator with the weights of a file, in evaluation mode. Raises UserError when
+    they do not fit.
+    """
+    generator = recipe.build_generator()
     try:
-        generator.load_state_dict(read_weights(path))
+        generator.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
             Phrase(
@@ -114,7 +126,16 @@ def load_generator(path: Path, header: Header | None = None) -> tuple[Header, nn
                 str(error).splitlines()[0],
             )
         ) from error
-    return header, generator.eval()
+    return generator.eval()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is, by its content, one of these model files, of whatever version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format", "").startswith("img2img/")
+    except (SafetensorError, OSError):
+        return False
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ def test_one_photo_after_another_reads_each_header_once_and_the_weights_once(
     opened: list[Path] = []
     weights = img2img.modelfile.read_weights
     monkeypatch.setattr(
-        "img2img.modelfile.read_weights", lambda path: opened.append(path) or weights(path)
+        "img2img.zoo.catalogue.read_weights", lambda path: opened.append(path) or weights(path)
     )
     pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
     for name in ("a", "b"):

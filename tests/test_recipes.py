@@ -216,6 +216,7 @@ FITS = {
     "translate": {"unet", "resnet", "restorer"},
     "colorize": {"unet", "resnet", "restorer", "color_unet"},
     "denoise": {"unet", "resnet", "restorer"},
+    "restoration": {"unet", "resnet", "restorer"},
     "super-resolve": {"restorer"},
     "inpaint": {"unet", "resnet", "restorer", "gated", "glcic"},
     "points": {"mlp"},
@@ -284,7 +285,9 @@ def combination(
 
 def test_the_table_of_combinations_knows_every_kind() -> None:
     union = Recipe.model_json_schema()["properties"]
-    assert set(GENERATORS) == set(union["generator"]["discriminator"]["mapping"])
+    # Networks of other people: tests/community
+    others = {"spandrel"}
+    assert set(GENERATORS) | others == set(union["generator"]["discriminator"]["mapping"])
     assert set(DISCRIMINATORS) - {None} == set(
         union["discriminator"]["anyOf"][0]["discriminator"]["mapping"]
     )
@@ -503,7 +506,7 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
             plain(generator={"width": 4}),
             "generator.kind: is missing: "
             "one of autoencoder, color_unet, dcgan, gated, glcic, mlp, resnet, restorer, "
-            "unet",
+            "spandrel, unet",
         ),
         (
             gan(discriminator={"kind": "patch"}),

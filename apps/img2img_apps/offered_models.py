@@ -9,9 +9,9 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from img2img.community.foreign import MODEL_SUFFIXES
 from img2img.errors import Phrase, TaskKind, UserError
 from img2img.inference.blend import pair_of
-from img2img.modelfile import load_generator
 from img2img.tasks import task_class
 from img2img.zoo import shipped_models
 from img2img.zoo.catalogue import CATALOGUE
@@ -34,8 +34,9 @@ class Models:
     def known(self, user: str | None = None) -> dict[str, Path]:
         """All models for a user by name, readable ones only."""
         found = dict(shipped_models())
-        for path in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
-            found.setdefault(f"{self.folder.name}/{path.stem}", path)  # type: ignore[union-attr]  # no folder, no files
+        for path in sorted(self.folder.iterdir()) if self.folder else ():
+            if path.suffix.lower() in MODEL_SUFFIXES:
+                found.setdefault(f"{self.folder.name}/{path.stem}", path)  # type: ignore[union-attr]  # no folder, no files
         with self._lock:
             found |= {
                 name: path for name, path in self._own.get(user or "", {}).items() if path.is_file()
@@ -90,12 +91,12 @@ class Models:
         return self.path(name or known[0], GENERATE, user) or known[0]
 
     def add(self, upload: Path, user: str | None, name: str | None = None) -> str:
-        """Take a user's file in after reading it whole: JSON header and plain tensors, no code.
-        Raises UserError.
+        """Take a user's file in after reading it whole: plain tensors, of ours or of other people,
+        and no code. Raises UserError.
         """
-        load_generator(upload)
+        CATALOGUE.entry(upload).load_generator()
         title = f"my {name or upload.stem}"
-        kept = self.workspace.new_folder() / f"{(name or upload.stem)[:60]}.safetensors"
+        kept = self.workspace.new_folder() / f"{(name or upload.stem)[:60]}{upload.suffix}"
         shutil.copyfile(upload, kept)
         self._remember(title, kept, user)
         return title

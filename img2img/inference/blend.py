@@ -13,7 +13,7 @@ from torch import nn
 
 from img2img.arguments import check_share
 from img2img.errors import Advice, UserError
-from img2img.modelfile import Card, load_generator
+from img2img.modelfile import Card
 from img2img.recipe import Recipe
 from img2img.zoo.catalogue import CATALOGUE, Entry
 
@@ -59,8 +59,7 @@ def blended(model: Entry, detail: float) -> tuple[Recipe, Card, nn.Module]:
     does.
     """
     pair = checked_pair(model, detail)
-    first, faithful = load_generator(pair.faithful.path, pair.faithful.header)
-    header, crisp = load_generator(pair.crisp.path, pair.crisp.header)
+    faithful, crisp = pair.faithful.load_generator(), pair.crisp.load_generator()
     plain = faithful.state_dict()
     crisp.load_state_dict(
         {
@@ -68,8 +67,9 @@ def blended(model: Entry, detail: float) -> tuple[Recipe, Card, nn.Module]:
             for k, v in crisp.state_dict().items()
         }
     )
-    widest = max(first.card.tile_overlap_px, header.card.tile_overlap_px)
-    return header.recipe, header.card.model_copy(update={"tile_overlap_px": widest}), crisp
+    widest = max(entry.card.tile_overlap_px or 0 for entry in pair)
+    card = pair.crisp.card.model_copy(update={"tile_overlap_px": widest})
+    return pair.crisp.recipe, card, crisp
 
 
 def _start(model: Entry) -> Entry | None:

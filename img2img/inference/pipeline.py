@@ -22,7 +22,7 @@ from img2img.errors import Advice, Option, UserError
 from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.inference.options import DEFAULTS, CallOptions, Options, TensorOptions
-from img2img.modelfile import Card, load_generator
+from img2img.modelfile import Card
 from img2img.models.blocks import channels_last
 from img2img.models.two_way import TwoWay
 from img2img.pixels.alpha import BLEED, flat_kept, opaque_in, seen
@@ -40,7 +40,7 @@ from img2img.pixels.images import (
     to_pil,
 )
 from img2img.pixels.tensors import as_float
-from img2img.pixels.tiling import tiled
+from img2img.pixels.tiling import MEASURED_PX, measured_overlap_of_halves, middle, tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
 from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers
@@ -70,6 +70,8 @@ class Model:
         precision: Precision,
     ) -> None:
         self.name, self.recipe, self.card, self.task = name, recipe, card, recipe.task
+        if precision == "auto" and recipe.generator.exact_in_fp32:
+            precision = "fp32"
         self.device, self.dtype = device, precision_for(device, precision)
         self.generator = channels_last(generator.to(device)).eval()
 
@@ -307,10 +309,32 @@ class Model:
                 return torch.from_numpy(color.quantised(rgb.numpy(), as_float(part).numpy(), dtype))
             return _as_depth(rgb, dtype)
 
-        if task.tiles:
-            overlap_px, multiple_of = self.card.tile_overlap_px, self.recipe.generator.multiple_of
-            return tiled(piece, x, task.scale, overlap_px, multiple_of)
-        return self._views(piece, x, mask, dtype)
+        if not task.tiles:
+            return self._views(piece, x, mask, dtype)
+        return self._tiled(piece, x)
+
+    def _tiled(self, piece: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """(B,C,H,W) in the generator's tiles; whole where it may not be cut."""
+        generator, scale, size = self.recipe.generator, self.photo_task.scale, x.shape[-2:]
+        if max(size) <= generator.tile_px or not generator.tiles_photo((size[0], size[1])):
+            return piece(x)
+        overlap_px = self._overlap_px(x)
+        return tiled(piece, x, scale, overlap_px, generator.tile_align_px, generator.tile_px)
+
+    def _overlap_px(self, x: Tensor) -> int:
+        """As the card says; measured on the first large photo where no card says it."""
+        self.card = self.with_measured_overlap(x)
+        assert self.card.tile_overlap_px is not None
+        return self.card.tile_overlap_px
+
+    def with_measured_overlap(self, photo: Tensor) -> Card:
+        """The card with a tile overlap, measured on a photo (1,3,H,W) where there was none."""
+        if self.card.tile_overlap_px is not None or not self.photo_task.tiles:
+            return self.card
+        run = partial(self._forward, mask=None, options=DEFAULTS, how=ForwardOptions())
+        seen = as_float(middle(photo, MEASURED_PX)).to(self.device)
+        overlap_px = measured_overlap_of_halves(run, seen, self.photo_task.scale)
+        return self.card.model_copy(update={"tile_overlap_px": overlap_px})
 
     def _views(
         self, piece: Callable[..., Tensor], x: Tensor, mask: Tensor | None, dtype: Any
@@ -378,8 +402,7 @@ class Model:
             return self._apply(part, None, own, alpha.dtype, on_tile=uncounted)
 
         x = torch.from_numpy(np.repeat(alpha[None, None], 3, 1))
-        overlap_px, multiple_of = self.card.tile_overlap_px, self.recipe.generator.multiple_of
-        larger = tiled(piece, x, scale, overlap_px, multiple_of)
+        larger = self._tiled(piece, x)
         return flat_kept(larger[0, 0].numpy(), alpha, scale)
 
 
@@ -394,8 +417,8 @@ def load(
     """A model ready on a device. Loading never runs code from its file.
 
     Args:
-        name: a shipped model (`img2img models` lists them), a model file, a run's folder, or what
-            the catalogue knows of one.
+        name: a model by its name (`img2img models` lists them), a model file of ours or of other
+            people, a run's folder, or what the catalogue knows of one.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: `auto` (bf16 where the hardware has it), `fp32` or `bf16`.
         detail: 0 to 1, between the model and its crisper half (see `blend`); None leaves it as it
@@ -422,8 +445,8 @@ def load(
     entry = name if isinstance(name, Entry) else CATALOGUE.entry(name)
     if detail is not None:
         return Model(entry.title, *blended(entry, detail), pick_device(device), precision)
-    header, generator = load_generator(entry.path, entry.header)
-    return Model(entry.title, header.recipe, header.card, generator, pick_device(device), precision)
+    generator = entry.load_generator()
+    return Model(entry.title, entry.recipe, entry.card, generator, pick_device(device), precision)
 
 
 def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:

@@ -22,7 +22,7 @@ from img2img.inference.options import Options
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
-from img2img.pixels.tiling import TILE_PX, tiles
+from img2img.pixels.tiling import tiles
 from img2img.tasks import photo_tasks
 from img2img.zoo.catalogue import Entry
 
@@ -174,10 +174,12 @@ class Plan:
 
 
 def _tile_count(model: Entry, size: WidthHeight) -> int:
-    if max(size) <= TILE_PX:
+    generator, height_width = model.recipe.generator, (size[1], size[0])
+    if max(size) <= generator.tile_px or not generator.tiles_photo(height_width):
         return 1
-    overlap_px, multiple_of = model.card.tile_overlap_px, model.recipe.generator.multiple_of
-    return sum(1 for _ in tiles((size[1], size[0]), overlap_px, multiple_of))
+    overlap_px = model.card.tile_overlap_px or 0  # 0: not measured yet
+    cut = tiles(height_width, overlap_px, generator.tile_align_px, generator.tile_px)
+    return sum(1 for _ in cut)
 
 
 def _listed(words: list[str], last: str) -> str:

@@ -17,6 +17,7 @@ from img2img.models.mlp import MlpDiscriminatorConfig, MlpGeneratorConfig
 from img2img.models.patchgan import PatchGanConfig
 from img2img.models.resnet import ResNetConfig
 from img2img.models.restorer import RestorerConfig
+from img2img.models.spandrel import SpandrelConfig
 from img2img.models.unet import UNetConfig
 
 Generator = Annotated[
@@ -28,7 +29,8 @@ Generator = Annotated[
     | GlcicConfig
     | DcganGeneratorConfig
     | MlpGeneratorConfig
-    | AutoencoderConfig,
+    | AutoencoderConfig
+    | SpandrelConfig,
     Field(discriminator="kind"),
     Renamed({"colour_unet": "color_unet"}),
 ]

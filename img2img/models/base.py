@@ -12,6 +12,7 @@ from torch import nn
 from img2img.config import FrozenConfig
 from img2img.conflicts import BottleneckShapes, Conflict, RecipeContext
 from img2img.models.blocks import Norm
+from img2img.pixels.tiling import TILE_PX
 
 Head = Literal["logits", "reconstruction"]
 
@@ -68,11 +69,27 @@ class GeneratorConfig(FrozenConfig):
     """The same in words."""
     enlarges: ClassVar[bool] = False
     """It predicts the pixels of a larger picture, by as much as the task asks for."""
+    exact_in_fp32: ClassVar[bool] = False
+    """Weights of other people give their pictures in fp32; bf16 only where it is asked for."""
 
     @property
     def multiple_of(self) -> int:
         """Condition height and width must be multiples of this; the pipeline pads to it."""
         return 1
+
+    @property
+    def tile_align_px(self) -> int:
+        """Tiles start on multiples of this."""
+        return self.multiple_of
+
+    @property
+    def tile_px(self) -> int:
+        """Side of a tile, of what the network sees."""
+        return TILE_PX
+
+    def tiles_photo(self, size: tuple[int, int]) -> bool:
+        """Whether a photo of this (height, width) may go through it in tiles."""
+        return True
 
     @property
     def draws_codes(self) -> bool:

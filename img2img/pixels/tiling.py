@@ -12,6 +12,7 @@ from torch import Tensor
 
 TILE_PX = 512  # a function of nothing but this constant: every front end gives the same bytes
 OVERLAPS_PX = (8, 16, 24, 32, 48, 64, 96, 128)
+MEASURED_PX = 192  # side of the part of a photo on which the overlap of a heavy network is measured
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,29 @@ def measured_overlap(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, ali
             if (tiled(run, x, scale, overlap, align, tile) - whole).abs().max() <= 1 / 255:
                 return overlap
     return OVERLAPS_PX[-1]
+
+
+def middle(x: Tensor, side_px: int) -> Tensor:
+    """The middle of (B,C,H,W), at most `side_px` a side."""
+    top, left = (max(0, (n - side_px) // 2) for n in x.shape[-2:])
+    return x[..., top : top + side_px, left : left + side_px]
+
+
+def measured_overlap_of_halves(run: Callable[[Tensor], Tensor], x: Tensor, scale: int) -> int:
+    """The same for heavy networks, on a small picture (1,C,H,W): how much must be seen beyond an
+    edge for the half in front of it to be, within 1/255, as in the whole.
+    """
+    width = x.shape[-1]
+    half = width // 2
+    with torch.inference_mode():
+        whole = run(x)[..., : half * scale]
+        for overlap in OVERLAPS_PX:
+            if half + overlap >= width:
+                break
+            part = run(x[..., : half + overlap])[..., : half * scale]
+            if (part - whole).abs().max() <= 1 / 255:
+                return overlap
+    return min(OVERLAPS_PX[-1], half)
 
 
 def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:

@@ -71,6 +71,12 @@ class Inpaint(MaskedTask):
         768, ge=64, description="a hole and its surroundings are shrunk to this for the network"
     )
 
+    whole_px: int = Field(
+        0,
+        ge=0,
+        description="photos up to this side are seen whole, not a hole and its surroundings alone",
+    )
+
     draws: ClassVar[bool] = True
     plan_order: ClassVar[int] = 10
     zeros_are: ClassVar[str] = "the classical fill"
@@ -125,6 +131,8 @@ class Inpaint(MaskedTask):
         return F.pad(change, (0, 0) * 2 + (0, self.prediction_channels - 3))
 
     def views(self, size: HeightWidth, mask: np.ndarray | None = None) -> list[View]:
+        if max(size) <= self.whole_px:
+            return super().views(size, mask)
         boxes = [] if mask is None else hole_boxes(mask, self.working_px)
         return [_view(box, size, self.working_px) for box in boxes]
 

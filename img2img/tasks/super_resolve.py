@@ -26,7 +26,7 @@ class SuperResolve(PhotoTask):
     """Small photo in, the same photo `factor` times as large out."""
 
     kind: Literal["super-resolve"] = "super-resolve"
-    factor: Literal[2, 3, 4] = Field(2, description="enlargement")
+    factor: int = Field(2, ge=2, le=16, description="enlargement")
     back_projections: int = Field(
         5, ge=0, le=20, description="rounds that make the reduced result equal its input"
     )

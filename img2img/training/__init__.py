@@ -49,8 +49,10 @@ def train(
     if out is not None:
         check_path("out", out, "a folder")
     check_flag("resume", resume)
+    from img2img.training.starting import with_network_of_start
     from img2img.training.trainer import Trainer
 
-    known = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    read = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    known = with_network_of_start(read)
     folder = Path(out) if out is not None else Path("runs") / known.name
     return Trainer(known, folder, resume=resume, device=device).run()

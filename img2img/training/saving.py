@@ -88,7 +88,7 @@ class Saver:
         save_model(path, self.step.ema.module, self.recipe, card)
         return card
 
-    def _tile_overlap(self, task: PhotoTask) -> int:
+    def _tile_overlap(self, task: PhotoTask) -> int | None:
         """The overlap at which tiled equals whole, measured on a large training photo, degraded as
         the task does it.
         """

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from img2img.errors import UserError
-from img2img.modelfile import read_weights
+from img2img.errors import RecipeField, UserError
+from img2img.models.spandrel import SpandrelConfig
 from img2img.recipe import Recipe
 from img2img.tasks import AutoencoderTask, NoiseTask, UnpairedTask
 from img2img.zoo.catalogue import CATALOGUE
@@ -222,13 +222,28 @@ def _millions(numbers: int, whole: int) -> str:
     return f"{numbers / 1e6:.2f} of {whole / 1e6:.2f} million weights"
 
 
+def with_network_of_start(recipe: Recipe) -> Recipe:
+    """The recipe with the network of the model that it starts from, where it leaves that open
+    (`generator: {kind: spandrel}`). Raises UserError where the task does not suit that network.
+    """
+    generator, init = recipe.generator, recipe.train.init
+    if not isinstance(generator, SpandrelConfig) or generator.architecture or init is None:
+        return recipe
+    theirs = CATALOGUE.entry(init).recipe.generator
+    if not isinstance(theirs, SpandrelConfig):
+        raise UserError(
+            f"'{init}' is a {theirs.kind}", field=RecipeField("generator.kind"), remedy="write that"
+        )
+    return Recipe.parse({**recipe.fields(), "generator": theirs.model_dump(mode="json")})
+
+
 def model_weights(name: str, network: nn.Module, recipe: Recipe) -> Fit:
     """The weights of a model (name, file or run folder) for a recipe's network.
 
     Raises UserError when they do not fit, and `train.init_partial` does not take those that do.
     """
     model = CATALOGUE.entry(name)  # raises for what is no model file
-    found = fit(read_weights(model.path), model.recipe, network, recipe)
+    found = fit(model.weights(), model.recipe, network, recipe)
     if not (found.unfit or found.unused) or (recipe.train.init_partial and found.taken):
         return found
     reason = f"'{name}' does not fit: {difference(model.recipe, recipe)}"

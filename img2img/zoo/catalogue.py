@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from torch import Tensor, nn
+
+from img2img.community.foreign import foreign_header, foreign_weights
 from img2img.errors import Advice, Command, Option, Phrase, TaskKind, UserError
-from img2img.modelfile import Card, Header, read_header
+from img2img.modelfile import Card, Header, is_ours, read_header, read_weights, with_weights
 from img2img.recipe import Recipe
 from img2img.tasks import PhotoTask, Task
 from img2img.zoo import model_path, shipped_models
@@ -30,7 +33,7 @@ class Entry:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that the model was trained by."""
+        """The recipe that the model was trained by, or that fits what other people trained."""
         return self.header.recipe
 
     @property
@@ -47,6 +50,16 @@ class Entry:
     def scale(self) -> int:
         """Output size over input size; of pictures from noise, their side in px."""
         return self.task.output_size((1, 1))[0]
+
+    def weights(self) -> dict[str, Tensor]:
+        """All tensors of its network in fp32, by the names that `recipe.build_generator()` has for
+        them. Raises UserError for a file that has changed since.
+        """
+        return read_weights(self.path) if is_ours(self.path) else foreign_weights(self.path)
+
+    def load_generator(self) -> nn.Module:
+        """Its network in evaluation mode, on the CPU. Raises UserError when weights do not fit."""
+        return with_weights(self.recipe, self.weights(), self.path)
 
     @property
     def photo_task(self) -> PhotoTask:
@@ -83,14 +96,14 @@ class Catalogue:
         try:
             found = path.stat()
         except OSError:
-            return read_header(path)  # raises, naming the file
+            return _read(path)  # raises, naming the file
         # A file that was replaced has another inode, even where both were written within one tick
         # of the clock.
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         with self._lock:
             known = self._headers.get(path)
             if known is None or known[0] != stamp:
-                known = stamp, read_header(path)
+                known = stamp, _read(path)
                 self._headers[path] = known
                 if len(self._headers) > _KEPT:
                     del self._headers[next(iter(self._headers))]
@@ -142,6 +155,11 @@ class Catalogue:
         """Forget all headers."""
         with self._lock:
             self._headers.clear()
+
+
+def _read(path: Path) -> Header:
+    """Of a file of ours, or what one of other people is found to be."""
+    return read_header(path) if is_ours(path) else foreign_header(path)
 
 
 CATALOGUE = Catalogue()

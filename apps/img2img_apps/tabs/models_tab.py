@@ -10,7 +10,9 @@ from typing import Any
 import gradio as gr
 
 from img2img.about import main_metric, model_card
+from img2img.community.foreign import MODEL_SUFFIXES
 from img2img.errors import UserError
+from img2img.modelfile import Card
 from img2img.resources import cards_dir
 from img2img.tasks.photo import title
 from img2img.zoo import measurements, shipped_models
@@ -28,8 +30,8 @@ def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
     lead("What the models here were trained on, and how well they do. A model file holds no code.")
     with gr.Row(equal_height=False):
         upload = gr.File(
-            label="Load a model of your own (.safetensors)",
-            file_types=[".safetensors"],
+            label="Load a model: your own, or other people's (.safetensors, .pth)",
+            file_types=list(MODEL_SUFFIXES),
             height=130,
             min_width=280,
             elem_id="models-upload",
@@ -117,9 +119,7 @@ def _card(name: str, path: Path) -> str:
     task, card = header.recipe.task, header.card
     facts = {
         "Does": _does(kind_of(path) or task.kind) + title(task).removeprefix(task.kind),
-        "Measured": main_metric(card.metrics),
-        "Trained on": f"{card.photos} photos, {card.images} looks, {card.minutes:g} minutes",
-        "Terms of the data": card.data_terms,
+        **(_theirs(card) if card.terms else _ours(card)),
         "Size": f"{path.stat().st_size / 1e6:.1f} MB",
     }
     rows = "".join(f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in facts.items())
@@ -127,6 +127,18 @@ def _card(name: str, path: Path) -> str:
     more = f"<details><summary>All it says of itself</summary>{whole}</details>"
     shown = f"<h3>{escaped(name)}</h3><dl>{rows}</dl>{_pictures(path)}{more}"
     return f'<article class="card">{shown}</article>'
+
+
+def _ours(card: Card) -> dict[str, str]:
+    return {
+        "Measured": main_metric(card.metrics),
+        "Trained on": f"{card.photos} photos, {card.images} looks, {card.minutes:g} minutes",
+        "Terms of the data": card.data_terms,
+    }
+
+
+def _theirs(card: Card) -> dict[str, str]:
+    return {"Network": card.network, "By": card.author or "unknown", "Terms": card.terms}
 
 
 def _pictures(path: Path) -> str:

@@ -1,0 +1,107 @@
+"""What network a state dict is of: spandrel knows by names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from img2img.community.terms import Terms
+from img2img.errors import Phrase, UserError
+from img2img.modelfile import Card, Header
+from img2img.models.spandrel import SpandrelConfig, SpandrelNetwork, spandrel
+from img2img.recipe import Recipe
+from img2img.version import __version__
+
+_MOST_LAYERS = 10_000  # of a number in a tensor's name: spandrel builds as many layers
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """Other people's network as one of ours."""
+
+    header: Header
+    weights: dict[str, Tensor]
+
+    def with_terms(self, terms: Terms | None) -> ForeignModel:
+        """The same with what a file beside it tells of its author and terms."""
+        if terms is None:
+            return self
+        card = self.header.card.model_copy(update=terms.card_fields())
+        return replace(self, header=self.header.model_copy(update={"card": card}))
+
+
+def recognised(state: Mapping[str, Any], path: Path) -> ForeignModel:
+    """The network that a state dict is of. Raises UserError for one of no network that restores
+    pictures.
+    """
+    descriptor = _descriptor(state, path)
+    network = SpandrelNetwork(descriptor)
+    generator = SpandrelConfig.of(descriptor)
+    return ForeignModel(
+        Header(recipe=_recipe(descriptor, generator, path), card=_card(descriptor, path)),
+        {name: value.float() for name, value in network.state_dict().items()},
+    )
+
+
+def _descriptor(state: Mapping[str, Any], path: Path) -> Any:
+    library = spandrel()
+    loader = library.ModelLoader("cpu")
+    tensors = library.canonicalize_state_dict(dict(state))
+    numbers = (int(n) for name in tensors for n in re.findall(r"\d+", str(name)))
+    if max(numbers, default=0) > _MOST_LAYERS:
+        raise UserError(Phrase("'", path, "' names layers that no network has"))
+    try:
+        # Layers draw their first weights, and some warn of what torch will do one day.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return loader.load_from_state_dict(tensors)
+    except library.UnsupportedModelError as error:
+        raise UserError(
+            Phrase("'", path, "' holds weights of no known network that restores pictures"),
+            remedy="img2img models lists what opens",
+        ) from error
+    except Exception as error:  # of any of 42 libraries' worth of constructors
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            Phrase("'", path, f"' does not load: {type(error).__name__}: {reason}")
+        ) from error
+
+
+def _recipe(descriptor: Any, generator: SpandrelConfig, path: Path) -> Recipe:
+    scale = generator.scale
+    if descriptor.purpose == "Inpainting":
+        task: dict[str, Any] = {"kind": "inpaint", "whole_px": generator.tile_px * 2}
+    elif scale > 1:
+        task = {"kind": "super-resolve", "factor": scale, "back_projections": 0}
+    else:
+        task = {"kind": "restoration"}
+    fields = {
+        "name": re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-") or "model",
+        "task": task,
+        "generator": generator.model_dump(mode="json"),
+        "data": {"crop_px": 64 * scale},
+    }
+    try:
+        return Recipe.parse(fields, where=path, trusted=False)
+    except ValidationError as error:
+        raise UserError(Phrase("'", path, f"': {error}")) from error
+
+
+def _card(descriptor: Any, path: Path) -> Card:
+    tags = ", ".join(descriptor.tags)
+    return Card(
+        network=f"{descriptor.architecture.name}{f' ({tags})' if tags else ''}",
+        title=path.stem,
+        data_terms="unknown",
+        terms="unknown",
+        tile_overlap_px=None,
+        version=__version__,
+    )

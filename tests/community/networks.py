@@ -1,0 +1,102 @@
+"""Small networks of spandrel's classes with random weights, saved as their authors save them."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from img2img.environment import declare_torchvision_ops
+
+declare_torchvision_ops()
+
+
+class Known(NamedTuple):
+    """A class by architecture and name, how it is built small, and what is to be found of it."""
+
+    architecture: str
+    variant: str
+    parameters: dict[str, Any]
+    task: str
+    scale: int = 1
+    wrapped: str = ""
+    """The key under which training programs save the weights."""
+
+
+_SWIN = {"embed_dim": 24, "depths": [2, 2], "num_heads": [2, 2], "window_size": 8, "img_size": 32}
+
+KNOWN = (
+    Known("ESRGAN", "RRDBNet", {"num_filters": 16, "num_blocks": 2}, "super-resolve", 4),
+    Known(
+        *("ESRGAN", "RRDBNet", {"num_filters": 16, "num_blocks": 2, "scale": 1}, "restoration"),
+        wrapped="params_ema",
+    ),
+    Known("Compact", "SRVGGNetCompact", {"num_feat": 16, "num_conv": 4}, "super-resolve", 4),
+    Known(
+        *("SPAN", "SPAN", {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 16, "upscale": 2}),
+        *("super-resolve", 2, "params"),
+    ),
+    Known(
+        "SwinIR", "SwinIR", {**_SWIN, "upscale": 2, "upsampler": "pixelshuffle"}, "super-resolve", 2
+    ),
+    Known(
+        "DAT",
+        "DAT",
+        {
+            "embed_dim": 24,
+            "depth": [2],
+            "num_heads": [2],
+            "split_size": [8, 8],
+            "expansion_factor": 2.0,
+            "upscale": 2,
+            "upsampler": "pixelshuffledirect",
+        },
+        "super-resolve",
+        2,
+    ),
+    Known(
+        "OmniSR",
+        "OmniSR",
+        {"num_feat": 16, "res_num": 1, "block_num": 1, "up_scale": 2},
+        "super-resolve",
+        2,
+    ),
+    Known(
+        "PLKSR", "RealPLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 4}, "super-resolve", 4
+    ),
+    Known("SAFMN", "SAFMN", {"dim": 16, "n_blocks": 2, "upscaling_factor": 4}, "super-resolve", 4),
+    Known(
+        "NAFNet",
+        "NAFNet",
+        {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]},
+        "restoration",
+    ),
+    Known("SCUNet", "SCUNet", {"config": [1, 1, 1, 1, 1, 1, 1], "dim": 64}, "restoration"),
+    Known("DnCNN", "DnCNN", {"in_nc": 1, "out_nc": 1, "nc": 16, "nb": 4}, "restoration"),
+    Known(
+        "DRUNet", "DRUNet", {"in_nc": 4, "out_nc": 3, "nc": [8, 16, 16, 16], "nb": 2}, "restoration"
+    ),
+    Known("LaMa", "LaMa", {"in_nc": 4, "out_nc": 3}, "inpaint"),
+)
+
+
+def built(known: Known) -> nn.Module:
+    """The network, with weights that change the picture but not beyond recognition."""
+    package = importlib.import_module(f"spandrel.architectures.{known.architecture}")
+    found = {v.__name__: v for v in vars(package).values() if isinstance(v, type)}
+    torch.manual_seed(7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return found[known.variant](**known.parameters).eval()
+
+
+def saved(known: Known, folder: Path, name: str = "") -> Path:
+    """The network's file, as its authors would publish it."""
+    state = built(known).state_dict()
+    path = folder / (name or f"{known.scale}x-{known.architecture}-{known.variant}.pth")
+    torch.save({known.wrapped: state} if known.wrapped else state, path)
+    return path
