@@ -100,7 +100,7 @@ def model_card(name: str) -> str:
         *([("teacher", card.teacher)] if card.teacher else []),
     ]
     facts = [
-        ("file", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
+        ("file", f"{path} ({entry.size_mb:.1f} MB)"),
         ("task", title(task)),
         *(theirs if card.terms else ours),
         ("limits", limits),

@@ -121,7 +121,7 @@ def _state_dict(file: IO[bytes], size: int, path: Path) -> dict[str, Any]:
         )
     else:
         raise UserError(
-            Phrase("'", path, "' is not a weights file"),
+            Phrase("'", path, "' is not a model file"),
             remedy="give a .safetensors, or a .pth or .ckpt that torch.save wrote",
         )
     if not state:

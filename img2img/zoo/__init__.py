@@ -32,6 +32,9 @@ def model_path(name: str | Path) -> Path:
     packaged = KNOWN.get(name) if isinstance(name, str) else None
     if packaged and (inside_package := packaged.path):
         return inside_package
+    held = [model.name for model in KNOWN.values() if model.distribution == name]
+    if len(held) > 1:
+        raise UserError(f"the package {name} holds several models", remedy=" or ".join(held))
     path = Path(name)
     if path.is_dir():
         inside = path / "model.safetensors"

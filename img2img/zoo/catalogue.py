@@ -51,6 +51,13 @@ class Entry:
         """Output size over input size; of pictures from noise, their side in px."""
         return self.task.output_size((1, 1))[0]
 
+    @property
+    def size_mb(self) -> float:
+        """Megabytes on disk, of both files where ncnn keeps graph and numbers apart."""
+        numbers = self.path.with_suffix(".bin")
+        parts = [self.path, *([numbers] if self.path.suffix == ".param" else [])]
+        return sum(part.stat().st_size for part in parts if part.is_file()) / 1e6
+
     def weights(self) -> dict[str, Tensor]:
         """All tensors of its network in fp32, by the names that `recipe.build_generator()` has for
         them. Raises UserError for a file that has changed since.

@@ -439,7 +439,7 @@ def test_safetensors_with_a_wrong_header_are_refused(header: Any, tmp_path: Path
     [
         (100_000_001, "its header has 100000001 bytes"),
         (2**39, "its header has 549755813888 bytes"),
-        (2**63, "is not a weights file"),
+        (2**63, "is not a model file"),
         (1000, "is damaged or cut short"),
     ],
 )
@@ -454,12 +454,12 @@ def test_the_header_of_safetensors_is_bounded(length: int, reason: str, tmp_path
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"\x80", "is not a weights file"),
+        (b"\x80", "is not a model file"),
         (b"PK\x03\x04", "is damaged or cut short"),
-        (b"<!DOCTYPE html><title>404</title>", "is not a weights file"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is not a weights file"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not a weights file"),
-        (bytes(4096), "is not a weights file"),
+        (b"<!DOCTYPE html><title>404</title>", "is not a model file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is not a model file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not a model file"),
+        (bytes(4096), "is not a model file"),
         (pickle.dumps([1, 2]), "is a pickle that torch.save did not write"),
         (pickle.dumps(np.ones(3)), "holds more than tensors (numpy"),
     ],
