@@ -543,13 +543,51 @@ def models(
 def import_(
     source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="a model of other people")],
     output: Annotated[str, typer.Option(metavar="F.safetensors", help="the file to write")],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="unet_256|resnet_9|…", help="pix2pix and CycleGAN: read off the file by default"
+        ),
+    ] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(metavar="batch|instance|none", help="the same; instance where biases show it"),
+    ] = None,
+    dropout: Annotated[
+        bool | None,
+        typer.Option(help="the same; does not show in a U-Net, and matters in training alone"),
+    ] = None,
+    at_test: Annotated[
+        str | None,
+        typer.Option(
+            metavar="running|picture",
+            help="batch norm's statistics: of training (default), or of each picture, as their "
+            "test without --eval",
+        ),
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AtoB|BtoA",
+            help="which half of a pair side by side it takes; AtoB (left) by default",
+        ),
+    ] = None,
 ) -> None:
     """Keep a model of other people as a self-describing file; nothing in it is run."""
     from img2img.inference.importing import import_model
     from img2img.tasks.photo import title
 
-    entry = import_model(source, output)
-    print(f"{source} → {output}: {title(entry.task)}, terms: {entry.card.terms}")
+    entry = import_model(
+        source,
+        output,
+        kind=kind,
+        norm=norm,  # type: ignore[arg-type]  # any other is refused
+        dropout=dropout,
+        at_test=at_test,  # type: ignore[arg-type]  # the same
+        direction=direction,  # type: ignore[arg-type]  # the same
+    )
+    network = f" ({entry.card.network})" if entry.card.network else ""
+    print(f"{source} → {output}: {title(entry.task)}{network}, terms: {entry.card.terms}")
 
 
 @app.command()

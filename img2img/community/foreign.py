@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Unpack
 
 from torch import Tensor
 
 from img2img.community.architectures import ForeignModel, recognised
+from img2img.community.junyanz import GeneratorOptions, is_junyanz, read_generator
 from img2img.community.ncnn import MAGIC, read_ncnn
 from img2img.community.reading import read_state_dict
 from img2img.community.terms import terms_of
+from img2img.errors import UserError
 from img2img.modelfile import Header
 
 MODEL_SUFFIXES = (".safetensors", ".pth", ".ckpt", ".param")
 """Of files that may hold a model; what is in one, its content says."""
 
 
-def foreign_model(path: Path) -> ForeignModel:
-    """The network in a file of other people, with a recipe and a card.
+def foreign_model(path: Path, **options: Unpack[GeneratorOptions]) -> ForeignModel:
+    """The network in a file of other people, with a recipe and a card; `options` are of a pix2pix
+    or CycleGAN generator.
 
-    Raises UserError for a file that holds anything but tensors, tensors of no known network, and
-    where spandrel is not installed.
+    Raises UserError for a file that holds anything but tensors, tensors of no known network, where
+    spandrel is not installed, and for options that the file contradicts.
     """
     state = read_ncnn(path) if _is_ncnn(path) else read_state_dict(path)
-    return recognised(state, path).with_terms(terms_of(path))
+    if is_junyanz(state):
+        found = ForeignModel(*read_generator(state, path, **options))
+    elif options:
+        raise UserError(
+            "are for generators of pix2pix and CycleGAN",
+            field=tuple(options),
+            remedy="leave them out",
+            place=path,
+        )
+    else:
+        found = recognised(state, path)
+    return found.with_terms(terms_of(path))
 
 
 def foreign_header(path: Path) -> Header:

@@ -210,7 +210,8 @@ def read_generator(
         weights = convert(state, recipe)
     except UserError as error:
         raise error.at(path) from error
-    return Header(recipe=recipe, card=Card(notes=description(recipe), version=__version__)), weights
+    card = Card(network=description(recipe), title=path.stem, terms="unknown", version=__version__)
+    return Header(recipe=recipe, card=card), weights
 
 
 def description(recipe: Recipe) -> str:
@@ -220,7 +221,7 @@ def description(recipe: Recipe) -> str:
     depth = 2 ** generator["levels"] if kind == "unet" else generator["blocks"]
     said = f"{kind}_{depth} of width {generator['width']}, norm {generator['norm']}"
     said += f", dropout {generator['dropout']:g}" if generator["dropout"] else ", no dropout"
-    return f"generator of pix2pix or CycleGAN (pytorch-CycleGAN-and-pix2pix): {said}"
+    return f"pix2pix or CycleGAN, {said}"
 
 
 def _plain(state: Mapping[str, Any]) -> Mapping[str, Tensor]:

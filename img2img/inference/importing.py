@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
+from img2img.community.architectures import ForeignModel
+from img2img.community.foreign import foreign_model
+from img2img.community.junyanz import GeneratorOptions
 from img2img.errors import Advice, Phrase, UserError
 from img2img.inference.pipeline import Model
-from img2img.modelfile import is_ours, save_model
+from img2img.modelfile import is_ours, save_model, with_weights
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
 from img2img.zoo.catalogue import CATALOGUE, Entry
@@ -16,18 +20,22 @@ from img2img.zoo.catalogue import CATALOGUE, Entry
 SUFFIX = ".safetensors"
 
 
-def import_model(source: str | Path, output: str | Path) -> Entry:
+def import_model(
+    source: str | Path, output: str | Path, **options: Unpack[GeneratorOptions]
+) -> Entry:
     """Write a model of other people as a self-describing file.
 
     Args:
         source: the name of a package's model (`img2img models` lists them), or a file.
         output: the file to write, `NAME.safetensors`.
+        options: of a pix2pix or CycleGAN generator, what its tensors do not tell.
 
     Returns:
         What the catalogue knows of the file written.
 
     Raises:
-        UserError: a file that is not theirs, that cannot be read, or an output of another form.
+        UserError: a file that is not theirs, that cannot be read, or an output of another form;
+            options that the file contradicts.
     """
     target = Path(output)
     if target.suffix != SUFFIX:
@@ -41,9 +49,16 @@ def import_model(source: str | Path, output: str | Path) -> Entry:
         raise UserError(
             Phrase("'", entry.path, "' is a model file of ours already"), remedy="copy it"
         )
-    generator = entry.load_generator()
-    model = Model(entry.title, entry.recipe, entry.card, generator, torch.device("cpu"), "fp32")
-    save_model(target, generator, entry.recipe, model.with_measured_overlap(_photo()))
+    given = {name: value for name, value in options.items() if value is not None}
+    found = (
+        foreign_model(entry.path, **given)  # type: ignore[arg-type]  # some of the options
+        if given
+        else ForeignModel(entry.header, entry.weights())
+    )
+    recipe, card = found.header.recipe, found.header.card
+    generator = with_weights(recipe, found.weights, entry.path)
+    model = Model(entry.title, recipe, card, generator, torch.device("cpu"), "fp32")
+    save_model(target, generator, recipe, model.with_measured_overlap(_photo()))
     return CATALOGUE.entry(target)
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pix2pix_networks import discriminator, original
 from torch import Tensor, nn
 
+import img2img
+from img2img.cli import main
 from img2img.community.junyanz import convert, description, is_junyanz, recognise
 from img2img.errors import UserError
+from img2img.modelfile import read_header
 from img2img.recipe import Recipe
 
 NORMS = ("batch", "instance", "none")
@@ -183,3 +188,59 @@ def test_tensors_that_are_missing_of_another_shape_or_too_many_are_named(
 def test_the_card_says_what_was_recognised() -> None:
     assert description(recognise(UNET)).endswith("unet_128 of width 4, norm batch, dropout 0.5")
     assert description(recognise(RESNET)).endswith("resnet_6 of width 4, norm instance, no dropout")
+
+
+def test_the_verb_keeps_a_checkpoint_that_restores_photos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = original("resnet_9", "instance")
+    saved(network, tmp_path)
+    source, model = tmp_path / "latest_net_G.pth", tmp_path / "mine.safetensors"
+    photo = (np.random.default_rng(0).random((48, 64, 3)) * 255).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "in.png")
+    assert main(["import", str(source), "--output", str(model), "--direction", "BtoA"]) == 0
+    assert "resnet_9 of width 4, norm instance, no dropout" in capsys.readouterr().out
+    header = read_header(model)
+    assert header.recipe.fields()["task"]["direction"] == "BtoA"
+    assert header.card.data_terms == "unknown"
+    ends = ["--input", str(tmp_path / "in.png"), "--output", str(tmp_path / "out.png")]
+    assert (
+        main(["infer", "--model", str(model), *ends, "--device", "cpu", "--precision", "fp32"]) == 0
+    )
+    with torch.no_grad():
+        x = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+        expected = (network(x)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    found = np.asarray(Image.open(tmp_path / "out.png"), np.float32)
+    assert np.abs(found - expected).max() <= 0.51
+
+
+def test_a_checkpoint_works_wherever_a_model_does(tmp_path: Path) -> None:
+    network = original("resnet_6", "instance")
+    saved(network, tmp_path)
+    model = img2img.load(tmp_path / "latest_net_G.pth", device="cpu", precision="fp32")
+    photo = torch.rand(1, 3, 32, 40)
+    with torch.no_grad():
+        expected = (network(photo * 2 - 1) + 1) / 2
+    assert (model.predict_tensor(photo) - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--kind", "unet_256"], "--kind unet_256: the file is of resnet_9: leave --kind out"),
+        (["--norm", "batch"], "--norm batch: the file has no tensors of a batch norm"),
+        (["--dropout"], "--dropout: the residual blocks in the file have none"),
+        (["--at-test", "picture"], "--at-test chooses the statistics of batch norm"),
+        (["--output", "mine.pth"], "use --output mine.safetensors"),
+    ],
+)
+def test_the_verb_refuses_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    saved(original("resnet_9", "instance"), tmp_path)
+    source = tmp_path / "latest_net_G.pth"
+    place = [] if "--output" in options else ["--output", str(tmp_path / "mine.safetensors")]
+    assert main(["import", str(source), *place, *options]) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+    assert not (tmp_path / "mine.safetensors").exists()
