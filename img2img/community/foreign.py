@@ -13,7 +13,7 @@ from img2img.community.junyanz import GeneratorOptions, is_junyanz, read_generat
 from img2img.community.ncnn import MAGIC, read_ncnn
 from img2img.community.reading import read_state_dict
 from img2img.community.terms import terms_of
-from img2img.errors import UserError
+from img2img.errors import Advice, UserError
 from img2img.modelfile import Header
 
 MODEL_SUFFIXES = (".safetensors", ".pth", ".ckpt", ".param")
@@ -31,10 +31,11 @@ def foreign_model(path: Path, **options: Unpack[GeneratorOptions]) -> ForeignMod
     if is_junyanz(state):
         found = ForeignModel(*read_generator(state, path, **options))
     elif options:
+        name = next(iter(options))
         raise UserError(
-            "are for generators of pix2pix and CycleGAN",
-            field=tuple(options),
-            remedy="leave them out",
+            "is for generators of pix2pix and CycleGAN",
+            field=(name,),
+            remedy=Advice.leave_out(name),
             place=path,
         )
     else:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import img2img
 from img2img.cli import main
+from img2img.community.foreign import foreign_model
 from img2img.community.junyanz import convert, description, is_junyanz, recognise
 from img2img.errors import UserError
 from img2img.modelfile import read_header
@@ -244,3 +245,10 @@ def test_the_verb_refuses_in_one_line(
     told = capsys.readouterr().err
     assert message in told and told.count("\n") == 1
     assert not (tmp_path / "mine.safetensors").exists()
+
+
+def test_options_are_refused_for_other_networks(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"conv_first.weight": torch.zeros(4, 3, 3, 3)}, path)
+    with pytest.raises(UserError, match=r"norm is for generators of pix2pix .*: leave norm out"):
+        foreign_model(path, norm="batch")
