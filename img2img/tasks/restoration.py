@@ -28,11 +28,14 @@ class Restoration(PhotoTask):
         "what a camera or scanner does (blur, noise or grain, JPEG)",
     )
 
-    draws: ClassVar[bool] = True
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 15
     zeros_are: ClassVar[str] = COPIED
     verb: ClassVar[str] = "restore"
+
+    @property
+    def draws(self) -> bool:  # type: ignore[override]  # read only
+        return self.source != "pairs"
 
     @property
     def reads(self) -> Reads:

@@ -86,7 +86,8 @@ class Teacher:
     @property
     def stated(self) -> str:
         """Its name and terms, for the card of what learns from it."""
-        return f"{self.entry.title} ({self.entry.card.data_terms})"
+        card = self.entry.card  # other people's files state terms of their own
+        return f"{self.entry.title} ({card.terms or card.data_terms})"
 
     def ask(self) -> Iterator[None]:
         """Make the pictures that are not there yet, this process's share of them, pausing after
