@@ -8,10 +8,12 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from img2img.environment import declare_torchvision_ops
+from img2img.models.spandrel import spandrel
 
 declare_torchvision_ops()
 
@@ -101,6 +103,21 @@ def saved(known: Known, folder: Path, name: str = "") -> Path:
     path = folder / (name or f"{known.scale}x-{known.architecture}-{known.variant}.pth")
     torch.save({known.wrapped: state} if known.wrapped else state, path)
     return path
+
+
+def alone(path: Path, rgb: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """What spandrel's own call makes of a photo, in levels of 255."""
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        model: Any = spandrel().ModelLoader("cpu").load_from_file(path).eval()
+        x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
+        if mask is not None:
+            out = model(x, torch.from_numpy(mask)[None, None].float())
+        elif model.input_channels == 1:
+            out = torch.cat([model(channel[:, None]) for channel in x.unbind(1)], 1)
+        else:
+            out = model(x)
+    return out[0].permute(1, 2, 0).numpy() * 255
 
 
 if __name__ == "__main__":  # a checkpoint for `.ci/run`

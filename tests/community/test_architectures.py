@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from networks import KNOWN, Known, saved
+from networks import KNOWN, Known, alone, saved
 from safetensors.torch import save_file
 
 import img2img
@@ -19,7 +18,6 @@ from img2img.community.foreign import foreign_header
 from img2img.errors import UserError
 from img2img.inference.pipeline import Model
 from img2img.modelfile import read_header
-from img2img.models.spandrel import spandrel
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
 from img2img.zoo.catalogue import CATALOGUE
@@ -36,21 +34,6 @@ def hole(rgb: np.ndarray) -> np.ndarray:
     mask = np.zeros(rgb.shape[:2], bool)
     mask[24:40, 20:33] = True
     return mask
-
-
-def alone(path: Path, rgb: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """What spandrel's own call makes of a photo, in levels of 255."""
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        model: Any = spandrel().ModelLoader("cpu").load_from_file(path).eval()
-        x = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
-        if mask is not None:
-            out = model(x, torch.from_numpy(mask)[None, None].float())
-        elif model.input_channels == 1:
-            out = torch.cat([model(channel[:, None]) for channel in x.unbind(1)], 1)
-        else:
-            out = model(x)
-    return out[0].permute(1, 2, 0).numpy() * 255
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda k: f"{k.architecture}-{k.scale}x")
