@@ -73,6 +73,17 @@ def imported(tree: ast.AST) -> Iterator[str]:
         yield from ("apps" for m in modules if m.split(".")[0] == "img2img_apps")
 
 
+def test_no_file_imports_the_package_as_a_whole() -> None:
+    """Its public functions lie in every layer: what is used of it is named."""
+    found = [
+        f
+        for f, tree in TREES.items()
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Import) and any(alias.name == "img2img" for alias in n.names)
+    ]
+    assert [f for f in found if not f.startswith(("apps/", "maintenance/"))] == []
+
+
 def test_no_file_imports_relatively() -> None:
     found = [
         f

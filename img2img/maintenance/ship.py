@@ -50,10 +50,11 @@ def main() -> None:
     start = train.init if train.init in shipped else None
     if start == options.name:
         start = CATALOGUE.entry(options.name).recipe.train.init
+    teacher = Path(train.teacher).stem if train.teacher else None
     recipe = header.recipe.model_copy(
         update={
             "data": header.recipe.data.model_copy(update={"path": names, "terms": terms}),
-            "train": train.model_copy(update={"init": start}),
+            "train": train.model_copy(update={"init": start, "teacher": teacher}),
         }
     )
     more |= {"data": more.get("data", ", ".join(names)), "data_terms": terms}

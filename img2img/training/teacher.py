@@ -21,14 +21,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-import img2img  # the public door to any model; of inference nothing else is known here
 from img2img.data.dataset import TrainingSet, readable
 from img2img.data.sample import Batch, PhotoSample, Sample, as_picture
 from img2img.data.taught import sized_sample
 from img2img.errors import UserError
 from img2img.files import atomic_path
+from img2img.models.blocks import channels_last
 from img2img.pixels.images import quantise
+from img2img.pixels.tiling import MEASURED_PX, measured_overlap_of_halves, middle, tiled
 from img2img.recipe import Recipe
+from img2img.tasks.forward import ForwardOptions, forward
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import PhotoTask
 from img2img.tasks.unpaired import UnpairedTask
@@ -77,7 +79,8 @@ class Teacher:
             problem = f"'{entry.title}' makes pictures from noise, fills masks or goes two ways"
             raise UserError(problem, remedy="name a model that takes a photo alone")
         # Before it is asked: weights that do not fit are found before anything is written.
-        self.model = img2img.load(entry, device=str(accelerator.device), precision="fp32")
+        self.network = channels_last(entry.load_generator().to(accelerator.device)).eval()
+        self.overlap_px = entry.card.tile_overlap_px
         self.digest = self._digest()
         """Of its weights and architecture: the same file under another name is the same teacher."""
         self.align_px = self._alignment_px()
@@ -113,7 +116,7 @@ class Teacher:
         found = {item: self.path(item) for item in self.items}
         pictures = {item: path for item, path in found.items() if path.is_file()}
         self.data.learn_from(pictures, self.align_px)
-        del self.model
+        del self.network
 
     def path(self, item: int) -> Path:
         """Where the picture of a training item lies: another teacher, another photo, task or size
@@ -150,9 +153,29 @@ class Teacher:
         the multiples of the enlargement below.
         """
         pair = self._pair(sized_sample(sample, self.data.config))
-        made = self.model.predict_tensor(self._input(pair))
+        made = self._picture(self._input(pair).to(self.accelerator.device)).cpu()
         with atomic_path(self.path(item)) as temporary:
             np.save(temporary, quantise(as_picture(made), np.uint16))
+
+    @torch.inference_mode()
+    def _picture(self, photo: Tensor) -> Tensor:
+        """What it makes of a photo (1,3,h,w), in fp32; in tiles where it may be cut."""
+        task, generator, size = self.entry.photo_task, self.entry.recipe.generator, photo.shape[-2:]
+
+        def run(part: Tensor) -> Tensor:
+            (view,) = task.views((part.shape[-2], part.shape[-1]))
+            options = ForwardOptions(working_size=view.size)
+            return forward(task, self.network, generator.multiple_of, part, options=options)
+
+        is_small = max(size) <= generator.tile_px
+        if is_small or not (task.tiles and generator.tiles_photo((size[0], size[1]))):
+            return run(photo)
+        if self.overlap_px is None:
+            self.overlap_px = measured_overlap_of_halves(
+                run, middle(photo, MEASURED_PX), task.scale
+            )
+        at, side = generator.tile_align_px, generator.tile_px
+        return tiled(run, photo, task.scale, self.overlap_px, at, side)
 
     def _input(self, pair: Batch) -> Tensor:
         """The picture (1,3,h,w) in which it sees what the task's condition holds, no more and no
@@ -218,6 +241,6 @@ class Teacher:
     def _digest(self) -> str:
         fields = self.entry.recipe.fields()
         found = hashlib.sha256(json.dumps([fields["task"], fields["generator"]]).encode())
-        for name, value in self.model.generator.state_dict().items():
+        for name, value in self.network.state_dict().items():
             found.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
         return found.hexdigest()

@@ -26,7 +26,6 @@ from img2img.data.sample import PairSample, PhotoSample, Sample, as_tensor
 from img2img.data.source import Cache
 from img2img.data.taught import sized_sample
 from img2img.errors import Interrupted, UserError
-from img2img.inference.pipeline import Model
 from img2img.modelfile import Card, read_header, save_model
 from img2img.pixels.color import upscale
 from img2img.pixels.images import to_float
@@ -100,13 +99,13 @@ def odd_folder(tmp_path: Path, photos: list[np.ndarray]) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The sizes of what models are asked for, in order."""
     sizes: list[tuple[int, ...]] = []
-    predict = Model.predict_tensor
+    predict = Teacher._picture
 
-    def counted(self: Model, x: Tensor, *args: Any, **options: Any) -> Tensor:
+    def counted(self: Teacher, x: Tensor) -> Tensor:
         sizes.append(tuple(x.shape))
-        return predict(self, x, *args, **options)
+        return predict(self, x)
 
-    monkeypatch.setattr(Model, "predict_tensor", counted)
+    monkeypatch.setattr(Teacher, "_picture", counted)
     return sizes
 
 
@@ -439,10 +438,10 @@ def test_what_it_refuses_itself_ends_the_run(
 ) -> None:
     """Only photos that cannot be read are passed over."""
 
-    def refuse(self: Model, x: Tensor) -> Tensor:
+    def refuse(self: Teacher, x: Tensor) -> Tensor:
         raise UserError("too small for this network")
 
-    monkeypatch.setattr(Model, "predict_tensor", refuse)
+    monkeypatch.setattr(Teacher, "_picture", refuse)
     with pytest.raises(UserError, match="too small for this network"):
         train(
             recipe_for(SUPER, teacher_file, path=str(photo_folder)), tmp_path / "run", device="cpu"
