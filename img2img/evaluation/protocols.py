@@ -29,6 +29,7 @@ from img2img.pixels.augment import Augment
 from img2img.pixels.color import downscale, from_lab, luminance
 from img2img.tasks.base import COPIED
 from img2img.tasks.photo import PhotoTask
+from img2img.tasks.translate import Translate
 from img2img.tasks.unpaired import UnpairedTask
 
 SEED = 0
@@ -217,7 +218,10 @@ class TranslateProtocol(Protocol):
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         sample = sample.augmented(self.crop.center)
-        if isinstance(sample, PairSample):
+        if isinstance(sample, PairSample) and isinstance(self.task, Translate):
+            # what training changes of a pair has no part in the truth
+            yield Case(photo, "", *self.task.sides(sample))
+        elif isinstance(sample, PairSample):
             pair = self.task.make_pair(sample, sample_rng(SEED, 0, sample.number))
             yield Case(photo, "", pair.condition, pair.target)
         else:

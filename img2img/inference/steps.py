@@ -118,7 +118,7 @@ def check_hints(steps: Sequence[PlanStep]) -> None:
     """Raise UserError unless a step takes a user's colors."""
     if not any(step.model.photo_task.takes_hints for step in steps):
         names = ",".join(step.task for step in steps) or "the automatic plan"
-        able = _names(lambda task: task.takes_hints)
+        able = _names(lambda task: task.takes_hints is True)  # with any settings
         raise UserError(
             f"{names} colors nothing",
             field="hints",

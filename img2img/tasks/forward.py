@@ -65,6 +65,8 @@ def forward(
     seen = _in_srgb(photo, color, fitted=task.finishes_in_srgb)
     hole = None if mask is None else (resize(mask, size) > 0.01).to(seen)
     condition = prepared(task, resize(seen, size), hole)
+    if options.hints is not None:
+        condition = task.with_hints(condition, options.hints)
     rgb = predict_rgb(task, network, multiple_of, condition, options.strength)
     if options.grey:
         rgb = rgb.mean(1, keepdim=True).expand_as(rgb)

@@ -154,6 +154,12 @@ class PhotoTask(Task):
         """
         return photo
 
+    def with_hints(self, condition: Tensor, hints: Hints) -> Tensor:
+        """A condition (1,Cc,H,W) with the user's colors in it, for networks that see them; others
+        see none.
+        """
+        return condition
+
     def apply_hints(self, rgb: Tensor, hints: Hints) -> Tensor:
         """A decoded picture (1,3,H,W) with the user's colors in it, for tasks that take them."""
         raise NotImplementedError

@@ -11,19 +11,23 @@ import numpy as np
 import torch
 from kornia.color import rgb_to_grayscale, sepia
 from kornia.filters import canny, gaussian_blur2d
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from img2img.conflicts import Conflict, RecipeContext
 from img2img.data.sample import Batch, PairSample, PhotoSample, UnpairedSample, as_tensor
+from img2img.pixels import drawings
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.color import resize
+from img2img.pixels.hints import Hints
 from img2img.pixels.images import Half
+from img2img.pixels.regions import Regions, whitened
 from img2img.pixels.xmp import DigitalSourceType
 from img2img.tasks.base import HeightWidth, MainMetric, Reads, Task
 from img2img.tasks.photo import PhotoTask, View, working_view
 from img2img.tasks.unpaired import Direction, UnpairedTask
 
+HINT_CHANNELS = 4  # color where it is marked, and the mark
 SEPIA_WHITE = 1.351  # what white becomes in the reddest channel: divided by it, nothing is cut off
 
 
@@ -55,9 +59,33 @@ class Translate(PhotoTask):
     working_px: int = Field(
         1024, ge=64, description="larger photos are shrunk to this for the network"
     )
+    regions: Literal["as_predicted", "flat"] = Field(
+        "as_predicted",
+        description="flat: the condition is a line drawing, every closed region of its paper gets "
+        "one color, and lines stay as drawn, at any size; training pictures are made flat too",
+    )
+    gap_px: float = Field(
+        8.0,
+        ge=0,
+        le=64,
+        description="flat regions: openings in lines up to this wide, of the size worked at, count "
+        "as closed",
+    )
+    hint_strokes: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="flat regions: half of the training drawings come with up to this many strokes "
+        "of the right colors, so that a user's strokes color the regions they lie in; 0: no hints",
+    )
+    line_jitter_px: float = Field(
+        0.0,
+        ge=0,
+        le=4,
+        description="training drawings: lines get wider or thinner by up to this on either side",
+    )
 
     keeps_grey: ClassVar[bool] = False
-    zeros_are: ClassVar[str] = "mid-grey"
     verb: ClassVar[str] = "translate"
     source_type: ClassVar[DigitalSourceType | None] = "trainedAlgorithmicMedia"
 
@@ -83,7 +111,8 @@ class Translate(PhotoTask):
         return "white" if drawn else BLEED
 
     @property
-    def condition_channels(self) -> int:
+    def drawing_channels(self) -> int:
+        """Channels of the condition that are a picture; hints come after them."""
         by_source = 1 if self.source in ("edges", "grey") else 3
         return self.input_channels or by_source
 
@@ -91,17 +120,65 @@ class Translate(PhotoTask):
     def prediction_channels(self) -> int:
         return self.output_channels
 
+    @property
+    def condition_channels(self) -> int:
+        return self.drawing_channels + (HINT_CHANNELS if self.hint_strokes else 0)
+
+    @property
+    def takes_hints(self) -> bool:  # type: ignore[override]  # read only
+        return self.hint_strokes > 0
+
+    @property
+    def draws(self) -> bool:  # type: ignore[override]  # read only
+        return bool(self.hint_strokes or self.line_jitter_px)
+
+    @property
+    def zeros_are(self) -> str:  # type: ignore[override]  # read only
+        return "mid-grey" if self.regions == "as_predicted" else "mid-grey between the lines"
+
+    @model_validator(mode="after")
+    def _flat_regions_are_of_drawings(self) -> Translate:
+        if self.regions == "flat" and self.source not in ("pairs", "edges"):
+            raise ValueError(
+                f"regions: flat needs a line drawing, and source: {self.source} has none; take "
+                "source: pairs or edges"
+            )
+        if self.hint_strokes and self.regions != "flat":
+            raise ValueError(
+                "hint_strokes colors closed regions: set regions: flat, or leave hint_strokes out"
+            )
+        if self.line_jitter_px and self.source not in ("pairs", "edges"):
+            raise ValueError(
+                f"line_jitter_px changes the lines of drawings, and source: {self.source} has none"
+            )
+        return self
+
     def make_pair(self, sample: PhotoSample | PairSample, rng: np.random.Generator) -> Batch:
+        drawing, target = self.sides(sample)
+        if self.line_jitter_px:
+            grown_px = rng.uniform(-self.line_jitter_px, self.line_jitter_px)
+            drawing = drawings.with_wider_lines(drawing, grown_px)
+        condition = self.prepare(drawing)
+        if self.regions == "flat":
+            drawn = self._regions(condition)
+            colors, _ = drawn.joined(whitened(drawn.medians(target)))
+            target = drawn.painted(colors)
+            if self.hint_strokes and rng.random() < 0.5:
+                strokes = drawings.strokes_in(drawn, rng, self.hint_strokes)
+                condition = self._marked(condition, colors[drawn.labels].movedim(3, 1), strokes)
+        return Batch(condition=condition, target=target)
+
+    def sides(self, sample: PhotoSample | PairSample) -> tuple[Tensor, Tensor]:
+        """The condition's picture and the true one of a sample, (1,3,H,W) each, unchanged."""
         target = as_tensor(sample.photo)
-        if isinstance(sample, PairSample):
-            condition = as_tensor(sample.other)
-            if self.direction == "BtoA":
-                condition, target = target, condition
-        else:
+        condition = as_tensor(sample.other) if isinstance(sample, PairSample) else None
+        if condition is None:
             condition = self.from_photo(target)
+        elif self.direction == "BtoA":
+            condition, target = target, condition
         if self.output_channels == 1:
             target = rgb_to_grayscale(target).expand(-1, 3, -1, -1)
-        return Batch(condition=self.prepare(condition), target=target)
+        return condition, target
 
     def from_photo(self, photo: Tensor) -> Tensor:
         """The condition as a picture (B,3,H,W): black lines on white, grey, sepia, blurred, or
@@ -122,22 +199,78 @@ class Translate(PhotoTask):
         return photo
 
     def prepare(self, photo: Tensor) -> Tensor:
-        if self.condition_channels == 3:
-            return photo
-        # What is made as edges or grey has three equal channels.
-        return rgb_to_grayscale(photo) if self.input_channels else photo.mean(1, keepdim=True)
+        if self.drawing_channels == 3:
+            drawing = photo
+        elif self.input_channels:
+            drawing = rgb_to_grayscale(photo)
+        else:  # what is made as edges or grey has three equal channels
+            drawing = photo.mean(1, keepdim=True)
+        if not self.hint_strokes:
+            return drawing
+        size = drawing.shape[-2:]
+        return torch.cat([drawing, drawing.new_zeros(len(drawing), HINT_CHANNELS, *size)], 1)
+
+    def with_hints(self, condition: Tensor, hints: Hints) -> Tensor:
+        """Strokes color the regions they are painted in, not those that they run over into."""
+        colors, marked = hints.at((condition.shape[-2], condition.shape[-1]))
+        drawn = self._regions(condition)
+        strokes = drawings.strokes_meant(drawn, marked)
+        return self._marked(condition, as_tensor(colors).to(condition), strokes)
+
+    def apply_hints(self, rgb: Tensor, hints: Hints) -> Tensor:
+        """Unchanged: the condition has the hints in it, and `decode` keeps to them."""
+        return rgb
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
-        return ((prediction + 1) / 2).expand(-1, 3, -1, -1)
+        rgb = ((prediction + 1) / 2).expand(-1, 3, -1, -1)
+        if self.regions == "as_predicted":
+            return rgb
+        drawn = self._regions(condition)
+        colors, shapes = drawn.joined(whitened(drawn.means(rgb, drawn.paper)))
+        if self.hint_strokes:
+            marks = condition[:, -1:].float()
+            weights = drawn.sums(marks)
+            sums = drawn.sums(condition[:, -HINT_CHANNELS:-1] * marks)
+            of_shape = [
+                torch.zeros_like(x).index_add(0, shapes, x)[shapes] for x in (sums, weights)
+            ]
+            for total, weight in (of_shape, (sums, weights)):  # its own go before its shape's
+                painted = (total / weight.clamp_min(1e-6)).to(colors)
+                colors = torch.where(weight > 0, painted, colors)
+        return drawn.painted(colors)
 
     def encode(self, batch: Batch) -> Tensor:
-        return batch.target[:, : self.output_channels] * 2 - 1
+        target = batch.target
+        if self.regions == "flat":
+            target = target / self._regions(batch.condition).ink.clamp_min(1e-3)
+        return target[:, : self.output_channels] * 2 - 1
+
+    def finish(self, photo: Tensor, rgb: Tensor) -> Tensor:
+        """Of flat regions, those of the photo at its own size, in the colors they have in `rgb`."""
+        if self.regions == "as_predicted" or rgb.shape[-2:] == photo.shape[-2:]:
+            return super().finish(photo, rgb)
+        size = (rgb.shape[-2], rgb.shape[-1])
+        small = self._regions(self.prepare(resize(photo, size)))
+        large = self._regions(self.prepare(photo), max(photo.shape[-2:]) / max(size))
+        colors = (small.sums(rgb) / small.sums(small.ink).clamp_min(1e-6)).float()
+        return large.painted(colors[large.mostly_of(small)]).clamp(0, 1)
 
     @property
     def condition_half(self) -> Half | None:
         if self.source != "pairs":
             return None
         return "left" if self.direction == "AtoB" else "right"
+
+    def shown(self, condition: Tensor) -> Tensor | None:
+        return condition[:, : self.drawing_channels].expand(-1, 3, -1, -1)
+
+    def _regions(self, condition: Tensor, scale: float = 1.0) -> Regions:
+        """Regions of a condition that is `scale` times as large as what the network works on."""
+        return Regions.of(condition[:, : self.drawing_channels], self.gap_px, scale)
+
+    def _marked(self, condition: Tensor, colors: Tensor, marks: Tensor) -> Tensor:
+        """The condition with colors (1,3,H,W) as hints where there are marks (1,1,H,W)."""
+        return torch.cat([condition[:, : self.drawing_channels], colors * marks, marks], 1)
 
     def views(self, size: HeightWidth) -> list[View]:
         return [working_view(size, self.working_px)]

@@ -14,11 +14,17 @@ from task_samples import (
 
 from img2img.data.sample import PairSample, as_tensor, sample_rng
 from img2img.errors import UserError
+from img2img.evaluation.protocols import TranslateProtocol
+from img2img.pixels.augment import Augment
+from img2img.pixels.color import resize
+from img2img.pixels.hints import Hints
 from img2img.recipe import Recipe
 from img2img.tasks import (
     UnpairedTask,
     build_task,
 )
+from img2img.tasks.forward import ForwardOptions, forward
+from img2img.tasks.translate import Translate
 from img2img.testing import check_task
 
 
@@ -34,11 +40,26 @@ from img2img.testing import check_task
         {"output_channels": 1},
         {"source": "unpaired"},
         {"source": "unpaired", "side_a": "sepia"},
+        {"line_jitter_px": 1.0},
     ],
     ids=str,
 )
 def test_it_keeps_the_contract(fields: dict[str, Any]) -> None:
     check_task(build_task({"kind": "translate", **fields}), tolerance=1e-6)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"hint_strokes": 3, "line_jitter_px": 1.0},
+        {"source": "edges", "hint_strokes": 2},
+        {"gap_px": 0, "input_channels": 1},
+    ],
+    ids=str,
+)
+def test_with_flat_regions_it_keeps_the_contract(fields: dict[str, Any]) -> None:
+    check_task(Translate(regions="flat", **fields), tolerance=1e-5)  # means of thousands of pixels
 
 
 @pytest.mark.parametrize("source", ["pairs", "edges", "grey", "blur", "downscale", "unpaired"])
@@ -123,3 +144,161 @@ def test_a_network_may_predict_grey_and_the_picture_has_three_channels() -> None
 def test_without_pairs_both_sides_have_three_channels(field: str) -> None:
     with pytest.raises(UserError, match=rf"task\.{field} is 1, and without pairs both .*: use 3"):
         Recipe.load("cyclegan", [f"task.{field}=1"])
+
+
+def drawn_pair(scale: int = 1) -> PairSample:
+    """A house of two rooms, and what it looks like in color, shaded; black lines on both."""
+    side = 96 * scale
+    photo = np.full((side, side, 3), 255, np.uint8)
+    photo[20 * scale : 70 * scale, 20 * scale : 45 * scale] = (200, 40, 40)
+    photo[50 * scale : 70 * scale, 20 * scale : 45 * scale] = (150, 30, 30)
+    photo[20 * scale : 70 * scale, 45 * scale : 80 * scale] = (40, 90, 200)
+    drawing = np.full_like(photo, 255)
+    for at in (20, 70):
+        drawing[(at - 1) * scale : (at + 2) * scale, 19 * scale : 82 * scale] = 0
+    for at in (20, 45, 80):
+        drawing[19 * scale : 72 * scale, (at - 1) * scale : (at + 2) * scale] = 0
+    return PairSample(0, photo=np.minimum(photo, drawing), other=drawing)
+
+
+def flat(**fields: Any) -> Translate:
+    return Translate(regions="flat", **fields)
+
+
+def test_flat_training_pictures_have_one_color_a_region_and_the_drawing_over_it() -> None:
+    pair_ = flat().make_pair(drawn_pair(), sample_rng(0, 0, 0))
+    target = (pair_.target[0] * 255).round()
+    assert torch.equal(pair_.condition, as_tensor(drawn_pair().other))
+    assert target[:, 30, 30].tolist() == target[:, 60, 30].tolist() == [200, 40, 40]
+    assert target[:, 30, 60].tolist() == [40, 90, 200]
+    assert target[:, 5, 5].tolist() == [255, 255, 255]
+    assert (target[:, (pair_.condition[0] == 0).all(0)] == 0).all()
+
+
+def test_any_prediction_gives_flat_regions_under_unchanged_lines() -> None:
+    task, condition = flat(), as_tensor(drawn_pair().other)
+    prediction = torch.randn(1, 3, 96, 96, requires_grad=True)
+    rgb = task.decode(condition, prediction)
+    for top, left in ((22, 22), (22, 47), (73, 0)):
+        room = rgb[0, :, top : top + 20, left : left + 20].flatten(1)
+        assert torch.equal(room, room[:, :1].expand_as(room))
+    assert torch.equal(rgb[condition == 0], condition[condition == 0])
+    rgb[0, 0, 30, 30].backward()
+    assert prediction.grad is not None
+    reached = prediction.grad[0, 0] != 0
+    assert reached[68, 43] and not reached[30, 60] and not reached[5, 5]
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_finish_finds_the_regions_at_the_photos_own_size(scale: int) -> None:
+    task, sample = flat(), drawn_pair(scale)
+    photo = as_tensor(sample.other)
+    rgb = task.decode(resize(photo, (96, 96)), torch.randn(1, 3, 96, 96))
+    done = task.finish(photo, rgb)
+    assert done.shape == photo.shape
+    assert torch.equal(done[photo == 0], photo[photo == 0])
+    for y, x in ((30, 30), (30, 60), (5, 5)):
+        color = rgb[0, :, y, x].clamp(0, 1)
+        assert torch.allclose(done[0, :, y * scale, x * scale], color, atol=1e-5)
+    room = done[0, :, 22 * scale : 69 * scale, 22 * scale : 44 * scale].flatten(1)
+    assert torch.equal(room, room[:, :1].expand_as(room)), "filled to the line"
+
+
+def test_hints_in_training_are_the_colors_of_their_regions() -> None:
+    task = flat(hint_strokes=3)
+    pairs = [task.make_pair(drawn_pair(), sample_rng(seed, 0, 0)) for seed in range(30)]
+    marked = [p for p in pairs if p.condition[:, 6:].any()]
+    assert 5 < len(marked) < 25, "half of the samples"
+    for p in marked:
+        marks = p.condition[0, 6] > 0
+        assert torch.equal(p.condition[0, 3:6, marks], p.target[0, :, marks])
+        assert not p.condition[0, 3:6, ~marks].any()
+
+
+def test_a_hint_colors_its_region_exactly_and_no_other() -> None:
+    task = flat(hint_strokes=3)
+    condition = task.prepare(as_tensor(drawn_pair().other))
+    prediction = torch.randn(1, 3, 96, 96)
+    strokes = np.zeros((96, 96), bool)
+    strokes[30:34, 25:48] = True  # runs over the wall
+    painted = np.zeros((96, 96, 3), np.uint8)
+    painted[strokes] = (51, 204, 102)
+    hinted = task.with_hints(condition, Hints(painted, strokes))
+    plain, colored = task.decode(condition, prediction), task.decode(hinted, prediction)
+    hint = torch.tensor([0.2, 0.8, 0.4])
+    assert torch.allclose(colored[0, :, 60, 40], hint, atol=1e-5)
+    assert torch.equal(colored[0, :, :, 47:], plain[0, :, :, 47:])
+    assert torch.equal(colored[0, :, 75:], plain[0, :, 75:])
+
+
+def test_hints_reach_the_full_size_through_the_network() -> None:
+    task, photo = flat(hint_strokes=3), as_tensor(drawn_pair(4).other)
+    strokes = np.zeros((384, 384), bool)
+    strokes[120:126, 100:160] = True
+    painted = np.where(strokes[..., None], np.uint8([51, 204, 102]), np.uint8(0))
+    seen = []
+
+    def network(condition: torch.Tensor) -> torch.Tensor:
+        seen.append(condition)
+        return torch.zeros_like(condition[:, :3])
+
+    options = ForwardOptions(working_size=(96, 96), hints=Hints(painted, strokes))
+    done = forward(task, network, 32, photo, options=options)
+    assert seen[0].shape == (1, 7, 96, 96) and seen[0][0, 6].any()
+    room = done[0, :, 90:270, 90:170].flatten(1)
+    assert torch.equal(room, room[:, :1].expand_as(room))
+    assert torch.allclose(room[:, 0], torch.tensor([0.2, 0.8, 0.4]), atol=1e-5)
+    assert torch.allclose(done[0, :, 200, 250], torch.tensor(0.5), atol=1e-5)
+    assert torch.equal(done[photo == 0], photo[photo == 0])
+
+
+def test_a_hint_colors_all_of_a_shape_whose_neck_was_closed() -> None:
+    task, drawing = flat(hint_strokes=1, gap_px=12), as_tensor(drawn_pair().other)
+    drawing[..., 40:48, 44:47] = 1  # a doorway between the rooms
+    condition = task.prepare(drawing)
+    strokes = np.zeros((96, 96), bool)
+    strokes[28:32, 28:32] = True
+    painted = np.where(strokes[..., None], np.uint8([51, 204, 102]), np.uint8(0))
+    hinted = task.with_hints(condition, Hints(painted, strokes))
+    alike, other = torch.zeros(1, 3, 96, 96), torch.zeros(1, 3, 96, 96)
+    other[..., 46:] = 0.6
+    hint = torch.tensor([0.2, 0.8, 0.4])
+    both, one = (task.decode(hinted, prediction) for prediction in (alike, other))
+    for rgb in (both, one):
+        assert torch.allclose(rgb[0, :, 60, 30], hint, atol=1e-5)
+    assert torch.allclose(both[0, :, 60, 60], hint, atol=1e-5)
+    assert torch.allclose(one[0, :, 60, 60], torch.tensor(0.8).expand(3), atol=0.02)
+
+
+def test_wider_lines_change_the_drawing_and_what_is_drawn_over_flat_colors() -> None:
+    widths = set()
+    for seed in range(8):
+        made = flat(line_jitter_px=1.0).make_pair(drawn_pair(), sample_rng(seed, 0, 0))
+        row = made.condition[0, 0, 30]
+        widths.add(round(float((1 - row).sum()), 3))
+        assert (made.target[0, :, 30] <= row + 1e-6).all()
+    assert len(widths) == 8 and min(widths) < 9 < max(widths)
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"regions": "flat", "source": "grey"}, "line drawing"),
+        ({"regions": "flat", "source": "unpaired"}, "line drawing"),
+        ({"hint_strokes": 2}, "regions: flat"),
+        ({"line_jitter_px": 1, "source": "blur"}, "line_jitter_px"),
+    ],
+    ids=str,
+)
+def test_what_needs_a_drawing_is_refused_without_one(fields: dict[str, Any], word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        build_task({"kind": "translate", **fields})
+
+
+def test_evaluation_measures_against_the_true_picture_and_not_the_flat_one() -> None:
+    task = flat(hint_strokes=3, line_jitter_px=1.0)
+    sample = drawn_pair()
+    crop = Augment(crop_px=96, resize_px=(96, 96), flip=False)
+    (case,) = TranslateProtocol(task, crop).cases("house", sample)
+    assert torch.equal(case.given, as_tensor(sample.other))
+    assert torch.equal(case.truth, as_tensor(sample.photo))
