@@ -109,7 +109,7 @@ def model_card(name: str) -> str:
         ("notes", " ".join(filter(None, (card.notes, shipped_notes(path)))) or "none"),
         ("made by", f"img2img {card.version}"),
     ]
-    metrics = json.dumps(_rounded(card.metrics), indent=2) if card.metrics else "none recorded"
+    metrics = json.dumps(rounded(card.metrics), indent=2) if card.metrics else "none recorded"
     fields = yaml.safe_dump(recipe.fields(), sort_keys=False, allow_unicode=True)
     measured = measurements(path)
     tables: list[str] = []
@@ -212,10 +212,10 @@ def _overlap(overlap_px: int | None) -> str:
     return "measured when first needed" if overlap_px is None else f"{overlap_px} px"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """The same with four digits to every number."""
     if isinstance(value, Mapping):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: rounded(inner) for key, inner in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

@@ -634,6 +634,39 @@ def env(
     _print_json(dict(machine_facts())) if as_json else print(machine_report())
 
 
+@app.command()
+def bench(
+    what: Annotated[
+        str | None, typer.Option(metavar="train|infer|data|io", help="one part; all by default")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE|RUN", help="inference of this one; the shipped by default"),
+    ] = None,
+    budget: Annotated[
+        float,
+        typer.Option(
+            metavar="S", help="seconds for each measurement; larger photos are left out and named"
+        ),
+    ] = 60.0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="small sizes, once: to see that all runs")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Measure this machine: training against a plain reference, inference, data, photo files."""
+    from img2img.benchmark.report import Section, as_fields, as_text
+    from img2img.benchmark.run import BenchmarkRequest, measure
+
+    request = BenchmarkRequest(what, model, budget, quick)  # type: ignore[arg-type]  # checked
+    sections: list[Section] = []
+    for section in measure(request):
+        sections.append(section)
+        print(end="" if as_json else f"{as_text(section)}\n", flush=True)
+    if as_json:
+        _print_json(as_fields(sections))
+
+
 @contextmanager
 def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
     """With --json, an error that ends the command is an object for each input too; it is raised all

@@ -64,8 +64,12 @@ def has_fast_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported()
     if device.type != "cpu":
         return False
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+    return cpu_has("avx512_bf16") or cpu_has("amx_tile")
+
+
+def cpu_has(instructions: Literal["avx512_bf16", "amx_tile"]) -> bool:
+    """Whether the processor has these instructions; torch may not say so, and then it has not."""
+    return bool(getattr(torch.cpu, f"_is_{instructions}_supported", lambda: False)())
 
 
 def precision_for(device: torch.device, wanted: Precision) -> torch.dtype:

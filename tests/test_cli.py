@@ -26,7 +26,18 @@ from img2img.errors import Advice, Interrupted, Option, Phrase, TrainingError, U
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir
 
-VERBS = ["train", "infer", "generate", "eval", "models", "recipes", "schema", "doctor", "env"]
+VERBS = [
+    "train",
+    "infer",
+    "generate",
+    "eval",
+    "models",
+    "recipes",
+    "schema",
+    "doctor",
+    "env",
+    "bench",
+]
 INFER_FLAGS = [
     *(
         "--input",

@@ -46,7 +46,7 @@ LAYERS = [
     {"diagnostics"},
     {"training", "inference"},
     {"evaluation"},
-    {"about", "cli", "apps", "testing", "__main__"},
+    {"about", "benchmark", "cli", "apps", "testing", "__main__"},
     {"maintenance"},  # left out of the wheel: nobody may need it
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

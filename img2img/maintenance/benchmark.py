@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from img2img.benchmark.memory import peak_mb
+from img2img.benchmark.photos import side_of, square_photo
 from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.client import called
-from img2img.pixels.images import from_array, read_photo, write_photo
+from img2img.pixels.images import write_photo
 from img2img.resources import inputs_dir
 
 
@@ -66,10 +66,7 @@ def main() -> None:
 
 def photo_of(megapixels: float, path: Path) -> Path:
     """The old photo of the inputs, repeated to a square of so many megapixels."""
-    side = round((megapixels * 1e6) ** 0.5)
-    old = read_photo(inputs_dir() / "old_photo.jpg").rgb
-    times = [-(-side // n) for n in old.shape[:2]]
-    write_photo(path, from_array(np.ascontiguousarray(np.tile(old, (*times, 1))[:side, :side])))
+    write_photo(path, square_photo(inputs_dir() / "old_photo.jpg", side_of(megapixels)))
     return path
 
 
@@ -79,19 +76,13 @@ def costs(app: RunningApp) -> Iterator[Cost]:
     cost, started, before = Cost(), time.monotonic(), cpu_seconds(app.process.pid)
     yield cost
     cost.wall_s, cost.cpu_s = time.monotonic() - started, cpu_seconds(app.process.pid) - before
-    cost.peak_mb = peak_mb(app.process.pid)
+    cost.peak_mb = round(peak_mb(app.process.pid))
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process, all threads (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_mb(pid: int) -> int:
-    """The largest resident size a process has had (Linux)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 
 
 if __name__ == "__main__":

@@ -1,0 +1,167 @@
+"""`img2img bench`: every field is there, what cannot be measured is said, and memory is that of a
+process alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from img2img.benchmark import inference_speed
+from img2img.benchmark.ceiling import Ceiling, Rate
+from img2img.benchmark.flops import count_flops
+from img2img.benchmark.inference_speed import measure_inference, photo_speed
+from img2img.benchmark.machine import Machine, busy_between
+from img2img.benchmark.memory import MeasurementFailed, in_fresh_process, peak_mb, reset_peak
+from img2img.benchmark.timing import Effort, Timing
+from img2img.cli import main
+from img2img.inference.pipeline import load
+from img2img.zoo.catalogue import CATALOGUE
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def test_every_field_of_a_small_run(
+    tiny_model: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--quick", "--json", "--model", str(tiny_model("denoise"))]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["machine", "ceiling", "train", "data", "io", "infer"]
+    assert {"cpu", "cores", "threads", "amx", "avx512_bf16", "load"} <= set(found["machine"])
+    train, infer = found["train"], found["infer"]["denoise"]["0.0655"]
+    for name in ("ratio_to_reference", "ratio_to_reference_batch1", "share_of_ceiling"):
+        assert train[name] > 0
+    assert {"seconds", "spread", "repeats", "warmup"} <= set(train["batch16"]["reference"])
+    assert train["memory"]["ours"]["peak_mb"] > train["memory"]["ours"]["idle_mb"] > 0
+    assert infer["seconds"] > 0 and infer["share_of_ceiling"] > 0
+    assert infer["peak_mb"] >= infer["idle_mb"] > 0
+    assert 0 < found["data"]["share_of_step"] < 1
+    assert found["io"]["png_decode"]["megapixels_per_second"] > 0
+
+
+def test_one_part_alone_is_printed_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--quick", "--what", "io"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("machine\n") and "\nio\njpeg encode  " in printed
+    assert "train" not in printed and "infer" not in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--model", "denois"], "error: unknown model 'denois', did you mean 'denoise'?\n"),
+        (["--what", "inferr"], "error: --what: unknown 'inferr', did you mean 'infer'?\n"),
+        (
+            ["--what", "data", "--model", "denoise"],
+            "error: --model: is for inference, and data is measured: leave --model out\n",
+        ),
+        (
+            ["--model", "fashion_mnist"],
+            "error: --model: 'fashion_mnist' makes pictures from noise, not from photos: "
+            "use img2img generate --model fashion_mnist\n",
+        ),
+        (["--budget", "0"], "error: --budget: 0 is not above 0: give seconds, such as 60\n"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_measured(
+    words: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *words]) == 2
+    assert capsys.readouterr() == ("", error)
+
+
+@pytest.fixture
+def ceiling() -> Ceiling:
+    """2 GFLOP/s in fp32."""
+    return Ceiling((Rate("convolution", "fp32", "", 2 * 10**9, Timing((1.0,))),))
+
+
+def test_sizes_beyond_the_budget_are_left_out_and_named(
+    tiny_model: Callable[[str], Path], ceiling: Ceiling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 s a megapixel, so that 12 do not fit into 60 s; a process that is killed has no numbers,
+    and the sizes after it are tried.
+    """
+    asked: list[float] = []
+
+    def measured(function: object, *, megapixels: float, **_: Any) -> dict[str, Any]:
+        asked.append(megapixels)
+        if megapixels == 2:
+            raise MeasurementFailed("killed by signal 9: too little memory?")
+        seconds = {"seconds": [10 * megapixels], "warmup": 1, "precision": "fp32"}
+        memory = {"idle_mb": 100.0, "peak_mb": 300.0}
+        return {**seconds, **memory, "flops": round(megapixels * 10**10)}
+
+    monkeypatch.setattr(inference_speed, "in_fresh_process", measured)
+    entries = [CATALOGUE.entry(tiny_model("denoise"))]
+    speed = measure_inference(entries, (1, 2, 3, 12), ceiling, Effort(budget_s=60))
+    found = speed.fields()["denoise"]
+    assert asked == [1, 2, 3]
+    assert found["1"]["seconds"] == 10 and found["3"]["peak_mb"] == 300
+    assert found["1"]["share_of_ceiling"] == 0.5  # 1 of 2 GFLOP/s
+    assert found["2"] == {"left_out": "killed by signal 9: too little memory?"}
+    assert found["12"] == {"left_out": "some 120 s are expected, more than the budget of 60 s"}
+    assert [row[2] for row in speed.rows()][1].startswith("left out: killed")
+
+
+def test_a_model_from_noise_is_named_and_left_out(
+    noise_model: Callable[..., Path], ceiling: Ceiling
+) -> None:
+    entry = CATALOGUE.entry(noise_model({"kind": "generate", "size_px": 32}))
+    fields = measure_inference([entry], (1,), ceiling, Effort()).fields()
+    assert fields == {"made": {"1": {"left_out": "it makes pictures from noise, of one size"}}}
+
+
+def test_operations_of_a_photo_are_those_of_its_tiles(tiny_model: Callable[[str], Path]) -> None:
+    """Of 1 megapixel of output: enlarged ×2 from 500², which is one tile."""
+    path = tiny_model("super_resolve_x2")
+    measured = photo_speed(str(path), megapixels=1.0, warmup=1, repeats=2, budget_s=60)
+    model = load(path, device="cpu")
+    channels = model.task.condition_channels
+    with torch.no_grad():
+        whole = count_flops(lambda: model.generator(torch.zeros(1, channels, 500, 500)))
+    assert measured["flops"] == whole > 0 and len(measured["seconds"]) == 2
+
+
+def test_an_error_in_a_fresh_process_is_its_last_line() -> None:
+    with pytest.raises(MeasurementFailed, match=r"^unknown model 'nosuch'"):
+        in_fresh_process(
+            photo_speed, model="nosuch", megapixels=1.0, warmup=0, repeats=1, budget_s=1.0
+        )
+
+
+@linux
+def test_the_peak_is_counted_anew_after_a_reset() -> None:
+    reset_peak()
+    before = peak_mb()
+    taken = np.ones(128 * 2**20, np.uint8)
+    with_it = peak_mb()
+    assert with_it >= before + 120 and taken[-1] == 1
+    del taken
+    assert peak_mb() >= before + 120
+    reset_peak()
+    assert peak_mb() < with_it - 100
+
+
+def test_a_busy_machine_is_warned_of() -> None:
+    idle = Machine("x", 2, 2, False, False, 0.1, "2.9")
+    assert idle.warning is None
+    busy = Machine("x", 2, 2, False, False, 1.5, "2.9")
+    assert busy.warning is not None and "others keep 1.5 of 2 cores busy" in busy.warning
+    assert Machine("x", 4, 2, False, False, 1.5, "2.9").warning is None  # two cores are left
+    many = Machine("x", 2, 4, False, False, 0.0, "2.9")
+    assert many.warning is not None and "4 threads on 2 cores" in many.warning
+
+
+def test_waiting_for_a_disk_is_not_work() -> None:
+    """user, nice, system, idle, iowait, irq, softirq, steal"""
+    before = (100, 0, 50, 1000, 10, 0, 0, 0)
+    after = (120, 0, 55, 1060, 20, 0, 0, 5)
+    assert busy_between(before, after) == pytest.approx(30 / 100)
