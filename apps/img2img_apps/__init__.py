@@ -45,15 +45,15 @@ def launch(settings: Settings) -> None:
         from img2img_apps.server import serve
 
         serve(demo, service)
-        if not service.jobs.end(LAST_TILE_S):
+        if not service.jobs.end(LAST_TILE_S) or service.models.reader.is_reading:
             _leave()
     finally:
         workspace.close()
 
 
 def _leave() -> None:
-    """End although a tile is being worked on: waiting for it takes long, and not waiting aborts the
-    interpreter.
+    """End although a tile is being worked on or a model file read: waiting for it takes long, and
+    not waiting aborts the interpreter.
     """
     atexit._run_exitfuncs()
     sys.stderr.flush()

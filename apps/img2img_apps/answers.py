@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from img2img.errors import UserError
-from img2img_apps.checks import check_values
+from img2img_apps.checks import check_values, completed
 from img2img_apps.jobs import Stopped
 from img2img_apps.wording import for_the_api
 
@@ -36,6 +36,7 @@ class Page(gr.Blocks):
         """
         try:
             if block_fn.api_visibility == "public" and not explicit_call:
+                inputs = completed(f"{block_fn.api_name}", block_fn.inputs, inputs)
                 check_values(block_fn.inputs, inputs)
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except UserError as error:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,10 @@ def endpoints(service: Service) -> None:
             **WORK,
         )
 
-    add("restore", calls.restore, [photo, steps])
+    add("restore", calls.restore, [photo, steps, strength, model])
     add("colorize", calls.colorize, [photo, strength, model, hints])
     add("denoise", calls.denoise, [photo, strength, model])
-    add("enlarge", calls.enlarge, [photo, scale, strength, detail])
+    add("enlarge", calls.enlarge, [photo, scale, strength, detail, model])
     add("erase", calls.erase, [photo, mask, grow, feather, extend, seed, model])
     add("translate", calls.translate, [photo, from_photo, seed, model, direction])
     for other in other_tasks(service.models):
@@ -107,9 +108,20 @@ class _Calls:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    def restore(self, photo: str, task: str, request: gr.Request) -> FileAndFacts:
-        """What the photo needs; `task` is auto, or names such as denoise,colorize."""
-        return self._answer(photo, lambda: Request(parse_tasks(task or "auto")), request)
+    def restore(
+        self, photo: str, task: str, strength: float, model: str, request: gr.Request
+    ) -> FileAndFacts:
+        """What the photo needs; `task` is auto, or names such as denoise,colorize; strength 0..1;
+        model: instead of the task, the name of one that restores at the photo's own size.
+        """
+
+        def wanted() -> Request:
+            options = Options(strength=strength)
+            if model:
+                return self.service.request("restoration", model, options)
+            return Request(parse_tasks(task or "auto"), options=options)
+
+        return self._answer(photo, wanted, request)
 
     def colorize(
         self, photo: str, strength: float, model: str, hints: str | None, request: gr.Request
@@ -132,19 +144,18 @@ class _Calls:
         )
 
     def enlarge(
-        self, photo: str, scale: int, strength: float, detail: float | None, request: gr.Request
-    ) -> FileAndFacts:
+        self, photo: str, scale: int, strength: float, detail: float | None, model: str,
+        request: gr.Request,
+    ) -> FileAndFacts:  # fmt: skip
         """The photo 2 or 4 times as large; strength 0..1; detail 0..1 or nothing: from faithful to
-        crisp, ×4.
+        crisp, ×4; model: a name, whose own scale then counts, or nothing.
         """
 
         def wanted() -> Request:
-            return Request(
-                ("super-resolve",),
-                scale=int(scale),
-                detail=detail,
-                options=Options(strength=strength),
-            )
+            kind, options = "super-resolve", Options(strength=strength)
+            if model:
+                return replace(self.service.request(kind, model, options), detail=detail)
+            return Request((kind,), scale=int(scale), detail=detail, options=options)
 
         return self._answer(photo, wanted, request)
 

@@ -17,6 +17,17 @@ MOST_SEED = 2**53 - 1  # beyond this, numbers in JSON lose digits
 MOST_TEXT = 1000
 
 
+ADDED = {"restore": 2, "enlarge": 1}
+"""How many parameters, the last ones, an endpoint got later: older calls end before them."""
+
+
+def completed(endpoint: str, components: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """The values of a call, with the defaults of parameters that it is too old to know."""
+    absent = len(components) - len(values)
+    older = 0 < absent <= ADDED.get(endpoint, 0)
+    return [*values, *(one.value for one in components[-absent:])] if older else [*values]
+
+
 def check_values(components: Sequence[Any], values: Sequence[Any]) -> None:
     """Raise UserError, naming the parameter, unless the values are what the endpoint's components
     take.

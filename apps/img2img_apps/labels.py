@@ -8,6 +8,7 @@ OWN_TABS = {
     "colorize": "Colorize",
     "denoise": "Denoise",
     "inpaint": "Erase",
+    "restoration": "Restore",
     "super-resolve": "Enlarge",
     "translate": "Translate",
 }

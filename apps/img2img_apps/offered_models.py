@@ -1,24 +1,29 @@
-"""Which models there are: shipped, in the operator's folder, and those a user loaded, each
-user's own.
+"""Which models there are: shipped, of installed packages, in the operator's folder, and those a
+user loaded, each user's own.
 """
 
 from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 from img2img.community.foreign import MODEL_SUFFIXES
+from img2img.community.packages import PackageModel, package_models
 from img2img.errors import Phrase, TaskKind, UserError
 from img2img.inference.blend import pair_of
 from img2img.tasks import task_class
 from img2img.zoo import shipped_models
 from img2img.zoo.catalogue import CATALOGUE
+from img2img_apps.model_facts import GENERATE, ModelFacts, ModelReader
 from img2img_apps.workspace import Workspace
 
 SHIPPED = ""  # the choice that leaves the model to the plan
-GENERATE = "generate"  # stands for every task that makes pictures from noise
 _KEEP_USERS = 200
 
 
@@ -28,24 +33,64 @@ class Models:
 
     workspace: Workspace
     folder: Path | None = None
+    reader: ModelReader = field(default_factory=ModelReader)
     _own: dict[str, dict[str, Path]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @cached_property
+    def packaged(self) -> dict[str, PackageModel]:
+        """Models of installed packages by name; none without the library that opens them."""
+        return package_models() if find_spec("spandrel") else {}
+
     def known(self, user: str | None = None) -> dict[str, Path]:
-        """All models for a user by name, readable ones only."""
+        """All model files for a user by name, those that turn out to be none included."""
         found = dict(shipped_models())
-        for path in sorted(self.folder.iterdir()) if self.folder else ():
-            if path.suffix.lower() in MODEL_SUFFIXES:
-                found.setdefault(f"{self.folder.name}/{path.stem}", path)  # type: ignore[union-attr]  # no folder, no files
+        found |= {name: path for name, path in self._package_paths.items() if name not in found}
+        for path in self._in_folder():
+            name = f"{path.parent.name}/{path.stem}"
+            found[name if name not in found else f"{path.parent.name}/{path.name}"] = path
         with self._lock:
             found |= {
                 name: path for name, path in self._own.get(user or "", {}).items() if path.is_file()
             }
         return found
 
+    @cached_property
+    def _package_paths(self) -> dict[str, Path]:
+        return {name: path for name, model in self.packaged.items() if (path := model.path)}
+
+    def _in_folder(self) -> list[Path]:
+        """The operator's model files; what is no file, such as a pipe, is never opened."""
+        if self.folder is None:
+            return []
+        with suppress(OSError):
+            inside = sorted(self.folder.iterdir())
+            return [p for p in inside if p.suffix.lower() in MODEL_SUFFIXES and p.is_file()]
+        return []
+
+    def facts(self, name: str, path: Path) -> ModelFacts | None:
+        """What is known of a model that is offered; None while its file is yet to be read."""
+        packaged = self.packaged.get(name)
+        if packaged and path == self._package_paths.get(name):
+            return ModelFacts(packaged.kind, packaged.scale)
+        return self.reader.known(path)
+
+    def unread(self) -> list[Path]:
+        """Files in the operator's folder that nobody has read yet."""
+        return [path for path in self._in_folder() if self.reader.known(path) is None]
+
+    def read_folder(self) -> None:
+        """Begin to read them, behind the page."""
+        if self.unread():
+            self.reader.read_behind(self.unread)
+
     def of_task(self, kind: str, user: str | None = None) -> list[str]:
-        """Names of the models for a task."""
-        return [name for name, path in self.known(user).items() if kind_of(path) == kind]
+        """Names of the models for a task, as far as their files have been read."""
+        return self._where(lambda facts: facts.kind == kind, user)
+
+    def _where(self, wanted: Callable[[ModelFacts], bool], user: str | None) -> list[str]:
+        known = self.known(user).items()
+        return [name for name, path in known if (is_ := self.facts(name, path)) and wanted(is_)]
 
     def path(self, name: str, kind: str, user: str | None = None) -> str | None:
         """The model to ask for: None for the shipped default. Raises UserError for names
@@ -53,16 +98,29 @@ class Models:
         """
         if name == SHIPPED:
             return None
-        if name not in self.of_task(kind, user):
+        path = self.known(user).get(name)
+        facts = path and (self.facts(name, path) or self.reader.read(path))
+        if facts and facts.problem:
+            raise UserError(facts.problem)
+        if not facts or facts.kind != kind:
             raise UserError(
                 "this model is not there any more", remedy="load it again on the Models tab"
             )
-        return name if name in shipped_models() else str(self.known(user)[name])
+        return name if name in shipped_models() or name in self.packaged else str(path)
 
     def kind(self, name: str, user: str | None = None) -> str | None:
         """The task of a model, or GENERATE; None for an unknown name."""
+        facts = self._facts_of(name, user)
+        return None if facts is None else facts.kind
+
+    def scale(self, name: str, user: str | None = None) -> int | None:
+        """By how much a model enlarges; None for an unknown name."""
+        facts = self._facts_of(name, user)
+        return None if facts is None else facts.scale
+
+    def _facts_of(self, name: str, user: str | None) -> ModelFacts | None:
         path = self.known(user).get(name)
-        return None if path is None else kind_of(path)
+        return None if path is None else self.facts(name, path)
 
     def chosen(self, name: str, kind: str, user: str | None = None) -> str | None:
         """The same, and for no name the first there is where none is shipped. Raises UserError
@@ -94,10 +152,20 @@ class Models:
         """Take a user's file in after reading it whole: plain tensors, of ours or of other people,
         and no code. Raises UserError.
         """
-        CATALOGUE.entry(upload).load_generator()
+        if upload.suffix.lower() in (".param", ".bin"):
+            raise UserError(
+                Phrase("'", upload, "' is one of the two files of an ncnn model"),
+                remedy="put both into the folder of models that the app is started with",
+            )
         title = f"my {name or upload.stem}"
         kept = self.workspace.new_folder() / f"{(name or upload.stem)[:60]}{upload.suffix}"
         shutil.copyfile(upload, kept)
+        try:
+            CATALOGUE.entry(kept).load_generator()
+        except BaseException:
+            kept.unlink(missing_ok=True)
+            raise
+        self.reader.read(kept)
         self._remember(title, kept, user)
         return title
 
@@ -132,12 +200,3 @@ def verb(kind: str) -> str:
     """A task in one capitalised word or phrase: "Denoise", "Fill the masked part"."""
     text = task_class(kind, trusted=False).verb
     return text[0].upper() + text[1:]
-
-
-def kind_of(path: Path) -> str | None:
-    """The task of a model file, or GENERATE; None for a file that cannot be read."""
-    try:
-        recipe = CATALOGUE.header(path).recipe
-    except UserError:
-        return None
-    return GENERATE if recipe.can_generate else recipe.task.kind

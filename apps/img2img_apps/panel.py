@@ -30,6 +30,8 @@ StageUpdates = tuple[Any, Any, str, Any]  # preview, slider, status, download
 MakeRequest = Callable[..., Request | RequestOf]
 EMPTY = '<p class="quiet">Drop a photo, or try an example.</p>'
 DOWNLOAD = "Download full size"
+_FIRST = {"restoration": "None: the steps above"}
+"""The first choice of a model, where it is none that is shipped."""
 
 
 @dataclass
@@ -371,7 +373,7 @@ def model_choices(
     service: Service, kind: str, user: str | None, *, shipped: bool = True
 ) -> list[tuple[str, str]]:
     """Labels and names; the first leaves the choice to the toolkit."""
-    first = [("Shipped with img2img", SHIPPED)] if shipped else []
+    first = [(_FIRST.get(kind, "Shipped with img2img"), SHIPPED)] if shipped else []
     return first + [(name, name) for name in service.models.of_task(kind, user)]
 
 

@@ -29,6 +29,7 @@ from img2img_apps.service import Service, automatic_kinds
 from img2img_apps.settings import Settings
 from img2img_apps.theme import css, theme
 
+MOST_UPLOAD_MB = 1000  # a file: other people's models have hundreds
 _GRACE_S = 0.3  # for answers on their way
 
 
@@ -111,7 +112,7 @@ def _app(demo: gr.Blocks, service: Service) -> FastAPI:
         footer_links=["api"],
         run_history=False,
         show_error=False,
-        max_file_size="200mb",
+        max_file_size=f"{MOST_UPLOAD_MB}mb",
         app_kwargs={"docs_url": None, "redoc_url": None, "exception_handlers": handlers()},
         ssr_mode=False,
         enable_monitoring=False,
@@ -147,8 +148,11 @@ def _listening(settings: Settings) -> socket.socket:
 
 
 def _warm(service: Service) -> None:
-    """Load what the first click will need, while the page is being read."""
+    """Load what the first click will need while the page is being read, then read what lies in the
+    folder of models.
+    """
     with suppress(Exception):  # it is only for speed
         for example in Examples(service.workspace).of(("", "small.jpg")):
             for kind in filter(is_installed, automatic_kinds()):
                 service.run([example.path], Request((kind,)))
+    service.models.read_folder()

@@ -8,6 +8,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from img2img.errors import UserError, rendered
@@ -240,6 +241,7 @@ class TileProgress:
     report: OnProgress | None
     totals: tuple[int | None, ...] = ()
     verbs: tuple[str, ...] = ()
+    counted: Callable[[], tuple[int | None, ...]] = tuple
 
     def expect(self, path: Path, expected: Plan, size: tuple[int, int]) -> None:
         """Work out how many tiles each step has, as far as it can be known beforehand."""
@@ -250,12 +252,17 @@ class TileProgress:
 
     def planned(self, _: Path, chosen: Plan, size: tuple[int, int]) -> None:
         """The plan that is carried out; its models may be others than those expected by name."""
-        self.totals = chosen.tile_counts(size)
+        self.counted = partial(chosen.tile_counts, size)
+        self.totals = self.counted()
         self.verbs = tuple(step.verb for step in chosen.steps)
 
     def __call__(self, step: int, done: int) -> None:
         if self.stop.is_set():
             raise Stopped
+        if not done:  # work that is no tile of the picture, such as on its alpha
+            return
+        if step < len(self.totals) and self.totals[step] is None:
+            self.totals = self.counted()  # the first tile of a step may tell how many there are
         self._say(step, done)
 
     def _say(self, step: int, done: int) -> None:

@@ -8,7 +8,8 @@ from img2img_apps import api
 from img2img_apps.answers import Page
 from img2img_apps.examples import Examples
 from img2img_apps.labels import OWN_TABS
-from img2img_apps.offered_models import GENERATE, Models
+from img2img_apps.model_facts import GENERATE
+from img2img_apps.offered_models import Models
 from img2img_apps.other_tasks import other_tasks
 from img2img_apps.service import Service
 from img2img_apps.settings import Settings
@@ -49,7 +50,7 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
     lists: dict[str, gr.Dropdown] = {}
     with gr.Tabs():
         with gr.Tab("Restore", id="restore"):
-            restore_tab.build(service, examples)
+            lists["restoration"] = restore_tab.build(service, examples)
         with gr.Tab(OWN_TABS["colorize"], id="colorize"):
             lists["colorize"] = simple_tab.build_colorize(service, examples)
         with gr.Tab(OWN_TABS["super-resolve"], id="enlarge"):
@@ -71,7 +72,7 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
                     demo, service, TrainRuns(service.settings, service.workspace), lists
                 )
         with gr.Tab("Models", id="models"):
-            models_tab.build(service, lists)
+            models_tab.build(demo, service, lists)
 
 
 def service_of(settings: Settings, workspace: Workspace) -> Service:

@@ -4,6 +4,7 @@ parameters by their names, files without their folders.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from img2img_apps.labels import (
 )
 
 MOST_CHARACTERS = 400
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # torch's words for it
 _ECHO = 60  # characters of what a client sent that come back
 
 
@@ -98,11 +100,11 @@ def echo(value: object) -> str:
 
 
 @contextmanager
-def memory_errors(path: Path) -> Iterator[None]:
+def memory_errors(path: Path, remedy: str = "make the photo smaller") -> Iterator[None]:
     """Too little memory for a file is its user's to mend."""
     try:
         yield
-    except MemoryError:
-        raise UserError(
-            "there is not enough memory for this", place=path, remedy="make the photo smaller"
-        ) from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        raise UserError("there is not enough memory for this", place=path, remedy=remedy) from None

@@ -58,6 +58,11 @@ def foreign_weights(path: Path) -> dict[str, Tensor]:
     return model.weights
 
 
+def forget_tensors() -> None:
+    """Let the tensors go that are kept for whoever asked for a header last."""
+    _LAST.clear()
+
+
 def _is_ncnn(path: Path) -> bool:
     """Whether it is a graph of ncnn's, or the numbers beside one."""
     graph = path.with_suffix(".param") if path.suffix == ".bin" else path
@@ -76,6 +81,9 @@ class _Last:
 
     def keep(self, path: Path, model: ForeignModel) -> None:
         self._kept = path, path.stat(), model
+
+    def clear(self) -> None:
+        self._kept = None
 
     def taken(self, path: Path) -> ForeignModel | None:
         kept, self._kept = self._kept, None

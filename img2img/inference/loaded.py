@@ -46,6 +46,18 @@ class LoadedModels:
                 self._models.popitem(last=False)
         return model
 
+    def measured_overlap_px(
+        self, entry: Entry, device: str, precision: Precision, detail: float | None
+    ) -> int | None:
+        """The tile overlap of a model as its card says, or as it was measured on a photo since the
+        model was loaded; None where it is not known yet.
+        """
+        if entry.card.tile_overlap_px is not None:
+            return entry.card.tile_overlap_px
+        with self._lock:
+            known = self._models.get((entry.path, device, precision, detail))
+        return known[1].card.tile_overlap_px if known else None
+
     def clear(self) -> None:
         """Let all models go, and with them the memory of their devices."""
         with self._lock:

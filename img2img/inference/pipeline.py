@@ -239,12 +239,13 @@ class Model:
         options.check(self.name, self.photo_task)
         self._check(photo, mask)
         wanted = np.dtype(dtype or photo.rgb.dtype)
-        alpha = self._alpha(photo.alpha, mask, options, wanted, on_tile)
         filled = mask if self.fills else None
         visible = seen(photo.rgb, photo.alpha, self.recipe.background, filled)
         x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
         result = self._apply(x, holes, options, wanted, photo.color, on_tile)
+        # After the picture, which shows more of how far its network looks than an alpha does.
+        alpha = self._alpha(photo.alpha, mask, options, wanted, on_tile)
         rgb = np.ascontiguousarray(result[0].permute(1, 2, 0).numpy())
         if filled is not None and visible is not photo.rgb:
             # What is known and hidden comes back too.
@@ -311,27 +312,39 @@ class Model:
 
         if not task.tiles:
             return self._views(piece, x, mask, dtype)
-        return self._tiled(piece, x)
+        return self._tiled(piece, x, on_tile)
 
-    def _tiled(self, piece: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """(B,C,H,W) in the generator's tiles; whole where it may not be cut."""
+    def _tiled(
+        self, piece: Callable[[Tensor], Tensor], x: Tensor, on_tile: OnTile | None
+    ) -> Tensor:
+        """(B,C,H,W) in the generator's tiles; whole where it may not be cut. `on_tile` may cancel
+        the measuring before the first.
+        """
         generator, scale, size = self.recipe.generator, self.photo_task.scale, x.shape[-2:]
         if max(size) <= generator.tile_px or not generator.tiles_photo((size[0], size[1])):
             return piece(x)
-        overlap_px = self._overlap_px(x)
+        overlap_px = self._overlap_px(x, on_tile)
         return tiled(piece, x, scale, overlap_px, generator.tile_align_px, generator.tile_px)
 
-    def _overlap_px(self, x: Tensor) -> int:
+    def _overlap_px(self, x: Tensor, on_tile: OnTile | None) -> int:
         """As the card says; measured on the first large photo where no card says it."""
-        self.card = self.with_measured_overlap(x)
+        self.card = self.with_measured_overlap(x, on_tile)
         assert self.card.tile_overlap_px is not None
         return self.card.tile_overlap_px
 
-    def with_measured_overlap(self, photo: Tensor) -> Card:
-        """The card with a tile overlap, measured on a photo (1,3,H,W) where there was none."""
+    def with_measured_overlap(self, photo: Tensor, on_tile: OnTile | None = None) -> Card:
+        """The card with a tile overlap, measured on a photo (1,3,H,W) where there was none.
+
+        `on_tile` is called with 0 now and then, and may cancel it.
+        """
         if self.card.tile_overlap_px is not None or not self.photo_task.tiles:
             return self.card
-        run = partial(self._forward, mask=None, options=DEFAULTS, how=ForwardOptions())
+
+        def run(part: Tensor) -> Tensor:
+            if on_tile:
+                on_tile(0)
+            return self._forward(part, None, DEFAULTS, ForwardOptions())
+
         seen = as_float(middle(photo, MEASURED_PX)).to(self.device)
         overlap_px = measured_overlap_of_halves(run, seen, self.photo_task.scale)
         return self.card.model_copy(update={"tile_overlap_px": overlap_px})
@@ -402,7 +415,7 @@ class Model:
             return self._apply(part, None, own, alpha.dtype, on_tile=uncounted)
 
         x = torch.from_numpy(np.repeat(alpha[None, None], 3, 1))
-        larger = self._tiled(piece, x)
+        larger = self._tiled(piece, x, uncounted)
         return flat_kept(larger[0, 0].numpy(), alpha, scale)
 
 

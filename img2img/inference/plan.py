@@ -113,12 +113,15 @@ class Plan:
 
     def tile_counts(self, size: WidthHeight) -> tuple[int | None, ...]:
         """How many tiles each step will have on a photo of a (width, height); None where only the
-        work itself shows it.
+        work itself shows it, or its first tile: other people's models are measured before it.
         """
         counts: list[int | None] = []
         for step in self.steps:
             task = step.model.photo_task
-            counts.append(_tile_count(step.model, size) if task.tiles else None)
+            overlap_px = MODELS.measured_overlap_px(
+                step.model, self.device, self.precision, step.detail
+            )
+            counts.append(_tile_count(step.model, size, overlap_px) if task.tiles else None)
             size = (size[0] * task.scale, size[1] * task.scale)
         return tuple(counts)
 
@@ -173,11 +176,12 @@ class Plan:
         return feathered(photo, filled, mask, feather_px)
 
 
-def _tile_count(model: Entry, size: WidthHeight) -> int:
+def _tile_count(model: Entry, size: WidthHeight, overlap_px: int | None) -> int | None:
     generator, height_width = model.recipe.generator, (size[1], size[0])
     if max(size) <= generator.tile_px or not generator.tiles_photo(height_width):
         return 1
-    overlap_px = model.card.tile_overlap_px or 0  # 0: not measured yet
+    if overlap_px is None:
+        return None
     cut = tiles(height_width, overlap_px, generator.tile_align_px, generator.tile_px)
     return sum(1 for _ in cut)
 

@@ -38,11 +38,8 @@ class TileLine:
         self.end()
         if not self.wanted or not plan.steps:
             return
-        self.name, self.verbs, self.totals = (
-            path.name,
-            [s.verb for s in plan.steps],
-            plan.tile_counts(size),
-        )
+        self.name, self.verbs = path.name, [s.verb for s in plan.steps]
+        self.plan, self.size, self.totals = plan, size, plan.tile_counts(size)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -65,8 +62,10 @@ class TileLine:
 
     def tile(self, step: int, done: int) -> None:
         """So many tiles of a step are done; after its last one the next step is shown."""
-        if self.line is None:
+        if self.line is None or not done:
             return
+        if self.totals[step] is None:  # the first tile of a step may tell how many there are
+            self.totals = self.plan.tile_counts(self.size)
         if done == self.totals[step] and step + 1 < len(self.totals):
             self._show(step + 1, 0)
         else:
@@ -85,7 +84,7 @@ class TileLine:
         total = self.totals[step]
         tiles = f"{done} tiles" if total is None else f"{done}/{total} tiles"
         if done:
-            self.line.update(self.line.task_ids[0], completed=done, tiles=tiles)
+            self.line.update(self.line.task_ids[0], completed=done, total=total, tiles=tiles)
             return
         for earlier in self.line.task_ids:
             self.line.remove_task(earlier)

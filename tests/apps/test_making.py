@@ -14,8 +14,9 @@ from PIL import Image
 
 from img2img.errors import UserError
 from img2img.inference.sampling import GenerateRequest
+from img2img_apps.model_facts import GENERATE
 from img2img_apps.noise_pictures import GeneratedGrid, class_names, generate_grid, header_of
-from img2img_apps.offered_models import GENERATE, Models
+from img2img_apps.offered_models import Models
 from img2img_apps.service import Service, Stopped
 from img2img_apps.settings import Settings
 from img2img_apps.workspace import Workspace

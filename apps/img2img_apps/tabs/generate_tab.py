@@ -11,6 +11,7 @@ from img2img.inference.sampling import GenerateRequest
 from img2img.modelfile import Header
 from img2img_apps.jobs import Finished
 from img2img_apps.labels import LABELS
+from img2img_apps.model_facts import GENERATE
 from img2img_apps.noise_pictures import (
     MOST_SAMPLES,
     GeneratedGrid,
@@ -18,7 +19,7 @@ from img2img_apps.noise_pictures import (
     generate_grid,
     header_of,
 )
-from img2img_apps.offered_models import GENERATE, SHIPPED
+from img2img_apps.offered_models import SHIPPED
 from img2img_apps.panel import download, model_choices, status
 from img2img_apps.progress_line import OnProgress, Progress
 from img2img_apps.service import Service, escaped

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from img2img.about import main_metric, model_card
-from img2img.community.foreign import MODEL_SUFFIXES
+from img2img.community.packages import PackageModel
 from img2img.errors import UserError
 from img2img.modelfile import Card
 from img2img.resources import cards_dir
@@ -18,20 +19,28 @@ from img2img.tasks.photo import title
 from img2img.zoo import measurements, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
 from img2img_apps.labels import OWN_TABS
-from img2img_apps.offered_models import GENERATE, kind_of, verb
-from img2img_apps.panel import INSPECT, PRIVATE, bad, model_choices, status
+from img2img_apps.model_facts import GENERATE, ModelFacts
+from img2img_apps.offered_models import verb
+from img2img_apps.panel import INSPECT, PRIVATE, QUIET, bad, model_choices, status
 from img2img_apps.service import Service, escaped
 from img2img_apps.tabs.parts import lead, plain_examples
 from img2img_apps.wording import memory_errors
 
+_EVERY_S = 1.0  # a look at which files of the folder have been read
+_NEEDS_NONE = ("restoration",)  # whose tab works without a model of its own
 
-def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
-    """Lay the tab out; `dropdowns` by task learn of a model that is loaded here."""
-    lead("What the models here were trained on, and how well they do. A model file holds no code.")
+
+def build(demo: gr.Blocks, service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
+    """Lay the tab out; `dropdowns` by task learn of a model that is loaded here, and of those in
+    the folder of models as they are read.
+    """
+    lead(
+        "What the models here were trained on, how well they do, and what their terms are. No code "
+        "in a model file is ever run."
+    )
     with gr.Row(equal_height=False):
         upload = gr.File(
-            label="Load a model: your own, or other people's (.safetensors, .pth)",
-            file_types=list(MODEL_SUFFIXES),
+            label="Load a model: your own, or other people's (.safetensors, .pth, .ckpt)",
             height=130,
             min_width=280,
             elem_id="models-upload",
@@ -54,6 +63,23 @@ def build(service: Service, dropdowns: dict[str, gr.Dropdown]) -> None:
         message = _loaded(service, dropdowns, Path(path), user)
         return (message, _cards(service, dropdowns, user), *refreshed(service, dropdowns, user))
 
+    async def follow(request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
+        """The lists and cards again whenever more of the folder has been read."""
+        user, left = f"{request.session_hash}", -1
+
+        def seen() -> tuple[Any, ...]:
+            return (_cards(service, dropdowns, user), *refreshed(service, dropdowns, user))
+
+        while left:
+            unread = len(await asyncio.to_thread(service.models.unread))
+            if unread != left:
+                yield await asyncio.to_thread(seen)
+            left = unread
+            service.models.read_folder()
+            await asyncio.sleep(_EVERY_S if left else 0)
+
+    if service.models.folder is not None:
+        demo.load(follow, None, [cards, *dropdowns.values()], concurrency_limit=None, **QUIET)
     upload.upload(load, [upload], outputs, **INSPECT, **PRIVATE)
     for button in examples:
         brought = (
@@ -82,7 +108,7 @@ def _refreshed(service: Service, kind: str, user: str) -> Any:
 
 def _loaded(service: Service, dropdowns: Collection[str], path: Path, user: str) -> str:
     try:
-        with memory_errors(path):
+        with memory_errors(path, "use a smaller model"):
             if not service.workspace.holds(path):
                 raise UserError("this file is not there any more", remedy="upload it again")
             name = service.models.add(path, user)
@@ -101,32 +127,61 @@ def _does(kind: str) -> str:
 
 
 def _cards(service: Service, kinds: Collection[str], user: str | None) -> str:
-    cards = [_card(name, path) for name, path in service.models.known(user).items()]
+    models = service.models
+    cards = [
+        _packaged(name, path, models.packaged[name])
+        if name in models.packaged
+        else _card(name, path, models.facts(name, path))
+        for name, path in models.known(user).items()
+    ]
     absent = [
         f'<article class="card"><h3>{escaped(_does(kind))}</h3>'
         '<p class="absent">Not installed yet.</p></article>'
         for kind in kinds
-        if not service.models.of_task(kind, user)
+        if kind not in _NEEDS_NONE and not models.of_task(kind, user)
     ]
     return f'<div class="cards">{"".join(cards + absent)}</div>'
 
 
-def _card(name: str, path: Path) -> str:
+def _card(name: str, path: Path, facts: ModelFacts | None) -> str:
+    if facts is None:
+        return _article(name, '<p class="absent">Is being read …</p>')
+    if facts.problem:
+        return _article(name, f"{bad('Cannot be used.')}<p>{escaped(facts.problem)}</p>")
     try:
         header = CATALOGUE.header(path)
-    except UserError:
+    except UserError:  # gone since
         return ""
     task, card = header.recipe.task, header.card
-    facts = {
-        "Does": _does(kind_of(path) or task.kind) + title(task).removeprefix(task.kind),
+    rows = {
+        "Does": _does(facts.kind or task.kind) + title(task).removeprefix(task.kind),
         **(_theirs(card) if card.terms else _ours(card)),
-        "Size": f"{path.stat().st_size / 1e6:.1f} MB",
+        "Size": f"{CATALOGUE.entry(path).size_mb:.1f} MB",
     }
-    rows = "".join(f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in facts.items())
     whole = f"<pre>{escaped(_whole(path))}</pre>"
     more = f"<details><summary>All it says of itself</summary>{whole}</details>"
-    shown = f"<h3>{escaped(name)}</h3><dl>{rows}</dl>{_pictures(path)}{more}"
-    return f'<article class="card">{shown}</article>'
+    return _article(name, f"{_listed(rows)}{_pictures(path)}{more}")
+
+
+def _packaged(name: str, path: Path, model: PackageModel) -> str:
+    """A model of an installed package, by what is known of it without opening it."""
+    rows = {
+        "Does": _does(model.kind) + model.task.removeprefix(model.kind),
+        "Network": model.title,
+        "Terms": f"{model.license} ({model.license_source})",
+        "From": f"the package {model.distribution}",
+        "Size": f"{model.size_mb:.1f} MB",
+    }
+    return _article(name, _listed(rows))
+
+
+def _article(name: str, content: str) -> str:
+    return f'<article class="card"><h3>{escaped(name)}</h3>{content}</article>'
+
+
+def _listed(rows: dict[str, str]) -> str:
+    listed = "".join(f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in rows.items())
+    return f"<dl>{listed}</dl>"
 
 
 def _ours(card: Card) -> dict[str, str]:
@@ -138,7 +193,9 @@ def _ours(card: Card) -> dict[str, str]:
 
 
 def _theirs(card: Card) -> dict[str, str]:
-    return {"Network": card.network, "By": card.author or "unknown", "Terms": card.terms}
+    unknown = "unknown: see where the file comes from"
+    terms = unknown if card.terms == "unknown" else card.terms
+    return {"Network": card.network, "By": card.author or "unknown", "Terms": terms}
 
 
 def _pictures(path: Path) -> str:

@@ -8,20 +8,24 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import Phrase, UserError
+from img2img.inference.options import Options
 from img2img.inference.request import Request
 from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
 from img2img_apps.offered_models import is_installed, verb
-from img2img_apps.panel import INSPECT, QUIET, Panel, paths_of, upload_info
+from img2img_apps.panel import INSPECT, QUIET, Panel, model_choice, paths_of, upload_info
 from img2img_apps.service import RequestOf, Service, UploadInfo, automatic_kinds
-from img2img_apps.tabs.parts import columns, example_buttons, lead
+from img2img_apps.tabs.parts import columns, example_buttons, lead, strength_slider
 from img2img_apps.wording import plan_on_page
 
 _NAME = "restore"
+_MODELS_FOR = "restoration"  # a task that no plan proposes: its models are chosen by name
 
 
-def build(service: Service, examples: Examples) -> None:
-    """Lay the tab out."""
+def build(service: Service, examples: Examples) -> gr.Dropdown:
+    """Lay the tab out. Models that restore at the photo's own size are chosen here too, instead of
+    the steps.
+    """
     panel = Panel(service, _NAME)
     lead(
         "Drop in a photo. It says what it sees and proposes what to do; "
@@ -43,12 +47,24 @@ def build(service: Service, examples: Examples) -> None:
                 info="Proposed for your photos; each gets those it needs, in this order",
                 elem_id=f"{_NAME}-steps",
             )
+            with gr.Accordion(LABELS["model"], open=False, elem_id=f"{_NAME}-model"):
+                model = model_choice(service, _MODELS_FOR, shipped=True)
+                strength = strength_slider(_NAME, "0 leaves the photo as it is")
             panel.buttons("Restore")
         with right:
             panel.stage()
     panel.also[steps] = _proposed
     panel.plans = lambda infos: [_words(info, _proposed(infos), infos) for info in infos]
-    panel.wire(lambda _, *values: _request(service, *values), [steps, panel.photos], shown)
+
+    def request(
+        user: str, chosen: list[str], photos: Any, model: str, strength: float
+    ) -> Request | RequestOf:
+        options = Options(strength=strength)
+        if model:
+            return service.request(_MODELS_FOR, model, options, user=user)
+        return _request(service, chosen, photos, options)
+
+    panel.wire(request, [steps, panel.photos, model, strength], shown)
 
     def changed(chosen: list[str], photos: Any) -> Any:
         """With several photos, the plan of each by the ticks as they are now."""
@@ -59,9 +75,10 @@ def build(service: Service, examples: Examples) -> None:
         return panel.planned(paths, [_words(info, chosen, infos) for info in infos])
 
     steps.input(changed, [steps, panel.photos], [panel.status], **INSPECT, **QUIET)
+    return model
 
 
-def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
+def _request(service: Service, chosen: list[str], photos: Any, options: Options) -> RequestOf:
     """Each photo's own plan without what was unticked; a step that no photo needs and is ticked is
     done to all.
     """
@@ -75,8 +92,8 @@ def _request(service: Service, chosen: list[str], photos: Any) -> RequestOf:
     def request_of(info: UploadInfo) -> Request | None:
         kinds = _steps(info, chosen, infos)
         if kinds == _own(info):
-            return Request()
-        return Request(tasks=kinds) if kinds else None
+            return Request(options=options)
+        return Request(tasks=kinds, options=options) if kinds else None
 
     return request_of
 

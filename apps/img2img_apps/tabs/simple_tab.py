@@ -14,7 +14,7 @@ from img2img_apps.examples import Examples
 from img2img_apps.labels import LABELS
 from img2img_apps.layers_editor import LayersEditor, on_canvas
 from img2img_apps.offered_models import has_crisp
-from img2img_apps.panel import PRIVATE, Panel, model_choice, paths_of
+from img2img_apps.panel import PRIVATE, QUIET, Panel, model_choice, paths_of
 from img2img_apps.service import Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing, strength_slider
 
@@ -109,7 +109,10 @@ def _request(
 
 def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
     """Twice or four times as large."""
-    lead("Makes a photo two or four times as large. Shrunk again, the result is your photo.")
+    lead(
+        "Makes a photo two or four times as large, or as large as a model of your choice does. "
+        "Shrunk again, the result of ours is your photo."
+    )
     kind = "super-resolve"
     panel = Panel(service, "enlarge")
     with columns() as (left, right):
@@ -144,6 +147,15 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
             panel.buttons("Enlarge")
         with right:
             panel.stage()
+
+    def follow(name: str, size: int, request: gr.Request) -> list[Any]:
+        """A model's own scale is the one that counts, and it has no crisper half."""
+        own = service.models.scale(name, f"{request.session_hash}") if name else None
+        says = f"The model under Model makes it ×{own}" if own else None
+        crisp = not name and has_crisp(kind, int(size))
+        return [gr.update(interactive=not name, info=says), gr.update(visible=crisp)]
+
+    model.change(follow, [model, scale], [scale, detail], **QUIET)
 
     def request(user: str, scale: int, strength: float, detail: float, model: str) -> Request:
         path, options = service.models.path(model, kind, user), Options(strength=strength)
