@@ -239,7 +239,8 @@ def infer(
     hints: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|DIR", help="colors painted on the photo (colorize), matched by name"
+            metavar="FILE|DIR",
+            help="colors painted on the photo, for models that take them; matched by name",
         ),
     ] = None,
     mask_invert: Annotated[

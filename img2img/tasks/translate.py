@@ -169,7 +169,9 @@ class Translate(PhotoTask):
         return Batch(condition=condition, target=target)
 
     def sides(self, sample: PhotoSample | PairSample) -> tuple[Tensor, Tensor]:
-        """The condition's picture and the true one of a sample, (1,3,H,W) each, unchanged."""
+        """The condition's picture and the true one of a sample, (1,3,H,W) each, before training
+        changes them.
+        """
         target = as_tensor(sample.photo)
         condition = as_tensor(sample.other) if isinstance(sample, PairSample) else None
         if condition is None:
