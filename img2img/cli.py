@@ -426,6 +426,10 @@ def evaluate(
     self_ensemble: Annotated[
         bool, typer.Option("--self-ensemble", help="a row more: the mean over flips and turns")
     ] = False,
+    peers: Annotated[
+        bool,
+        typer.Option("--peers", help="rivals too, each in a process: their numbers, time, memory"),
+    ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="the report as JSON on stdout")] = False,
@@ -443,6 +447,7 @@ def evaluate(
         precision=precision,  # type: ignore[arg-type]  # any other is refused
         limit=limit,
         self_ensemble=self_ensemble,
+        peers=peers,
     )
     print(report.to_json()) if as_json else report.print()
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import cv2
-import numpy as np
-from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
-from img2img.data.sample import as_picture, as_tensor
-from img2img.evaluation.case import Case
-from img2img.pixels.images import quantise
+from img2img.data.sample import as_tensor
+from img2img.evaluation import classics
+from img2img.evaluation.case import Case, Method
+from img2img.pixels.images import to_float
 from img2img.tasks.baseline import trivial_answers
-from img2img.tasks.inpaint import classical_fill
 from img2img.tasks.masked import prepared
 from img2img.tasks.photo import PhotoTask
 
@@ -26,28 +21,7 @@ def trivial(task: PhotoTask, case: Case) -> dict[str, Tensor]:
     return trivial_answers(task, prepared(task, case.given, mask), mask)
 
 
-def non_local_means(case: Case) -> Tensor:
-    """OpenCV's color non-local means (Buades et al. 2011), given σ; strengths are the best on five
-    training photos.
-    """
-    luma, color = (0.6, 1.0) if case.sigma_255 < 40 else (0.5, 0.5)
-    bgr = np.ascontiguousarray(quantise(as_picture(case.given), np.uint8)[..., ::-1])
-    denoised = cv2.fastNlMeansDenoisingColored(
-        bgr, None, luma * case.sigma_255, color * case.sigma_255, 7, 21
-    )
-    return as_tensor(denoised[..., ::-1])
-
-
-def opencv_fill(case: Case, fill: Literal["telea", "navier_stokes"]) -> Tensor:
-    """OpenCV's fill of radius 3, by fast marching (Telea 2004) or by Navier–Stokes (Bertalmio et
-    al. 2001).
-    """
-    rgb8 = quantise(as_picture(case.given), np.uint8)
-    return as_tensor(classical_fill(rgb8, case.hole, fill))
-
-
-def biharmonic(case: Case) -> Tensor:
-    """scikit-image's biharmonic fill (Damelin & Hoang 2018)."""
-    return as_tensor(
-        inpaint_biharmonic(as_picture(case.given), case.hole, channel_axis=-1).astype(np.float32)
-    )
+def classic(method: str) -> Method:
+    """A method of `classics.py` by its function's name, in this process."""
+    function = classics.classic(method)
+    return lambda case: as_tensor(to_float(function(case.as_arrays())))

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from img2img.data.sample import as_picture, as_tensor
+from img2img.evaluation.exchange import Given
 from img2img.pixels.images import quantise
 
 
@@ -37,6 +38,12 @@ class Case:
         if self.mask is None:
             raise ValueError("the case has no mask")
         return self.mask[0, 0].numpy() > 0.5
+
+    def as_arrays(self) -> Given:
+        """What a method outside torch is given."""
+        hole = None if self.mask is None else self.hole
+        given = self.given[0].float().cpu().numpy()
+        return Given(given, hole, float(self.sigma_255), self.scale)
 
 
 Method = Callable[[Case], Tensor]

@@ -19,6 +19,7 @@ from img2img.evaluation.case import Case, Method
 from img2img.evaluation.metrics import PERCEPTUAL_METRICS, Column
 from img2img.evaluation.niqe import LEAST_PX as NIQE_LEAST_PX
 from img2img.evaluation.niqe import niqe
+from img2img.evaluation.peers import Peer
 from img2img.pixels.augment import Augment
 from img2img.tasks.photo import PhotoTask
 
@@ -67,6 +68,12 @@ class Protocol(ABC):
         gives them.
         """
         return {}
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Other people's models and classical methods to measure by this protocol, each in a
+        process of its own. One of a baseline's name is that baseline.
+        """
+        return ()
 
     def trivial(self, case: Case) -> dict[str, Tensor]:
         """The task's trivial answers, by the name the table gives them."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import ClassVar
@@ -23,6 +22,7 @@ from img2img.errors import UserError
 from img2img.evaluation import baselines, metrics
 from img2img.evaluation.case import Case, Method, as_8_bit
 from img2img.evaluation.metrics import PERCEPTUAL_METRICS, Column
+from img2img.evaluation.peers import Peer, denoisers, enlargers, fills
 from img2img.evaluation.protocol import Protocol, Scores, mean
 from img2img.pixels import degrade, masks
 from img2img.pixels.augment import Augment
@@ -59,7 +59,10 @@ class DenoiseProtocol(Protocol):
     sigmas_255: ClassVar[tuple[int, ...]] = (15, 25, 50)
 
     def baselines(self) -> dict[str, Method]:
-        return {"non-local means": baselines.non_local_means}
+        return {"non-local means": baselines.classic("non_local_means")}
+
+    def peers(self) -> tuple[Peer, ...]:
+        return denoisers()
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _photo(sample)
@@ -114,6 +117,9 @@ class SuperResolveProtocol(Protocol):
         truth = truth[..., :height, :width].contiguous()
         yield Case(photo, f"×{scale}", as_8_bit(downscale(truth, scale)), truth)
 
+    def peers(self) -> tuple[Peer, ...]:
+        return enlargers(self.task.scale)
+
     def measure(self, case: Case, rgb: Tensor) -> Scores:
         psnr, ssim = metrics.y_psnr_ssim(rgb, case.truth, case.scale)
         return {_Y_PSNR.name: psnr, _Y_SSIM.name: ssim}
@@ -136,10 +142,13 @@ class InpaintProtocol(Protocol):
 
     def baselines(self) -> dict[str, Method]:
         return {
-            "Telea": partial(baselines.opencv_fill, fill="telea"),
-            "Navier–Stokes": partial(baselines.opencv_fill, fill="navier_stokes"),
-            "biharmonic": baselines.biharmonic,
+            "Telea": baselines.classic("telea"),
+            "Navier–Stokes": baselines.classic("navier_stokes"),
+            "biharmonic": baselines.classic("biharmonic"),
         }
+
+    def peers(self) -> tuple[Peer, ...]:
+        return fills()
 
     def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
         truth = _center(_photo(sample), self.crop_px)

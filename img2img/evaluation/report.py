@@ -57,6 +57,7 @@ class Report:
     photos: list[PhotoScore]
     models: list[dict[str, Any]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)  # photo: reason
+    not_measured: dict[str, str] = field(default_factory=dict)  # peer: reason
     notes: list[str] = field(default_factory=list)
     worst: list[Line] = field(default_factory=list)
     first: list[Line] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Report:
             photos=self.photos + other.photos,
             models=self.models + other.models,
             skipped={**self.skipped, **other.skipped},
+            not_measured={**self.not_measured, **other.not_measured},
             notes=list(dict.fromkeys(self.notes + other.notes)),
             worst=self.worst + other.worst,
             first=self.first + other.first,
@@ -78,8 +80,8 @@ class Report:
 
     def to_json(self) -> str:
         """The whole report but pictures and single photos, as one JSON object."""
-        plain = ("task", "data", "protocol", "photo_count", "models", "skipped", "notes")
-        fields: dict[str, Any] = {name: getattr(self, name) for name in plain}
+        plain = ("task", "data", "protocol", "photo_count", "models", "skipped", "not_measured")
+        fields: dict[str, Any] = {name: getattr(self, name) for name in (*plain, "notes")}
         fields["columns"] = [asdict(column) for column in self.columns]
         fields["rows"] = [asdict(row) for row in self.rows]
         return json.dumps(fields, ensure_ascii=False, indent=2)
@@ -113,15 +115,28 @@ class Report:
     def print(self, console: Console | None = None) -> None:
         """The table on the terminal."""
         console = console or Console()
+        cells = [self._cells(row) for row in self.rows]
+        # Titles wrap where the terminal is narrow, numbers never: rather the lines are longer.
+        widths = [
+            max(map(len, (*title.split(), *(row[index] for row in cells))))
+            for index, title in enumerate(self._titles())
+        ]
+        narrow = sum(widths) + 3 * len(widths) + 1
         table = Table(title=self._heading(), title_justify="left", title_style="bold")
         for index, title in enumerate(self._titles()):
             numeric = index >= len(self._titles()) - len(self.columns)
-            table.add_column(title, justify="right" if numeric else "left", no_wrap=not numeric)
+            table.add_column(
+                title,
+                justify="right" if numeric else "left",
+                no_wrap=not numeric,
+                min_width=widths[index],
+            )
         styles = {"model": "bold", "baseline": "", "published": "dim"}
         for index, row in enumerate(self.rows):
             ends = index + 1 < len(self.rows) and self.rows[index + 1].setting != row.setting
-            table.add_row(*self._cells(row), style=styles[row.kind], end_section=ends)
-        console.print(table)
+            table.add_row(*cells[index], style=styles[row.kind], end_section=ends)
+        table.width = narrow if narrow > console.width else None
+        console.print(table, crop=False)
         for line in (f"Protocol: {self.protocol}.", *self._remarks()):
             console.print(line, markup=False, highlight=False)
 
@@ -151,9 +166,15 @@ class Report:
 
     def _cells(self, row: Row) -> list[str]:
         numbers = [column.text(row.values.get(column.name)) for column in self.columns]
+        if row.kind == "published":
+            numbers = [
+                f"({n})" if c.name in row.values else n
+                for c, n in zip(self.columns, numbers, strict=True)
+            ]
         settings = [row.setting] if any(r.setting for r in self.rows) else []
         return [*settings, row.method, *numbers]
 
     def _remarks(self) -> list[str]:
         skipped = [f"Left out: {photo}: {reason}." for photo, reason in self.skipped.items()]
-        return [*(f"Note: {note}." for note in self.notes), *skipped]
+        absent = [f"{peer}: {reason}" for peer, reason in self.not_measured.items()]
+        return [*absent, *(f"Note: {note}." for note in self.notes), *skipped]

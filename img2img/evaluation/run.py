@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -24,7 +25,18 @@ from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit
 from img2img.evaluation.generated import measure_generated
-from img2img.evaluation.metrics import PERCEPTUAL_METRICS
+from img2img.evaluation.metrics import PERCEPTUAL_METRICS, perceptual_networks
+from img2img.evaluation.peers import (
+    PEAK_MEMORY,
+    SECONDS,
+    Peer,
+    PeerError,
+    PeerProcess,
+    about_costs,
+    installed,
+    network,
+    summed_up,
+)
 from img2img.evaluation.pictures import FirstCases, WorstCases
 from img2img.evaluation.protocol import Protocol, Scores
 from img2img.evaluation.protocols import protocol_for
@@ -36,7 +48,7 @@ from img2img.tasks import task_kinds
 from img2img.tasks.baseline import same_purpose
 from img2img.tasks.noise import NoiseTask
 from img2img.tasks.photo import title
-from img2img.zoo.catalogue import CATALOGUE
+from img2img.zoo.catalogue import CATALOGUE, Entry
 
 Answers = Callable[[Case], Mapping[str, torch.Tensor]]
 
@@ -52,6 +64,9 @@ class EvaluateOptions(TypedDict, total=False):
     """Measure the first photos only; of pictures from noise, so many samples a class."""
     self_ensemble: bool
     """A row more: the same model over flips and turns."""
+    peers: bool
+    """Measure other people's models and classical methods too, and of each method, ours as well,
+    the time and the memory, in a process of its own."""
 
 
 def evaluate(
@@ -103,19 +118,21 @@ def evaluate(
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"'{out}' is a file, not a folder", field="out")
     names = CATALOGUE.defaults(task) if model is None else [model]
-    models = (load(n, device=options.get("device", "auto"), precision=precision) for n in names)
-    report = reduce(
-        add, [_one_model(task, Path(data), model, baseline, options) for model in models]
-    )
+    report = reduce(add, [_one_model(task, Path(data), n, baseline, options) for n in names])
     if out is not None:
         report.write(Path(out))
     return report
 
 
 def _one_model(
-    task: str, data: Path, model: Model, baseline: str | Path | None, options: EvaluateOptions
+    task: str,
+    data: Path,
+    name: str | Path | Entry,
+    baseline: str | Path | None,
+    options: EvaluateOptions,
 ) -> Report:
-    limit = options.get("limit")
+    limit, device = options.get("limit"), options.get("device", "auto")
+    model = load(name, device=device, precision=options.get("precision", "auto"))
     if model.task.kind != task:
         raise UserError(
             f"'{model.name}' is made for {model.task.kind}, not for {task}", field="model"
@@ -132,14 +149,38 @@ def _one_model(
         fp32 = model.dtype == torch.float32
         rival = load(baseline, device=str(model.device), precision="fp32" if fp32 else "bf16")
         rival.name = _rival_name(model, rival)
+    peers = options.get("peers", False)
     if isinstance(model.task, NoiseTask):
+        if peers:
+            raise UserError(
+                "no peers are known for pictures from noise", field="peers", remedy="leave it out"
+            )
         report = measure_generated([model, *([rival] if rival else [])], str(data), limit)
     else:
         protocol = protocol_for(model.photo_task, model.recipe.data, model.device)
-        rivals = protocol.baselines() | ({rival.name: method_of(rival)} if rival else {})
-        variants = {f"{model.name}, self-ensemble": method_of(model, True)} if ensemble else {}
-        ours = (model.name, method_of(model))
-        report = measure(protocol, data, rivals, ours, limit, variants, protocol.trivial)
+        ready, absent = installed(protocol.peers()) if peers else ((), {})
+        with ExitStack() as processes:
+
+            def method(one: Model, source: str | Path | Entry, ensemble: bool = False) -> Method:
+                if not peers:
+                    return method_of(one, ensemble)
+                return processes.enter_context(PeerProcess(_as_peer(one, source, ensemble)))
+
+            rivals = protocol.baselines()
+            rivals |= {peer.name: processes.enter_context(PeerProcess(peer)) for peer in ready}
+            if rival is not None and baseline is not None:
+                rivals[rival.name] = method(rival, baseline)
+            ours = (model.name, method(model, name))
+            ensembled = f"{model.name}, self-ensemble"
+            variants = {ensembled: method(model, name, True)} if ensemble else {}
+            if peers:
+                protocol.perceptual = protocol.perceptual or perceptual_networks()
+            report = measure(protocol, data, rivals, ours, limit, variants, protocol.trivial)
+        if peers:
+            report.not_measured.update(absent)
+            report.notes.extend(about_costs(ready, model.device.type))
+            if not ready and not absent:
+                report.notes.append(f"no peers are known for {task}")
     card = model.card.model_dump(include={"steps", "images", "photos", "data", "version"})
     report.models.append(
         {
@@ -151,6 +192,18 @@ def _one_model(
     )
     report.notes.extend(_trained_on(model))
     return report
+
+
+def _as_peer(model: Model, source: str | Path | Entry, self_ensemble: bool) -> Peer:
+    """A model of ours, as a process of its own loads it again."""
+    path = (source if isinstance(source, Entry) else CATALOGUE.entry(source)).path
+    arguments = {
+        "model": str(path),
+        "device": str(model.device),
+        "precision": "fp32" if model.dtype == torch.float32 else "bf16",
+        "self_ensemble": self_ensemble,
+    }
+    return network(model.name, arguments)
 
 
 def method_of(model: Model, self_ensemble: bool = False) -> Method:
@@ -174,15 +227,21 @@ def measure(
     when the folder holds no photo that can be measured.
     """
     methods = {**rivals, **variants, **(dict([ours]) if ours else {})}
+    costly = any(isinstance(method, PeerProcess) for method in methods.values())
     skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
     scores: list[PhotoScore] = []
     trivial: dict[str, None] = {}
     worst, first = WorstCases(protocol.ranked_by), FirstCases(protocol.ranked_by)
     for case in _cases(protocol, _source(protocol, data), limit, skipped):
         answers = {name: _checked(rgb, case) for name, rgb in simple(case).items()}
         trivial |= dict.fromkeys(answers)
-        results = answers | {name: _checked(method(case), case) for name, method in methods.items()}
+        results = answers | _results(methods, case, failed)
+        if ours and ours[0] in failed:
+            raise UserError(f"'{ours[0]}' cannot be measured: {failed[ours[0]]}", field="model")
         found = protocol.score(case, results)
+        for name, method in methods.items():
+            found[name] |= method.costs if isinstance(method, PeerProcess) else {}
         scores += [
             PhotoScore(case.photo, case.setting, name, values) for name, values in found.items()
         ]
@@ -196,6 +255,7 @@ def measure(
         raise UserError(
             f"no photo in '{data}' can be measured; first: {first_skipped}", field="data"
         )
+    scores = [score for score in scores if score.method not in failed]
     left_out = _lesser(protocol, scores, list(trivial))
     scores = [score for score in scores if score.method not in left_out]
     rows = _rows(protocol, scores, ours[0] if ours else None)
@@ -205,15 +265,32 @@ def measure(
         task=protocol.task.kind,
         data=str(data),
         protocol=protocol.statement,
-        columns=protocol.columns,
+        columns=(*protocol.columns, *((SECONDS, PEAK_MEMORY) if costly else ())),
         photo_count=photos,
         rows=sorted(rows, key=lambda row: [r.setting for r in rows].index(row.setting)),
         photos=scores,
         skipped=skipped,
+        not_measured=failed,
         notes=protocol.notes(),
         worst=worst.lines(),
         first=first.lines(),
     )
+
+
+def _results(
+    methods: dict[str, Method], case: Case, failed: dict[str, str]
+) -> dict[str, torch.Tensor]:
+    """What each method makes of a case. One whose process fails leaves `methods` for `failed`."""
+    results = {}
+    for name, method in list(methods.items()):
+        try:
+            results[name] = _checked(method(case), case)
+        except PeerError as error:
+            del methods[name]
+            where = " ".join(filter(None, (case.photo, case.setting)))
+            failed[name] = f"failed on {where}: {error}"
+            log.warning("left out: %s: %s", name, failed[name])
+    return results
 
 
 def _lesser(protocol: Protocol, scores: list[PhotoScore], trivial: list[str]) -> set[str]:
@@ -292,7 +369,7 @@ def _rows(protocol: Protocol, scores: list[PhotoScore], ours: str | None) -> lis
             setting,
             method,
             "model" if method == ours else "baseline",
-            protocol.summary(setting, method, values),
+            protocol.summary(setting, method, values) | summed_up(values),
         )
         for (setting, method), values in groups.items()
     ]

@@ -118,7 +118,9 @@ def headline_row(headline: Headline, card: str, models: Collection[str]) -> tupl
             row[table.titles.index("method")]: row[place] for row in rows if row[place] != "–"
         }
         published = {
-            m.removesuffix(PUBLISHED): v for m, v in values.items() if m.endswith(PUBLISHED)
+            m.removesuffix(PUBLISHED): v.strip("()")
+            for m, v in values.items()
+            if m.endswith(PUBLISHED)
         }
         networks = (*models, *(f"{model}, self-ensemble" for model in models))
         classical = {
