@@ -13,7 +13,9 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Effort:
-    """How often something is measured: so often, or until the budget is spent; once at least."""
+    """How often something is run to warm up, and then measured: so often, or until each has spent
+    the budget; once at least, where at all.
+    """
 
     warmup: int = 2
     repeats: int = 7
@@ -69,9 +71,11 @@ def time_in_turns(
     """Time several calls one after the other, round after round: repeat n of each is next to repeat
     n of the others.
     """
-    for _ in range(effort.warmup):
+    warmed_up, begun = 0, clock()
+    while warmed_up < effort.warmup and clock() - begun <= effort.budget_s:
         for call in calls.values():
             call()
+        warmed_up += 1
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     begun = clock()
     for _ in range(effort.repeats):
@@ -81,7 +85,7 @@ def time_in_turns(
             seconds[name].append(clock() - before)
         if clock() - begun > effort.budget_s:
             break
-    return {name: Timing(tuple(each), effort.warmup) for name, each in seconds.items()}
+    return {name: Timing(tuple(each), warmed_up) for name, each in seconds.items()}
 
 
 def time_repeats(

@@ -119,15 +119,27 @@ def test_a_model_from_noise_is_named_and_left_out(
     assert fields == {"made": {"1": {"left_out": "it makes pictures from noise, of one size"}}}
 
 
-def test_operations_of_a_photo_are_those_of_its_tiles(tiny_model: Callable[[str], Path]) -> None:
-    """Of 1 megapixel of output: enlarged ×2 from 500², which is one tile."""
+@pytest.mark.parametrize(
+    ("megapixels", "inputs"),
+    [
+        (1.0, [(500, 500)]),  # enlarged ×2 from 500², which is one tile
+        # from 600²: tiles of 464 px and what is left, 24 px more on each inner side
+        (1.44, [(488, 488), (488, 160), (160, 488), (160, 160)]),
+    ],
+)
+def test_operations_of_a_photo_are_those_of_its_tiles(
+    megapixels: float, inputs: list[tuple[int, int]], tiny_model: Callable[[str], Path]
+) -> None:
     path = tiny_model("super_resolve_x2")
-    measured = photo_speed(str(path), megapixels=1.0, warmup=1, repeats=2, budget_s=60)
+    measured = photo_speed(str(path), megapixels, warmup=1, repeats=2, budget_s=60)
     model = load(path, device="cpu")
     channels = model.task.condition_channels
     with torch.no_grad():
-        whole = count_flops(lambda: model.generator(torch.zeros(1, channels, 500, 500)))
-    assert measured["flops"] == whole > 0 and len(measured["seconds"]) == 2
+        by_hand = sum(
+            count_flops(lambda size=size: model.generator(torch.zeros(1, channels, *size)))
+            for size in inputs
+        )
+    assert measured["flops"] == by_hand > 0 and len(measured["seconds"]) == 2
 
 
 def test_an_error_in_a_fresh_process_is_its_last_line() -> None:

@@ -64,6 +64,12 @@ def test_a_budget_ends_the_repeats_but_not_the_first() -> None:
     assert time_repeats(clock.work(99.0), Effort(0, 9, budget_s=25), clock).seconds == (99,)
 
 
+def test_a_budget_ends_the_warm_up_but_not_its_first() -> None:
+    clock = FakeClock()
+    timing = time_repeats(clock.work(*repeat(30.0, 9)), Effort(5, 9, budget_s=25), clock)
+    assert (timing.warmup, timing.seconds) == (1, (30,))
+
+
 def test_operations_of_a_convolution_are_those_counted_by_hand() -> None:
     shape = ConvolutionShape(batch=2, channels=4, side_px=8)
     forward, training = rates_of_convolution(shape, torch.float32, Effort(0, 1))
