@@ -6,6 +6,7 @@ import re
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from img2img_apps.guard import answer
@@ -40,25 +41,29 @@ class BodyLimit:
             else MOST_CALL_BYTES
         )
         if announced > room:
-            await self._refusal(brings_files)(scope, receive, send)
+            await self._refusal(scope, brings_files)(scope, receive, send)
             return
-        body = _Body(scope, receive, send, room, self._refusal(brings_files))
+        body = _Body(scope, receive, send, room, self._refusal(scope, brings_files))
         self.arriving += announced * brings_files
         try:
             await self.app(scope, body.receive, body.send)
         finally:
             self.arriving -= announced * brings_files
 
-    def _refusal(self, brings_files: bool) -> ASGIApp:
+    def _refusal(self, scope: Scope, brings_files: bool) -> ASGIApp:
         if not brings_files:
             return answer(
                 413,
                 f"this call is larger than {MOST_CALL_BYTES // 1_000_000} MB: upload files first",
             )
         quota = f"{self.workspace.quota_bytes / 1e6:.0f} MB"
-        return answer(507, "there is no room for this: "
-                           f"uploads and results may take {quota} together (--quota-mb) "
-                           "and are deleted after an hour")  # fmt: skip
+        words = (
+            f"there is no room for this: uploads and results may take {quota} together "
+            "(--quota-mb) and are deleted after an hour"
+        )
+        if "origin" in Headers(scope=scope):  # the page, which shows an answer's text as it is
+            return PlainTextResponse(words, 507)
+        return answer(507, words)
 
 
 class _Body:

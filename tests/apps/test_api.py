@@ -378,6 +378,12 @@ def test_uploads_have_a_quota(launcher: list[str], tmp_path: Path) -> None:
             uploaded(app.url, large)
         with caught.value as answer:
             assert answer.code == 507 and "--quota-mb" in answer.read().decode()
+        page = urllib.request.Request(f"{app.url}gradio_api/upload", bytes(400_000))
+        page.add_header("Origin", app.url.rstrip("/"))
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(page)
+        with caught.value as answer:
+            assert answer.read().decode().startswith("there is no room"), "as the page shows it"
         with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)):
             chunked(app.url, large)
         taken = sum(
