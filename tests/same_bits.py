@@ -65,6 +65,7 @@ NARROW: dict[str, list[str]] = {
     "gated": ["width=8", "dilations=[1,2]"],
     "glcic": ["width=8", "dilations=[2,4]"],
     "patchgan": ["width=4"],
+    "unet_sn": ["width=4"],
     "global_local": ["width=4", "features=8", "local_px=32"],
     "dcgan": ["width=4"],
     "resnet": ["width=4", "blocks=2"],

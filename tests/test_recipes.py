@@ -46,6 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gated": {"width": 8, "dilations": [1, 2]},
     "glcic": {"width": 8, "dilations": [2, 4]},
     "patchgan": {"width": 4},
+    "unet_sn": {"width": 4},
     "global_local": {"width": 4, "features": 8, "local_px": 32},
     "dcgan": {"width": 4},
     "mlp": {"hidden": [8]},
@@ -236,7 +237,7 @@ GENERATORS = [
     "mlp",
     "autoencoder",
 ]
-DISCRIMINATORS = [None, "patchgan", "global_local", "dcgan", "mlp"]
+DISCRIMINATORS = [None, "patchgan", "global_local", "unet_sn", "dcgan", "mlp"]
 OBJECTIVES = [
     None,
     "minimax",
@@ -250,6 +251,7 @@ OBJECTIVES = [
     "relativistic",
 ]
 PENALISED = {"wasserstein_gp", "dragan"}
+NEED_32_PX = {"patchgan", "global_local", "unet_sn"}
 AUTOENCODERS = {"dcgan", "mlp"}  # discriminators that BEGAN can play with
 
 
@@ -313,13 +315,14 @@ def reason_against(
         return None
     if task == "points" and discriminator != "mlp":
         return f"does not suit discriminator '{discriminator}'"
-    if task in ("generate", "reconstruct") and discriminator in ("patchgan", "global_local"):
+    if task in ("generate", "reconstruct") and discriminator in NEED_32_PX:
         return f"data.crop_px 16 does not suit discriminator '{discriminator}'"
     if objective == "began" and discriminator not in AUTOENCODERS:
         cannot = f"discriminates by reconstruction, and '{discriminator}' cannot: use dcgan or mlp"
         return f"adversarial.kind 'began' {cannot}"
-    if (
-        objective in PENALISED and discriminator != "mlp"
+    if objective in PENALISED and discriminator not in (
+        "mlp",
+        "unet_sn",
     ):  # the others normalise by the batch unless told otherwise
         return "discriminator.norm 'batch' mixes samples"
     if discriminator == "global_local" and task != "inpaint":

@@ -4,7 +4,7 @@ known part alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -140,6 +140,61 @@ class ColorfulnessLoss(PictureLoss):
         return F.relu(1 - ratio).mean()
 
 
+class FocalFrequencyLoss(PictureLoss):
+    """Squared distance of spectra, weighted by itself (Jiang et al. 2021, equations 6 to 8): most
+    where the fake lacks most, such as a texture's frequencies.
+
+    Example:
+        >>> import torch
+        >>> loss = FocalFrequencyLoss(kind="focal_frequency")
+        >>> loss(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5), mask=None)
+        tensor(0.2500)
+    """
+
+    kind: Literal["focal_frequency"]
+    alpha: float = Field(
+        1.0, ge=0, description="power of the distance in the weight; 0 weighs all alike"
+    )
+
+    def __call__(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
+    ) -> Tensor:
+        with torch.autocast(rgb.device.type, enabled=False):
+            difference = (rgb.float() - target.float()).contiguous()
+            squared = torch.view_as_real(torch.fft.fft2(difference, norm="ortho")).square().sum(-1)
+        weight = squared.detach().sqrt() ** self.alpha
+        largest = weight.amax((-2, -1), keepdim=True).clamp_min(1e-12)
+        return (weight / largest * squared).mean()
+
+
+class FeatureMatchingLoss(LossConfig):
+    """Mean |d| in each of the discriminator's layers, and over them (pix2pixHD, Wang et al. 2018,
+    equation 4).
+
+    For pairs, with a discriminator of pictures that scores; while it rests, the loss does too.
+    """
+
+    kind: Literal["feature_matching"]
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        adversarial = context.adversarial
+        if "target" not in context.method.compares_with or context.method.has_codes:
+            yield Conflict(".kind", f"'{self.kind}' belongs to train.method paired")
+        if adversarial is None or adversarial.head != "logits":
+            problem = "compares what a discriminator that scores sees: add one, and not began"
+            yield Conflict(".kind", f"'{self.kind}' {problem}")
+        elif adversarial.augment:
+            problem = f"cut real and fake in different places, and '{self.kind}' compares them"
+            yield Conflict("adversarial.augment", problem)
+        if context.task.condition_is_noise:
+            yield Conflict(".kind", f"'{self.kind}': noise has no target to compare with")
+
+    def __call__(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+        """Of the layers' outputs, as many as D has, each (B,…)."""
+        distances = [(f.float() - r.float()).abs().mean() for f, r in zip(fake, real, strict=True)]
+        return torch.stack(distances).mean()
+
+
 class KlLoss(LossConfig):
     """KL divergence of the encoder's Gaussian from N(0,I), nats a picture (Kingma & Welling 2014,
     equation 10).
@@ -190,7 +245,13 @@ class FeatureLoss(LossConfig):
 
 
 Loss = Annotated[
-    PixelLoss | PerceptualLoss | ColorfulnessLoss | KlLoss | FeatureLoss,
+    PixelLoss
+    | PerceptualLoss
+    | ColorfulnessLoss
+    | FocalFrequencyLoss
+    | FeatureMatchingLoss
+    | KlLoss
+    | FeatureLoss,
     Field(discriminator="kind"),
     Renamed({"colourfulness": "colorfulness"}),
 ]

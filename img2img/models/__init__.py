@@ -19,6 +19,7 @@ from img2img.models.resnet import ResNetConfig
 from img2img.models.restorer import RestorerConfig
 from img2img.models.spandrel import SpandrelConfig
 from img2img.models.unet import UNetConfig
+from img2img.models.unet_discriminator import UNetDiscriminatorConfig
 
 Generator = Annotated[
     UNetConfig
@@ -35,6 +36,10 @@ Generator = Annotated[
     Renamed({"colour_unet": "color_unet"}),
 ]
 Discriminator = Annotated[
-    PatchGanConfig | GlobalLocalConfig | DcganDiscriminatorConfig | MlpDiscriminatorConfig,
+    PatchGanConfig
+    | GlobalLocalConfig
+    | UNetDiscriminatorConfig
+    | DcganDiscriminatorConfig
+    | MlpDiscriminatorConfig,
     Field(discriminator="kind"),
 ]

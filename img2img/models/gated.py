@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from img2img.models.base import MaskedGeneratorConfig
 from img2img.models.blocks import zero_init
+from img2img.models.fourier import FourierBlock
 
 
 class GatedConv(nn.Module):
@@ -76,6 +77,8 @@ class Gated(nn.Module):
         self.join_half = nn.Sequential(GatedConv(2 * w, w), GatedConv(w, w))
         last = nn.Conv2d(w, 4 * out_channels, 3, padding=1)
         self.tail = nn.Sequential(zero_init(last), nn.PixelShuffle(2))
+        blocks = (FourierBlock(2 * w, config.global_share) for _ in range(config.fourier_blocks))
+        self.fourier = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         half = self.stem(x)
@@ -84,6 +87,7 @@ class Gated(nn.Module):
         for layer in self.dilated:
             y = y + layer(y)
         y = self.join_quarter(torch.cat([self.to_quarter(y), quarter], 1))
+        y = self.fourier(y)
         y = self.join_half(torch.cat([self.to_half(y), half], 1))
         return self.tail(y)
 
@@ -100,6 +104,15 @@ class GatedConfig(MaskedGeneratorConfig):
         48, ge=8, description="channels at half size; 2× at a quarter, 3× at an eighth"
     )
     dilations: tuple[PositiveInt, ...] = (1, 2, 4, 8, 1)
+    fourier_blocks: int = Field(
+        0,
+        ge=0,
+        description="blocks at a quarter that see the whole picture (fast Fourier convolutions, "
+        "Suvorov et al. 2022): lines and patterns go on through large holes",
+    )
+    global_share: float = Field(
+        0.5, gt=0, lt=1, description="of a Fourier block's channels, that see the whole picture"
+    )
 
     multiple_of: ClassVar[int] = 8
     network: ClassVar = Gated

@@ -67,6 +67,12 @@ class Inpaint(MaskedTask):
     box_share: Annotated[tuple[BoxShare, BoxShare], Ordered] = Field(
         (0.25, 0.5), description="a box's sides, of the picture's"
     )
+    noise_channels: int = Field(
+        0,
+        ge=0,
+        description="channels of noise in the hole, in [0,1], that the network sees in addition: "
+        "each seed gives another candidate",
+    )
     working_px: int = Field(
         768, ge=64, description="a hole and its surroundings are shrunk to this for the network"
     )
@@ -85,7 +91,7 @@ class Inpaint(MaskedTask):
 
     @property
     def condition_channels(self) -> int:
-        return 7 if self.fill == "mirrored" else 4
+        return (7 if self.fill == "mirrored" else 4) + self.noise_channels
 
     @property
     def prediction_channels(self) -> int:
@@ -97,8 +103,14 @@ class Inpaint(MaskedTask):
         rows, columns = np.nonzero(hole)
         pick = int(rng.integers(len(rows)))
         center = torch.tensor([[int(rows[pick]), int(columns[pick])]])
+        noise = torch.from_numpy(
+            rng.random((1, self.noise_channels, *target.shape[-2:]), np.float32)
+        )
         return Batch(
-            condition=self.prepare(target, mask), target=target, mask=mask, local_center=center
+            condition=self.prepare(target, mask, noise),
+            target=target,
+            mask=mask,
+            local_center=center,
         )
 
     def draw_mask(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -114,10 +126,23 @@ class Inpaint(MaskedTask):
             return masks.outpaint((size[0], size[1]), rng)
         return masks.box((size[0], size[1]), rng, self.box_share)
 
-    def prepare(self, photo: Tensor, mask: Tensor | None = None) -> Tensor:
+    def prepare(
+        self, photo: Tensor, mask: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """(B,C,H,W): the filled photo, mirrored detail, noise in the hole, and the mask last.
+
+        Noise (B,noise_channels,H,W) that is not given is drawn by torch's generator, which a user's
+        seed sets.
+        """
         mask = torch.zeros_like(photo[:, :1]) if mask is None else mask
         filled = [_filled(p, m, self.fill) for p, m in zip(photo, mask, strict=True)]
-        return torch.cat([torch.stack(filled), mask.to(photo.dtype)], 1)
+        condition = [torch.stack(filled), mask.to(photo.dtype)]
+        if self.noise_channels:
+            if noise is None:
+                size = (len(photo), self.noise_channels, *photo.shape[-2:])
+                noise = torch.rand(size).to(photo)
+            condition.insert(1, noise * mask)
+        return torch.cat(condition, 1)
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         change = prediction[:, :3]

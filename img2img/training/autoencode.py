@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from img2img.data.sample import Batch
-from img2img.losses.reconstruction import FeatureLoss, KlLoss
+from img2img.losses.reconstruction import FeatureLoss, KlLoss, PictureLoss
 from img2img.models.autoencoder import Code
 from img2img.training.discriminator_input import Pair, plain_pair
 from img2img.training.optimized import Logs, frozen
@@ -91,6 +91,7 @@ class AutoencoderStep(TrainingStep):
                     wanted = self.discriminator.features(batch.target)
                 value = loss(self.discriminator.features(output.rgb), wanted)
             else:
+                assert isinstance(loss, PictureLoss), "checked when the recipe was read"
                 with self.accelerator.autocast():
                     value = loss(output.rgb, batch.target, None)
             losses[name] = (loss.weight, value)

@@ -96,6 +96,26 @@ class DiscriminatorTrainer:
         with self.accelerator.autocast():
             return module.features(images)
 
+    def feature_maps(self, pair: Pair) -> tuple[list[Tensor], list[Tensor]]:
+        """What D's activations give of real and of fake, from the first layer to the last; no
+        gradient returns to the real, and D is to be frozen.
+        """
+        maps: list[Tensor] = []
+
+        def keep(module: nn.Module, given: Any, output: Tensor) -> None:
+            maps.append(output)
+
+        activations = [m for m in self.module.modules() if isinstance(m, nn.ReLU | nn.LeakyReLU)]
+        hooks = [activation.register_forward_hook(keep) for activation in activations]
+        try:
+            with torch.no_grad():
+                self._scores(pair[0])
+            self._scores(pair[1])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return maps[: len(maps) // 2], maps[len(maps) // 2 :]
+
     @torch.no_grad()
     def score(self, images: Tensor) -> Tensor:
         """One score an image, (B,), higher for what looks real, of a D without conditioning.

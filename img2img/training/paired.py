@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from img2img.data.sample import Batch
-from img2img.losses.reconstruction import PictureLoss
+from img2img.losses.reconstruction import FeatureMatchingLoss, PictureLoss
 from img2img.training.discriminator_input import Pair, conditioned_pair
 from img2img.training.optimized import Logs, frozen
 from img2img.training.processes import reduce_buffers
@@ -41,6 +41,7 @@ class PairedStep(TrainingStep):
                     if phase.adversarial:
                         loss = self.discriminator.adversarial_loss(*pair, probe)
                         losses["adversarial"] = (self.adversarial_weight, loss)
+                        losses |= self.feature_losses(pair)
                     logs.add(self.backward(losses, len(batches)))
             logs |= {**probe.logs(), "g_grad_norm": self.generator.update()}
 
@@ -58,6 +59,15 @@ class PairedStep(TrainingStep):
         """(real, fake) as D sees them, with the conditioning that the recipe asks for."""
         sees = self.recipe.adversarial.sees if self.recipe.adversarial else ()
         return conditioned_pair(batch, fake, sees, self.task.classes)
+
+    def feature_losses(self, pair: Pair) -> Losses:
+        """λ·feature matching: the losses of the recipe that compare in D's layers."""
+        named = zip(self.loss_names, self.recipe.losses, strict=True)
+        matching = [(name, loss) for name, loss in named if isinstance(loss, FeatureMatchingLoss)]
+        if not matching:
+            return {}
+        real, fake = self.discriminator.feature_maps(pair)
+        return {name: (loss.weight, loss(fake, real)) for name, loss in matching}
 
     def reconstruction_losses(self, batch: Batch, fake: Tensor) -> Losses:
         """λ·L1, μ·perceptual, …: the losses of the recipe that compare with the target, or with

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from img2img.conflicts import TaskFacts
 from img2img.errors import RecipeField, UserError
 from img2img.models.spandrel import SpandrelConfig
 from img2img.recipe import Recipe
@@ -87,7 +89,8 @@ def _adapted(
     differing = [d for d in range(given.dim()) if given.shape[d] != wanted.shape[d]]
     if differing == [inputs]:
         layer, channels = "input", (old.condition_channels, new.condition_channels)
-        change = _other_inputs
+        masked = all(TaskFacts.of(task).fills for task in (old, new))
+        change: Callable[..., Tensor | None] = partial(_other_inputs, mask_last=masked)
     elif differing == [outputs]:
         layer, channels = "output", (old.prediction_channels, new.prediction_channels)
         change = _other_outputs
@@ -99,12 +102,15 @@ def _adapted(
     return None if changed is None else changed.movedim(0, axis).contiguous(), said
 
 
-def _other_inputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
+def _other_inputs(
+    weight: Tensor, size: int, before: int, now: int, mask_last: bool = False
+) -> Tensor | None:
     """Weights (inputs, …) for another number of input channels, each of which may be several inputs
     (pixels folded into channels).
 
     The output for a grey picture stays the same: one channel's weights are shared out to three, or
-    three's summed up. Conditioning channels that are new start without effect.
+    three's summed up. Conditioning channels that are new start without effect. With `mask_last`
+    the last channel is a mask before and now, and keeps its weights.
     """
     if weight.shape[0] * now != size * before:
         if weight.shape[0] - before != size - now:
@@ -113,13 +119,16 @@ def _other_inputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | 
         return torch.cat([kept, kept.new_zeros(size - len(kept), *kept.shape[1:])])
     folded = weight.unflatten(0, (before, -1))
     old, new = (COLOR if channels >= COLOR else 1 for channels in (before, now))
-    picture, conditioning = folded[:old], folded[old:][: now - new]
+    picture, conditioning, mask = folded[:old], folded[old:], folded[:0]
+    if mask_last:
+        conditioning, mask, now = conditioning[:-1], conditioning[-1:], now - 1
+    conditioning = conditioning[: now - new]
     if old < new:
         picture = picture.expand(new, *picture.shape[1:]) / new
     elif old > new:
         picture = picture.sum(0, keepdim=True)
     silent = weight.new_zeros(now - new - len(conditioning), *folded.shape[1:])
-    return torch.cat([picture, conditioning, silent]).flatten(0, 1)
+    return torch.cat([picture, conditioning, silent, mask]).flatten(0, 1)
 
 
 def _other_outputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:

@@ -13,6 +13,8 @@ from torch import Tensor
 from img2img.losses import reconstruction
 from img2img.losses.reconstruction import (
     ColorfulnessLoss,
+    FeatureMatchingLoss,
+    FocalFrequencyLoss,
     Loss,
     PerceptualLoss,
     PixelLoss,
@@ -145,3 +147,38 @@ def test_perceptual_loss_looks_at_the_crop_round_the_hole(monkeypatch: pytest.Mo
 def test_impossible_losses_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Loss).validate_python(fields)
+
+
+def test_focal_frequency_weighs_each_frequency_by_what_is_missing_of_it() -> None:
+    """A mean of 0.25 and a cosine of amplitude 0.5 missing: orthonormal spectra of 8×8 pixels hold
+    8·0.25 = 2 at frequency 0, and 8·0.5/2 = 2 at each of the cosine's two.
+    """
+    columns = torch.arange(8.0)
+    cosine = 0.5 * torch.cos(2 * torch.pi * columns / 8).expand(1, 1, 8, 8)
+    even, zeros = torch.full((1, 1, 8, 8), 0.25), torch.zeros(1, 1, 8, 8)
+    loss = FocalFrequencyLoss(kind="focal_frequency")
+    assert loss(even, zeros, None).item() == pytest.approx(2**2 / 64)
+    assert loss(cosine + even, zeros, None).item() == pytest.approx(3 * 2**2 / 64)
+    # Half the cosine: its two frequencies hold 1 each, and weigh half of the largest, 2.
+    half = cosine / 2 + even
+    assert loss(half, zeros, None).item() == pytest.approx((2**2 + 2 * 0.5 * 1) / 64)
+    plain = FocalFrequencyLoss(kind="focal_frequency", alpha=0)
+    assert plain(half, zeros, None).item() == pytest.approx(half.square().mean().item())
+
+
+def test_focal_frequency_descends_to_the_target_without_a_gradient_through_its_weight() -> None:
+    x = torch.zeros(1, 1, 8, 8, requires_grad=True)
+    loss = FocalFrequencyLoss(kind="focal_frequency")
+    target = torch.full((1, 1, 8, 8), 0.25)
+    loss(x, target, None).backward()
+    # Of 64 pixels' mean, (x - 0.25)²: the weight is 1 where all of the difference is.
+    torch.testing.assert_close(x.grad, torch.full_like(x, -2 * 0.25 / 64))
+    same = target.clone().requires_grad_()
+    loss(same, target, None).backward()
+    assert not same.grad.any()
+
+
+def test_feature_matching_is_the_mean_distance_of_each_layer_whatever_its_size() -> None:
+    fake = [torch.full((2, 4, 8, 8), 1.0), torch.full((2, 1, 2, 2), 3.0)]
+    real = [torch.zeros(2, 4, 8, 8), torch.zeros(2, 1, 2, 2)]
+    assert FeatureMatchingLoss(kind="feature_matching")(fake, real).item() == 2

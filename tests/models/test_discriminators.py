@@ -11,6 +11,7 @@ from torch import nn
 from img2img.models.base import DiscriminatorShapes
 from img2img.models.global_local import GlobalLocalConfig, local_crop
 from img2img.models.patchgan import PatchGanConfig
+from img2img.models.unet_discriminator import UNetDiscriminatorConfig
 
 
 def test_patchgan_has_the_published_size_and_30_by_30_logits() -> None:
@@ -172,3 +173,38 @@ def test_global_local_refuses_to_guess_the_center() -> None:
         GlobalLocalConfig(width=4, features=8).build(DiscriminatorShapes(3))(
             torch.rand(1, 3, 64, 64)
         )
+
+
+def test_the_unet_has_the_published_size_and_a_logit_a_pixel() -> None:
+    with torch.no_grad():
+        network = UNetDiscriminatorConfig(spectral=False).build(DiscriminatorShapes(3))
+    assert sum(p.numel() for p in network.parameters()) == 4_376_897  # Real-ESRGAN's, width 64
+    small = UNetDiscriminatorConfig(width=4).build(DiscriminatorShapes(4))
+    assert small(torch.rand(2, 4, 32, 48)).shape == (2, 1, 32, 48)
+
+
+def test_the_unet_normalises_all_but_its_ends_unless_told_otherwise() -> None:
+    network = UNetDiscriminatorConfig(width=4).build(DiscriminatorShapes(3)).train()
+    for _ in range(20):  # power iterations
+        network(torch.rand(2, 3, 32, 32))
+    normed = {
+        name: nn.utils.parametrize.is_parametrized(layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d)
+    }
+    assert [name for name, is_normed in normed.items() if not is_normed] == ["first.0", "score"]
+    for name in set(normed) - {"first.0", "score"}:
+        weight = network.get_submodule(name).weight.detach().flatten(1)
+        assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, abs=0.1)
+    plain = UNetDiscriminatorConfig(width=4, spectral=False).build(DiscriminatorShapes(3))
+    assert not any(nn.utils.parametrize.is_parametrized(layer) for layer in plain.modules())
+
+
+def test_a_unets_logit_sees_its_own_pixel_and_what_lies_far_round_it() -> None:
+    torch.manual_seed(0)
+    network = UNetDiscriminatorConfig(width=4, spectral=False).build(DiscriminatorShapes(3))
+    picture = torch.rand(1, 3, 128, 128, requires_grad=True)
+    network(picture)[0, 0, 64, 64].backward()
+    seen = picture.grad.abs().sum((0, 1)) > 0
+    assert seen[64, 64] and seen[64 - 16, 64] and seen[64, 64 + 16]
+    assert not seen[0, 0]

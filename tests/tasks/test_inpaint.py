@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,10 @@ from task_samples import (
 )
 
 from img2img.data.sample import as_tensor
+from img2img.inference.pipeline import load
+from img2img.modelfile import Card, save_model
 from img2img.pixels.images import quantise, to_float
+from img2img.recipe import Recipe
 from img2img.tasks import (
     MaskedTask,
     build_task,
@@ -32,6 +36,7 @@ from img2img.testing import check_task
         {},
         {"fill": "mean"},
         {"fill": "mirrored", "strokes_px": 200},
+        {"fill": "mirrored", "noise_channels": 2},
         {"fill": "navier_stokes", "free_form_share": 0, "outpaint_share": 1},
         {"free_form_share": 0, "outpaint_share": 0},
     ],
@@ -96,3 +101,41 @@ def test_an_inpainting_network_is_not_shown_the_hole() -> None:
     for fill in ("telea", "navier_stokes", "mirrored", "mean"):
         task = build_task({"kind": "inpaint", "fill": fill})
         assert torch.allclose(task.prepare(photo, mask), task.prepare(other, mask), atol=1e-6)
+
+
+def test_noise_lies_in_the_hole_alone_before_the_mask_and_goes_by_the_seed() -> None:
+    plain = build_task({"kind": "inpaint", "fill": "mirrored"})
+    task = build_task({"kind": "inpaint", "fill": "mirrored", "noise_channels": 2})
+    photo, mask = torch.rand(1, 3, 32, 32), random_mask((32, 32))
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(task.prepare(photo, mask))
+    assert task.condition_channels == plain.condition_channels + 2 == drawn[0].shape[1]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    without = torch.cat([drawn[2][:, :6], drawn[2][:, -1:]], 1)
+    assert torch.equal(without, plain.prepare(photo, mask))
+    noise, hole = drawn[2][:, 6:8], mask[:, 0] > 0
+    assert not noise.movedim(1, -1)[~hole].any()
+    assert noise.min() >= 0 and noise.max() <= 1
+    assert 0.2 < noise.movedim(1, -1)[hole].std() < 0.4
+    given = torch.full((1, 2, 32, 32), 3.0)
+    assert torch.equal(task.prepare(photo, mask, given)[:, 6:8], given * mask)
+
+
+def test_each_seed_of_a_trained_network_gives_another_candidate(tmp_path: Path) -> None:
+    task = {"kind": "inpaint", "fill": "mean", "noise_channels": 1}
+    generator = {"kind": "gated", "width": 8, "dilations": [1]}
+    recipe = Recipe.parse({"name": "candidates", "task": task, "generator": generator})
+    network = recipe.build_generator()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.2)
+    save_model(tmp_path / "m.safetensors", network, recipe, Card())
+    model = load(tmp_path / "m.safetensors", device="cpu")
+    photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    hole = random_mask((32, 32))[0, 0].numpy() > 0
+    default, again, other = (
+        np.asarray(model(photo, mask=hole, **seed)) for seed in ({}, {"seed": 0}, {"seed": 1})
+    )
+    assert np.array_equal(default, again)
+    assert (default != other)[hole].any() and np.array_equal(default[~hole], other[~hole])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -11,6 +12,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from img2img.data.sample import Batch, collate, sample_rng
+from img2img.errors import UserError
 from img2img.losses.adversarial import Adversarial
 from img2img.models.base import DiscriminatorShapes
 from img2img.models.dcgan import DcganDiscriminatorConfig
@@ -440,3 +442,50 @@ def test_remedies_reach_the_discriminator(accelerator: Accelerator) -> None:
     assert [group["lr"] for group in step.discriminator.optimized.optimizer.param_groups] == [
         0.5e-3
     ]
+
+
+@pytest.mark.parametrize("kind", ["patchgan", "global_local", "unet_sn"])
+def test_features_of_the_fake_are_drawn_to_those_of_the_real_in_every_layer(
+    accelerator: Accelerator, kind: str
+) -> None:
+    fields = Recipe.load("inpaint_tiny").fields()
+    fields["generator"] = {"kind": "gated", "width": 8, "dilations": [1]}
+    narrow = {} if kind == "unet_sn" else {"norm": "none"}
+    narrow |= {"features": 8, "local_px": 32} if kind == "global_local" else {}
+    fields["discriminator"] = {"kind": kind, "width": 4, **narrow}
+    fields["losses"] = [{"kind": "l1"}, {"kind": "feature_matching", "weight": 2.0}]
+    step = PairedStep(Recipe.parse(fields), accelerator)
+    task, photo = step.task, np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    batch = collate([task.make_pair(sample_for(task, photo), sample_rng(0, 0, n)) for n in (0, 1)])
+    fake = torch.rand(2, 3, 64, 64, requires_grad=True)
+    pair = step.pair(batch, fake)
+    real_maps, fake_maps = step.discriminator.feature_maps(pair)
+    assert len(real_maps) == len(fake_maps) >= 4
+    for real, made in zip(real_maps, fake_maps, strict=True):
+        assert real.shape == made.shape and not real.requires_grad
+        (gradient,) = torch.autograd.grad(made.sum(), fake, retain_graph=True)
+        assert gradient.any()
+    ((name, (weight, value)),) = step.feature_losses(pair).items()
+    assert (name, weight) == ("1_feature_matching", 2.0) and value > 0
+    same = step.feature_losses(step.pair(batch, batch.target))[name][1]
+    assert same.item() < 0.2 * value.item(), "spectral norm's estimates move, no more"
+    logged = [step([batch], n) for n in (0, step.recipe.train.steps - 1)]
+    assert name not in logged[0] and logged[1][name] > 0, "D rests, and the loss with it"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "problem"),
+    [
+        ("linear", [], "noise has no target"),
+        ("inpaint_tiny", ["adversarial.augment=[color]"], "adversarial.augment"),
+        ("inpaint_tiny", ["discriminator=null", "adversarial=null"], "discriminator that scores"),
+        ("cyclegan_tiny", [], "belongs to train.method paired"),
+        ("dae", [], "belongs to train.method paired"),
+        ("inpaint_tiny", ["discriminator={kind: unet_sn}", "data.crop_px=60"], "multiple of 8"),
+    ],
+)
+def test_feature_matching_is_refused_where_it_means_nothing(
+    recipe: str, changes: list[str], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        Recipe.load(recipe, [*changes, "losses=[{kind: feature_matching}]"])

@@ -94,6 +94,20 @@ def test_channels_beside_the_picture_start_without_effect() -> None:
     assert all(torch.equal(back.weights[name], value) for name, value in old.state_dict().items())
 
 
+def test_a_mask_stays_the_last_channel_when_others_join() -> None:
+    generator = {"kind": "restorer", "widths": [8], "blocks": [1], "unshuffle": 2}
+    was = recipe_for({"kind": "inpaint", "fill": "mirrored"}, generator)
+    recipe = recipe_for({**was.task.model_dump(), "noise_channels": 2}, generator)
+    old, new = randomised(was), recipe.build_generator().eval()
+    new.load_state_dict(fit(old.state_dict(), was, new, recipe).weights)
+    x, noise = torch.rand(1, 7, 32, 32), torch.randn(1, 2, 32, 32)
+    with torch.no_grad():
+        made = new(torch.cat([x[:, :6], noise, x[:, 6:]], 1))
+        torch.testing.assert_close(made, old(x), atol=2e-5, rtol=1e-4)
+    back = fit(new.state_dict(), recipe, old, was)
+    assert all(torch.equal(back.weights[name], value) for name, value in old.state_dict().items())
+
+
 class Drawing(Translate):
     """Predicts one channel."""
 
