@@ -84,6 +84,7 @@ class TaskFacts(Facts):
     draws: bool
     prediction_strides: tuple[int, ...]
     fills: bool = False
+    predicts_residual: bool = False
     trained_by: str = "paired"
     bottleneck: BottleneckShapes | None = None
     code_sizes: tuple[int, int] = (0, 0)
@@ -97,6 +98,8 @@ class GeneratorFacts(Facts):
     kind: str
     draws_codes: bool
     """Its codes are Gaussians, which a loss can hold to the prior N(0,I)."""
+    left_open: bool = False
+    """It is the network of the model that training starts from."""
 
 
 @dataclass(frozen=True)

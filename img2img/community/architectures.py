@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,13 @@ from torch import Tensor
 from img2img.community.terms import Terms
 from img2img.errors import Phrase, UserError
 from img2img.modelfile import Card, Header
-from img2img.models.spandrel import SpandrelConfig, SpandrelNetwork, spandrel
+from img2img.models.spandrel import (
+    Bounded,
+    SpandrelConfig,
+    SpandrelNetwork,
+    one_line,
+    spandrel,
+)
 from img2img.recipe import Recipe
 from img2img.version import __version__
 
@@ -59,9 +64,8 @@ def _descriptor(state: Mapping[str, Any], path: Path) -> Any:
     if max(numbers, default=0) > _MOST_LAYERS:
         raise UserError(Phrase("'", path, "' names layers that no network has"))
     try:
-        # Layers draw their first weights, and some warn of what torch will do one day.
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # Layers draw their first weights.
+        with torch.random.fork_rng(devices=[]), Bounded():
             return loader.load_from_state_dict(tensors)
     except library.UnsupportedModelError as error:
         raise UserError(
@@ -69,10 +73,7 @@ def _descriptor(state: Mapping[str, Any], path: Path) -> Any:
             remedy="img2img models lists what opens",
         ) from error
     except Exception as error:  # of any of 42 libraries' worth of constructors
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            Phrase("'", path, f"' does not load: {type(error).__name__}: {reason}")
-        ) from error
+        raise UserError(Phrase("'", path, f"' does not load: {one_line(error)}")) from error
 
 
 def _recipe(descriptor: Any, generator: SpandrelConfig, path: Path) -> Recipe:
@@ -87,7 +88,8 @@ def _recipe(descriptor: Any, generator: SpandrelConfig, path: Path) -> Recipe:
         "name": re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-") or "model",
         "task": task,
         "generator": generator.model_dump(mode="json"),
-        "data": {"crop_px": 64 * scale},
+        # As training programs do but for faces; it allows a mean over turned photos.
+        "data": {"crop_px": 64 * scale, "rotate": descriptor.purpose in ("SR", "Restoration")},
     }
     try:
         return Recipe.parse(fields, where=path, trusted=False)

@@ -118,5 +118,9 @@ def spectral(module: nn.Module) -> None:
 
 def channels_last(module: AnyModule) -> AnyModule:
     """The module with its weights laid out channels-last, the fast layout for convolutions."""
-    # torch's stubs lack memory_format
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if getattr(module, "default_layout", False):  # it works in no other
+        return module
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.dim() == 4:  # StyleGAN's weights have five
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return module

@@ -11,13 +11,14 @@ import inspect
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from img2img.conflicts import Conflict, RecipeContext
 from img2img.environment import declare_torchvision_ops
@@ -29,6 +30,12 @@ Tiling = Literal["supported", "discouraged", "internal"]
 
 WHOLE_PX = 1024  # a photo of a network for which tiling is discouraged goes whole up to this side
 _MOST = 65536  # of a whole number among the parameters: widths, depths, sizes
+_MOST_BYTES = 4 * 2**30  # of what a network is built of; no file with more is opened
+_MOST_OPERATIONS = 30_000  # that build a network; the deepest take some 10,000
+_MOST_LISTED = 4096  # of a number in a list: depths of stages, widths
+_MASKED = ("LaMa", "MAT")  # architectures that complete holes
+_ONE_BY_ONE = ("DRUNet",)  # called by spandrel for one picture at a time
+_OWN_LAYOUT = ("IPT",)  # reshape what convolutions give, which must not lie channels-last
 
 
 class SpandrelConfig(GeneratorConfig):
@@ -58,9 +65,9 @@ class SpandrelConfig(GeneratorConfig):
     @field_validator("parameters")
     @classmethod
     def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name, number in _numbers(value):
-            if abs(number) > _MOST:
-                raise ValueError(f"{name} is {number}: at most {_MOST}")
+        for name, number, most in _numbers(value):
+            if not abs(number) <= most:
+                raise ValueError(f"{name} is {number}: at most {most}")
         return value
 
     @property
@@ -78,21 +85,59 @@ class SpandrelConfig(GeneratorConfig):
             return max(size) > WHOLE_PX
         return self.tiling == "supported"
 
+    @property
+    def left_open(self) -> bool:
+        """It is the network of the file that training starts from."""
+        return not self.architecture
+
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from super().conflicts(context)
-        if not self.architecture:
+        if not context.task.predicts_residual:
+            reason = "its picture is its input restored, and the task's is none"
+            yield self.unfit(context, f"{reason}; use a network of our own")
+        if self.left_open:
             if context.starts_from is None:
                 problem = "is missing: name one, or start from a file with train.init"
                 yield Conflict(".architecture", problem)
-        elif context.scale != self.scale:
-            problem = f"is {self.scale}, and the task enlarges ×{context.scale}"
-            yield Conflict(".scale", problem, (f"generator.scale={context.scale}",))
+            return
+        if self.scale != context.scale:
+            yield self._conflict_of_scale(context)
+        fills = self.architecture in _MASKED
+        if fills != context.task.fills:
+            does = "completes holes" if fills else "sees no mask"
+            task = f"task '{context.task.kind}' {'fills holes' if not fills else 'has none'}"
+            yield Conflict(".architecture", f"'{self.architecture}' {does}, and {task}")
+
+    def _conflict_of_scale(self, context: RecipeContext) -> Conflict:
+        task = f"the task enlarges ×{context.scale}" if context.scale > 1 else "the task keeps size"
+        if context.starts_from is None:
+            written = (f"generator.scale={context.scale}",)
+            return Conflict(".scale", f"is {self.scale}, and {task}", written)
+        as_file = (f"task.factor={self.scale}",) if min(self.scale, context.scale) > 1 else ()
+        does = f"enlarges ×{self.scale}" if self.scale > 1 else "keeps size"
+        other = "" if as_file else f": start from a file for ×{context.scale}, or take a recipe"
+        fitting = f" for ×{self.scale}" if other else ""
+        problem = f"'{context.starts_from}' {does}, and {task}{other}{fitting}"
+        return Conflict("train.init", problem, as_file)
 
     def build(self, shapes: Shapes) -> nn.Module:
-        with warnings.catch_warnings():  # of what torch will do one day
-            warnings.simplefilter("ignore")
-            module = _class_of(self.architecture, self.variant)(**self.parameters)
-            return SpandrelNetwork(_architecture(self.architecture).load(module.state_dict()))
+        """Raises UserError where its class cannot be built with the parameters, or not within the
+        size that networks have.
+        """
+        network = _class_of(self.architecture, self.variant)
+        try:
+            with torch.device("cpu"), Bounded():  # its numbers are looked at, also for shapes alone
+                module = network(**self.parameters)
+                built = SpandrelNetwork(_architecture(self.architecture).load(module.state_dict()))
+        except Exception as error:  # of any of 42 libraries' worth of constructors
+            raise UserError(
+                f"{self.architecture} cannot be built with these: {one_line(error)}",
+                field="generator.parameters",
+            ) from error
+        if built.scale != self.scale:
+            problem = f"is {self.scale}, and its parameters build one of ×{built.scale}"
+            raise UserError(problem, field="generator.scale")
+        return built
 
     @classmethod
     def of(cls, descriptor: Any) -> SpandrelConfig:
@@ -128,6 +173,7 @@ class SpandrelNetwork(nn.Module):
         self.descriptor = [descriptor]  # in a list, so that its module is registered once
         self.masked = descriptor.purpose == "Inpainting"
         self.scale = int(descriptor.scale)
+        self.default_layout = descriptor.architecture.id in _OWN_LAYOUT
 
     def forward(self, condition: Tensor) -> Tensor:
         picture, mask = condition[:, :3], condition[:, -1:] if self.masked else None
@@ -141,17 +187,79 @@ class SpandrelNetwork(nn.Module):
         (descriptor,), batch = self.descriptor, len(picture)
         seen = _channels(picture, descriptor.input_channels)
         height, width = seen.shape[-2:]
-        padded = _padded(seen, descriptor.size_requirements)
-        if mask is None:
-            out = descriptor._call_fn(self.network, padded)
-        else:
-            out = descriptor._call_fn(
-                self.network, padded, _padded(mask, descriptor.size_requirements)
-            )
+        inputs = [_padded(x, descriptor.size_requirements) for x in (seen, mask) if x is not None]
+        if self.default_layout:
+            inputs = [x.contiguous() for x in inputs]
+        at_once = 1 if descriptor.architecture.id in _ONE_BY_ONE else len(seen)
+        parts = zip(*(x.split(at_once) for x in inputs), strict=True)
+        out = torch.cat([descriptor._call_fn(self.network, *part) for part in parts])
         out = out[..., : height * self.scale, : width * self.scale]
         if len(out) != batch:  # channel by channel
             out = out.reshape(batch, 3, *out.shape[-2:])
         return out.expand(-1, 3, -1, -1) if out.shape[1] == 1 else out[:, :3]
+
+
+class Bounded(TorchDispatchMode):
+    """While a network is built from what a file says: RuntimeError before it takes more memory or
+    time than any that is published, and no warnings of what torch will do one day.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = self._operations = 0
+        self._warnings = warnings.catch_warnings()
+
+    def __enter__(self) -> Bounded:
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._warnings.__exit__(*error)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        self._operations += 1
+        if self._operations > _MOST_OPERATIONS:
+            raise RuntimeError("it has more layers than any network")
+        self._check(_numbers_asked_for(func, args))
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor):
+            self._check(out.numel())
+            if func._schema.returns[0].alias_info is None:  # its memory is its own
+                self._bytes += out.numel() * out.dtype.itemsize
+                self._check(self._bytes // 4)
+        return out
+
+    def _check(self, numbers: int) -> None:
+        if numbers * 4 > _MOST_BYTES:
+            raise RuntimeError(f"it is larger than {_MOST_BYTES // 2**30} GiB")
+
+
+def _numbers_asked_for(func: Any, args: Sequence[Any]) -> int:
+    """How many the result of an operation may have: by a size among its arguments, or by tensors
+    that are broadcast against each other.
+    """
+    if func.overloadpacket.__name__ in ("arange", "linspace"):
+        return int(max((abs(a) for a in args if isinstance(a, int | float)), default=0))
+    sizes = [a for a in args if isinstance(a, list | tuple) and all(type(n) is int for n in a)]
+    shapes = [a.shape for a in args if isinstance(a, Tensor)]
+    if len(shapes) > 1:
+        sides = max(len(shape) for shape in shapes)
+        aligned = [(1,) * (sides - len(shape)) + tuple(shape) for shape in shapes]
+        sizes.append([max(side) for side in zip(*aligned, strict=True)])
+    return max((math.prod(map(abs, size)) for size in sizes), default=0)
+
+
+def one_line(error: Exception) -> str:
+    """An error of somebody else's code, for a message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def spandrel() -> Any:
@@ -213,12 +321,16 @@ def _padded(x: Tensor, requirements: Any) -> Tensor:
     return nn.functional.pad(x, rest, "replicate") if any(rest) else x
 
 
-def _numbers(value: Any, name: str = "parameters") -> Iterator[tuple[str, float]]:
+def _numbers(
+    value: Any, name: str = "parameters", most: int = _MOST
+) -> Iterator[tuple[str, float, int]]:
+    """Numbers, and lengths of lists, each with its name and the most that it may be."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _numbers(inner, f"{name}.{key}")
+            yield from _numbers(inner, f"{name}.{key}", most)
     elif isinstance(value, list):
+        yield f"the length of {name}", len(value), 64
         for inner in value:
-            yield from _numbers(inner, name)
+            yield from _numbers(inner, name, _MOST_LISTED)
     elif isinstance(value, int | float):
-        yield name, value
+        yield name, value, most

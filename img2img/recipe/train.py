@@ -94,7 +94,7 @@ class TrainConfig(OptimizerConfig):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from self.method.conflicts(context)
-        if self.freeze:
+        if self.freeze and not context.generator.left_open:
             yield from self._conflicts_of_freeze(context)
         if self.teacher is not None:
             yield from self._conflicts_of_teacher(context)

@@ -65,6 +65,10 @@ class Task(FrozenConfig):
     """What a picture's transparency is laid on: `bleed` continues what is visible, and the result
     has its alpha. A color, for conditions drawn on paper: the result is opaque.
     """
+    predicts_residual: ClassVar[bool] = False
+    """The prediction is added to the condition's first three channels, which are a picture,
+    enlarged bicubically where the task enlarges.
+    """
     picture_channels: ClassVar[int] = 3
     """Channels of what `decode` makes: 3, but for points."""
     main_metric: ClassVar[MainMetric] = MainMetric("psnr_db")

@@ -52,6 +52,7 @@ class Denoise(PhotoTask):
     draws: ClassVar[bool] = True
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 20
+    predicts_residual: ClassVar[bool] = True
     zeros_are: ClassVar[str] = COPIED
     verb: ClassVar[str] = "denoise"
 

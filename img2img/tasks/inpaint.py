@@ -90,6 +90,10 @@ class Inpaint(MaskedTask):
     source_type: ClassVar[DigitalSourceType | None] = "compositeWithTrainedAlgorithmicMedia"
 
     @property
+    def predicts_residual(self) -> bool:  # type: ignore[override]  # read only
+        return self.fill != "mirrored"
+
+    @property
     def condition_channels(self) -> int:
         return (7 if self.fill == "mirrored" else 4) + self.noise_channels
 

@@ -30,6 +30,7 @@ class Restoration(PhotoTask):
 
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 15
+    predicts_residual: ClassVar[bool] = True
     zeros_are: ClassVar[str] = COPIED
     verb: ClassVar[str] = "restore"
 

@@ -34,6 +34,7 @@ class SuperResolve(PhotoTask):
     usual_scale: ClassVar[int] = 2
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 40
+    predicts_residual: ClassVar[bool] = True
     zeros_are: ClassVar[str] = "bicubic enlargement"
     verb: ClassVar[str] = "enlarge"
     main_metric: ClassVar[MainMetric] = MainMetric("psnr_y_db")

@@ -146,7 +146,9 @@ def difference(model: Recipe, recipe: Recipe) -> str:
     """How a model's network differs from the recipe's, and what to write to have the same."""
     theirs, ours = model.generator.model_dump(mode="json"), recipe.generator.model_dump(mode="json")
     if theirs["kind"] != ours["kind"]:
-        return f"its generator is a {theirs['kind']}, and the recipe's a {ours['kind']}"
+        kinds = f"its generator is a {theirs['kind']}, and the recipe's a {ours['kind']}"
+        kept = theirs["kind"] == SpandrelConfig().kind
+        return f"{kinds}: write generator='{{kind: {theirs['kind']}}}'" if kept else kinds
     ways, wanted = (
         "both ways" if isinstance(task, UnpairedTask) else "one way"
         for task in (model.task, recipe.task)
