@@ -35,7 +35,7 @@ _MOST_OPERATIONS = 30_000  # that build a network; the deepest take some 10,000
 _MOST_LISTED = 4096  # of a number in a list: depths of stages, widths
 _MASKED = ("LaMa", "MAT")  # architectures that complete holes
 _ONE_BY_ONE = ("DRUNet",)  # called by spandrel for one picture at a time
-_OWN_LAYOUT = ("IPT",)  # reshape what convolutions give, which must not lie channels-last
+_OWN_LAYOUT = ("GFPGAN", "IPT")  # reshape what convolutions give: not channels-last
 
 
 class SpandrelConfig(GeneratorConfig):
