@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from networks import KNOWN, OTHERS, Known, alone, saved
 from test_architectures import photo
 
@@ -23,12 +24,18 @@ def test_none_is_left_out() -> None:
 @pytest.mark.parametrize("known", OTHERS, ids=lambda k: f"{k.architecture}-{k.variant}")
 def test_kept_as_ours_it_gives_the_same_pixels(known: Known, tmp_path: Path) -> None:
     path, rgb = saved(known, tmp_path), photo(51, 58)
-    ours, theirs = img2img.load(path, device="cpu")(rgb), alone(path, rgb)
-    assert ours.shape == theirs.shape and np.ptp(theirs) > 5
+    model = img2img.load(path, device="cpu")
+    torch.manual_seed(0)  # AuraSR draws
+    ours = model(rgb)
+    torch.manual_seed(0)
+    theirs = alone(path, rgb)
+    assert ours.shape == theirs.shape and np.ptp(theirs) > 3
     assert np.abs(ours - theirs).max() <= 1
     kept = import_model(path, tmp_path / "kept.safetensors")
     path.unlink()
-    assert (img2img.load(kept.path, device="cpu")(rgb) == ours).all()
+    model = img2img.load(kept.path, device="cpu")
+    torch.manual_seed(0)
+    assert (model(rgb) == ours).all()
 
 
 @pytest.mark.slow
