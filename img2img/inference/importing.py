@@ -13,8 +13,6 @@ from img2img.community.junyanz import GeneratorOptions
 from img2img.errors import Advice, Phrase, UserError
 from img2img.inference.pipeline import Model
 from img2img.modelfile import is_ours, save_model, with_weights
-from img2img.pixels.images import read_photo
-from img2img.resources import inputs_dir
 from img2img.zoo.catalogue import CATALOGUE, Entry
 
 SUFFIX = ".safetensors"
@@ -58,11 +56,5 @@ def import_model(
     recipe, card = found.header.recipe, found.header.card
     generator = with_weights(recipe, found.weights, entry.path)
     model = Model(entry.title, recipe, card, generator, torch.device("cpu"), "fp32")
-    save_model(target, generator, recipe, model.with_measured_overlap(_photo()))
+    save_model(target, generator, recipe, model.with_measured_overlap())
     return CATALOGUE.entry(target)
-
-
-def _photo() -> torch.Tensor:
-    """A picture with edges and texture, (1,3,H,W) uint8."""
-    rgb = read_photo(inputs_dir() / "noisy.png").rgb
-    return torch.from_numpy(rgb.transpose(2, 0, 1).copy())[None]

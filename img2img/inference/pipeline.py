@@ -40,10 +40,10 @@ from img2img.pixels.images import (
     to_pil,
 )
 from img2img.pixels.tensors import as_float
-from img2img.pixels.tiling import MEASURED_PX, measured_overlap_of_halves, middle, tiled
+from img2img.pixels.tiling import tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
-from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers
+from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers, measured_overlap_px
 from img2img.tasks.masked import views_of
 from img2img.tasks.photo import PhotoTask, View
 from img2img.tasks.unpaired import Direction
@@ -323,17 +323,13 @@ class Model:
         generator, scale, size = self.recipe.generator, self.photo_task.scale, x.shape[-2:]
         if max(size) <= generator.tile_px or not generator.tiles_photo((size[0], size[1])):
             return piece(x)
-        overlap_px = self._overlap_px(x, on_tile)
+        self.card = self.with_measured_overlap(on_tile)
+        overlap_px = self.card.tile_overlap_px
+        assert overlap_px is not None
         return tiled(piece, x, scale, overlap_px, generator.tile_align_px, generator.tile_px)
 
-    def _overlap_px(self, x: Tensor, on_tile: OnTile | None) -> int:
-        """As the card says; measured on the first large photo where no card says it."""
-        self.card = self.with_measured_overlap(x, on_tile)
-        assert self.card.tile_overlap_px is not None
-        return self.card.tile_overlap_px
-
-    def with_measured_overlap(self, photo: Tensor, on_tile: OnTile | None = None) -> Card:
-        """The card with a tile overlap, measured on a photo (1,3,H,W) where there was none.
+    def with_measured_overlap(self, on_tile: OnTile | None = None) -> Card:
+        """The card with a tile overlap, measured where it told none.
 
         `on_tile` is called with 0 now and then, and may cancel it.
         """
@@ -345,8 +341,7 @@ class Model:
                 on_tile(0)
             return self._forward(part, None, DEFAULTS, ForwardOptions())
 
-        seen = as_float(middle(photo, MEASURED_PX)).to(self.device)
-        overlap_px = measured_overlap_of_halves(run, seen, self.photo_task.scale)
+        overlap_px = measured_overlap_px(run, self.photo_task.scale, self.device)
         return self.card.model_copy(update={"tile_overlap_px": overlap_px})
 
     def _views(

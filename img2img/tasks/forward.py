@@ -13,7 +13,10 @@ from torch import Tensor
 from img2img.pixels.color import resize
 from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.hints import Hints
-from img2img.pixels.tiling import pad_to_multiple
+from img2img.pixels.images import read_photo
+from img2img.pixels.tensors import as_float
+from img2img.pixels.tiling import MEASURED_PX, measured_overlap_of_halves, middle, pad_to_multiple
+from img2img.resources import inputs_dir
 from img2img.tasks.base import HeightWidth, Task
 from img2img.tasks.masked import finished, prepared
 from img2img.tasks.photo import PhotoTask
@@ -77,6 +80,16 @@ def forward(
     # What lay in a hole has no part in the result, so a filled photo is carried as it is.
     own = _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)
     return finished(task, photo, own, mask)
+
+
+def measured_overlap_px(run: Network, scale: int, device: torch.device) -> int:
+    """The tile overlap of a network whose file tells none; `run` makes its result of a photo.
+
+    It is measured on a photo that ships, so that it is the same for every photo and front end.
+    """
+    photo = torch.from_numpy(read_photo(inputs_dir() / "noisy.png").rgb.transpose(2, 0, 1).copy())
+    seen = as_float(middle(photo[None], MEASURED_PX)).to(device)
+    return measured_overlap_of_halves(run, seen, scale)
 
 
 def in_own_numbers(

@@ -28,9 +28,9 @@ from img2img.errors import UserError
 from img2img.files import atomic_path
 from img2img.models.blocks import channels_last
 from img2img.pixels.images import quantise
-from img2img.pixels.tiling import MEASURED_PX, measured_overlap_of_halves, middle, tiled
+from img2img.pixels.tiling import tiled
 from img2img.recipe import Recipe
-from img2img.tasks.forward import ForwardOptions, forward
+from img2img.tasks.forward import ForwardOptions, forward, measured_overlap_px
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import PhotoTask
 from img2img.tasks.unpaired import UnpairedTask
@@ -171,9 +171,7 @@ class Teacher:
         if is_small or not (task.tiles and generator.tiles_photo((size[0], size[1]))):
             return run(photo)
         if self.overlap_px is None:
-            self.overlap_px = measured_overlap_of_halves(
-                run, middle(photo, MEASURED_PX), task.scale
-            )
+            self.overlap_px = measured_overlap_px(run, task.scale, photo.device)
         at, side = generator.tile_align_px, generator.tile_px
         return tiled(run, photo, task.scale, self.overlap_px, at, side)
 

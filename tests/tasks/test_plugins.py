@@ -135,7 +135,10 @@ def works_end_to_end(recipe: Recipe, photo: np.ndarray) -> Tensor:
             {"kind": "inpaint", "hole_share": [0.1, 2]},
             "task.hole_share.1: input should be less than",
         ),
-        ({"kind": "super-resolve", "factor": 8}, "task.factor: input should be 2, 3 or 4, got 8"),
+        (
+            {"kind": "super-resolve", "factor": 8},
+            "task.factor: input should be less than or equal to 16, got 32",
+        ),
         (None, "task.kind is missing: name one of inpaint"),
         ({"sigma_255": [0, 1]}, "task.kind is missing"),
         (
