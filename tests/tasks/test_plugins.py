@@ -136,7 +136,7 @@ def works_end_to_end(recipe: Recipe, photo: np.ndarray) -> Tensor:
             "task.hole_share.1: input should be less than",
         ),
         (
-            {"kind": "super-resolve", "factor": 8},
+            {"kind": "super-resolve", "factor": 32},
             "task.factor: input should be less than or equal to 16, got 32",
         ),
         (None, "task.kind is missing: name one of inpaint"),
