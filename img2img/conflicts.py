@@ -88,6 +88,7 @@ class TaskFacts(Facts):
     trained_by: str = "paired"
     bottleneck: BottleneckShapes | None = None
     code_sizes: tuple[int, int] = (0, 0)
+    predicts_color_bins: bool = False
     has_pixels: bool = True
 
 

@@ -19,7 +19,8 @@ from img2img.losses.kid import MOST_PX, at_most
 from img2img.losses.kid import kid as kid  # a metric like the others
 from img2img.losses.kid import kid_features as kid_features
 from img2img.losses.perceptual import PerceptualNetwork, missing, perceptual_distance
-from img2img.pixels.color import y_channel
+from img2img.pixels.chroma import FLAT, NEUTRAL, gradients
+from img2img.pixels.color import to_lab, y_channel
 from img2img.pixels.tensors import masked_mean
 
 MOST_DB = 100.0  # of equal pictures; infinity would swallow the mean of a whole folder
@@ -31,6 +32,8 @@ PERCEPTUAL_METRICS: dict[PerceptualNetwork, str] = {
 _FORMER_SPELLING = {"colour ratio": "color ratio"}
 _OPTIONAL: tuple[PerceptualNetwork, ...] = ("lpips_alex",)
 _STRIP_ROWS = 256
+_LEAST_GREY = 0.01  # share of a photo on which a mean of its greys says something
+_NO_CHROMA = 0.05  # mean change of a*b* per pixel, ten times that of rounding to 8 bits
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,53 @@ def colorfulness(rgb: Tensor) -> float:
     red_green, yellow_blue = red - green, (red + green) / 2 - blue
     spread = (red_green.var(correction=0) + yellow_blue.var(correction=0)).sqrt()
     return float(spread + 0.3 * (red_green.mean().square() + yellow_blue.mean().square()).sqrt())
+
+
+def neutral_shift(rgb: Tensor, truth: Tensor) -> float | None:
+    """The veil over greys: how far the mean a*, b* is from the truth's where the truth's C* is
+    below 6.
+
+    Args:
+        rgb: the result, (1,3,H,W) in [0,1].
+        truth: what it should be, of the same shape.
+
+    Returns:
+        A length in the a*b* plane, 0 for greys that stay grey, about 3 where a tint is just seen;
+        None where less than 1 % of the truth is grey.
+
+    Example:
+        >>> import torch
+        >>> grey = torch.full((1, 3, 8, 8), 0.5)
+        >>> neutral_shift(grey, grey)
+        0.0
+    """
+    ours, true = (to_lab(x.double())[:, 1:] for x in (rgb, truth))
+    grey = true.norm(dim=1) < NEUTRAL
+    if grey.double().mean() < _LEAST_GREY:
+        return None
+    return float((ours - true).movedim(1, -1)[grey].mean(0).norm())
+
+
+def stray_edges(rgb: Tensor) -> float | None:
+    """Halos: the share of all change of color that lies where lightness does not change, Σ‖∇a*b*‖
+    where ‖∇L*‖ < 1 over Σ‖∇a*b*‖, from each pixel to those right and below.
+
+    Args:
+        rgb: a picture, (1,3,H,W) in [0,1].
+
+    Returns:
+        0 where colors end with things, 1 where all their edges are elsewhere; to be compared with
+        the truth's. None of a grey picture.
+
+    Example:
+        >>> import torch
+        >>> stray_edges(torch.full((1, 3, 8, 8), 0.5)) is None
+        True
+    """
+    luma, chroma = gradients(to_lab(rgb.double()))
+    if chroma.mean() < _NO_CHROMA:
+        return None
+    return float(chroma[luma < FLAT].sum() / chroma.sum())
 
 
 def fid(fakes: Tensor, real: Tensor) -> float:

@@ -41,6 +41,9 @@ _HOLE_L1 = Column("hole L1", "lower", 4)
 _CIEDE = Column("CIEDE2000", "lower", 2)
 # Fields of report.json and photos.csv keep the spelling that they began with.
 _RATIO = Column("colour ratio", None, 2)
+_NEUTRAL_SHIFT = Column("neutral shift a*b*", "lower", 2)
+_STRAY_RATIO = Column("stray edge ratio", "lower", 2)
+_STRAY, _TRUE_STRAY = "stray edges", "stray edges of the truth"
 _COLORFULNESS, _TRUE_COLORFULNESS = "colourfulness", "colourfulness of the truth"
 _KID = Column("KID", "lower", 3)
 
@@ -179,9 +182,10 @@ class ColorizeProtocol(Protocol):
     statement = (
         "input is the photo's luminance (the grey picture of the same L*); results rounded to 8 "
         "bits; PSNR over RGB, mean CIEDE2000; color ratio: mean colorfulness (Hasler–Süsstrunk) "
-        "over the truth's"
+        "over the truth's; neutral shift: distance of mean a*, b* from the truth's where its C* < "
+        "6 (a veil); stray edge ratio: share of ‖∇a*b*‖ where ‖∇L*‖ < 1 (halos) over the truth's"
     )
-    own_columns = (_PSNR, _CIEDE, _RATIO)
+    own_columns = (_PSNR, _CIEDE, _RATIO, _NEUTRAL_SHIFT, _STRAY_RATIO)
     called = MappingProxyType({"leaving it grey": "grey"})
     ranked_by = _CIEDE
     reports_perceptual = True
@@ -199,13 +203,17 @@ class ColorizeProtocol(Protocol):
             _CIEDE.name: metrics.ciede2000(rgb, case.truth),
             _COLORFULNESS: metrics.colorfulness(rgb),
             _TRUE_COLORFULNESS: metrics.colorfulness(case.truth),
+            _NEUTRAL_SHIFT.name: metrics.neutral_shift(rgb, case.truth),
+            _STRAY: metrics.stray_edges(rgb),
+            _TRUE_STRAY: metrics.stray_edges(case.truth),
         }
 
     def summary(self, setting: str, method: str, scores: Sequence[Scores]) -> Scores:
-        ours, true = (mean(scores, name) for name in (_COLORFULNESS, _TRUE_COLORFULNESS))
-        # A folder of grey photos has no ratio.
-        ratio = ours / true if ours is not None and true else None
-        return {**super().summary(setting, method, scores), _RATIO.name: ratio}
+        return {
+            **super().summary(setting, method, scores),
+            _RATIO.name: _ratio(scores, _COLORFULNESS, _TRUE_COLORFULNESS),
+            _STRAY_RATIO.name: _ratio(scores, _STRAY, _TRUE_STRAY),
+        }
 
 
 class TranslateProtocol(Protocol):
@@ -340,6 +348,12 @@ def _installed(kind: str) -> type[Protocol] | None:
             )
         return protocol
     return None
+
+
+def _ratio(scores: Sequence[Scores], name: str, of_truth: str) -> float | None:
+    """Mean of a number over the truth's mean; a folder of grey photos has none."""
+    ours, true = mean(scores, name), mean(scores, of_truth)
+    return ours / true if ours is not None and true else None
 
 
 def _photo(sample: Sample) -> Tensor:

@@ -291,7 +291,7 @@ class Model:
         task = self.photo_task
         equal = bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
         grey = task.keeps_grey and color.keeps_neutral and equal
-        how = ForwardOptions(None, options.strength, grey, options.hints, color)
+        how = ForwardOptions(None, options.strength, grey, options.hints, options.seed, color)
         done = 0
 
         def piece(part: Tensor, hole: Tensor | None = None, view: View | None = None) -> Tensor:

@@ -16,6 +16,8 @@ from img2img.config import FrozenConfig, Renamed
 from img2img.conflicts import Conflict, RecipeContext
 from img2img.losses.perceptual import PerceptualNetwork, perceptual_distance
 from img2img.models.global_local import local_crop
+from img2img.pixels.chroma import BINS, FLAT, NEUTRAL, gradients, log_shares, shares
+from img2img.pixels.color import AB_SCALE, to_lab
 from img2img.pixels.tensors import Region, masked_mean
 
 Of = Literal["target", "cycle", "identity"]
@@ -195,6 +197,71 @@ class FeatureMatchingLoss(LossConfig):
         return torch.stack(distances).mean()
 
 
+class ChromaLoss(PictureLoss):
+    """What chroma does where the truth has none, in parts of a* and b*'s range (110).
+
+    neutral_chroma: mean distance from the truth's a*, b* where its C* is below 6 (a veil of color
+    over greys); 0 where nothing is grey. stray_edges: mean ‖∇a*b*‖ beyond the truth's where its
+    ‖∇L*‖ is below 1 per pixel (halos: edges of color beside those of things).
+    """
+
+    kind: Literal["neutral_chroma", "stray_edges"]
+
+    def __call__(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
+    ) -> Tensor:
+        with torch.autocast(rgb.device.type, enabled=False):  # bf16 tells no ΔL* of 1
+            return self._value(to_lab(rgb.float()), to_lab(target.float()))
+
+    def _value(self, fake: Tensor, true: Tensor) -> Tensor:
+        if self.kind == "stray_edges":
+            luma_change, change = gradients(true)
+            excess = F.relu(gradients(fake)[1] - change)
+            return (excess * (luma_change < FLAT)).mean() / AB_SCALE
+        grey = (true[:, 1:].norm(dim=1) < NEUTRAL).to(fake)
+        distance = ((fake - true)[:, 1:].square().sum(1) + 1e-6).sqrt()
+        return (distance * grey).sum() / grey.sum().clamp_min(1) / AB_SCALE
+
+
+class PredictionLoss(LossConfig):
+    """A loss between what the network itself predicts and the target picture."""
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class ColorClassesLoss(PredictionLoss):
+    """Cross-entropy of predicted color bins, rare colors weighing more (Zhang et al. 2016,
+    equations 2 to 4); nats a pixel. For task.predicts color_bins.
+
+    A color q of frequency p(q) weighs 1 / ((1 - λ) p(q) + λ / 169), with a mean weight of 1. The
+    frequencies are those of the batch.
+    """
+
+    kind: Literal["color_classes"]
+    uniform_share: float = Field(
+        0.5, gt=0, le=1, description="the λ of rebalancing; 1: all colors weigh alike"
+    )
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        if not context.task.predicts_color_bins:
+            problem = "compares color bins: set task.predicts to color_bins"
+            yield Conflict(".kind", f"'{self.kind}' {problem}")
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        with torch.autocast(prediction.device.type, enabled=False):
+            return self._cross_entropy(prediction.float(), to_lab(target.float())[:, 1:])
+
+    def _cross_entropy(self, prediction: Tensor, chroma: Tensor) -> Tensor:
+        small = F.interpolate(chroma, size=prediction.shape[-2:], mode="area")
+        true = shares(small)
+        frequency = true.mean((0, 2, 3))
+        weight = 1 / ((1 - self.uniform_share) * frequency + self.uniform_share / BINS)
+        weight = weight / (weight * frequency).sum()
+        missed = -(true * log_shares(prediction)).sum(1)
+        return (missed * torch.einsum("bqhw,q->bhw", true, weight)).mean()
+
+
 class KlLoss(LossConfig):
     """KL divergence of the encoder's Gaussian from N(0,I), nats a picture (Kingma & Welling 2014,
     equation 10).
@@ -249,6 +316,8 @@ Loss = Annotated[
     | PerceptualLoss
     | ColorfulnessLoss
     | FocalFrequencyLoss
+    | ChromaLoss
+    | ColorClassesLoss
     | FeatureMatchingLoss
     | KlLoss
     | FeatureLoss,

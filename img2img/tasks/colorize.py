@@ -11,9 +11,16 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from img2img.data.sample import Batch, PhotoSample, as_tensor
+from img2img.pixels.chroma import (
+    BINS,
+    annealed_mean,
+    another_version,
+    bilinear,
+    encoded_bins,
+    joint_bilateral,
+)
 from img2img.pixels.color import AB_SCALE, fit_gamut, from_lab, luminance, resize, to_lab
 from img2img.pixels.hints import Hints, spread
 from img2img.pixels.xmp import DigitalSourceType
@@ -45,17 +52,41 @@ class Colorize(PhotoTask):
         ge=64,
         description="longer side at which chroma is predicted; luminance stays full size",
     )
+    predicts: Literal["chroma", "color_bins"] = Field(
+        "chroma",
+        description="color_bins: how likely each of 169 colors is, and their annealed mean is "
+        "taken (Zhang et al. 2016); add a loss of kind color_classes",
+    )
+    temperature: float = Field(
+        0.38,
+        gt=0,
+        le=1,
+        description="of the annealed mean of color_bins: 1 dull, towards 0 vivid and spotty",
+    )
+    enlargement: Literal["bilinear", "joint_bilateral"] = Field(
+        "bilinear",
+        description="of predicted chroma; joint_bilateral follows the edges of the luminance "
+        "(Kopf et al. 2007)",
+    )
 
     takes_hints: ClassVar[bool] = True
     keeps_grey: ClassVar[bool] = False
     finishes_in_srgb: ClassVar[bool] = True
     plan_order: ClassVar[int] = 30
     condition_channels: ClassVar[int] = 1
-    prediction_channels: ClassVar[int] = 2
     prediction_strides: ClassVar[tuple[int, ...]] = (1, 2, 4)
     zeros_are: ClassVar[str] = "leaving it grey"
     verb: ClassVar[str] = "colorize"
     source_type: ClassVar[DigitalSourceType | None] = "compositeWithTrainedAlgorithmicMedia"
+
+    @property
+    def prediction_channels(self) -> int:
+        return BINS if self.predicts_color_bins else 2
+
+    @property
+    def predicts_color_bins(self) -> bool:
+        """What a loss of kind color_classes needs."""
+        return self.predicts == "color_bins"
 
     def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         target = as_tensor(sample.photo)
@@ -65,11 +96,26 @@ class Colorize(PhotoTask):
         return luminance(photo)
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
-        chroma = _enlarge(prediction.float(), condition.shape[-2:]) * AB_SCALE
-        return from_lab(torch.cat([condition[:, :1].float() * 100, chroma], 1))
+        luma = condition[:, :1].float()
+        if self.predicts_color_bins:
+            chroma = self._enlarged(annealed_mean(prediction.float(), self.temperature), luma)
+        else:
+            chroma = self._enlarged(prediction.float(), luma) * AB_SCALE
+        return from_lab(torch.cat([luma * 100, chroma], 1))
+
+    def _enlarged(self, chroma: Tensor, luma: Tensor) -> Tensor:
+        if self.enlargement == "joint_bilateral":
+            return joint_bilateral(chroma, luma)
+        return bilinear(chroma, luma.shape[-2:])
 
     def encode(self, batch: Batch) -> Tensor:
-        return to_lab(batch.target)[:, 1:] / AB_SCALE
+        chroma = to_lab(batch.target)[:, 1:]
+        if self.predicts_color_bins:
+            return encoded_bins(chroma, self.temperature)
+        return chroma / AB_SCALE
+
+    def vary(self, prediction: Tensor, seed: int) -> Tensor:
+        return another_version(prediction, seed) if self.predicts_color_bins else prediction
 
     def apply_hints(self, rgb: Tensor, hints: Hints) -> Tensor:
         lab, full = to_lab(rgb), (rgb.shape[-2], rgb.shape[-1])
@@ -80,12 +126,13 @@ class Colorize(PhotoTask):
         carried = as_tensor(
             spread(change.cpu().numpy(), marked, small[0, 0].cpu().numpy() / 100)
         ).to(rgb)
-        return fit_gamut(torch.cat([lab[:, :1], lab[:, 1:] + _enlarge(carried, full)], 1))
+        return fit_gamut(torch.cat([lab[:, :1], lab[:, 1:] + bilinear(carried, full)], 1))
 
     def finish(self, photo: Tensor, rgb: Tensor) -> Tensor:
-        chroma = _enlarge(to_lab(rgb)[:, 1:], photo.shape[-2:])
-        strips = zip(photo.split(_STRIP_ROWS, -2), chroma.split(_STRIP_ROWS, -2), strict=True)
-        return torch.cat([fit_gamut(torch.cat([luminance(p) * 100, c], 1)) for p, c in strips], -2)
+        luma = torch.cat([luminance(strip) for strip in photo.split(_STRIP_ROWS, -2)], -2)
+        chroma = self._enlarged(to_lab(rgb)[:, 1:], luma)
+        strips = zip(luma.split(_STRIP_ROWS, -2), chroma.split(_STRIP_ROWS, -2), strict=True)
+        return torch.cat([fit_gamut(torch.cat([y * 100, c], 1)) for y, c in strips], -2)
 
     def views(self, size: HeightWidth) -> list[View]:
         return [working_view(size, self.working_px)]
@@ -110,7 +157,3 @@ class Colorize(PhotoTask):
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         fake, true = (to_lab(x.float())[:, 1:].norm(dim=1).mean() for x in (rgb, batch.target))
         return {**super().metrics(rgb, batch), "chroma_ratio": float(fake / true.clamp_min(1e-3))}
-
-
-def _enlarge(chroma: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
-    return F.interpolate(chroma, size=tuple(size), mode="bilinear", align_corners=False)

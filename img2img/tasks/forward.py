@@ -49,6 +49,8 @@ class ForwardOptions:
     """Take the color out of what the network predicts, before the guarantee is made exact."""
     hints: Hints | None = None
     """The user's colors in sRGB, for a task that takes them."""
+    seed: int = 0
+    """Of another version than the likeliest, 0, by tasks that know several."""
     color: ColorDescription = SRGB
     """What the photo's numbers mean: networks see sRGB, the result is in the photo's numbers."""
 
@@ -70,7 +72,9 @@ def forward(
     condition = prepared(task, resize(seen, size), hole)
     if options.hints is not None:
         condition = task.with_hints(condition, options.hints)
-    rgb = predict_rgb(task, network, multiple_of, condition, options.strength)
+    rgb = predict_rgb(
+        task, _varied(task, network, options.seed), multiple_of, condition, options.strength
+    )
     if options.grey:
         rgb = rgb.mean(1, keepdim=True).expand_as(rgb)
     if options.hints is not None:
@@ -90,6 +94,11 @@ def measured_overlap_px(run: Network, scale: int, device: torch.device) -> int:
     photo = torch.from_numpy(read_photo(inputs_dir() / "noisy.png").rgb.transpose(2, 0, 1).copy())
     seen = as_float(middle(photo[None], MEASURED_PX)).to(device)
     return measured_overlap_of_halves(run, seen, scale)
+
+
+def _varied(task: PhotoTask, network: Network, seed: int) -> Network:
+    """The network with a task's other versions of what it predicts; itself by seed 0."""
+    return (lambda condition: task.vary(network(condition).float(), seed)) if seed else network
 
 
 def in_own_numbers(

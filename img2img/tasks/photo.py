@@ -135,6 +135,12 @@ class PhotoTask(Task):
         """
         return resize(rgb, self.output_size((photo.shape[-2], photo.shape[-1]))).clamp(0, 1)
 
+    def vary(self, prediction: Tensor, seed: int) -> Tensor:
+        """Another plausible prediction, drawn by a seed of 1 or more; the same one of tasks that
+        know no other.
+        """
+        return prediction
+
     @property
     def condition_half(self) -> Half | None:
         """Where the condition lies in a file that is a pair side by side, A left and B right; None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from img2img.data.sample import Batch
-from img2img.losses.reconstruction import FeatureMatchingLoss, PictureLoss
+from img2img.losses.reconstruction import FeatureMatchingLoss, PictureLoss, PredictionLoss
 from img2img.training.discriminator_input import Pair, conditioned_pair
 from img2img.training.optimized import Logs, frozen
 from img2img.training.processes import reduce_buffers
@@ -27,7 +27,11 @@ class PairedStep(TrainingStep):
             return logs
 
         with torch.set_grad_enabled(phase.g_trains):
-            fakes = [self.generate(batch) for batch in batches]
+            predictions = [self.generator.module(b.condition).float() for b in batches]
+            fakes = [
+                self.task.decode(batch.condition, prediction)
+                for batch, prediction in zip(batches, predictions, strict=True)
+            ]
         pairs = [self.pair(batch, fake) for batch, fake in zip(batches, fakes, strict=True)]
 
         if phase.d_trains:
@@ -36,8 +40,9 @@ class PairedStep(TrainingStep):
         if phase.g_trains:
             probe = GradientNormProbe()
             with frozen(*self.d_modules):
-                for batch, fake, pair in zip(batches, fakes, pairs, strict=True):
-                    losses = self.reconstruction_losses(batch, fake)
+                rows = zip(batches, predictions, fakes, pairs, strict=True)
+                for batch, prediction, fake, pair in rows:
+                    losses = self.reconstruction_losses(batch, prediction, fake)
                     if phase.adversarial:
                         loss = self.discriminator.adversarial_loss(*pair, probe)
                         losses["adversarial"] = (self.adversarial_weight, loss)
@@ -49,11 +54,6 @@ class PairedStep(TrainingStep):
         if phase.g_trains:
             self.ema.update(self.generator.module, step // self.schedule.d_steps)
         return logs
-
-    def generate(self, batch: Batch) -> Tensor:
-        """fake = G(x), RGB (B,3,H,W) in [0,1] (points: (B,2,1,1))."""
-        prediction = self.generator.module(batch.condition).float()
-        return self.task.decode(batch.condition, prediction)
 
     def pair(self, batch: Batch, fake: Tensor) -> Pair:
         """(real, fake) as D sees them, with the conditioning that the recipe asks for."""
@@ -69,7 +69,7 @@ class PairedStep(TrainingStep):
         real, fake = self.discriminator.feature_maps(pair)
         return {name: (loss.weight, loss(fake, real)) for name, loss in matching}
 
-    def reconstruction_losses(self, batch: Batch, fake: Tensor) -> Losses:
+    def reconstruction_losses(self, batch: Batch, prediction: Tensor, fake: Tensor) -> Losses:
         """λ·L1, μ·perceptual, …: the losses of the recipe that compare with the target, or with
         what `train.teacher` makes of the same condition (knowledge distillation, Hinton et al.
         2015).
@@ -82,4 +82,6 @@ class PairedStep(TrainingStep):
                     assert target is not None, "the teacher was asked before the first step"
                     value = loss(fake, target, batch.mask, batch.local_center)
                     losses[name] = (loss.weight, value)
+                elif isinstance(loss, PredictionLoss):
+                    losses[name] = (loss.weight, loss(prediction, batch.target))
         return losses

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from img2img.evaluation import metrics
+from img2img.pixels.color import from_lab
 
 
 def flat(*rgb: float, size: tuple[int, int] = (16, 16)) -> torch.Tensor:
@@ -138,3 +139,30 @@ def test_perceptual_networks_name_what_is_missing_and_leave_out_optional_network
     assert metrics.perceptual_networks() == {"stlpips_alex": "not here", "stlpips_vgg": "not here"}
     monkeypatch.setattr(metrics, "missing", lambda network: None)
     assert list(metrics.perceptual_networks()) == ["stlpips_alex", "stlpips_vgg", "lpips_alex"]
+
+
+# --- chroma
+
+
+def picture_of(lab):
+    """RGB (1,3,H,W) of rows of CIE Lab."""
+    return from_lab(torch.tensor(lab, dtype=torch.float64).permute(2, 0, 1)[None])
+
+
+def test_neutral_shift_is_that_of_the_mean_color_of_greys_alone():
+    # two greys (C* 0 and 5), and a red that may be anything
+    truth = picture_of([[(50, 0, 0), (50, 3, 4), (50, 40, 20)] * 8] * 24)
+    veiled = picture_of([[(50, 3, 12), (50, 6, 0), (50, -20, 0)] * 8] * 24)
+    # means: a* (3 + 6) / 2 - (0 + 3) / 2 = 3, b* 6 - 2 = 4
+    assert metrics.neutral_shift(veiled, truth) == pytest.approx(5, abs=1e-3)
+    colored = picture_of([[(50, 40, 20)] * 24] * 24)
+    assert metrics.neutral_shift(veiled, colored) is None
+
+
+def test_stray_edges_are_those_where_lightness_does_not_change():
+    # columns: an edge of both, then one of color alone; 12 and 4 of b*
+    row = [(40, 0, 0), (40, 0, 0), (60, 0, 12), (60, 0, 12), (60, 0, 16), (60, 0, 16)]
+    assert metrics.stray_edges(picture_of([row] * 6)) == pytest.approx(4 / 16, abs=1e-3)
+    aligned = [(40, 0, 0), (60, 0, 12), (60, 0, 12)]
+    assert metrics.stray_edges(picture_of([aligned] * 3)) == pytest.approx(0, abs=1e-3)
+    assert metrics.stray_edges(picture_of([[(40, 0, 0), (60, 0, 0)] * 3] * 3)) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import exp, log, sqrt
 from typing import Any
 
 import pytest
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from img2img.losses import reconstruction
 from img2img.losses.reconstruction import (
+    ChromaLoss,
+    ColorClassesLoss,
     ColorfulnessLoss,
     FeatureMatchingLoss,
     FocalFrequencyLoss,
@@ -20,6 +22,8 @@ from img2img.losses.reconstruction import (
     PixelLoss,
     Region,
 )
+from img2img.pixels.chroma import BINS, encoded_bins, shares
+from img2img.pixels.color import from_lab, to_lab
 from img2img.pixels.tensors import masked_mean
 
 
@@ -182,3 +186,77 @@ def test_feature_matching_is_the_mean_distance_of_each_layer_whatever_its_size()
     fake = [torch.full((2, 4, 8, 8), 1.0), torch.full((2, 1, 2, 2), 3.0)]
     real = [torch.zeros(2, 4, 8, 8), torch.zeros(2, 1, 2, 2)]
     assert FeatureMatchingLoss(kind="feature_matching")(fake, real).item() == 2
+
+
+# --- chroma
+
+
+def of_lab(*row: tuple[float, float, float]) -> Tensor:
+    """(1,3,2,n): pixels in a row, twice."""
+    return from_lab(torch.tensor(row).T[None, :, None].expand(-1, -1, 2, -1))
+
+
+def test_neutral_chroma_is_the_distance_where_the_truth_is_grey() -> None:
+    truth = of_lab((50, 0, 0), (50, 3, 4), (50, 40, 20))
+    fake = of_lab((50, 5.5, 0), (50, 3, 15), (50, -20, 0))
+    loss = ChromaLoss(kind="neutral_chroma")
+    assert loss(fake, truth, None).item() == pytest.approx((0.05 + 0.1) / 2, abs=1e-4)
+    assert loss(fake, of_lab((50, 40, 20)).expand(-1, -1, -1, 3), None).item() == 0
+    # as exact within a training step
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss(fake, truth, None).item() == pytest.approx(0.075, abs=1e-4)
+
+
+def test_stray_edges_are_those_beyond_the_truths_where_lightness_does_not_change() -> None:
+    truth = of_lab((40, 0, 0), (60, 0, 12), (60, 0, 14), (60, 0, 14))
+    fake = of_lab((40, 0, 0), (60, 0, 20), (60, 0, 11), (60, 0, 14))
+    # the edge of lightness is free; then 9 of 2 wanted and 3 of 0, of 3 places
+    loss = ChromaLoss(kind="stray_edges")
+    assert loss(fake, truth, None).item() == pytest.approx((7 + 3) / 3 / 110, abs=1e-4)
+    assert loss(truth, truth, None).item() == 0
+
+
+@pytest.mark.parametrize("kind", ["neutral_chroma", "stray_edges"])
+def test_the_gradient_of_greys_is_finite(kind: Any) -> None:
+    grey = torch.full((1, 3, 4, 4), 0.5, requires_grad=True)
+    ChromaLoss(kind=kind)(grey, torch.full((1, 3, 4, 4), 0.5), None).backward()
+    assert grey.grad is not None and grey.grad.isfinite().all()
+
+
+def test_color_classes_is_cross_entropy_and_least_where_the_shares_are_right() -> None:
+    target = of_lab((50, 36, 22), (50, 0, 0), (50, 0, 0), (50, 0, 0))
+    loss = ColorClassesLoss(kind="color_classes", uniform_share=1)
+    blind = torch.zeros(1, BINS, 2, 4, requires_grad=True)
+    value = loss(blind, target)
+    assert value.item() == pytest.approx(log(BINS), rel=1e-4)
+    value.backward()
+    right = shares(to_lab(target)[:, 1:])
+    assert blind.grad is not None and (blind.grad[right > 0.5] < 0).all()
+    encoded = encoded_bins(to_lab(target)[:, 1:], 1.0)
+    assert loss(encoded, target).item() < 0.1
+
+
+def test_rare_colors_weigh_more_by_the_share_of_the_uniform() -> None:
+    target = of_lab((50, 36, 22), (50, 0, 0), (50, 0, 0), (50, 0, 0))
+    prediction = torch.zeros(1, BINS, 2, 4)
+    prediction[:, :, :, 0] = -0.1 * shares(torch.tensor([[36.0], [22.0]])[None, :, :, None])[..., 0]
+
+    def weights(uniform_share: float) -> float:
+        return ColorClassesLoss(kind="color_classes", uniform_share=uniform_share)(
+            prediction, target
+        ).item()
+
+    # only the rare color, a quarter of the pixels, is predicted badly: by logit -1 of its bin
+    wrong = log(BINS - 1 + exp(-1)) + 1
+    rare, common = (1 / (0.5 * p + 0.5 / BINS) for p in (0.25, 0.75))
+    both = 0.25 * rare + 0.75 * common
+    expected = (0.25 * rare * wrong + 0.75 * common * log(BINS)) / both
+    assert weights(0.5) == pytest.approx(expected, rel=2e-3)
+    assert weights(1.0) == pytest.approx(0.25 * wrong + 0.75 * log(BINS), rel=2e-3)
+
+
+def test_a_coarse_prediction_is_compared_with_the_mean_color() -> None:
+    target = of_lab((50, 0, 0), (50, 12, 0))
+    loss = ColorClassesLoss(kind="color_classes", uniform_share=1)
+    prediction = encoded_bins(torch.tensor([6.0, 0.0]).view(1, 2, 1, 1), 1.0)
+    assert loss(prediction, target).item() < 0.2
