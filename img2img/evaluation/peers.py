@@ -47,6 +47,11 @@ class Peer:
     told_sigma: bool = False
     terms: str = ""  # that a reader of the table must know
 
+    @property
+    def is_network(self) -> bool:
+        """It was trained."""
+        return self.factory.rpartition(":")[2] in ("network", "waifu2x", "ffdnet")
+
     def install_commands(self) -> list[str]:
         """What installs all that is missing here; none where nothing is."""
         known = KNOWN.get(self.package_model)
@@ -166,6 +171,12 @@ def fills() -> tuple[Peer, ...]:
         classic("Navier–Stokes", "navier_stokes"),
         classic("biharmonic", "biharmonic"),
     )
+
+
+def rival_networks() -> set[str]:
+    """Names of all peers that were trained."""
+    known = [*denoisers(), *fills(), *(peer for scale in (2, 3, 4) for peer in enlargers(scale))]
+    return {peer.name for peer in known if peer.is_network}
 
 
 def installed(peers: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from img2img.evaluation.peers import rival_networks
+
 PUBLISHED = " (published)"
 
 
@@ -106,8 +108,8 @@ HEADLINES = (
 
 
 def headline_row(headline: Headline, card: str, models: Collection[str]) -> tuple[str, ...] | None:
-    """Task, benchmark, number, ours, the best classical, the best published; None where it is not
-    measured.
+    """Task, benchmark, number, ours, the best classical, the best network of others that was
+    measured beside it, the best published; None where ours is not measured.
     """
     for table in tables_of(card):
         if table.benchmark != headline.benchmark or headline.column not in table.titles:
@@ -122,17 +124,20 @@ def headline_row(headline: Headline, card: str, models: Collection[str]) -> tupl
             for m, v in values.items()
             if m.endswith(PUBLISHED)
         }
-        networks = (*models, *(f"{model}, self-ensemble" for model in models))
-        classical = {
+        ours = (*models, *(f"{model}, self-ensemble" for model in models))
+        others_measured = {
             m: v
             for m, v in values.items()
-            if m.strip("*") not in networks and not m.endswith(PUBLISHED)
+            if m.strip("*") not in ours and not m.endswith(PUBLISHED)
         }
+        networks = rival_networks()
+        rivals = {m: v for m, v in others_measured.items() if m in networks}
+        classical = {m: v for m, v in others_measured.items() if m not in networks}
         others = [
             f"{v[m]} ({m})"
             if (m := best(v, key=lambda method: float(v[method]), default=""))
             else "–"
-            for v in (classical, published)
+            for v in (classical, rivals, published)
         ]
         where = f"{table.benchmark}, {headline.setting}".removesuffix(", ")
         return (

@@ -119,9 +119,11 @@ def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def measured(
-    bench: Path, work: Path, limit: int | None, only: Collection[str]
+    bench: Path, work: Path, limit: int | None, only: Collection[str], *, peers: bool = False
 ) -> dict[str, list[Report]]:
-    """Reports of the shipped models by name; full reports land in `work`."""
+    """Reports of the shipped models by name, with `peers` beside other people's methods; full
+    reports land in `work`.
+    """
     reports: dict[str, list[Report]] = {}
     for entry in BENCHES:
         if entry.model not in shipped_models() or (only and entry.model not in only):
@@ -138,6 +140,7 @@ def measured(
             rival,
             limit=limit,
             self_ensemble=entry.self_ensemble,
+            peers=peers and entry.in_tables,
         )
         reports.setdefault(entry.model, []).append(report)
     return reports
@@ -160,12 +163,15 @@ def results_text(folder: Path) -> str:
 
 
 def summary_text(folder: Path) -> str:
-    """One line a task: ours, the best that is no network, the best published."""
+    """One line a task: ours, the best that is no network, the best network of others measured
+    beside it, the best published.
+    """
     rows = [
         headline_row(headline, _card(folder, headline.model), shipped_models())
         for headline in HEADLINES
     ]
-    head = ("task", "benchmark", "measure", "ours", "best classical", "best published")
+    measured_here = ("ours", "best classical", "best rival network")
+    head = ("task", "benchmark", "measure", *measured_here, "best published")
     lines = [head, ("---",) * len(head), *filter(None, rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
@@ -224,6 +230,9 @@ def main() -> None:
         default=[],
         help="measure this one alone; may be given repeatedly",
     )
+    parser.add_argument(
+        "--peers", action="store_true", help="measure rivals beside ours: hours on two cores"
+    )
     options = parser.parse_args()
     target = inputs_dir().parent / "showcase"
     for name, exhibits in groupby(filter(_shipped, EXHIBITS), key=lambda exhibit: exhibit.name):
@@ -231,9 +240,9 @@ def main() -> None:
             target / f"{name}.jpg", Photo(stacked([before_after(e) for e in exhibits])), quality=88
         )
     if options.bench:
-        write_cards(
-            measured(options.bench, options.work, options.limit, options.model), cards_dir()
-        )
+        only, limit = options.model, options.limit
+        reports = measured(options.bench, options.work, limit, only, peers=options.peers)
+        write_cards(reports, cards_dir())
     write_tables(Path(), cards_dir())
 
 

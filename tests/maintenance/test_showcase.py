@@ -159,8 +159,8 @@ def test_settings_stay_together_when_cards_are_joined() -> None:
 @pytest.mark.parametrize(
     ("column", "row"),
     [
-        ("PSNR dB ↑", ("**33.00**", "30.00 (bicubic)", "34.50 (Paper)")),
-        ("LPIPS ↓", ("**0.1000**", "0.2500 (nearest)", "–")),
+        ("PSNR dB ↑", ("**33.00**", "30.00 (bicubic)", "–", "34.50 (Paper)")),
+        ("LPIPS ↓", ("**0.1000**", "0.2500 (nearest)", "–", "–")),
     ],
 )
 def test_a_headline_takes_the_best_of_each_kind(column: str, row: tuple[str, ...]) -> None:
@@ -172,6 +172,9 @@ def test_a_headline_takes_the_best_of_each_kind(column: str, row: tuple[str, ...
         *row,
     )
     assert card_tables.headline_row(headline._replace(benchmark="set3"), CARD, ["one"]) is None
+    rival = CARD.replace("nearest", "DAT-light")
+    found = card_tables.headline_row(headline._replace(column="LPIPS ↓"), rival, ["one"])
+    assert found is not None and found[-3:] == ("0.3000 (bicubic)", "0.2500 (DAT-light)", "–")
 
 
 def test_the_pages_hold_the_numbers_of_the_cards() -> None:
