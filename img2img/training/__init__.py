@@ -53,6 +53,6 @@ def train(
     from img2img.training.trainer import Trainer
 
     read = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    known = with_network_of_start(read)
-    folder = Path(out) if out is not None else Path("runs") / known.name
+    folder = Path(out) if out is not None else Path("runs") / read.name
+    known = with_network_of_start(read, folder if resume else None)
     return Trainer(known, folder, resume=resume, device=device).run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -233,14 +234,19 @@ def _millions(numbers: int, whole: int) -> str:
     return f"{numbers / 1e6:.2f} of {whole / 1e6:.2f} million weights"
 
 
-def with_network_of_start(recipe: Recipe) -> Recipe:
+def with_network_of_start(recipe: Recipe, begun: Path | None) -> Recipe:
     """The recipe with the network of the model that it starts from, where it leaves that open
-    (`generator: {kind: spandrel}`). Raises UserError where the task does not suit that network.
+    (`generator: {kind: spandrel}`); of a run begun in a folder, with the network that it has.
+    Raises UserError where the task does not suit that network.
     """
     generator, init = recipe.generator, recipe.train.init
     if not isinstance(generator, SpandrelConfig) or generator.architecture or init is None:
         return recipe
-    theirs = CATALOGUE.entry(init).recipe.generator
+    known = begun / "recipe.yaml" if begun else None
+    if known is not None and known.is_file():  # the file it began with may be gone since
+        theirs = Recipe.load(known).generator
+    else:
+        theirs = CATALOGUE.entry(init).recipe.generator
     if not isinstance(theirs, SpandrelConfig):
         raise UserError(
             f"'{init}' is a {theirs.kind}", field=RecipeField("generator.kind"), remedy="write that"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import torch
@@ -78,6 +78,8 @@ class Teacher:
         if not takes_photos or isinstance(entry.task, MaskedTask | UnpairedTask):
             problem = f"'{entry.title}' makes pictures from noise, fills masks or goes two ways"
             raise UserError(problem, remedy="name a model that takes a photo alone")
+        if entry.scale != self.scale:
+            self._refuse_task()
         # Before it is asked: weights that do not fit are found before anything is written.
         self.network = channels_last(entry.load_generator().to(accelerator.device)).eval()
         self.overlap_px = entry.card.tile_overlap_px
@@ -189,9 +191,13 @@ class Teacher:
             )
             if same and task.output_size((height, width)) == tuple(size):
                 return picture
+        self._refuse_task()
+
+    def _refuse_task(self) -> Never:
         ours = f"{self.recipe.task.kind} ×{self.scale}"
+        theirs = f"{self.entry.task.kind} ×{self.entry.scale}"
         raise UserError(
-            f"'{self.entry.title}' ({task.kind} ×{self.entry.scale}) does not take the input of "
+            f"'{self.entry.title}' ({theirs}) does not take the input of "
             f"this recipe's task ({ours})",
             field="train.teacher",
             remedy="name a model of the same task",

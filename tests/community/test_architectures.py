@@ -190,6 +190,10 @@ def test_training_goes_on_from_a_file_of_other_people(tmp_path: Path) -> None:
         _tensor(rgb), scale_factor=2, mode="bicubic", antialias=True
     )
     assert (own.clamp(0, 1) - same).abs().max() < 1e-3
+    theirs.unlink()  # a run goes on without the file that it began with
+    longer = recipe.changed(["train.steps=3"])
+    assert longer is not None
+    assert img2img.train(longer, tmp_path / "run", resume=True, device="cpu")["step"] == 3
 
 
 def _tensor(rgb: np.ndarray) -> torch.Tensor:

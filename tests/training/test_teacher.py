@@ -288,7 +288,7 @@ def test_losses_compare_with_what_they_say(
     assert batch.teacher is not None
     fake = torch.rand_like(batch.target)
     assert isinstance(step, PairedStep)
-    losses = step.reconstruction_losses(batch, fake)
+    losses = step.reconstruction_losses(batch, fake, fake)
     assert list(losses) == ["0_l1", "1_l1"]
     (truth_weight, truth), (weight, distilled) = losses.values()
     assert (truth_weight, weight) == (1.0, 0.5)
