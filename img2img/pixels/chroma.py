@@ -25,8 +25,7 @@ _SURE = 1e-12  # least share that `encoded_bins` tells from none
 _SIGMA_LUMINANCE = 0.03  # of 1
 _STRIP_ROWS = 256  # so that memory does not grow with the photo
 
-_COARSE = 3  # random colors along the shorter side of a picture, for other versions of it
-_TILT = 2.0  # standard deviation of their change of logits
+_TILT = 1.0  # standard deviation of how far another version leans, in logits of vivid colors
 _STREAM = 7  # of randomness
 
 
@@ -151,17 +150,17 @@ def encoded_bins(chroma: Tensor, temperature: float) -> Tensor:
     return (1 + logits / _LOGITS).clamp(-1, 1)
 
 
-def another_version(prediction: Tensor, seed: int) -> Tensor:
-    """Predicted bins that lean to other colors here and there, drawn by a seed from a smooth field.
+def another_version(prediction: Tensor, seed: int, temperature: float) -> Tensor:
+    """Predicted bins that lean to other colors, drawn by a seed.
 
-    The distribution p(c) becomes p(c)·exp(u·c / (|c| + 20)), normalised: where the network is sure
-    little changes, where several colors are likely, another of them wins.
+    The distribution p(c) of a pixel becomes p(c)·exp(u·c / (|c| + 20)), normalised: where the
+    network is sure little changes, where several colors are likely, another of them wins. The lean
+    u is a Gaussian process over distributions with the kernel Σ √(p q) of the sharpened ones: what
+    the network takes for the same thing leans the same way, and nothing shows where no edge is.
     """
-    height, width = prediction.shape[-2:]
-    cells = [max(2, round(_COARSE * n / min(height, width))) for n in (height, width)]
-    drawn = np.random.default_rng([_STREAM, seed]).standard_normal((1, 2, *cells))
-    field = torch.from_numpy(drawn).to(prediction)
-    lean = F.interpolate(field, size=(height, width), mode="bicubic", align_corners=False)
+    sharpened = torch.softmax(prediction * (_LOGITS / temperature), 1)
+    drawn = np.random.default_rng([_STREAM, seed]).standard_normal((BINS, 2))
+    lean = torch.einsum("bqhw,qc->bchw", sharpened.sqrt(), torch.from_numpy(drawn).to(sharpened))
     centers = _centers().to(prediction)
     directions = centers / (centers.norm(dim=1, keepdim=True) + 20)
     tilt = torch.einsum("bchw,qc->bqhw", lean, directions)

@@ -115,7 +115,9 @@ class Colorize(PhotoTask):
         return chroma / AB_SCALE
 
     def vary(self, prediction: Tensor, seed: int) -> Tensor:
-        return another_version(prediction, seed) if self.predicts_color_bins else prediction
+        if not self.predicts_color_bins:
+            return prediction
+        return another_version(prediction, seed, self.temperature)
 
     def apply_hints(self, rgb: Tensor, hints: Hints) -> Tensor:
         lab, full = to_lab(rgb), (rgb.shape[-2], rgb.shape[-1])

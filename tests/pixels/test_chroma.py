@@ -122,15 +122,27 @@ def test_encoding_is_the_inverse(temperature: float) -> None:
 
 def test_another_version_changes_what_is_unsure_and_leaves_what_is_sure() -> None:
     either = shares(colors((36.0, 0.0))) + shares(colors((-36.0, 0.0)))
+    other = shares(colors((0.0, 36.0))) + shares(colors((0.0, -36.0)))
     sure = shares(colors((36.0, 0.0)))
-    unsure, certain = ((x / x.sum() + 1e-6).log().expand(-1, -1, 9, 9) / 10 for x in (either, sure))
-    first = annealed_mean(another_version(unsure, 1), 0.38)
-    assert (first[:, 0].max() - first[:, 0].min()) > 20
-    assert torch.equal(first, annealed_mean(another_version(unsure, 1), 0.38)), (
-        "a seed is a version"
+    # three things in a row, two pixels each
+    things = torch.cat([either / 2, either / 2, other / 2, other / 2, sure, sure], -1)
+    prediction = (things + 1e-6).log() / 10
+    usual = annealed_mean(prediction, 0.38)
+    found = [
+        annealed_mean(another_version(prediction, n, 0.38), 0.38)[0, :, 0] for n in range(1, 9)
+    ]
+    again = annealed_mean(another_version(prediction, 1, 0.38), 0.38)[0, :, 0]
+    assert torch.equal(found[0], again), "a seed is a version"
+    assert usual[..., :4].abs().max() < 0.01
+    first, second = (
+        torch.stack([v[channel, at] for v in found]) for channel, at in ((0, 0), (1, 2))
     )
-    assert (first - annealed_mean(another_version(unsure, 2), 0.38)).abs().max() > 20
-    assert (annealed_mean(another_version(certain, 1), 0.38)[:, 0] - 36).abs().max() < 1
+    for leaning in (first, second):
+        assert leaning.min() < -10 and leaning.max() > 10, "either color in some version"
+    assert (first.sign() != second.sign()).any(), "each thing by itself"
+    for version in found:
+        assert torch.allclose(version[:, 0::2], version[:, 1::2]), "a thing has one color"
+        assert (version[0, 4:] - 36).abs().max() < 1
 
 
 def test_gradients_are_differences_to_the_right_and_below() -> None:
