@@ -122,5 +122,6 @@ def channels_last(module: AnyModule) -> AnyModule:
         return module
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.dim() == 4:  # StyleGAN's weights have five
-            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+            # Unlike `contiguous`, it also sets the strides of a layer with one input channel.
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
     return module
