@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from img2img.config import Ordered
 from img2img.data.sample import Batch, PhotoSample, as_picture, as_tensor
 from img2img.pixels import masks
+from img2img.pixels.exemplar import exemplar_fill
 from img2img.pixels.fill import mirrored_detail, smooth_fill
 from img2img.pixels.masks import thickness_px
 from img2img.pixels.tensors import as_uint8, masked_mean
@@ -25,7 +26,7 @@ from img2img.tasks.base import HeightWidth
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.photo import View
 
-Fill = Literal["telea", "navier_stokes", "mirrored", "mean"]
+Fill = Literal["telea", "navier_stokes", "mirrored", "mean", "exemplar"]
 Hole = Annotated[float, Field(ge=0, le=0.9)]  # strokes alone hardly cover the last corners
 BoxShare = Annotated[float, Field(gt=0, le=1)]
 Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -40,14 +41,16 @@ class Inpaint(MaskedTask):
     and the mask.
 
     With the fill "mirrored" it also sees the detail mirrored into the hole, and says where there is
-    too much of it.
+    too much of it. With "exemplar" it begins as with "mirrored", sees in addition what pieces of
+    the picture would change in that, and says where that is right.
     """
 
     kind: Literal["inpaint"] = "inpaint"
     fill: Fill = Field(
         "telea",
         description="what lies in the hole before the network works (mirrored: a smooth surface "
-        "and the detail beyond the hole's edge; mean: the picture's mean pixel)",
+        "and the detail beyond the hole's edge; exemplar: the same, and beside it pieces of the "
+        "picture that continue lines and patterns; mean: the picture's mean pixel)",
     )
     free_form_share: float = Field(
         0.7, ge=0, le=1, description="share of free-form masks while training"
@@ -95,11 +98,16 @@ class Inpaint(MaskedTask):
 
     @property
     def condition_channels(self) -> int:
-        return (7 if self.fill == "mirrored" else 4) + self.noise_channels
+        return 4 + 3 * self._proposals + self.noise_channels
 
     @property
     def prediction_channels(self) -> int:
-        return 6 if self.fill == "mirrored" else 3
+        return 3 + 3 * self._proposals
+
+    @property
+    def _proposals(self) -> int:
+        """Pictures of changes, (3,H,W) each, that the network may ask for by how much of them."""
+        return {"mirrored": 1, "exemplar": 2}.get(self.fill, 0)
 
     def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         hole = self.draw_mask(sample.photo.shape[:2], rng)
@@ -150,12 +158,13 @@ class Inpaint(MaskedTask):
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         change = prediction[:, :3]
-        if self.fill == "mirrored":
-            change = change + prediction[:, 3:] * condition[:, 3:6]
+        for start in range(3, 3 + 3 * self._proposals, 3):
+            proposal = slice(start, start + 3)
+            change = change + prediction[:, proposal] * condition[:, proposal]
         return condition[:, :3] + change * condition[:, -1:]
 
     def encode(self, batch: Batch) -> Tensor:
-        """What the fill lacks; of the mirrored detail there was just enough."""
+        """What the fill lacks; of what is proposed there was just enough."""
         change = batch.target - batch.condition[:, :3]
         return F.pad(change, (0, 0) * 2 + (0, self.prediction_channels - 3))
 
@@ -175,11 +184,19 @@ def _filled(photo: Tensor, mask: Tensor, fill: Fill) -> Tensor:
     """(3,H,W) with the hole filled classically; OpenCV works on 8 bits, so known pixels are put
     back as they were.
 
-    With "mirrored" (6,H,W): the detail that the hole was given follows.
+    With "mirrored" (6,H,W): the detail that the hole was given follows. With "exemplar" (9,H,W):
+    then what pieces of the picture differ by from that.
     """
     hole = mask[0] > 0.5
     if fill == "mirrored":
         return _mirrored(photo, hole)
+    if fill == "exemplar":
+        mirrored = _mirrored(photo, hole)
+        proposal = torch.zeros_like(photo)
+        if hole.any() and not hole.all():
+            pieces = exemplar_fill(as_picture(photo), hole.cpu().numpy())
+            proposal = as_tensor(pieces)[0].to(photo) - mirrored[:3]
+        return torch.cat([mirrored, torch.where(hole, proposal, torch.zeros_like(photo))])
     if not hole.any() or hole.all():
         return torch.where(hole, torch.full_like(photo, 0.5), photo)
     if fill == "mean":

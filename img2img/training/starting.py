@@ -87,14 +87,15 @@ def _adapted(
     inputs, outputs = (0, 1) if transposed else (1, 0)
     if given.dim() == 1:  # biases have outputs alone
         inputs, outputs = -1, 0
+    masked = all(TaskFacts.of(task).fills for task in (old, new))
+    change: Callable[..., Tensor | None]
     differing = [d for d in range(given.dim()) if given.shape[d] != wanted.shape[d]]
     if differing == [inputs]:
         layer, channels = "input", (old.condition_channels, new.condition_channels)
-        masked = all(TaskFacts.of(task).fills for task in (old, new))
-        change: Callable[..., Tensor | None] = partial(_other_inputs, mask_last=masked)
+        change = partial(_other_inputs, mask_last=masked)
     elif differing == [outputs]:
         layer, channels = "output", (old.prediction_channels, new.prediction_channels)
-        change = _other_outputs
+        change = partial(_other_outputs, proposals=masked)
     else:
         return None, ""
     (axis,) = differing
@@ -132,10 +133,17 @@ def _other_inputs(
     return torch.cat([picture, conditioning, silent, mask]).flatten(0, 1)
 
 
-def _other_outputs(weight: Tensor, size: int, before: int, now: int) -> Tensor | None:
+def _other_outputs(
+    weight: Tensor, size: int, before: int, now: int, proposals: bool = False
+) -> Tensor | None:
     """Weights (outputs, …) for grey in the place of color, or the reverse: the mean, or the same
-    three times.
+    three times. With `proposals` what comes after color says how much of a proposed change is
+    wanted: of new ones, none.
     """
+    if proposals and min(before, now) >= COLOR and weight.shape[0] * now == size * before:
+        folded = weight.unflatten(0, (before, -1))[:now]
+        none = weight.new_zeros(now - len(folded), *folded.shape[1:])
+        return torch.cat([folded, none]).flatten(0, 1)
     if {before, now} != {1, COLOR} or weight.shape[0] * now != size * before:
         return None
     folded = weight.unflatten(0, (before, -1))

@@ -37,6 +37,7 @@ from img2img.testing import check_task
         {"fill": "mean"},
         {"fill": "mirrored", "strokes_px": 200},
         {"fill": "mirrored", "noise_channels": 2},
+        {"fill": "exemplar", "noise_channels": 1},
         {"fill": "navier_stokes", "free_form_share": 0, "outpaint_share": 1},
         {"free_form_share": 0, "outpaint_share": 0},
     ],
@@ -46,7 +47,7 @@ def test_it_keeps_the_contract(fields: dict[str, Any]) -> None:
     check_task(build_task({"kind": "inpaint", **fields}), tolerance=1e-6)
 
 
-@pytest.mark.parametrize("fill", ["telea", "navier_stokes", "mirrored", "mean"])
+@pytest.mark.parametrize("fill", ["telea", "navier_stokes", "mirrored", "mean", "exemplar"])
 def test_zeros_are_the_classical_fill(fill: str, photos: list[np.ndarray]) -> None:
     task = build_task({"kind": "inpaint", "fill": fill})
     batch = pair(task, photos[0])
@@ -78,7 +79,7 @@ def test_views_cover_the_hole_at_the_working_size(size: tuple[int, int]) -> None
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("fill", ["telea", "navier_stokes", "mirrored", "mean"])
+@pytest.mark.parametrize("fill", ["telea", "navier_stokes", "mirrored", "mean", "exemplar"])
 def test_inpainting_returns_known_pixels_bit_for_bit(
     fill: str, size: tuple[int, int], dtype: Any
 ) -> None:
@@ -98,7 +99,7 @@ def test_inpainting_returns_known_pixels_bit_for_bit(
 def test_an_inpainting_network_is_not_shown_the_hole() -> None:
     task, photo, mask = build_task("inpaint"), torch.rand(1, 3, 32, 32), random_mask((32, 32))
     other = torch.where(mask > 0, torch.rand_like(photo), photo)
-    for fill in ("telea", "navier_stokes", "mirrored", "mean"):
+    for fill in ("telea", "navier_stokes", "mirrored", "mean", "exemplar"):
         task = build_task({"kind": "inpaint", "fill": fill})
         assert torch.allclose(task.prepare(photo, mask), task.prepare(other, mask), atol=1e-6)
 
@@ -139,3 +140,17 @@ def test_each_seed_of_a_trained_network_gives_another_candidate(tmp_path: Path) 
     )
     assert np.array_equal(default, again)
     assert (default != other)[hole].any() and np.array_equal(default[~hole], other[~hole])
+
+
+def test_the_pieces_of_the_picture_are_a_proposal_that_starts_without_effect() -> None:
+    mirrored, task = (build_task({"kind": "inpaint", "fill": f}) for f in ("mirrored", "exemplar"))
+    columns = torch.arange(96.0) // 6 % 2
+    photo = (0.2 + 0.6 * columns).expand(1, 3, 96, 96).contiguous()
+    mask = torch.zeros(1, 1, 96, 96)
+    mask[..., 32:64, 32:64] = 1
+    condition = task.prepare(photo, mask)
+    assert torch.equal(condition[:, [*range(6), -1]], mirrored.prepare(photo, mask))
+    prediction = torch.zeros(1, task.prediction_channels, 96, 96)
+    assert torch.equal(task.decode(condition, prediction), condition[:, :3])
+    prediction[:, 6:] = 1
+    torch.testing.assert_close(task.decode(condition, prediction), photo, atol=1e-5, rtol=0)

@@ -108,6 +108,23 @@ def test_a_mask_stays_the_last_channel_when_others_join() -> None:
     assert all(torch.equal(back.weights[name], value) for name, value in old.state_dict().items())
 
 
+def test_a_further_proposal_starts_unasked_for() -> None:
+    was = recipe_for({"kind": "inpaint", "fill": "mirrored"}, {"kind": "gated", "width": 8})
+    recipe = recipe_for({"kind": "inpaint", "fill": "exemplar"}, {"kind": "gated", "width": 8})
+    old, new = randomised(was), recipe.build_generator().eval()
+    found = fit(old.state_dict(), was, new, recipe)
+    assert found.adapted == [
+        "input layer adapted from 7 to 10 channels",
+        "output layer adapted from 6 to 9 channels",
+    ]
+    new.load_state_dict(found.weights)
+    x, pieces = torch.rand(1, 7, 32, 32), torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        made, before = new(torch.cat([x[:, :6], pieces, x[:, 6:]], 1)), old(x)
+    torch.testing.assert_close(made[:, :6], before, atol=1e-3, rtol=1e-3)
+    assert not made[:, 6:].any()
+
+
 class Drawing(Translate):
     """Predicts one channel."""
 
