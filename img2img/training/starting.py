@@ -242,7 +242,7 @@ def _millions(numbers: int, whole: int) -> str:
     return f"{numbers / 1e6:.2f} of {whole / 1e6:.2f} million weights"
 
 
-def with_network_of_start(recipe: Recipe, begun: Path | None) -> Recipe:
+def with_network_of_start(recipe: Recipe, begun: Path | None = None) -> Recipe:
     """The recipe with the network of the model that it starts from, where it leaves that open
     (`generator: {kind: spandrel}`); of a run begun in a folder, with the network that it has.
     Raises UserError where the task does not suit that network.
