@@ -107,7 +107,7 @@ OTHERS = (
     Known("SwinIR", "SwinIR", {**_SWIN, "upscale": 1, "in_chans": 1}),
     Known("GFPGAN", "GFPGANv1Clean", {}),
     Known("RestoreFormer", "RestoreFormer", {}),
-    Known("FBCNN", "FBCNN", {"nb": 1}),
+    Known("FBCNN", "FBCNN", {"nb": 2}),
     Known("Uformer", "Uformer", {"img_size": 128, "embed_dim": 16, "depths": [1] * 9}),
     Known("RGT", "RGT", {"embed_dim": 24, "depth": [2], "num_heads": [2], "upscale": 2}),
     Known("CRAFT", "CRAFT", {"upscale": 2}),
