@@ -28,6 +28,7 @@ from img2img.errors import (
     TaskKind,
     TrainingError,
     UserError,
+    one_line,
     rendered,
 )
 from img2img.version import __version__
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _failed(_usage(error), 2)
             if os.environ.get("IMG2IMG_DEBUG") == "1":
                 traceback.print_exc()
-            return _failed(f"{_named(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
+            return _failed(f"{one_line(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
 
 
 def in_flags(part: Named) -> str:
@@ -683,7 +684,7 @@ def _refusal_in_json(named: Sequence[str], as_json: bool) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = error.phrase if isinstance(error, UserError) else _named(error)
+        message = error.phrase if isinstance(error, UserError) else one_line(error)
         for name in named if as_json else ():
             _print_json(refused_fields(name, message))
         raise
@@ -731,10 +732,6 @@ def _summary(summary: dict[str, Any]) -> str:
 def _failed(message: str, code: int) -> int:
     print(f"error: {rendered(message, in_flags)}", file=sys.stderr, flush=True)
     return code
-
-
-def _named(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class _Lines(logging.Formatter):

@@ -120,6 +120,11 @@ class Advice(Phrase):
         return Advice(self, ", or ", other)
 
 
+def one_line(error: Exception, most: int = 300) -> str:
+    """The kind of an error that is not ours, and what it says, for a message."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:most]
+
+
 class StructuredError(Exception):
     """`place: field: problem: remedy`, of which the problem alone is always there.
 

@@ -35,6 +35,7 @@ LAYERS = [
         "conflicts",
         "optimizer",
         "arguments",
+        "memory",
     },
     {"pixels"},
     {"models", "losses"},

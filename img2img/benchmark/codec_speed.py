@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,6 +52,6 @@ def measure_codecs(megapixels: float, effort: Effort) -> CodecSpeed:
     with tempfile.TemporaryDirectory() as folder:
         for name, suffix in FORMATS.items():
             path = Path(folder) / f"photo{suffix}"
-            timings[f"{name}_encode"] = time_repeats(lambda p=path: write_photo(p, photo), effort)  # type: ignore[misc]
-            timings[f"{name}_decode"] = time_repeats(lambda p=path: read_photo(p), effort)  # type: ignore[misc]
+            timings[f"{name}_encode"] = time_repeats(partial(write_photo, path, photo), effort)
+            timings[f"{name}_decode"] = time_repeats(partial(read_photo, path), effort)
     return CodecSpeed(megapixels, timings)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,17 +16,12 @@ import torch
 
 from img2img.benchmark.ceiling import PRECISIONS, Ceiling
 from img2img.benchmark.flops import count_flops
-from img2img.benchmark.memory import (
-    MeasurementFailed,
-    in_fresh_process,
-    peak_mb,
-    reset_peak,
-    resident_mb,
-)
+from img2img.benchmark.fresh_process import MeasurementFailed, in_fresh_process
 from img2img.benchmark.photos import side_of, square_photo
 from img2img.benchmark.sizes import PX_256
 from img2img.benchmark.timing import Effort, Timing, time_repeats
 from img2img.inference.pipeline import Model, load
+from img2img.memory import peak_mb, reset_peak, resident_mb
 from img2img.pixels.images import Photo
 from img2img.resources import samples_dir
 from img2img.tasks.photo import PhotoTask
@@ -203,6 +199,6 @@ def flops_of_inputs(model: Model, inputs: Counter[tuple[Any, ...]]) -> int:
     that nothing is counted while it is timed.
     """
     return sum(
-        times * count_flops(lambda s=shape, r=rest: model.generator(torch.zeros(s), *r))  # type: ignore[misc]
+        times * count_flops(partial(model.generator, torch.zeros(shape), *rest))
         for (shape, *rest), times in inputs.items()
     )

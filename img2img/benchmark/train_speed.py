@@ -13,12 +13,13 @@ import torch
 
 from img2img.benchmark.ceiling import PRECISIONS, Ceiling
 from img2img.benchmark.flops import count_flops
-from img2img.benchmark.memory import in_fresh_process, peak_mb, reset_peak, resident_mb
+from img2img.benchmark.fresh_process import in_fresh_process
 from img2img.benchmark.reference import PlainPix2Pix
 from img2img.benchmark.timing import Effort, Timing, time_in_turns
 from img2img.data.dataset import load_photos
 from img2img.data.sample import Batch
 from img2img.devices import precision_for
+from img2img.memory import peak_mb, reset_peak, resident_mb
 from img2img.recipe import Recipe
 from img2img.training.setup import accelerator_for, build_step
 from img2img.training.step import TrainingStep

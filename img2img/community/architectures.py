@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from img2img.community.terms import Terms
-from img2img.errors import Phrase, UserError
+from img2img.errors import Phrase, UserError, one_line
 from img2img.modelfile import Card, Header
 from img2img.models.spandrel import (
     Bounded,
     SpandrelConfig,
     SpandrelNetwork,
-    one_line,
     spandrel,
 )
 from img2img.recipe import Recipe
@@ -49,7 +47,10 @@ def recognised(state: Mapping[str, Any], path: Path) -> ForeignModel:
     """
     descriptor = _descriptor(state, path)
     network = SpandrelNetwork(descriptor)
-    generator = SpandrelConfig.of(descriptor)
+    try:
+        generator = SpandrelConfig.of(descriptor)
+    except (TypeError, ValueError) as error:  # parameters beyond plain data, or beyond all bounds
+        raise UserError(Phrase("'", path, f"' does not load: {one_line(error)}")) from error
     return ForeignModel(
         Header(recipe=_recipe(descriptor, generator, path), card=_card(descriptor, path)),
         {name: value.float() for name, value in network.state_dict().items()},
@@ -91,10 +92,7 @@ def _recipe(descriptor: Any, generator: SpandrelConfig, path: Path) -> Recipe:
         # As training programs do but for faces; it allows a mean over turned photos.
         "data": {"crop_px": 64 * scale, "rotate": descriptor.purpose in ("SR", "Restoration")},
     }
-    try:
-        return Recipe.parse(fields, where=path, trusted=False)
-    except ValidationError as error:
-        raise UserError(Phrase("'", path, f"': {error}")) from error
+    return Recipe.parse(fields, where=path, trusted=False)
 
 
 def _card(descriptor: Any, path: Path) -> Card:

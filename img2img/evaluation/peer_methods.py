@@ -24,7 +24,7 @@ def network(
     from img2img.data.sample import as_picture
     from img2img.inference.pipeline import load
 
-    loaded = load(model, device=device, precision=precision)  # type: ignore[arg-type]
+    loaded = load(model, device=device, precision=precision)  # type: ignore[arg-type]  # any other is refused
 
     def apply(given: Given) -> np.ndarray:
         hole = None if given.hole is None else torch.from_numpy(given.hole)[None, None].float()

@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from img2img.errors import one_line
 from img2img.evaluation.exchange import ArrayMethod, Given, receive, send
+from img2img.memory import peak_mb, reset_peak, resident_mb
 from img2img.pixels.images import to_float
 
 
@@ -41,7 +42,7 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
             if loader:
                 getattr(imported, loader)()
         limit_threads(order["threads"])
-        idle_kb = status_kb("VmRSS")
+        idle_mb = resident_mb()
         method = factory(**order["arguments"])
     except Exception as error:
         return send(replies, {"error": one_line(error)})
@@ -49,24 +50,22 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     while True:
         fields, arrays = receive(requests)
         given = Given(**arrays, sigma_255=fields["sigma_255"], scale=fields["scale"])
-        send(replies, *measured(method, given, idle_kb))
+        send(replies, *measured(method, given, idle_mb))
 
 
 def measured(
-    method: ArrayMethod, given: Given, idle_kb: int | None
+    method: ArrayMethod, given: Given, idle_mb: float
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Seconds, peak memory over the idle process, and the result (H,W,3) float32; or the error."""
-    resettable = forget_peak()
+    resettable = reset_peak()
     start = time.perf_counter()
     try:
         rgb = to_float(method(given))
     except Exception as error:
         return {"error": one_line(error)}, {}
     seconds = time.perf_counter() - start
-    peak_kb = status_kb("VmHWM") if resettable and not on_gpu() else None
-    known = peak_kb is not None and idle_kb is not None
-    peak_mb = max(0, peak_kb - idle_kb) / 1000 if known else None  # type: ignore[operator]
-    return {"seconds": seconds, "peak_mb": peak_mb}, {"rgb": rgb}
+    above_idle_mb = max(0.0, peak_mb() - idle_mb) if resettable and not on_gpu() else None
+    return {"seconds": seconds, "peak_mb": above_idle_mb}, {"rgb": rgb}
 
 
 def limit_threads(threads: int) -> None:
@@ -81,36 +80,10 @@ def limit_threads(threads: int) -> None:
         torch.nn.functional.conv2d(torch.zeros(1, 3, 16, 16), torch.zeros(3, 3, 3, 3))
 
 
-def status_kb(field: str) -> int | None:
-    """A number of this process as Linux tells it; None elsewhere."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1])
-    return None
-
-
-def forget_peak() -> bool:
-    """Begin the peak of this process's resident memory (VmHWM) anew; whether that can be done.
-
-    `getrusage` cannot be used: its maximum is never reset, and begins with that of the parent.
-    """
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
 def on_gpu() -> bool:
     """Whether a GPU's memory was used, of which the system's numbers tell nothing."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.cuda.is_initialized()
-
-
-def one_line(error: Exception) -> str:
-    """The kind of an error and its message."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 if __name__ == "__main__":

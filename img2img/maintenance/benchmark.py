@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from img2img.benchmark.memory import peak_mb
 from img2img.benchmark.photos import side_of, square_photo
 from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.client import called
+from img2img.memory import peak_mb
 from img2img.pixels.images import write_photo
 from img2img.resources import inputs_dir
 

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from img2img.conflicts import Conflict, RecipeContext
 from img2img.environment import declare_torchvision_ops
-from img2img.errors import UserError
+from img2img.errors import UserError, one_line
 from img2img.models.base import GeneratorConfig, Shapes
 from img2img.pixels.color import upscale
 
@@ -33,7 +33,6 @@ _MOST = 65536  # of a whole number among the parameters: widths, depths, sizes
 _MOST_BYTES = 4 * 2**30  # of what a network is built of; no file with more is opened
 _MOST_OPERATIONS = 30_000  # that build a network; the deepest take some 10,000
 _MOST_LISTED = 4096  # of a number in a list: depths of stages, widths
-_MASKED = ("LaMa", "MAT")  # architectures that complete holes
 _ONE_BY_ONE = ("DRUNet",)  # called by spandrel for one picture at a time
 _OWN_LAYOUT = ("GFPGAN", "IPT")  # reshape what convolutions give: not channels-last
 
@@ -50,6 +49,9 @@ class SpandrelConfig(GeneratorConfig):
         {}, description="what its class is built with; what is left out is the class's default"
     )
     scale: int = Field(1, ge=1, le=16, description="output size over input size")
+    masked: bool = Field(
+        False, description="it completes holes: the last channel of what it sees is a mask"
+    )
     tiling: Tiling = Field(
         "supported",
         description="whether a photo may go through it in tiles; discouraged: above 1024 px only",
@@ -102,7 +104,7 @@ class SpandrelConfig(GeneratorConfig):
             return
         if self.scale != context.scale:
             yield self._conflict_of_scale(context)
-        fills = self.architecture in _MASKED
+        fills = self.masked
         if fills != context.task.fills:
             does = "completes holes" if fills else "sees no mask"
             task = f"task '{context.task.kind}' {'fills holes' if not fills else 'has none'}"
@@ -137,6 +139,9 @@ class SpandrelConfig(GeneratorConfig):
         if built.scale != self.scale:
             problem = f"is {self.scale}, and its parameters build one of ×{built.scale}"
             raise UserError(problem, field="generator.scale")
+        if built.masked != self.masked:
+            problem = f"is {self.masked}, and {self.architecture} is otherwise"
+            raise UserError(problem, field="generator.masked")
         return built
 
     @classmethod
@@ -155,6 +160,7 @@ class SpandrelConfig(GeneratorConfig):
                 if name not in defaults or value is not defaults[name].default
             },
             scale=descriptor.scale,
+            masked=descriptor.purpose == "Inpainting",
             tiling=descriptor.tiling.name.lower(),
             size_multiple_px=size.multiple_of,
         )
@@ -255,11 +261,6 @@ def _numbers_asked_for(func: Any, args: Sequence[Any]) -> int:
         aligned = [(1,) * (sides - len(shape)) + tuple(shape) for shape in shapes]
         sizes.append([max(side) for side in zip(*aligned, strict=True)])
     return max((math.prod(map(abs, size)) for size in sizes), default=0)
-
-
-def one_line(error: Exception) -> str:
-    """An error of somebody else's code, for a message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def spandrel() -> Any:

@@ -81,7 +81,7 @@ def test_a_method_is_given_hole_sigma_and_scale():
     assert float(rgb[0, 2].mean()) == pytest.approx(0.1)
 
 
-@pytest.mark.skipif(not peer_process.forget_peak(), reason="this system does not tell it")
+@pytest.mark.skipif(not peer_process.reset_peak(), reason="this system does not tell it")
 def test_peak_memory_is_that_of_the_method_over_the_idle_process():
     found = {}
     for megabytes in (1, 200):
@@ -94,7 +94,7 @@ def test_peak_memory_is_that_of_the_method_over_the_idle_process():
 
 def test_without_the_systems_word_memory_is_blank(monkeypatch):
     given = a_case().as_arrays()
-    monkeypatch.setattr(peer_process, "forget_peak", lambda: False)
+    monkeypatch.setattr(peer_process, "reset_peak", lambda: False)
     fields, arrays = peer_process.measured(lambda given: given.rgb, given, 1000)
     assert fields["peak_mb"] is None and fields["seconds"] >= 0
     assert np.array_equal(arrays["rgb"], given.rgb)

@@ -1,4 +1,4 @@
-"""The memory that work takes: measured in a process of its own, which does nothing else."""
+"""Work measured in a process of its own, which does nothing else."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,33 +43,6 @@ def in_fresh_process(
         lines = done.stderr.strip().splitlines()
         raise MeasurementFailed(lines[-1] if lines else f"ended with code {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def peak_mb(process: int | str = "self") -> float:
-    """The most memory that a process has held at once since its start, or since `reset_peak`."""
-    return _from_status("VmHWM", process)
-
-
-def resident_mb() -> float:
-    """The memory that this process holds now."""
-    return _from_status("VmRSS")
-
-
-def reset_peak() -> None:
-    """Count the peak from here on, where the system can (Linux): without what imports took."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _from_status(field: str, process: int | str = "self") -> float:
-    status = Path(f"/proc/{process}/status")
-    if status.is_file():
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
-    import resource  # not on Windows
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 def _main(module: str, name: str, arguments: str) -> None:

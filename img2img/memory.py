@@ -1,0 +1,43 @@
+"""The memory that a process holds, as the system tells it. No torch: a small process may ask."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_MB = 1e6  # bytes
+
+
+def peak_mb(process: int | str = "self") -> float:
+    """The most memory that a process has held at once since its start, or since `reset_peak`."""
+    return _from_status("VmHWM", process)
+
+
+def resident_mb() -> float:
+    """The memory that this process holds now; where the system does not tell it (all but Linux),
+    the most that it has held.
+    """
+    return _from_status("VmRSS")
+
+
+def reset_peak() -> bool:
+    """Count the peak from here on, without what imports took; whether the system can (Linux).
+
+    `getrusage` cannot: its maximum is never reset, and begins with that of the parent.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _from_status(field: str, process: int | str = "self") -> float:
+    status = Path(f"/proc/{process}/status")
+    if status.is_file():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024 / _MB
+    import resource  # not on Windows
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most * (1 if sys.platform == "darwin" else 1024) / _MB
