@@ -34,7 +34,7 @@ class ForeignModel:
     weights: dict[str, Tensor]
 
     def with_terms(self, terms: Terms | None) -> ForeignModel:
-        """The same with what a file beside it tells of its author and terms."""
+        """The same with what the file that belongs to it tells of author and terms."""
         if terms is None:
             return self
         card = self.header.card.model_copy(update=terms.card_fields())

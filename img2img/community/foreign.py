@@ -64,7 +64,7 @@ def forget_tensors() -> None:
 
 
 def _is_ncnn(path: Path) -> bool:
-    """Whether it is a graph of ncnn's, or the numbers beside one."""
+    """Whether it is a graph of ncnn's, or the numbers that belong to one."""
     graph = path.with_suffix(".param") if path.suffix == ".bin" else path
     try:
         with graph.open("rb") as file:

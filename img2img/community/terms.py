@@ -1,4 +1,4 @@
-"""Author and terms of a model file, from the JSON beside it (OpenModelDB's form)."""
+"""Author and terms of a model file, from its JSON (OpenModelDB's form)."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class Terms:
 
 
 def terms_of(path: Path) -> Terms | None:
-    """Of a model in an installed package, or of the JSON beside a file; None where neither is."""
+    """Of a model in an installed package, or of a file's JSON; None where neither is."""
     packaged = package_model_at(path)
     if packaged is None:
-        return terms_beside(path)
+        return terms_in_json(path)
     origin = f"{packaged.distribution} ({packaged.license_source})"
     return Terms(title=packaged.title, terms=packaged.license, origin=origin)
 
 
-def terms_beside(path: Path) -> Terms | None:
-    """Of `NAME.json` beside `NAME.pth`; None where there is none that can be read."""
-    beside = path.with_suffix(".json")
+def terms_in_json(path: Path) -> Terms | None:
+    """Of `NAME.json`, in the folder of `NAME.pth`; None where there is none that can be read."""
+    facts = path.with_suffix(".json")
     try:
-        if not beside.is_file() or beside.stat().st_size > _LONGEST:
+        if not facts.is_file() or facts.stat().st_size > _LONGEST:
             return None
-        fields = json.loads(beside.read_text(encoding="utf-8"))
+        fields = json.loads(facts.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return of_openmodeldb(fields) if isinstance(fields, dict) else None

@@ -202,7 +202,7 @@ class ChromaLoss(PictureLoss):
 
     neutral_chroma: mean distance from the truth's a*, b* where its C* is below 6 (a veil of color
     over greys); 0 where nothing is grey. stray_edges: mean ‖∇a*b*‖ beyond the truth's where its
-    ‖∇L*‖ is below 1 per pixel (halos: edges of color beside those of things).
+    ‖∇L*‖ is below 1 per pixel (halos: edges of color next to those of things).
     """
 
     kind: Literal["neutral_chroma", "stray_edges"]

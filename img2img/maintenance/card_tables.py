@@ -109,7 +109,7 @@ HEADLINES = (
 
 def headline_row(headline: Headline, card: str, models: Collection[str]) -> tuple[str, ...] | None:
     """Task, benchmark, number, ours, the best classical, the best network of others that was
-    measured beside it, the best published; None where ours is not measured.
+    measured with it, the best published; None where ours is not measured.
     """
     for table in tables_of(card):
         if table.benchmark != headline.benchmark or headline.column not in table.titles:

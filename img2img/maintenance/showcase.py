@@ -121,8 +121,8 @@ def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
 def measured(
     bench: Path, work: Path, limit: int | None, only: Collection[str], *, peers: bool = False
 ) -> dict[str, list[Report]]:
-    """Reports of the shipped models by name, with `peers` beside other people's methods; full
-    reports land in `work`.
+    """Reports of the shipped models by name, with `peers` compared with methods of other people;
+    full reports land in `work`.
     """
     reports: dict[str, list[Report]] = {}
     for entry in BENCHES:
@@ -164,7 +164,7 @@ def results_text(folder: Path) -> str:
 
 def summary_text(folder: Path) -> str:
     """One line a task: ours, the best that is no network, the best network of others measured
-    beside it, the best published.
+    with it, the best published.
     """
     rows = [
         headline_row(headline, _card(folder, headline.model), shipped_models())
@@ -231,7 +231,7 @@ def main() -> None:
         help="measure this one alone; may be given repeatedly",
     )
     parser.add_argument(
-        "--peers", action="store_true", help="measure rivals beside ours: hours on two cores"
+        "--peers", action="store_true", help="measure rivals too: hours on two cores"
     )
     options = parser.parse_args()
     target = inputs_dir().parent / "showcase"

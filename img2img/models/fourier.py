@@ -31,8 +31,8 @@ class FourierUnit(nn.Module):
             spectrum = torch.fft.rfft2(x.float().contiguous(), norm="ortho")
             mixed = F.relu(self.mix(torch.cat([spectrum.real, spectrum.imag], 1)))
             real, imaginary = mixed.chunk(2, 1)
-            made = torch.fft.irfft2(torch.complex(real, imaginary), s=size, norm="ortho")
-        return made.to(x.dtype)
+            out = torch.fft.irfft2(torch.complex(real, imaginary), s=size, norm="ortho")
+        return out.to(x.dtype)
 
 
 class SpectralTransform(nn.Module):
@@ -66,8 +66,8 @@ class FastFourierConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         local, whole = x.split(self.sizes, 1)
-        made = self.to_global(local.contiguous(memory_format=torch.channels_last))
-        return torch.cat([self.to_local(x), made + self.spectral(whole)], 1)
+        mixed = self.to_global(local.contiguous(memory_format=torch.channels_last))
+        return torch.cat([self.to_local(x), mixed + self.spectral(whole)], 1)
 
 
 class FourierBlock(nn.Module):

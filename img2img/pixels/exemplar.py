@@ -159,8 +159,8 @@ def _coherent(
     best, error = np.full(len(described), -1), np.full(len(described), np.inf, np.float32)
     for reach in (1, 2):
         for step in _NEIGHBOURS:
-            beside = np.clip(wanted + reach * np.array(step)[:, None], 0, size - 1)
-            place = np.clip(wanted + offsets[tuple(beside)].T, 0, size - 1)
+            neighbors = np.clip(wanted + reach * np.array(step)[:, None], 0, size - 1)
+            place = np.clip(wanted + offsets[tuple(neighbors)].T, 0, size - 1)
             number = known.number[tuple(place)]
             (led,) = np.nonzero(number >= 0)
             distance = np.square(described[led] - known.described[number[led]]).sum(1)

@@ -49,7 +49,7 @@ class Inpaint(MaskedTask):
     fill: Fill = Field(
         "telea",
         description="what lies in the hole before the network works (mirrored: a smooth surface "
-        "and the detail beyond the hole's edge; exemplar: the same, and beside it pieces of the "
+        "and the detail beyond the hole's edge; exemplar: the same, and in addition pieces of the "
         "picture that continue lines and patterns; mean: the picture's mean pixel)",
     )
     free_form_share: float = Field(

@@ -155,9 +155,9 @@ class Teacher:
         the multiples of the enlargement below.
         """
         pair = self._pair(sized_sample(sample, self.data.config))
-        made = self._picture(self._input(pair).to(self.accelerator.device)).cpu()
+        picture = self._picture(self._input(pair).to(self.accelerator.device)).cpu()
         with atomic_path(self.path(item)) as temporary:
-            np.save(temporary, quantise(as_picture(made), np.uint16))
+            np.save(temporary, quantise(as_picture(picture), np.uint16))
 
     @torch.inference_mode()
     def _picture(self, photo: Tensor) -> Tensor:
