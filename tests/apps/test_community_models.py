@@ -361,7 +361,7 @@ def test_the_page_offers_the_folder_and_an_upload(
     page.locator("#enlarge-model").get_by_text("Model", exact=True).first.click()
     choose(page, "enlarge", "my 3x-mine")
     page.locator("#enlarge-scale", has_text="makes it ×3").wait_for()
-    assert page.locator("#enlarge-scale input").first.is_disabled()
+    page.locator("#enlarge-scale input:disabled").first.wait_for()
     assert made(page, "enlarge", tmp_path) == infer(
         PHOTO, tmp_path / "larger.jpg", "--model", str(model)
     )
