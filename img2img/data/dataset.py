@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -45,6 +45,7 @@ log = logging.getLogger("img2img")
 SAMPLES = "data/samples"
 LOGGED = 5  # of a kind of file, by name; the rest are counted
 LEAST_CROP_PX = 16
+DRAWN_TOGETHER = 256
 TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
 
 
@@ -118,6 +119,8 @@ class PairMaker(Protocol):
     def classes(self) -> int: ...
 
     def make_pair(self, sample: Any, rng: np.random.Generator) -> Batch: ...
+
+    def draw(self, numbers: range, rng: np.random.Generator) -> Batch: ...
 
 
 @dataclass
@@ -215,8 +218,8 @@ class TrainingSet(Dataset[Batch]):
         return pair
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Batch] | UserError:
-        """A loader's batch. An error is returned: raised in a loader's process, nothing but the
-        text of its traceback would arrive.
+        """A loader's batch, in one part or several. An error is returned: raised in a loader's
+        process, nothing but the text of its traceback would arrive.
         """
         try:
             return [self[number] for number in numbers]
@@ -282,6 +285,30 @@ class TrainingSet(Dataset[Batch]):
         return 1
 
 
+class DrawnSet(TrainingSet):
+    """The training set of a task that draws its samples from the random generator alone: a block of
+    them with one generator, for a generator of its own costs more than a point does.
+    """
+
+    latest: tuple[int, Batch] | None = None
+    """The block that was drawn last, and its number: a batch may be a part of it."""
+
+    def __getitem__(self, number: int) -> Batch:
+        return collate(self.__getitems__([number]))
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[Batch]:
+        return [
+            self._block(block).rows([number % DRAWN_TOGETHER for number in of_it])
+            for block, of_it in groupby(numbers, lambda number: number // DRAWN_TOGETHER)
+        ]
+
+    def _block(self, block: int) -> Batch:
+        if self.latest is None or self.latest[0] != block:
+            first, rng = block * DRAWN_TOGETHER, sample_rng(self.seed, TRAINING, block)
+            self.latest = block, self.task.draw(range(first, first + DRAWN_TOGETHER), rng)
+        return self.latest[1]
+
+
 def readable(source: Source, items: Iterable[int]) -> Iterator[tuple[int, Sample]]:
     """Those of the items that can be read, each with its place among them, which is also the
     sample's number.
@@ -328,8 +355,8 @@ def load_photos(
     _advise(task, config, held_out, validation, seen, fits)
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
-    training_set = TrainingSet(source, train, task, config, seed, cache)
     drawn = isinstance(source, Nothing)
+    training_set = (DrawnSet if drawn else TrainingSet)(source, train, task, config, seed, cache)
     photos = Photos(
         training_set,
         validation,
@@ -435,6 +462,9 @@ def _validation(
 
     The shorter side of each photo, px, is added to `seen`.
     """
+    if isinstance(source, Nothing) and task.set_based and items:
+        yield task.draw(range(len(items)), sample_rng(seed, VALIDATION, 0))
+        return
     for place, sample in readable(source, items):
         if isinstance(sample, PhotoSample):
             seen.append(min(sample.photo.shape[:2]))

@@ -15,7 +15,7 @@ from kornia.metrics import psnr
 from torch import Tensor
 
 from img2img.config import FrozenConfig
-from img2img.data.sample import Batch
+from img2img.data.sample import Batch, EmptySample, collate
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.sheets import rows_sheet
 from img2img.pixels.tensors import ScoreFunction
@@ -108,6 +108,12 @@ class Task(FrozenConfig):
         `sample` is a `PhotoSample`, or what `reads` says (img2img/data/sample.py).
         """
         raise NotImplementedError
+
+    def draw(self, numbers: range, rng: np.random.Generator) -> Batch:
+        """The samples of these numbers, of a task that reads nothing; a pure function of its
+        arguments. A task of many cheap samples draws them all at once.
+        """
+        return collate([self.make_pair(EmptySample(number), rng) for number in numbers])
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         """RGB of a prediction, differentiable; a prediction of zeros is the task's own trivial

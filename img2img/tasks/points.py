@@ -55,20 +55,26 @@ class Points(NoiseTask):
             )
         return self
 
-    @cached_property  # asked for with every sample
+    @cached_property
     def means(self) -> np.ndarray:
         """The modes' centers, (modes,2)."""
         angles = 2 * np.pi * np.arange(self.modes) / self.modes
         return np.array(self.center) + self.radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
     def make_pair(self, sample: EmptySample, rng: np.random.Generator) -> Batch:
-        mode = int(rng.integers(self.modes))
-        point = self.means[mode] + self.sigma * rng.standard_normal(2)
-        noise, code = self.draw_noise(rng), self.draw_code(rng)
-        target = torch.tensor(point, dtype=torch.float32)[None, :, None, None]
-        label = torch.tensor([mode]) if self.labels else None
+        return self.draw(range(sample.number, sample.number + 1), rng)
+
+    def draw(self, numbers: range, rng: np.random.Generator) -> Batch:
+        count = len(numbers)
+        mode = rng.integers(self.modes, size=count)
+        points = self.means[mode] + self.sigma * rng.standard_normal((count, 2))
+        noise, code = self.draw_noise(rng, count), self.draw_code(rng, count)
+        label = torch.from_numpy(mode) if self.labels else None
         return Batch(
-            condition=self.condition(noise, label, code), target=target, label=label, code=code
+            condition=self.condition(noise, label, code),
+            target=torch.from_numpy(points).float()[:, :, None, None],
+            label=label,
+            code=code,
         )
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:

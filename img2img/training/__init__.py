@@ -36,7 +36,7 @@ def train(
         TrainingError: a loss became NaN, or the disk is full; the last checkpoint is kept.
 
     Example:
-        >>> recipe = Recipe.load("ring", ["train.steps=2", "data.workers=0"])
+        >>> recipe = Recipe.load("ring", ["train.steps=2"])
         >>> summary = train(recipe, "ring", device="cpu")
         >>> summary["step"], summary["baseline_is"]["modes_covered"]
         (2, 'the origin')

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from img2img.data.dataset import DataConfig, Photos, load_photos, resolve_folder
+from img2img.data.dataset import DataConfig, DrawnSet, Photos, load_photos, resolve_folder
 from img2img.data.identity import data_change
 from img2img.data.sample import Batch, as_picture, as_tensor, collate, sample_rng
 from img2img.errors import UserError
@@ -50,6 +50,53 @@ def test_samples_differ_from_number_to_number_and_seed_to_seed(photo_folder: Pat
     drawn = {train[n].condition.numpy().tobytes() for n in range(20)}
     assert len(drawn) == 20
     assert not any(same(train[n], other[n]) for n in range(5))
+
+
+LABELLED_POINTS = {"kind": "points", "labels": 8, "categorical": 3, "continuous": 2}
+
+
+def drawn_points(seed: int = 0, task: Any = LABELLED_POINTS) -> DrawnSet:
+    train = load_photos(build_task(task), DataConfig(validation_share=0.5), seed).train
+    assert isinstance(train, DrawnSet)
+    return train
+
+
+def test_a_drawn_sample_does_not_depend_on_what_is_asked_with_it_or_before() -> None:
+    """Over the border of what is drawn together, in any order, alone and in batches."""
+    train, numbers = drawn_points(), [254, 255, 256, 257, 600, 0, 255]
+    alone = collate([drawn_points()[number] for number in numbers])
+    assert len(alone) == len(numbers) and alone.code is not None and alone.label is not None
+    assert same(alone, collate(train.__getitems__(numbers)))
+    assert same(alone, collate([train[number] for number in numbers]))
+    assert same(train.batch(250, 10), collate([train.batch(250, 4), train.batch(254, 6)]))
+
+
+def test_drawn_samples_differ_from_number_to_number_and_seed_to_seed() -> None:
+    train, other = drawn_points().batch(0, 600), drawn_points(seed=1).batch(0, 600)
+    both = torch.cat([train.target, other.target])
+    assert len(both.flatten(1).unique(dim=0)) == 1200
+    assert len(torch.cat([train.condition, other.condition]).flatten(1).unique(dim=0)) == 1200
+
+
+def test_a_batch_of_points_is_drawn_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, asked = drawn_points(), list[range]()
+    draw = type(train.task).draw
+
+    def noted(self: Any, numbers: range, rng: np.random.Generator) -> Batch:
+        asked.append(numbers)
+        return draw(self, numbers, rng)
+
+    monkeypatch.setattr(type(train.task), "draw", noted)
+    for first in range(0, 512, 128):
+        train.__getitems__(range(first, first + 128))
+    assert asked == [range(256), range(256, 512)]
+
+
+def test_validation_points_are_drawn_in_one_call_and_are_none_that_train() -> None:
+    photos = load_photos(build_task("points"), DataConfig(validation_share=0.5), 0)
+    (held,) = photos.validation
+    assert len(held) == DataConfig().validation_max
+    assert not (held.target[:, None] == photos.train.batch(0, 16).target[None]).all(2).any()
 
 
 def test_torch_and_numpy_seeds_have_no_part(photo_folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,17 @@ def test_each_seed_draws_its_own_noise(task: NoiseTask, photos: list[np.ndarray]
     first = drawn(task, photos, seed=1)
     assert not torch.equal(first.condition, drawn(task, photos, seed=2).condition)
     assert not torch.equal(first.target, drawn(task, photos, seed=1, number=1).target)
+
+
+def test_a_task_that_reads_nothing_draws_as_many_samples_as_are_asked_for() -> None:
+    """Point by point, where it says nothing else."""
+    task, numbers = build_task({"kind": "points", "labels": 8}), range(3, 8)
+    for draw in (task.draw, partial(Task.draw, task)):
+        batch = draw(numbers, sample_rng(0, 0, 0))
+        assert batch.condition.shape == (5, 10, 1, 1) and batch.target.shape == (5, 2, 1, 1)
+        assert batch.label is not None and torch.equal(
+            batch.condition[:, 2:, 0, 0].argmax(1), batch.label
+        )
 
 
 @OF_NOISE
