@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kornia.filters import canny
 from task_samples import (
     pair,
     zeros,
@@ -18,7 +19,9 @@ from img2img.evaluation.protocols import TranslateProtocol
 from img2img.pixels.augment import Augment
 from img2img.pixels.color import resize
 from img2img.pixels.hints import Hints
+from img2img.pixels.images import decode_rgb8
 from img2img.recipe import Recipe
+from img2img.resources import samples_dir
 from img2img.tasks import (
     UnpairedTask,
     build_task,
@@ -114,6 +117,23 @@ def test_edges_are_black_lines_on_white() -> None:
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     assert (drawn[..., 24:40, 24:40] == 1).all()
     assert (drawn[0, 0, 32] == 0).sum() == 2, "a line on either side"
+
+
+@pytest.mark.parametrize("sigma_px", [0.5, 1.5, 2.0])
+def test_edges_are_kornias_own(sigma_px: float) -> None:
+    """Hysteresis by connected lines gives what repeating it until nothing changes gives."""
+    shipped = [decode_rgb8(path) for path in sorted(samples_dir().glob("*.jpg"))[:4]]
+    noise = np.random.default_rng(0).integers(0, 256, (2, 96, 80, 3), np.uint8)
+    side = 2 * round(2 * sigma_px) + 1
+    for pictures in (
+        *(as_tensor(p[:200, :150]) for p in shipped),
+        torch.cat([*map(as_tensor, noise)]),
+    ):
+        kernel, sigmas = (side, side), (sigma_px, sigma_px)
+        expected = canny(pictures, 0.08, 0.2, kernel, sigmas)[1]
+        task = build_task({"kind": "translate", "source": "edges", "edge_sigma_px": sigma_px})
+        assert torch.equal(task.from_photo(pictures), (1 - expected).expand(-1, 3, -1, -1))
+        assert 0 < expected.mean() < 1
 
 
 @pytest.mark.parametrize("source", ["pairs", "edges", "grey"])
