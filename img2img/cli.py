@@ -12,7 +12,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +51,10 @@ app = typer.Typer(
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
 Precision = Annotated[
     str, typer.Option(help="auto, fp32 or bf16; auto: bf16 where the hardware has it")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="CPU threads; one for each core by default"),
 ]
 
 
@@ -177,8 +181,12 @@ def train(
         bool, typer.Option("--resume", help="go on from the last checkpoint in the run's folder")
     ] = False,
     device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
     """Train a recipe."""
+    from img2img.cores import set_threads
+
+    set_threads(threads)  # first: what is imported below counts its threads
     from img2img.devices import pick_device
     from img2img.files import at_home
     from img2img.recipe import Recipe
@@ -194,6 +202,7 @@ def train(
     except Interrupted as stop:
         again = ["img2img", "train", recipe, *(overrides or ()), "--out", folder, "--resume"]
         again += ["--device", device] if device != "auto" else []
+        again += ["--threads", str(threads)] if threads is not None else []
         raise typer.Exit(_failed(f"{stop}. Go on with: {shlex.join(again)}", 1)) from None
     except TrainingError as error:
         raise typer.Exit(_failed(error.phrase, 1)) from None
@@ -311,8 +320,10 @@ def infer(
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON Lines on stdout, one object a photo")
     ] = False,
+    threads: Threads = None,
 ) -> None:
     """Restore, enlarge, fill or translate photos."""
+    _use_cores(threads, device)
     from img2img.inference.batch import FileBatch
     from img2img.inference.canvas import Canvas, parse_extend
     from img2img.inference.options import Options
@@ -387,8 +398,10 @@ def generate(
         typer.Option(metavar="DIR|FILE.npy", help="one PNG each, or all as one array of numbers"),
     ] = None,
     device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
     """Make pictures, or points, from noise and labels."""
+    _use_cores(threads, device)
     from img2img.inference import sampling
     from img2img.inference.pipeline import load
 
@@ -434,8 +447,10 @@ def evaluate(
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="the report as JSON on stdout")] = False,
+    threads: Threads = None,
 ) -> None:
     """Measure a model against its baselines by the published protocol."""
+    _use_cores(threads, device)
     from img2img.evaluation import evaluate as measure
 
     report = measure(
@@ -514,8 +529,12 @@ def serve(
     quota_mb: Annotated[
         float, typer.Option(metavar="N", help="disk space for all uploads and results")
     ] = 2000.0,
+    threads: Threads = None,
 ) -> None:
     """Open the app in the browser: upload a photo, see the difference, keep the file."""
+    from img2img.cores import set_threads
+
+    set_threads(threads)
     from img2img_apps import Settings, launch, parse_auth
 
     hosts, origins = tuple(allow_host or ()), tuple(allow_origin or ())
@@ -660,8 +679,12 @@ def bench(
         bool, typer.Option("--quick", help="small sizes, once: to see that all runs")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    threads: Threads = None,
 ) -> None:
     """Measure this machine: training against a plain reference, inference, data, photo files."""
+    from img2img.cores import set_threads
+
+    set_threads(threads)
     from img2img.benchmark.report import Section, as_fields, as_text
     from img2img.benchmark.run import BenchmarkRequest, measure
 
@@ -672,6 +695,21 @@ def bench(
         print(end="" if as_json else f"{as_text(section)}\n", flush=True)
     if as_json:
         _print_json(as_fields(sections))
+
+
+def _use_cores(threads: int | None, device: str) -> None:
+    """Compute on so many threads, with a warning where a processor computes and others keep its
+    cores busy meanwhile: while torch is imported, which takes a second or two.
+    """
+    from img2img.cores import CrowdWatch, set_threads
+
+    watch = CrowdWatch()
+    set_threads(threads)
+    from img2img.devices import pick_device
+
+    with suppress(UserError):  # the command itself refuses a device that is not here
+        if pick_device(device).type == "cpu":
+            watch.look()
 
 
 @contextmanager

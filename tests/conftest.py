@@ -61,6 +61,12 @@ def _seeded() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _cores_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who else uses this machine is not told, so that nothing warns of it now and then."""
+    monkeypatch.setattr("img2img.cores._COUNTS", Path("/nowhere/stat"))
+
+
 @pytest.fixture
 def accelerator() -> Iterator[Accelerator]:
     """An accelerator on the CPU, for steps that are taken by hand."""

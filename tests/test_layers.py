@@ -36,6 +36,7 @@ LAYERS = [
         "optimizer",
         "arguments",
         "memory",
+        "cores",
     },
     {"pixels"},
     {"models", "losses"},

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 import torch
 
+from img2img.cores import SYSTEM_CORES, CoreLoad, usable_cores
 from img2img.devices import cpu_has
 
 log = logging.getLogger("img2img")
 
 LOOKED_AT_S = 0.5  # for how long the load of other processes is measured
-IDLE_CORES = 0.25  # what system services may use without a warning
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Machine:
     def warning(self) -> str | None:
         """What to mend before a number is believed; None on an idle machine."""
         busy = self.load or 0.0
-        if busy + self.threads <= self.cores + IDLE_CORES:
+        if busy + self.threads <= self.cores + SYSTEM_CORES:
             return None
-        if busy <= IDLE_CORES:
+        if busy <= SYSTEM_CORES:
             return f"torch uses {self.threads} threads on {self.cores} cores: fewer are faster"
         return (
             f"others keep {busy:.1f} of {self.cores} cores busy, and torch uses {self.threads} "
@@ -71,7 +71,7 @@ def describe_machine() -> Machine:
     """This machine as it is now, with a warning in the log where others use it."""
     machine = Machine(
         cpu=_cpu_model(),
-        cores=_usable_cores(),
+        cores=usable_cores(),
         threads=torch.get_num_threads(),
         amx=cpu_has("amx_tile"),
         avx512_bf16=cpu_has("avx512_bf16"),
@@ -92,31 +92,13 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _busy_cores(seconds: float) -> float | None:
-    """How many cores are busy while this process sleeps; the load of the last minute where the
-    system does not count ticks, None where it says nothing.
+    """How many of its cores others keep busy while this process sleeps; the load of the last minute
+    where the system does not count ticks, None where it says nothing.
     """
-    counts = Path("/proc/stat")
-    if counts.is_file():
-        before = _ticks(counts.read_text())
-        time.sleep(seconds)
-        return busy_between(before, _ticks(counts.read_text())) * (os.cpu_count() or 1)
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
-def _ticks(stat: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in stat.splitlines()[0].split()[1:9])
-
-
-def busy_between(before: tuple[int, ...], after: tuple[int, ...]) -> float:
-    """Share of all processors' time between two readings of /proc/stat that was not idle (the
-    fourth number) nor waiting for a disk (the fifth).
-    """
-    passed = [late - early for early, late in zip(before, after, strict=True)]
-    return 1 - (passed[3] + passed[4]) / max(1, sum(passed))
+    load = CoreLoad()
+    time.sleep(seconds)
+    others = load.by_others()
+    if others is None and hasattr(os, "getloadavg"):
+        return os.getloadavg()[0]
+    return others

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from img2img.cores import CrowdWatch
 from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.runlog import Averages, Bar, Clock
 from img2img.diagnostics.treatment import Treatment, severity_before
@@ -155,6 +156,18 @@ class Doctor:
             log.warning("step %d: %s%s", diagnosis.step, diagnosis.line, milder)
             self.folder.write(**diagnosis.row())
             self.folder.board.numbers({"doctor": diagnosis.line}, step=diagnosis.step)
+
+
+@dataclass
+class WatchCores:
+    """Every `train.log_every` steps: a warning where other processes have taken the cores."""
+
+    train: TrainConfig
+    watch: CrowdWatch
+
+    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+        if step % self.train.log_every == 0:
+            self.watch.look()
 
 
 @dataclass

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 
+from img2img.cores import CrowdWatch
 from img2img.data.sample import Batch
 from img2img.diagnostics.runlog import Averages, Bar, Clock
 from img2img.diagnostics.treatment import Treatment
@@ -40,6 +41,7 @@ from img2img.training.listeners import (
     SaveCheckpoint,
     ShowProgress,
     Validate,
+    WatchCores,
 )
 from img2img.training.processes import (
     ProcessLost,
@@ -71,7 +73,7 @@ class Trainer:
     def __init__(
         self, recipe: Recipe, out: Path, *, resume: bool = False, device: str = "auto"
     ) -> None:
-        self.recipe, self.clock = recipe, Clock()
+        self.recipe, self.clock, self.cores = recipe, Clock(), CrowdWatch()
         self.done = 0  # steps
         self.stop_wanted = False
         check_writable(out, "out")
@@ -99,6 +101,9 @@ class Trainer:
             self._ask_teacher()
             with closing(Bar(self.recipe.train.steps, self.done, self.folder.is_main)) as bar:
                 listeners: list[Listener] = [ShowProgress(bar), *self.listeners]
+                if self.accelerator.device.type == "cpu":
+                    self.cores.look()
+                    listeners.append(WatchCores(self.recipe.train, self.cores))
                 for step, batches in self.clock.waiting_for(self.batches()):
                     if step == 0:
                         self._log_ranges(batches[0])

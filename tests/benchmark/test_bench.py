@@ -19,7 +19,7 @@ from img2img.benchmark.ceiling import Ceiling, Rate
 from img2img.benchmark.flops import count_flops
 from img2img.benchmark.fresh_process import MeasurementFailed, in_fresh_process
 from img2img.benchmark.inference_speed import measure_inference, photo_speed
-from img2img.benchmark.machine import Machine, busy_between
+from img2img.benchmark.machine import Machine
 from img2img.benchmark.timing import Effort, Timing
 from img2img.cli import main
 from img2img.inference.pipeline import load
@@ -171,10 +171,3 @@ def test_a_busy_machine_is_warned_of() -> None:
     assert Machine("x", 4, 2, False, False, 1.5, "2.9").warning is None  # two cores are left
     many = Machine("x", 2, 4, False, False, 0.0, "2.9")
     assert many.warning is not None and "4 threads on 2 cores" in many.warning
-
-
-def test_waiting_for_a_disk_is_not_work() -> None:
-    """user, nice, system, idle, iowait, irq, softirq, steal"""
-    before = (100, 0, 50, 1000, 10, 0, 0, 0)
-    after = (120, 0, 55, 1060, 20, 0, 0, 5)
-    assert busy_between(before, after) == pytest.approx(30 / 100)
