@@ -617,6 +617,20 @@ def import_(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Option(metavar="NAME|FILE|RUN", help="what is written")],
+    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="safetensors")],
+    output: Annotated[str, typer.Option(metavar="F", help="the file to write")],
+) -> None:
+    """Write a model for other programs."""
+    from img2img.export.exporting import export_model
+
+    entry, note = export_model(model, format, output)
+    terms = entry.card.terms or entry.card.data_terms
+    print("; ".join(filter(None, (f"{entry.title} → {output}", note, f"terms: {terms}"))))
+
+
+@app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="print this recipe")] = None) -> None:
     """List the shipped recipes, or print one."""
     from img2img.about import recipe_text, recipes_table

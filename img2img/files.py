@@ -45,6 +45,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_files(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path of the same name in an empty folder; on success all files written there are
+    moved next to `path`, that one last, and on any error none is.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".img2img.", dir=target.parent) as folder:
+        with naming(target):
+            yield Path(folder) / target.name
+        written = sorted(Path(folder).iterdir(), key=lambda file: file.name == target.name)
+        for file in written:
+            with file.open("rb") as content:
+                os.fsync(content.fileno())
+            os.chmod(file, 0o666 & ~_umask())
+            os.replace(file, target.with_name(file.name))
+        _sync_folder(target.parent)
+
+
+@contextmanager
 def naming(path: Path, instead_of: str | None = None) -> Iterator[None]:
     """Give an OSError that names no file, or `instead_of`, the name of the file that is being
     written.

@@ -47,7 +47,7 @@ LAYERS = [
     {"zoo"},
     {"diagnostics"},
     {"training", "inference"},
-    {"evaluation"},
+    {"evaluation", "export"},
     {"about", "benchmark", "cli", "apps", "testing", "__main__"},
     {"maintenance"},  # left out of the wheel: nobody may need it
 ]

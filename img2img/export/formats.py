@@ -1,0 +1,41 @@
+"""The formats that a model can be written in, by name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from img2img.modelfile import is_ours, save_model, with_weights
+from img2img.zoo.catalogue import Entry
+
+Writer = Callable[[Entry, Path], str]
+"""Writes a model to a path of the format's suffix; what lies next to that path under other names
+becomes a part of the export too. Returns what the user should know of the file, in a few words, or
+nothing. Raises UserError for a model that this format cannot hold.
+"""
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """One way to write a model."""
+
+    suffixes: tuple[str, ...]
+    """Of its file; the first is the usual one."""
+    write: Writer
+
+
+def write_safetensors(entry: Entry, path: Path) -> str:
+    """Our own file: a copy of one of ours, and what other people trained with a header of ours."""
+    if is_ours(entry.path):
+        shutil.copyfile(entry.path, path)
+    else:
+        generator = with_weights(entry.recipe, entry.weights(), entry.path)
+        save_model(path, generator, entry.recipe, entry.card)
+    return ""
+
+
+FORMATS: Mapping[str, ExportFormat] = {
+    "safetensors": ExportFormat((".safetensors",), write_safetensors),
+}
