@@ -1,5 +1,5 @@
 """The self-describing model file: safetensors, weights plus a header that rebuilds the network and
-records how it was trained.
+records how it was trained. Other programs read the keys of ModelSpec 1.0.1 in it.
 
 Nothing in it can run code: the header is JSON, the recipe in it is validated, and its task must be
 installed.
@@ -8,6 +8,8 @@ installed.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from img2img.files import atomic_path, write_tensors
 from img2img.recipe import Recipe
 
 FORMAT = "img2img/1"
+FORMAT_KEY = "img2img.format"  # files of before have it as `format`, where others look for `pt`
+MODELSPEC = "1.0.1"
 
 
 class Card(BaseModel):
@@ -62,7 +66,9 @@ def save_model(
 ) -> None:
     """Write a model file atomically; `half` stores weights in fp16, which are loaded as fp32."""
     header = {
-        "format": FORMAT,
+        "format": "pt",
+        **modelspec(recipe, card),
+        FORMAT_KEY: FORMAT,
         "recipe": json.dumps(recipe.fields()),
         "card": card.model_dump_json(),
     }
@@ -72,6 +78,27 @@ def save_model(
         weights[name] = value.half() if half and value.dtype == torch.float32 else value
     with atomic_path(path) as temporary:
         write_tensors(temporary, weights, header)
+
+
+def modelspec(recipe: Recipe, card: Card) -> dict[str, str]:
+    """The keys of Stability AI's ModelSpec, by which managers of models show a file; what is not
+    known is left out.
+    """
+    task, terms = recipe.task, card.terms
+    scale = task.output_size((1, 1))[0]
+    tags = ["image-to-image", task.kind, *([] if task.condition_is_noise else [f"{scale}x"])]
+    fields = {
+        "sai_model_spec": MODELSPEC,
+        "architecture": f"img2img/{recipe.generator.kind}",
+        "implementation": "img2img",
+        "title": card.title or recipe.name,
+        "author": card.author,
+        "description": card.notes or f"A network trained to {task.verb} ({task.kind})",
+        "date": datetime.now(UTC).date().isoformat(),
+        "license": "" if terms == "unknown" else terms,
+        "tags": ", ".join(tags),
+    }
+    return {f"modelspec.{name}": value for name, value in fields.items() if value}
 
 
 def read_header(path: Path) -> Header:
@@ -85,14 +112,15 @@ def read_header(path: Path) -> Header:
         raise UserError(
             Phrase("'", path, f"' is not a model file (safetensors with our header): {error}")
         ) from error
-    if not metadata.get("format", "").startswith("img2img/"):
+    version = _version(metadata)
+    if not version:
         raise UserError(
             Phrase("'", path, "' holds weights but no img2img header"),
             remedy="it was written by another program",
         )
-    if metadata["format"] != FORMAT:
+    if version != FORMAT:
         raise UserError(
-            Phrase("'", path, f"' is of format {metadata['format']}, this version reads {FORMAT}"),
+            Phrase("'", path, f"' is of format {version}, this version reads {FORMAT}"),
             remedy="update img2img",
         )
     try:
@@ -133,9 +161,15 @@ def is_ours(path: Path) -> bool:
     """Whether a file is, by its content, one of these model files, of whatever version."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format", "").startswith("img2img/")
+            return bool(_version(file.metadata() or {}))
     except (SafetensorError, OSError):
         return False
+
+
+def _version(metadata: Mapping[str, str]) -> str:
+    """`img2img/1`, the form of a header of ours; empty for that of another program."""
+    version = metadata.get(FORMAT_KEY, metadata.get("format", ""))
+    return version if version.startswith("img2img/") else ""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

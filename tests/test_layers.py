@@ -42,7 +42,7 @@ LAYERS = [
     {"models", "losses"},
     {"tasks", "data"},
     {"recipe"},
-    {"modelfile", "devices"},
+    {"modelfile", "modelcards", "devices"},
     {"community"},
     {"zoo"},
     {"diagnostics"},

@@ -17,6 +17,7 @@ PUBLIC = [
     "img2img.inference.pipeline:Model.__call__",
     "img2img.inference.pipeline:Model.predict_tensor",
     "img2img.inference.pipeline:Model.run",
+    "img2img.inference.pipeline:Model.save_pretrained",
     "img2img.inference.pipeline:load",
     "img2img.inference.plan:Plan.run",
     "img2img.inference.request:Request.resolve",

@@ -52,6 +52,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [8]},
     "resnet": {"width": 4, "blocks": 1},
     "autoencoder": {"width": 4},
+    "rrdb": {"width": 4, "blocks": 2},
+    "compact": {"width": 4, "convs": 1},
+    "span": {"width": 4},
 }
 
 
@@ -213,12 +216,13 @@ def test_glcic_has_three_phases_in_the_papers_proportions() -> None:
 STEPPED = (
     4  # of the combinations of a task and a generator, drawn by seed, a step is taken; all are read
 )
+COMMUNITY = ("rrdb", "compact", "span")  # layouts that other programs open
 FITS = {
     "translate": {"unet", "resnet", "restorer"},
     "colorize": {"unet", "resnet", "restorer", "color_unet"},
-    "denoise": {"unet", "resnet", "restorer"},
-    "restoration": {"unet", "resnet", "restorer"},
-    "super-resolve": {"restorer"},
+    "denoise": {"unet", "resnet", "restorer", *COMMUNITY},
+    "restoration": {"unet", "resnet", "restorer", *COMMUNITY},
+    "super-resolve": {"restorer", *COMMUNITY},
     "inpaint": {"unet", "resnet", "restorer", "gated", "glcic"},
     "points": {"mlp"},
     "generate": {"dcgan", "mlp"},
@@ -236,6 +240,7 @@ GENERATORS = [
     "dcgan",
     "mlp",
     "autoencoder",
+    *COMMUNITY,
 ]
 DISCRIMINATORS = [None, "patchgan", "global_local", "unet_sn", "dcgan", "mlp"]
 OBJECTIVES = [
@@ -508,8 +513,8 @@ def noise(kind: str, **more: Any) -> dict[str, Any]:
         (
             plain(generator={"width": 4}),
             "generator.kind: is missing: "
-            "one of autoencoder, color_unet, dcgan, gated, glcic, mlp, resnet, restorer, "
-            "spandrel, unet",
+            "one of autoencoder, color_unet, compact, dcgan, gated, glcic, mlp, resnet, restorer, "
+            "rrdb, span, spandrel, unet",
         ),
         (
             gan(discriminator={"kind": "patch"}),

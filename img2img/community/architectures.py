@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from img2img.community.layouts import layout_of
 from img2img.community.terms import Terms
 from img2img.errors import Phrase, UserError, one_line
 from img2img.modelfile import Card, Header
@@ -45,10 +46,14 @@ def recognised(state: Mapping[str, Any], path: Path) -> ForeignModel:
     """The network that a state dict is of. Raises UserError for one of no network that restores
     pictures.
     """
-    descriptor = _descriptor(state, path)
+    tensors = spandrel().canonicalize_state_dict(dict(state))
+    names = {*tensors}  # spandrel may rename them
+    descriptor = _descriptor(tensors, path)
     network = SpandrelNetwork(descriptor)
+    own = {*network.network.state_dict()}
+    layout = layout_of(state, names, descriptor.architecture.id, own)
     try:
-        generator = SpandrelConfig.of(descriptor)
+        generator = SpandrelConfig.of(descriptor).model_copy(update=layout)
     except (TypeError, ValueError) as error:  # parameters beyond plain data, or beyond all bounds
         raise UserError(Phrase("'", path, f"' does not load: {one_line(error)}")) from error
     return ForeignModel(
@@ -57,10 +62,9 @@ def recognised(state: Mapping[str, Any], path: Path) -> ForeignModel:
     )
 
 
-def _descriptor(state: Mapping[str, Any], path: Path) -> Any:
+def _descriptor(tensors: dict[str, Any], path: Path) -> Any:
     library = spandrel()
     loader = library.ModelLoader("cpu")
-    tensors = library.canonicalize_state_dict(dict(state))
     numbers = (int(n) for name in tensors for n in re.findall(r"\d+", str(name)))
     if max(numbers, default=0) > _MOST_LAYERS:
         raise UserError(Phrase("'", path, "' names layers that no network has"))

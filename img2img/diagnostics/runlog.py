@@ -1,5 +1,5 @@
-"""What a run writes while it goes: log.jsonl, TensorBoard's events, a progress bar or plain lines;
-and its clock.
+"""What a run writes while it goes: log.jsonl, TensorBoard's events and other trackers', a progress
+bar or plain lines; and its clock.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from accelerate import Accelerator
+from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -146,34 +147,52 @@ class Clock:
 
 
 class Board:
-    """TensorBoard's events, written by the first process. Errors of its disk name the folder."""
+    """The trackers of a run (TensorBoard by default), written by the first process. Errors of the
+    disk name the folder.
+    """
 
     def __init__(self, accelerator: Accelerator, folder: Path) -> None:
         self.accelerator, self.folder = accelerator, folder
         self.threads_excepthook = threading.excepthook
 
     def open(self) -> None:
-        """Begin a file of events."""
+        """Begin to write."""
         with naming(self.folder):
             self.accelerator.init_trackers(self.folder.name)
         threading.excepthook = self._except_hook
 
     def numbers(self, values: dict[str, Any], step: int) -> None:
-        """Log numbers, or texts, by name."""
+        """Log numbers by name."""
         with naming(self.folder):
             self.accelerator.log(values, step=step)
 
-    def picture(self, sheet: np.ndarray, step: int) -> None:
-        """Log a sample sheet, (H,W,3) in [0,1]."""
-        board: Any = self.accelerator.get_tracker("tensorboard", unwrap=True)
-        with naming(self.folder):
-            board.add_image("samples", quantise(sheet, np.uint8), step, dataformats="HWC")
+    def text(self, name: str, text: str, step: int) -> None:
+        """Log a text, where a tracker takes any."""
+        for tracker in self.accelerator.trackers:
+            if isinstance(tracker, TensorBoardTracker | WandBTracker):
+                with naming(self.folder):
+                    tracker.log({name: text}, step=step)
+
+    def picture(self, sheet: np.ndarray, path: Path, step: int) -> None:
+        """Log a sample sheet, (H,W,3) in [0,1], which is in this file too, where a tracker takes
+        pictures.
+        """
+        pixels = quantise(sheet, np.uint8)
+        for tracker in self.accelerator.trackers:
+            with naming(self.folder):
+                match tracker:
+                    case TensorBoardTracker():
+                        tracker.writer.add_image("samples", pixels, step, dataformats="HWC")
+                    case WandBTracker():
+                        tracker.log_images({"samples": [pixels]}, step=step)
+                    case MLflowTracker():
+                        tracker.log_artifact(str(path), "samples")
 
     def close(self) -> None:
         """Write what is left."""
         try:
             for tracker in self.accelerator.trackers:
-                if hasattr(tracker, "writer"):  # not where its folder could not be made
+                if hasattr(tracker, "tracker"):  # not where it could not begin
                     tracker.finish()
         finally:
             threading.excepthook = self.threads_excepthook

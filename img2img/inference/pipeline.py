@@ -21,6 +21,7 @@ from img2img.devices import Precision, pick_device, precision_for
 from img2img.errors import Advice, Option, UserError
 from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
+from img2img.inference.hub import model_folder, push, save_folder
 from img2img.inference.options import DEFAULTS, CallOptions, Options, TensorOptions
 from img2img.modelfile import Card
 from img2img.models.blocks import channels_last
@@ -252,6 +253,62 @@ class Model:
             rgb[~filled] = quantise(photo.rgb[~filled], wanted)
         done = replace(photo, rgb=rgb, alpha=alpha)
         return self._with_source_type(replace(done, is_grey=done.shows_grey))
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Keep the model as a folder of the Hugging Face Hub's form.
+
+        Args:
+            folder: where `model.safetensors`, `config.json` and, unless there is one, the card
+                `README.md` are written.
+
+        Returns:
+            The folder, which `from_pretrained` and `load` take.
+
+        Example:
+            >>> load("denoise", device="cpu").save_pretrained("kept").name
+            'kept'
+            >>> Model.from_pretrained("kept", device="cpu").task.kind
+            'denoise'
+        """
+        check_path("folder", folder, "a folder")
+        return save_folder(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, *, device: str = "auto", precision: Precision = "auto"
+    ) -> Model:
+        """A model from a folder that `save_pretrained` wrote, or that was fetched from the Hub.
+
+        Args:
+            folder: a folder on this machine; nothing is fetched.
+            device: as of `load`.
+            precision: as of `load`.
+
+        Returns:
+            The model, as `load` gives it.
+
+        Raises:
+            UserError: there is no such folder, and whatever `load` raises.
+        """
+        check_path("folder", folder, "a folder")
+        return load(model_folder(folder), device=device, precision=precision)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the model to the Hugging Face Hub, as the folder that `save_pretrained` writes.
+
+        Args:
+            repo_id: `USER/NAME`; it is created where there is none.
+            private: only its owner sees it.
+            token: the one that `hf auth login` has stored by default.
+
+        Returns:
+            The address of the upload.
+
+        Raises:
+            UserError: `huggingface_hub` is not installed (`img2img[hub]`), refuses, or is offline:
+                that is the default, and HF_HUB_OFFLINE=0 in the environment ends it.
+        """
+        return push(self, repo_id, private=private, token=token)
 
     def _with_source_type(self, done: Photo) -> Photo:
         """With a statement in its XMP that pixels were generated, where the task invents them.

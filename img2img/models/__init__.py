@@ -9,6 +9,7 @@ from pydantic import Field
 from img2img.config import Renamed
 from img2img.models.autoencoder import AutoencoderConfig
 from img2img.models.color_unet import ColorUNetConfig
+from img2img.models.compact import CompactConfig
 from img2img.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from img2img.models.gated import GatedConfig
 from img2img.models.glcic import GlcicConfig
@@ -17,6 +18,8 @@ from img2img.models.mlp import MlpDiscriminatorConfig, MlpGeneratorConfig
 from img2img.models.patchgan import PatchGanConfig
 from img2img.models.resnet import ResNetConfig
 from img2img.models.restorer import RestorerConfig
+from img2img.models.rrdb import RrdbConfig
+from img2img.models.span import SpanConfig
 from img2img.models.spandrel import SpandrelConfig
 from img2img.models.unet import UNetConfig
 from img2img.models.unet_discriminator import UNetDiscriminatorConfig
@@ -31,6 +34,9 @@ Generator = Annotated[
     | DcganGeneratorConfig
     | MlpGeneratorConfig
     | AutoencoderConfig
+    | RrdbConfig
+    | CompactConfig
+    | SpanConfig
     | SpandrelConfig,
     Field(discriminator="kind"),
     Renamed({"colour_unet": "color_unet"}),

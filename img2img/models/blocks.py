@@ -109,6 +109,14 @@ def normalise_by_own_statistics(module: nn.Module, training: bool) -> None:
             layer.track_running_stats = training
 
 
+def in_fp32(layer: nn.Module, x: Tensor) -> Tensor:
+    """What a layer makes of x in fp32 even where the rest is in bf16, whose eight bits are too few
+    for a picture.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.float())
+
+
 def spectral(module: nn.Module) -> None:
     """Put torch's spectral normalisation on every convolution, linear layer and embedding."""
     for layer in list(module.modules()):

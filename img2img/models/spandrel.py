@@ -1,7 +1,6 @@
 """Networks of other people, built by spandrel (ESRGAN, DAT, SPAN, LaMa, …).
 
-They answer with a picture. Ours predict what a task's trivial answer lacks, so a network is wrapped
-here to say that difference: strength, tiles, alpha and 16 bits then work on it as on any other.
+They answer with a picture, and are wrapped here to say what it adds to a task's trivial answer.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from img2img.conflicts import Conflict, RecipeContext
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError, one_line
-from img2img.models.base import GeneratorConfig, Shapes
-from img2img.pixels.color import upscale
+from img2img.models.base import Shapes
+from img2img.models.picture import PictureConfig, PictureNetwork
 
 Tiling = Literal["supported", "discouraged", "internal"]
+Names = Literal["own", "esrgan", "real_esrgan", "unknown"]
 
 WHOLE_PX = 1024  # a photo of a network for which tiling is discouraged goes whole up to this side
 _MOST = 65536  # of a whole number among the parameters: widths, depths, sizes
@@ -37,7 +37,7 @@ _ONE_BY_ONE = ("DRUNet",)  # called by spandrel for one picture at a time
 _OWN_LAYOUT = ("GFPGAN", "IPT")  # reshape what convolutions give: not channels-last
 
 
-class SpandrelConfig(GeneratorConfig):
+class SpandrelConfig(PictureConfig):
     """A network by the name that spandrel has for it. `img2img import` and `train.init` fill these
     fields in; by hand, `architecture` and `parameters` are enough.
     """
@@ -59,9 +59,12 @@ class SpandrelConfig(GeneratorConfig):
     size_multiple_px: int = Field(
         1, ge=1, le=1024, description="sides of what it sees are multiples of this"
     )
+    names: Names = Field(
+        "own", description="of the tensors in its file: own, those of the class as spandrel has it"
+    )
+    wrapped: str = Field("", description="the key under which its file has the tensors")
 
     network: ClassVar[Any] = None
-    enlarges: ClassVar[bool] = True
     exact_in_fp32: ClassVar[bool] = True
 
     @field_validator("parameters")
@@ -71,6 +74,11 @@ class SpandrelConfig(GeneratorConfig):
             if not abs(number) <= most:
                 raise ValueError(f"{name} is {number}: at most {most}")
         return value
+
+    @property
+    def community_format(self) -> str:
+        """What exporting to its layout is called."""
+        return self.architecture.lower()
 
     @property
     def tile_align_px(self) -> int:
@@ -94,9 +102,6 @@ class SpandrelConfig(GeneratorConfig):
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
         yield from super().conflicts(context)
-        if not context.task.predicts_residual:
-            reason = "its picture is its input restored, and the task's is none"
-            yield self.unfit(context, f"{reason}; use a network of our own")
         if self.left_open:
             if context.starts_from is None:
                 problem = "is missing: name one, or start from a file with train.init"
@@ -166,7 +171,7 @@ class SpandrelConfig(GeneratorConfig):
         )
 
 
-class SpandrelNetwork(nn.Module):
+class SpandrelNetwork(PictureNetwork):
     """(B,Cin,H,W) to what its picture adds to the input, bicubically enlarged: (B,3,H·s,W·s).
 
     Networks of one channel see each of the three by itself; a fourth (alpha) is opaque. Of a
@@ -174,22 +179,13 @@ class SpandrelNetwork(nn.Module):
     """
 
     def __init__(self, descriptor: Any) -> None:
-        super().__init__()
+        super().__init__(int(descriptor.scale))
         self.network = descriptor.model
         self.descriptor = [descriptor]  # in a list, so that its module is registered once
         self.masked = descriptor.purpose == "Inpainting"
-        self.scale = int(descriptor.scale)
         self.default_layout = descriptor.architecture.id in _OWN_LAYOUT
 
-    def forward(self, condition: Tensor) -> Tensor:
-        picture, mask = condition[:, :3], condition[:, -1:] if self.masked else None
-        if picture.shape[1] == 1:
-            picture = picture.expand(-1, 3, -1, -1)
-        given = upscale(picture, self.scale) if self.scale > 1 else picture
-        return self.answer(picture, mask).float() - given
-
     def answer(self, picture: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The network's own picture (B,3,H·s,W·s), unbounded."""
         (descriptor,), batch = self.descriptor, len(picture)
         seen = _channels(picture, descriptor.input_channels)
         height, width = seen.shape[-2:]

@@ -80,6 +80,13 @@ class TrainConfig(OptimizerConfig):
         False,
         description="best.safetensors: the model at its best validation, by the task's main metric",
     )
+    track: Annotated[
+        tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...], OneOrMany
+    ] = Field(
+        ("tensorboard",),
+        description="trackers that get the numbers of log.jsonl too, on this machine",
+        json_schema_extra={"type": ["string", "array"]},
+    )
     on_trouble: Literal["warn", "stop", "adapt"] = Field(
         "warn",
         description="when the doctor finds something clear: say so; save and stop; or weaken D "

@@ -42,7 +42,7 @@ class ShowProgress:
 
 
 class LogEvery:
-    """Every `train.log_every` steps the means since the last row, in log.jsonl and TensorBoard."""
+    """Every `train.log_every` steps the means since the last row, in log.jsonl and the trackers."""
 
     def __init__(
         self,
@@ -146,16 +146,16 @@ class Doctor:
             log.warning("step %d: %s: %s", step, remedy["diagnosis"], remedy["remedy"])
             self.folder.write(**remedy)
             text = f"{remedy['diagnosis']}: {remedy['remedy']}"
-            self.folder.board.numbers({"doctor": text}, step=step)
+            self.folder.board.text("doctor", text, step)
 
     def report(self, found: list[Diagnosis]) -> None:
-        """New findings, on the terminal, in log.jsonl and in TensorBoard."""
+        """New findings, on the terminal, in log.jsonl and the trackers."""
         for diagnosis in found:
             before = severity_before(diagnosis, self.folder.rows)
             milder = f" (it was {before})" if before else ""
             log.warning("step %d: %s%s", diagnosis.step, diagnosis.line, milder)
             self.folder.write(**diagnosis.row())
-            self.folder.board.numbers({"doctor": diagnosis.line}, step=diagnosis.step)
+            self.folder.board.text("doctor", diagnosis.line, diagnosis.step)
 
 
 @dataclass

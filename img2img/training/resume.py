@@ -47,6 +47,7 @@ FREE = {
         "checkpoint_minutes",
         "on_trouble",
         "keep_best",
+        "track",
         *MENDING["train"],
     ),
     "adversarial": MENDING["adversarial"],

@@ -30,7 +30,7 @@ RESUME_GOES_ON = Advice(Option("resume"), " goes on")
 
 
 class RunFolder:
-    """Where one run writes: its lock, log.jsonl, TensorBoard's events, sample sheets, the report.
+    """Where one run writes: its lock, log.jsonl, its trackers, sample sheets, the report.
 
     Only the first of several processes writes; in the others these methods do nothing.
     """
@@ -68,8 +68,9 @@ class RunFolder:
 
     def write_samples(self, step: int, sheet: np.ndarray) -> None:
         """A sample sheet, (H,W,3) in [0,1]."""
-        write_sheet(self.path / "samples" / f"step_{step:08d}.png", sheet)
-        self.board.picture(sheet, step)
+        path = self.path / "samples" / f"step_{step:08d}.png"
+        write_sheet(path, sheet)
+        self.board.picture(sheet, path, step)
 
     def write_report(self) -> None:
         """`report.html`, from all that was written so far."""

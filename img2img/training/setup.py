@@ -20,14 +20,16 @@ from img2img.training.processes import check_processes
 from img2img.training.run_folder import RunFolder
 from img2img.training.starting import model_weights
 from img2img.training.step import TrainingStep
+from img2img.training.tracking import run_trackers
 
 log = logging.getLogger("img2img")
 
 
 def accelerator_for(recipe: Recipe, device: str, out: Path) -> Accelerator:
-    """Accelerate's handle on device, precision, processes and TensorBoard.
+    """Accelerate's handle on device, precision, processes and trackers.
 
-    Raises UserError for a device that is not here, or has too few places for the processes.
+    Raises UserError for a device that is not here, or has too few places for the processes, and for
+    a tracker that is not installed.
     """
     # A process may train one recipe after another, and Accelerate keeps the first one's state.
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -37,11 +39,12 @@ def accelerator_for(recipe: Recipe, device: str, out: Path) -> Accelerator:
     check_processes(chosen)
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)  # a single process of Accelerate's runs on the current one
+    trackers = run_trackers(recipe.train.track, out)
     precision = precision_for(PartialState(cpu=on_cpu).device, recipe.train.precision)
     return Accelerator(
         cpu=on_cpu,
         mixed_precision="bf16" if precision == torch.bfloat16 else "no",
-        log_with="tensorboard",
+        log_with=(trackers if PartialState().is_main_process else None) or None,
         project_dir=out,
     )
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from img2img.community.layouts import layout_weights
 from img2img.conflicts import TaskFacts
 from img2img.errors import RecipeField, UserError
+from img2img.models.picture import LayoutConfig
 from img2img.models.spandrel import SpandrelConfig
 from img2img.recipe import Recipe
 from img2img.tasks import AutoencoderTask, NoiseTask, UnpairedTask
@@ -268,7 +270,12 @@ def model_weights(name: str, network: nn.Module, recipe: Recipe) -> Fit:
     Raises UserError when they do not fit, and `train.init_partial` does not take those that do.
     """
     model = CATALOGUE.entry(name)  # raises for what is no model file
-    found = fit(model.weights(), model.recipe, network, recipe)
+    weights = model.weights()
+    if isinstance(recipe.generator, LayoutConfig) and isinstance(
+        model.recipe.generator, SpandrelConfig
+    ):
+        weights = layout_weights(model.recipe, model.load_generator(), as_ours=True)
+    found = fit(weights, model.recipe, network, recipe)
     if not (found.unfit or found.unused) or (recipe.train.init_partial and found.taken):
         return found
     reason = f"'{name}' does not fit: {difference(model.recipe, recipe)}"

@@ -14,9 +14,12 @@ from torch.nn import functional as F
 from img2img.data.sample import as_tensor
 from img2img.models.base import GeneratorConfig
 from img2img.models.color_unet import ColorUNet, ColorUNetConfig, _weights_file
+from img2img.models.compact import CompactConfig
 from img2img.models.gated import GatedConfig
 from img2img.models.glcic import GlcicConfig
 from img2img.models.restorer import RestorerConfig
+from img2img.models.rrdb import RrdbConfig
+from img2img.models.span import SpanConfig
 from img2img.models.unet import UNetConfig
 from img2img.pixels.tiling import pad_to_multiple
 from img2img.resources import samples_dir
@@ -39,6 +42,10 @@ FITTING = [
     (COLOR, "colorize"),
     (GATED, "inpaint"),
     (GLCIC, "inpaint"),
+    (RrdbConfig(width=8, blocks=2), "restoration"),
+    (RrdbConfig(width=8, blocks=2), {"kind": "super-resolve", "factor": 2}),
+    (CompactConfig(width=8, convs=2), {"kind": "super-resolve", "factor": 3}),
+    (SpanConfig(width=8), {"kind": "super-resolve", "factor": 2}),
 ]
 
 
