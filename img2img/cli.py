@@ -619,13 +619,24 @@ def import_(
 @app.command()
 def export(
     model: Annotated[str, typer.Option(metavar="NAME|FILE|RUN", help="what is written")],
-    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="safetensors")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="safetensors (ours); esrgan, compact, span or community: as chaiNNer opens",
+        ),
+    ],
     output: Annotated[str, typer.Option(metavar="F", help="the file to write")],
+    model_card: Annotated[
+        str | None,
+        typer.Option(metavar="openmodeldb|hub", help="what such a place is told of it, next to it"),
+    ] = None,
 ) -> None:
     """Write a model for other programs."""
     from img2img.export.exporting import export_model
 
-    entry, note = export_model(model, format, output)
+    entry, note = export_model(model, format, output, model_card)
     terms = entry.card.terms or entry.card.data_terms
     print("; ".join(filter(None, (f"{entry.title} → {output}", note, f"terms: {terms}"))))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,7 +84,8 @@ def _hub_fields(header: Header) -> dict[str, Any]:
 def openmodeldb(header: Header, file: Path) -> dict[str, Any]:
     """OpenModelDB's `data/models/ID.json` of a model in this file, without what is not known."""
     recipe, card, generator = header.recipe, header.card, header.recipe.generator
-    architecture, size = generator.kind, re.findall(r"\d+n[a-z]\b", card.network)
+    architecture: str = generator.kind
+    size = re.findall(r"\d+n[a-z]\b", card.network)
     if isinstance(generator, SpandrelConfig | LayoutConfig):
         architecture = generator.community_format
     if isinstance(generator, LayoutConfig):
@@ -119,6 +122,13 @@ def openmodeldb(header: Header, file: Path) -> dict[str, Any]:
         "images": [],
     }
     return {name: value for name, value in fields.items() if value or name in ("size", "images")}
+
+
+MODEL_CARDS: Mapping[str, tuple[str, Callable[[Header, Path], str]]] = {
+    "openmodeldb": (".json", lambda header, file: json.dumps(openmodeldb(header, file), indent=2)),
+    "hub": (".md", lambda header, file: hub_card(header, file.stem)),
+}
+"""Suffix, and text for a model in a file, by the place that takes it."""
 
 
 def _measured(metrics: dict[str, Any]) -> dict[str, float]:

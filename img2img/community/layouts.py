@@ -59,8 +59,8 @@ def layout_weights(
             remedy="train a generator of kind rrdb, compact or span",
         )
     for module in network.modules():
-        if hasattr(module, "update_params"):  # of SPAN: what is computed with, of what learned
-            module.update_params()
+        # Of SPAN: the convolution that is computed with, of those that learned.
+        getattr(module, "update_params", lambda: None)()
     weights = network.network.state_dict()
     names = generator.names
     if as_ours and generator.architecture == "ESRGAN":
@@ -82,8 +82,10 @@ def _in_esrgan(name: str, weights: Mapping[str, Tensor], layout: str) -> str:
     inner = re.fullmatch(r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d+)\.0", part)
     if inner:
         return f"{inner.expand(block)}.{kind}"
-    if part.startswith("model.1."):
+    if re.fullmatch(r"model\.1\.sub\.\d+", part):
         return f"{after}.{kind}"
+    if part.startswith("model.1."):
+        return name  # of ESRGAN+, which no later version has
     number, last = _place(name), max(map(_place, weights))
     by_place = {0: first, last - 2: before_last, last: "conv_last"}
     return f"{by_place.get(number, f'{enlarging}{number // 3}')}.{kind}"

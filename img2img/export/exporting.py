@@ -6,17 +6,21 @@ from pathlib import Path
 
 from img2img.errors import Advice, Phrase, UserError, did_you_mean
 from img2img.export.formats import FORMATS
-from img2img.files import atomic_files
+from img2img.files import atomic_files, write_text
+from img2img.modelcards import MODEL_CARDS
 from img2img.zoo.catalogue import CATALOGUE, Entry
 
 
-def export_model(model: str | Path, format: str, output: str | Path) -> tuple[Entry, str]:
+def export_model(
+    model: str | Path, format: str, output: str | Path, model_card: str | None = None
+) -> tuple[Entry, str]:
     """Write a model in another format, whole or not at all.
 
     Args:
         model: a shipped model's name, a model file or a run's folder.
         format: one of `FORMATS`.
         output: the file to write; its suffix is the format's.
+        model_card: one of `MODEL_CARDS`, which is written with it: what a place for models is told.
 
     Returns:
         The model, and what is to be known of the file.
@@ -26,6 +30,9 @@ def export_model(model: str | Path, format: str, output: str | Path) -> tuple[En
             a package that is missing; no file is left then.
     """
     target = Path(output)
+    if model_card is not None and model_card not in MODEL_CARDS:
+        near = did_you_mean(model_card, MODEL_CARDS)
+        raise UserError(f"unknown '{model_card}'{near}", field="model_card")
     if format not in FORMATS:
         raise UserError(f"unknown '{format}'{did_you_mean(format, FORMATS)}", field="format")
     suffixes = FORMATS[format].suffixes
@@ -37,4 +44,8 @@ def export_model(model: str | Path, format: str, output: str | Path) -> tuple[En
         )
     entry = CATALOGUE.entry(model)
     with atomic_files(target) as path:
-        return entry, FORMATS[format].write(entry, path)
+        note = FORMATS[format].write(entry, path)
+        if model_card is not None:
+            suffix, card_of = MODEL_CARDS[model_card]
+            write_text(path.with_suffix(suffix), card_of(entry.header, path))
+    return entry, note

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from img2img.export.layouts import ANY, write_layout
 from img2img.modelfile import is_ours, save_model, with_weights
 from img2img.zoo.catalogue import Entry
 
@@ -38,4 +40,8 @@ def write_safetensors(entry: Entry, path: Path) -> str:
 
 FORMATS: Mapping[str, ExportFormat] = {
     "safetensors": ExportFormat((".safetensors",), write_safetensors),
+    **{
+        name: ExportFormat((".pth", ".safetensors"), partial(write_layout, format=name))
+        for name in ("esrgan", "compact", "span", ANY)
+    },
 }

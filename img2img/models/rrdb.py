@@ -105,15 +105,15 @@ class DenseBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        outputs = [GROWTH] * 4 + [width]
-        self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (
-            nn.Conv2d(width + number * GROWTH, out, 3, padding=1)
-            for number, out in enumerate(outputs)
-        )
-        for conv in self.children():
-            nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]  # a convolution's
-            conv.weight.data *= 0.1  # type: ignore[operator]
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        convs = [
+            nn.Conv2d(width + number * GROWTH, outputs, 3, padding=1)
+            for number, outputs in enumerate([GROWTH] * 4 + [width])
+        ]
+        self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = convs
+        for conv in convs:
+            nn.init.kaiming_normal_(conv.weight)
+            conv.weight.data *= 0.1
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]  # torch types bias as optional
 
     def forward(self, x: Tensor) -> Tensor:
         seen = [x]

@@ -101,13 +101,14 @@ class FusedConv(nn.Module):
 
     def fused(self) -> tuple[Tensor, Tensor]:
         """Weight (Cout,Cin,3,3) and bias (Cout,) of the one convolution."""
-        (w1, b1), (w2, b2), (w3, b3) = ((layer.weight, layer.bias) for layer in self.conv)
+        w1, b1, w2, b2, w3, b3 = self.conv.parameters()
+        next_weight, next_bias = self.sk.parameters()
         first, last = w1[..., 0, 0], w3[..., 0, 0]
         with torch.autocast(w1.device.type, enabled=False):
             weight = torch.einsum("on,nmhw,mi->oihw", last, w2, first)
             inner = torch.einsum("nmhw,m->n", w2, b1) + b2
-            bias = last @ inner + b3 + self.sk.bias
-        return weight + F.pad(self.sk.weight, (1, 1, 1, 1)), bias
+            bias = last @ inner + b3 + next_bias
+        return weight + F.pad(next_weight, (1, 1, 1, 1)), bias
 
 
 @torch.no_grad()
