@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -45,7 +45,6 @@ log = logging.getLogger("img2img")
 SAMPLES = "data/samples"
 LOGGED = 5  # of a kind of file, by name; the rest are counted
 LEAST_CROP_PX = 16
-DRAWN_TOGETHER = 256
 TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
 
 
@@ -120,7 +119,7 @@ class PairMaker(Protocol):
 
     def make_pair(self, sample: Any, rng: np.random.Generator) -> Batch: ...
 
-    def draw(self, numbers: range, rng: np.random.Generator) -> Batch: ...
+    def draw(self, numbers: Sequence[int], rngs: Sequence[np.random.Generator]) -> Batch: ...
 
 
 @dataclass
@@ -221,6 +220,8 @@ class TrainingSet(Dataset[Batch]):
         """A loader's batch, in one part or several. An error is returned: raised in a loader's
         process, nothing but the text of its traceback would arrive.
         """
+        if isinstance(self.source, Nothing):
+            return [_drawn(self.task, self.seed, TRAINING, numbers)]
         try:
             return [self[number] for number in numbers]
         except UserError as error:
@@ -285,28 +286,11 @@ class TrainingSet(Dataset[Batch]):
         return 1
 
 
-class DrawnSet(TrainingSet):
-    """The training set of a task that draws its samples from the random generator alone: a block of
-    them with one generator, for a generator of its own costs more than a point does.
+def _drawn(task: PairMaker, seed: int, stream: int, numbers: Sequence[int]) -> Batch:
+    """Samples of a task that reads nothing, in one call: a batch of one, 256 times, costs more than
+    a step on points does.
     """
-
-    latest: tuple[int, Batch] | None = None
-    """The block that was drawn last, and its number: a batch may be a part of it."""
-
-    def __getitem__(self, number: int) -> Batch:
-        return collate(self.__getitems__([number]))
-
-    def __getitems__(self, numbers: Sequence[int]) -> list[Batch]:
-        return [
-            self._block(block).rows([number % DRAWN_TOGETHER for number in of_it])
-            for block, of_it in groupby(numbers, lambda number: number // DRAWN_TOGETHER)
-        ]
-
-    def _block(self, block: int) -> Batch:
-        if self.latest is None or self.latest[0] != block:
-            first, rng = block * DRAWN_TOGETHER, sample_rng(self.seed, TRAINING, block)
-            self.latest = block, self.task.draw(range(first, first + DRAWN_TOGETHER), rng)
-        return self.latest[1]
+    return task.draw(numbers, [sample_rng(seed, stream, number) for number in numbers])
 
 
 def readable(source: Source, items: Iterable[int]) -> Iterator[tuple[int, Sample]]:
@@ -356,7 +340,7 @@ def load_photos(
     if task.set_based:
         validation, trained = ([collate(found)] if found else [] for found in (validation, trained))
     drawn = isinstance(source, Nothing)
-    training_set = (DrawnSet if drawn else TrainingSet)(source, train, task, config, seed, cache)
+    training_set = TrainingSet(source, train, task, config, seed, cache)
     photos = Photos(
         training_set,
         validation,
@@ -463,7 +447,7 @@ def _validation(
     The shorter side of each photo, px, is added to `seen`.
     """
     if isinstance(source, Nothing) and task.set_based and items:
-        yield task.draw(range(len(items)), sample_rng(seed, VALIDATION, 0))
+        yield _drawn(task, seed, VALIDATION, range(len(items)))
         return
     for place, sample in readable(source, items):
         if isinstance(sample, PhotoSample):

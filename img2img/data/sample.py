@@ -128,14 +128,6 @@ class Batch:
     def __len__(self) -> int:
         return len(self.condition)
 
-    def rows(self, places: Sequence[int]) -> Batch:
-        """The samples at these places."""
-        chosen: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            chosen[field.name] = None if value is None else value[list(places)]
-        return Batch(**chosen)
-
     @property
     def pictures(self) -> dict[str, Tensor]:
         """Condition and target by name, where they are pictures: noise and points are 1×1."""

@@ -109,11 +109,12 @@ class Task(FrozenConfig):
         """
         raise NotImplementedError
 
-    def draw(self, numbers: range, rng: np.random.Generator) -> Batch:
-        """The samples of these numbers, of a task that reads nothing; a pure function of its
-        arguments. A task of many cheap samples draws them all at once.
+    def draw(self, numbers: Sequence[int], rngs: Sequence[np.random.Generator]) -> Batch:
+        """The samples of these numbers, each from its own generator, of a task that reads nothing:
+        what `make_pair` gives of each, joined. A task of many cheap samples makes them at once.
         """
-        return collate([self.make_pair(EmptySample(number), rng) for number in numbers])
+        pairs = zip(numbers, rngs, strict=True)
+        return collate([self.make_pair(EmptySample(number), rng) for number, rng in pairs])
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         """RGB of a prediction, differentiable; a prediction of zeros is the task's own trivial

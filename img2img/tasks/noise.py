@@ -84,20 +84,20 @@ class NoiseTask(Task):
             parts.append(code)
         return torch.cat(parts, 1)[:, :, None, None]
 
-    def draw_noise(self, rng: np.random.Generator, count: int = 1) -> Tensor:
-        """(count,latent) from N(0,1)."""
-        return torch.from_numpy(rng.standard_normal((count, self.latent), dtype=np.float32))
+    def draw_noise(self, rng: np.random.Generator) -> Tensor:
+        """(1,latent) from N(0,1)."""
+        return torch.from_numpy(rng.standard_normal((1, self.latent), dtype=np.float32))
 
-    def draw_code(self, rng: np.random.Generator, count: int = 1) -> Tensor | None:
-        """(count,K): a value of the categorical code one-hot, and the continuous ones; None where
-        there are none.
+    def draw_code(self, rng: np.random.Generator) -> Tensor | None:
+        """(1,K): a value of the categorical code one-hot, and the continuous ones; None where there
+        are none.
         """
         if not sum(self.code_sizes):
             return None
-        code = np.zeros((count, sum(self.code_sizes)), np.float32)
+        code = np.zeros((1, sum(self.code_sizes)), np.float32)
         if self.categorical:
-            code[np.arange(count), rng.integers(self.categorical, size=count)] = 1
-        code[:, self.categorical :] = rng.uniform(-1, 1, (count, self.continuous))
+            code[0, rng.integers(self.categorical)] = 1
+        code[0, self.categorical :] = rng.uniform(-1, 1, self.continuous)
         return torch.from_numpy(code)
 
     def finish(self, rgb: Tensor) -> Tensor:

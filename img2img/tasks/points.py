@@ -62,16 +62,20 @@ class Points(NoiseTask):
         return np.array(self.center) + self.radius * np.stack([np.cos(angles), np.sin(angles)], 1)
 
     def make_pair(self, sample: EmptySample, rng: np.random.Generator) -> Batch:
-        return self.draw(range(sample.number, sample.number + 1), rng)
+        return self.draw([sample.number], [rng])
 
-    def draw(self, numbers: range, rng: np.random.Generator) -> Batch:
-        count = len(numbers)
-        mode = rng.integers(self.modes, size=count)
-        points = self.means[mode] + self.sigma * rng.standard_normal((count, 2))
-        noise, code = self.draw_noise(rng, count), self.draw_code(rng, count)
-        label = torch.from_numpy(mode) if self.labels else None
+    def draw(self, numbers: Sequence[int], rngs: Sequence[np.random.Generator]) -> Batch:
+        drawn = [
+            (rng.integers(self.modes), rng.standard_normal(2), self.draw_noise(rng), rng)
+            for rng in rngs
+        ]
+        codes = [code for *_, rng in drawn if (code := self.draw_code(rng)) is not None]
+        modes = np.array([mode for mode, *_ in drawn])
+        points = self.means[modes] + self.sigma * np.array([offset for _, offset, *_ in drawn])
+        label = torch.from_numpy(modes) if self.labels else None
+        code = torch.cat(codes) if codes else None
         return Batch(
-            condition=self.condition(noise, label, code),
+            condition=self.condition(torch.cat([noise for *_, noise, _ in drawn]), label, code),
             target=torch.from_numpy(points).float()[:, :, None, None],
             label=label,
             code=code,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from img2img.data.dataset import DataConfig, DrawnSet, Photos, load_photos, resolve_folder
+from img2img.data.dataset import DataConfig, Photos, TrainingSet, load_photos, resolve_folder
 from img2img.data.identity import data_change
 from img2img.data.sample import Batch, as_picture, as_tensor, collate, sample_rng
 from img2img.errors import UserError
@@ -55,14 +56,12 @@ def test_samples_differ_from_number_to_number_and_seed_to_seed(photo_folder: Pat
 LABELLED_POINTS = {"kind": "points", "labels": 8, "categorical": 3, "continuous": 2}
 
 
-def drawn_points(seed: int = 0, task: Any = LABELLED_POINTS) -> DrawnSet:
-    train = load_photos(build_task(task), DataConfig(validation_share=0.5), seed).train
-    assert isinstance(train, DrawnSet)
-    return train
+def drawn_points(seed: int = 0, task: Any = LABELLED_POINTS) -> TrainingSet:
+    return load_photos(build_task(task), DataConfig(validation_share=0.5), seed).train
 
 
 def test_a_drawn_sample_does_not_depend_on_what_is_asked_with_it_or_before() -> None:
-    """Over the border of what is drawn together, in any order, alone and in batches."""
+    """In any order, alone and in batches."""
     train, numbers = drawn_points(), [254, 255, 256, 257, 600, 0, 255]
     alone = collate([drawn_points()[number] for number in numbers])
     assert len(alone) == len(numbers) and alone.code is not None and alone.label is not None
@@ -79,16 +78,16 @@ def test_drawn_samples_differ_from_number_to_number_and_seed_to_seed() -> None:
 
 
 def test_a_batch_of_points_is_drawn_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    train, asked = drawn_points(), list[range]()
+    train, asked = drawn_points(), list[Sequence[int]]()
     draw = type(train.task).draw
 
-    def noted(self: Any, numbers: range, rng: np.random.Generator) -> Batch:
+    def noted(self: Any, numbers: Sequence[int], rngs: Sequence[np.random.Generator]) -> Batch:
         asked.append(numbers)
-        return draw(self, numbers, rng)
+        return draw(self, numbers, rngs)
 
     monkeypatch.setattr(type(train.task), "draw", noted)
-    for first in range(0, 512, 128):
-        train.__getitems__(range(first, first + 128))
+    for first in range(0, 512, 256):
+        train.__getitems__(range(first, first + 256))
     assert asked == [range(256), range(256, 512)]
 
 

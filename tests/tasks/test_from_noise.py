@@ -64,14 +64,16 @@ def test_each_seed_draws_its_own_noise(task: NoiseTask, photos: list[np.ndarray]
 
 
 def test_a_task_that_reads_nothing_draws_as_many_samples_as_are_asked_for() -> None:
-    """Point by point, where it says nothing else."""
+    """The same, point by point or at once."""
     task, numbers = build_task({"kind": "points", "labels": 8}), range(3, 8)
     for draw in (task.draw, partial(Task.draw, task)):
-        batch = draw(numbers, sample_rng(0, 0, 0))
+        batch = draw(numbers, [sample_rng(0, 0, number) for number in numbers])
         assert batch.condition.shape == (5, 10, 1, 1) and batch.target.shape == (5, 2, 1, 1)
         assert batch.label is not None and torch.equal(
             batch.condition[:, 2:, 0, 0].argmax(1), batch.label
         )
+        alone = [draw([number], [sample_rng(0, 0, number)]) for number in numbers]
+        assert torch.equal(batch.target, torch.cat([one.target for one in alone]))
 
 
 @OF_NOISE
