@@ -128,6 +128,31 @@ sys.exit(" ".join(heavy) or 0)
     assert f"\n{__version__}\n" in done.stdout
 
 
+def test_infer_imports_only_what_the_photo_needs(tiny_zoo: Path, photo: Path) -> None:
+    """Torch takes most of a small photo's time; what trains, measures or reads other formats is
+    left out, and so is what only other tasks need.
+    """
+    code = f"""
+import sys
+from pathlib import Path
+import img2img.zoo
+img2img.zoo.zoo_dir = lambda: Path({str(tiny_zoo)!r})
+from img2img.cli import main
+assert main(["infer", "--input", sys.argv[1], "--task", "denoise,super-resolve"]) == 0
+needless = {{
+    "accelerate", "albumentations", "gradio", "kornia", "lpips", "rich", "scipy", "skimage",
+    "spandrel", "tensorboard", "tifffile", "timm", "torchvision",
+    "img2img.training", "img2img.evaluation", "img2img.diagnostics",
+}} & set(sys.modules)
+sys.exit(" ".join(sorted(needless)) or 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(photo)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert photo.with_name("photo.auto.png").is_file()
+
+
 def test_it_runs_as_a_module_and_without_arguments_helps() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "img2img", "no-such-verb"], capture_output=True, text=True

@@ -7,12 +7,12 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, TextIO
 
 from img2img.inference.plan import Plan, WidthHeight
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 MOMENT_S = 1.0  # what is done sooner needs no line
 
@@ -38,6 +38,9 @@ class TileLine:
         self.end()
         if not self.wanted or not plan.steps:
             return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         self.name, self.verbs = path.name, [s.verb for s in plan.steps]
         self.plan, self.size, self.totals = plan, size, plan.tile_counts(size)
         columns = (

@@ -1,9 +1,11 @@
-"""Color spaces and the filters that tie sizes together, on (B,3,H,W) tensors, differentiable."""
+"""Color spaces and the filters that tie sizes together, on (B,3,H,W) tensors, differentiable.
+
+kornia is imported by what needs it: most photos are restored without, and it loads for long.
+"""
 
 from __future__ import annotations
 
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,12 +14,23 @@ AB_SCALE = 110.0  # a and b of sRGB colors stay within ±110
 
 def to_lab(rgb: Tensor) -> Tensor:
     """RGB in [0,1] to CIE Lab (D65): L in [0,100], a and b about ±110."""
+    from kornia.color import rgb_to_lab
+
     return rgb_to_lab(rgb)
 
 
 def from_lab(lab: Tensor, clip: bool = True) -> Tensor:
     """CIE Lab to RGB, clipped to [0,1] by default."""
+    from kornia.color import lab_to_rgb
+
     return lab_to_rgb(lab, clip=clip)
+
+
+def to_grey(rgb: Tensor) -> Tensor:
+    """RGB to its luma (B,1,H,W), weighted 0.299, 0.587 and 0.114."""
+    from kornia.color import rgb_to_grayscale
+
+    return rgb_to_grayscale(rgb)
 
 
 def luminance(rgb: Tensor) -> Tensor:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from img2img.errors import UserError
 from img2img.pixels.drawn_masks import misfit
 from img2img.pixels.images import PathLike, Photo, as_srgb, read_photo, to_float
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _PAINTED_255 = 24  # a repainted pixel differs by more, what JPEG does to the rest by less
 _COVERED = 0.1  # share of a small pixel that must be marked for a stroke to be seen there
@@ -103,6 +105,9 @@ def spread(change: np.ndarray, marked: np.ndarray, luminance: np.ndarray) -> np.
     a small pull towards 0 everywhere, so that what the network thought returns with distance. A
     direct solver: iterations started at 0 stop too early.
     """
+    from scipy import sparse  # only where hints are given
+    from scipy.sparse.linalg import splu
+
     links = _links(luminance)
     held = _HELD * marked.ravel()
     system = sparse.diags(np.asarray(links.sum(1)).ravel() + _FADING + held) - links
@@ -113,6 +118,8 @@ def spread(change: np.ndarray, marked: np.ndarray, luminance: np.ndarray) -> np.
 
 def _links(luminance: np.ndarray) -> sparse.csr_matrix:
     """Symmetric (HW,HW) weights between horizontal and vertical neighbours."""
+    from scipy import sparse
+
     number = np.arange(luminance.size).reshape(luminance.shape)
     steps = [(number[:, :-1], number[:, 1:]), (number[:-1], number[1:])]
     first = np.concatenate([a.ravel() for a, _ in steps])

@@ -10,8 +10,6 @@ from typing import Self
 import cv2
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 _PAPER = 0.7  # share of the paper's lightness below which a pixel is of a line
@@ -117,6 +115,9 @@ class Regions:
         closed between them, and their colors nearly agree. White, which is paper, is not mixed with
         tints. Gradients pass as if nothing was changed, so that both parts can learn to differ.
         """
+        from scipy import sparse
+        from scipy.sparse.csgraph import connected_components
+
         given, (first, second) = colors.detach().cpu().numpy(), self._seams()
         area = self.sums(self.paper)[:, 0].cpu().numpy() + 1e-6
         value, groups, count = given, np.arange(self.count), self.count

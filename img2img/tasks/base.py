@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from kornia.metrics import psnr
 from torch import Tensor
 
 from img2img.config import FrozenConfig
@@ -134,6 +133,8 @@ class Task(FrozenConfig):
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """Validation numbers of pictures (B,3,H,W) that were generated for a batch."""
+        from kornia.metrics import psnr  # training's alone
+
         return {"psnr_db": float(psnr(rgb.float().clamp(0, 1), batch.target.float(), 1.0))}
 
     def sheet(self, rows: Sequence[SheetRow], score: ScoreFunction | None = None) -> np.ndarray:

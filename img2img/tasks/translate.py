@@ -10,8 +10,6 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 import torch
-from kornia.color import rgb_to_grayscale, sepia
-from kornia.filters import canny, gaussian_blur2d
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -19,7 +17,7 @@ from img2img.conflicts import Conflict, RecipeContext
 from img2img.data.sample import Batch, PairSample, PhotoSample, UnpairedSample, as_tensor
 from img2img.pixels import drawings
 from img2img.pixels.alpha import BLEED
-from img2img.pixels.color import resize
+from img2img.pixels.color import resize, to_grey
 from img2img.pixels.hints import Hints
 from img2img.pixels.images import Half
 from img2img.pixels.regions import Regions, whitened
@@ -180,7 +178,7 @@ class Translate(PhotoTask):
         elif self.direction == "BtoA":
             condition, target = target, condition
         if self.output_channels == 1:
-            target = rgb_to_grayscale(target).expand(-1, 3, -1, -1)
+            target = to_grey(target).expand(-1, 3, -1, -1)
         return condition, target
 
     def from_photo(self, photo: Tensor) -> Tensor:
@@ -191,10 +189,14 @@ class Translate(PhotoTask):
         if self.condition_made_as == "edges":
             return (1 - _edges(photo, self.edge_sigma_px)).expand(-1, 3, -1, -1)
         if self.condition_made_as == "grey":
-            return rgb_to_grayscale(photo).expand(-1, 3, -1, -1)
+            return to_grey(photo).expand(-1, 3, -1, -1)
         if self.condition_made_as == "sepia":
+            from kornia.color import sepia
+
             return sepia(photo, rescale=False) / SEPIA_WHITE
         if self.condition_made_as == "blur":
+            from kornia.filters import gaussian_blur2d
+
             return gaussian_blur2d(photo, (13, 13), (3.0, 3.0))
         if self.condition_made_as == "downscale":
             height, width = photo.shape[-2:]
@@ -205,7 +207,7 @@ class Translate(PhotoTask):
         if self.drawing_channels == 3:
             drawing = photo
         elif self.input_channels:
-            drawing = rgb_to_grayscale(photo)
+            drawing = to_grey(photo)
         else:  # what is made as edges or grey has three equal channels
             drawing = photo.mean(1, keepdim=True)
         if not self.hint_strokes:
@@ -318,6 +320,8 @@ def _edges(photo: Tensor, sigma_px: float) -> Tensor:
     Only its hysteresis is ours: a line of weak edges is kept where it touches a strong one. Looking
     again at all pixels until nothing changes any more takes most of kornia's time.
     """
+    from kornia.filters import canny
+
     side = 2 * round(2 * sigma_px) + 1
     with torch.no_grad():
         weak_and_strong = canny(
