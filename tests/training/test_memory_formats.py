@@ -1,0 +1,81 @@
+"""Convolutions and normalisations of a training step work on channels-last tensors, forward and
+backward: in any other format they are several times slower on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from img2img.data.sample import Batch
+from img2img.recipe import Recipe
+from img2img.training.methods import METHODS
+
+WATCHED = ("convolution", "convolution_backward", "native_batch_norm", "native_batch_norm_backward")
+SMALL = ["generator.levels=5", "generator.width=4", "discriminator.width=4", "data.crop_px=64"]
+
+
+class Formats(TorchDispatchMode):
+    """Notes the watched operations that are called, and their inputs that are not channels-last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[str] = set()
+        self.others: list[tuple[str, torch.Size]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.__name__.split(".")[0]
+        if name in WATCHED:
+            self.called.add(name)
+            pictures = (x for x in args if isinstance(x, Tensor) and x.dim() == 4)
+            self.others += [(name, x.shape) for x in pictures if not channels_last(x)]
+        return func(*args, **(kwargs or {}))
+
+
+def channels_last(x: Tensor) -> bool:
+    """Dense, with the channels of a pixel next to each other."""
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def bf16() -> Iterator[Accelerator]:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield Accelerator(cpu=True, mixed_precision="bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def formats_of_a_step(recipe: Recipe, accelerator: Accelerator) -> Formats:
+    """Of a step in which D and G train."""
+    step = METHODS[recipe.train.method.kind].step(recipe, accelerator)
+    side = recipe.data.crop_px
+    condition = torch.rand(2, recipe.task.condition_channels, side, side)
+    batch = Batch(condition, torch.rand(2, 3, side, side)).to(accelerator.device)
+    with Formats() as formats:
+        step([batch], 0)
+    return formats
+
+
+def test_the_mode_sees_what_is_not_channels_last() -> None:
+    """A slice of the channels is neither dense nor in the order of the weights."""
+    norm = torch.nn.BatchNorm2d(4)
+    x = torch.rand(2, 8, 6, 6).contiguous(memory_format=torch.channels_last)
+    with Formats() as formats:
+        norm(x[:, :4]).sum().backward()
+    assert ("native_batch_norm", torch.Size([2, 4, 6, 6])) in formats.others
+    assert formats.called == {"native_batch_norm", "native_batch_norm_backward"}
+
+
+def test_pix2pix_trains_channels_last(bf16: Accelerator) -> None:
+    recipe = Recipe.load("translate_pix2pix", [*SMALL, "data.resize_px=[64, 70]"])
+    formats = formats_of_a_step(recipe, bf16)
+    assert formats.called == set(WATCHED)
+    assert formats.others == []
