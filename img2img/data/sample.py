@@ -140,12 +140,10 @@ class Batch:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:
-                value = value.to(device, non_blocking=True)
-                value = (
-                    value.contiguous(memory_format=torch.channels_last)
-                    if value.dim() == 4
-                    else value
-                )
+                # Unlike `contiguous`, it also sets the strides of one channel, which say what is
+                # made of it together with others.
+                layout = torch.channels_last if value.dim() == 4 else torch.preserve_format
+                value = value.to(device, non_blocking=True, memory_format=layout)
             moved[field.name] = value
         return Batch(**moved)
 

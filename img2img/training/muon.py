@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
+
+from img2img.training.adam import DenseAdam
 
 MOMENTUM = 0.95
 ITERATIONS = 5
@@ -19,7 +20,7 @@ WEIGHT_DECAY = 0.1
 """Updates never grow small by themselves: without decay weights grow until a run breaks up."""
 
 
-class Muon(Adam):
+class Muon(DenseAdam):
     """Muon (Jordan et al. 2024) for the weights of hidden layers, Adam for biases and the first and
     last layer.
 

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer, RMSprop
+from torch.optim import Optimizer, RMSprop
 
 from img2img.errors import TrainingError
 from img2img.models.blocks import channels_last
 from img2img.optimizer import OptimizerChoice
+from img2img.training.adam import DenseAdam
 from img2img.training.checkpoint import optimizer_tensors, restore_optimizer
 from img2img.training.muon import Muon
 from img2img.training.processes import reduce_gradients
@@ -48,7 +49,8 @@ class OptimizedModule:
         # Puts autocast around `forward`, in place; in evaluation mode, so that nothing
         # wraps the module for several processes: `update` reduces the gradients itself.
         accelerator.prepare_model(self.module, evaluation_mode=True)
-        self.optimizer = accelerator.prepare_optimizer(_optimizer(self.module, choice, accelerator))
+        # Not Accelerate's: in each step it would look for a package on the disk, twice.
+        self.optimizer = _optimizer(self.module, choice, accelerator)
         self.loss = 0.0  # of the micro-batches since the last update
 
     def set_rate(self, factor: float) -> None:
@@ -72,14 +74,16 @@ class OptimizedModule:
         and several processes give what one process gives for the same samples.
         Raises TrainingError for NaN, before it reaches the weights.
         """
-        parameters = self.module.parameters()
+        parameters = list(self.module.parameters())
         loss, self.loss = reduce_gradients(parameters, self.loss, self.accelerator), 0.0
         if not math.isfinite(loss):
             raise TrainingError("the loss is not a number any more (NaN or infinite)")
-        limit = self.clip_norm if self.clip_norm is not None else float("inf")
-        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+        total = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = float(total)
         if not math.isfinite(norm):
             raise TrainingError("a gradient is not a number any more (NaN or infinite)")
+        if self.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, self.clip_norm, total)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
@@ -92,8 +96,7 @@ class OptimizedModule:
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Restore what `state` gave."""
         self.module.load_state_dict(under("network.", tensors))
-        optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # within Accelerate's
-        restore_optimizer(optimizer, tensors, "optimizer.")
+        restore_optimizer(self.optimizer, tensors, "optimizer.")
 
 
 @contextmanager
@@ -117,7 +120,9 @@ class Ema:
     """
 
     def __init__(self, module: nn.Module, halflife_images: float, images_per_update: int) -> None:
-        self.module = channels_last(copy.deepcopy(module).eval().requires_grad_(False))
+        self.averaged = channels_last(copy.deepcopy(module).eval().requires_grad_(False))
+        self.behind: nn.Module | None = None
+        """Without a half-life, the module whose weights are to be copied once they are asked for"""
         self.decay = 0.5 ** (images_per_update / halflife_images) if halflife_images else 0.0
 
     def update(self, source: nn.Module, num_updates: int) -> None:
@@ -128,10 +133,22 @@ class Ema:
         forgotten.
         """
         decay = min(self.decay, (1 + num_updates) / (10 + num_updates))
-        weights = [parameter.detach() for parameter in source.parameters()]
-        torch._foreach_lerp_(list(self.module.parameters()), weights, 1 - decay)
-        for averaged, current in zip(self.module.buffers(), source.buffers(), strict=True):
+        if decay:
+            weights = [parameter.detach() for parameter in source.parameters()]
+            torch._foreach_lerp_(list(self.averaged.parameters()), weights, 1 - decay)
+        else:
+            self.behind = source
+        for averaged, current in zip(self.averaged.buffers(), source.buffers(), strict=True):
             averaged.copy_(current)
+
+    @property
+    def module(self) -> nn.Module:
+        """The network with the averaged weights, in evaluation mode."""
+        if self.behind is not None:
+            weights = [parameter.detach() for parameter in self.behind.parameters()]
+            torch._foreach_copy_(list(self.averaged.parameters()), weights)
+            self.behind = None
+        return self.averaged
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -149,4 +166,4 @@ def _optimizer(module: nn.Module, choice: OptimizerChoice, accelerator: Accelera
     fused = accelerator.device.type in ("cpu", "cuda")
     if choice.kind == "muon":
         return Muon(module, choice.lr, choice.betas, fused)
-    return Adam(module.parameters(), lr=choice.lr, betas=choice.betas, fused=fused)
+    return DenseAdam(module.parameters(), lr=choice.lr, betas=choice.betas, fused=fused)

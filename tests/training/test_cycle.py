@@ -169,7 +169,7 @@ def test_a_generator_that_does_nothing_closes_cycles_but_does_not_translate(
     photo itself.
     """
     step = CycleStep(small(), accelerator)
-    step.ema.module = TwoWay(lambda: Brighten(0.0)).requires_grad_(False)
+    step.ema.averaged = TwoWay(lambda: Brighten(0.0)).requires_grad_(False)
     given = batch(step.recipe, 1)
     translated, plain = (
         CycleMetrics(step).metrics(given, given.target, strength) for strength in (1.0, 0.0)

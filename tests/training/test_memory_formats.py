@@ -1,5 +1,5 @@
-"""Convolutions and normalisations of a training step work on channels-last tensors, forward and
-backward: in any other format they are several times slower on a CPU.
+"""Convolutions, normalisations and joins of a training step work on channels-last tensors, forward
+and backward: in any other format they are several times slower on a CPU, or a copy follows.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from img2img.data.sample import Batch
 from img2img.recipe import Recipe
 from img2img.training.methods import METHODS
 
-WATCHED = ("convolution", "convolution_backward", "native_batch_norm", "native_batch_norm_backward")
+CONVOLUTIONS = {"convolution", "convolution_backward"}
+NORMS = {"native_batch_norm", "native_batch_norm_backward"}
+WATCHED = {*CONVOLUTIONS, *NORMS, "cat"}
 SMALL = ["generator.levels=5", "generator.width=4", "discriminator.width=4", "data.crop_px=64"]
 
 
 class Formats(TorchDispatchMode):
-    """Notes the watched operations that are called, and their inputs that are not channels-last."""
+    """Notes the watched operations that are called, and what they take or give that is not
+    channels-last.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,12 +38,13 @@ class Formats(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = func.__name__.split(".")[0]
+        name, result = func.__name__.split(".")[0], func(*args, **(kwargs or {}))
         if name in WATCHED:
             self.called.add(name)
-            pictures = (x for x in args if isinstance(x, Tensor) and x.dim() == 4)
+            tensors = [x for x in tree_leaves((args, result)) if isinstance(x, Tensor)]
+            pictures = [x for x in tensors if x.dim() == 4]
             self.others += [(name, x.shape) for x in pictures if not channels_last(x)]
-        return func(*args, **(kwargs or {}))
+        return result
 
 
 def channels_last(x: Tensor) -> bool:
@@ -71,11 +77,11 @@ def test_the_mode_sees_what_is_not_channels_last() -> None:
     with Formats() as formats:
         norm(x[:, :4]).sum().backward()
     assert ("native_batch_norm", torch.Size([2, 4, 6, 6])) in formats.others
-    assert formats.called == {"native_batch_norm", "native_batch_norm_backward"}
+    assert formats.called == NORMS
 
 
 def test_pix2pix_trains_channels_last(bf16: Accelerator) -> None:
     recipe = Recipe.load("translate_pix2pix", [*SMALL, "data.resize_px=[64, 70]"])
     formats = formats_of_a_step(recipe, bf16)
-    assert formats.called == set(WATCHED)
+    assert formats.called == WATCHED
     assert formats.others == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from img2img.recipe import OptimizerChoice
 from img2img.training.optimized import Ema, Logs, OptimizedModule, frozen
@@ -23,6 +26,20 @@ class Line(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.w * x
+
+
+class Called(TorchDispatchMode):
+    """Notes the operations that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(func.__name__.split(".")[0])
+        return func(*args, **(kwargs or {}))
 
 
 def gradient(batches: list[list[float]], accelerator: Accelerator) -> float:
@@ -98,3 +115,27 @@ def test_without_a_halflife_the_average_is_the_weights_of_now() -> None:
     ema = Ema(Line(0.0), halflife_images=0, images_per_update=10)
     ema.update(Line(1.0), 5)
     assert float(ema.module.get_parameter("w")) == 1.0
+
+
+def test_without_a_halflife_weights_are_copied_when_they_are_asked_for() -> None:
+    ema, source = Ema(Line(0.0), halflife_images=0, images_per_update=10), Line(1.0)
+    source.seen.fill_(7.0)
+    with Called() as called:
+        for number in range(3):
+            ema.update(source, number)
+    assert called.names == {"copy_"}, "of the buffer alone"
+    assert ema.module.get_buffer("seen").tolist() == [7.0]
+    assert float(ema.module.get_parameter("w")) == 1.0
+    source.w.data.fill_(2.0)
+    assert float(ema.module.get_parameter("w")) == 1.0, "nothing was learned since"
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_gradients_are_scaled_only_where_their_norm_has_a_limit(
+    clip_norm: float | None, accelerator: Accelerator
+) -> None:
+    optimized = OptimizedModule(Line(), RATE, accelerator, clip_norm)
+    optimized.backward(optimized.module(torch.tensor(3.0)))
+    with Called() as called:
+        assert optimized.update() == 3.0, "before it is clipped"
+    assert ("_foreach_mul_" in called.names) is (clip_norm is not None)
