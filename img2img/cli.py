@@ -299,6 +299,14 @@ def infer(
     ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="torch|onnx|openvino|auto",
+            help="what runs the network; torch by default, and an exported file's own runtime; "
+            "auto: the fastest on one tile",
+        ),
+    ] = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -349,6 +357,7 @@ def infer(
             canvas=Canvas(mask_grow, feather, parse_extend(extend), mask_invert),
             device=device,
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
+            backend=backend,  # type: ignore[arg-type]  # the same
         )
         saving = Saving(format, quality)
         batch = FileBatch(named, request, output, mask, overwrite, hints, saving, pairs)
@@ -624,7 +633,8 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="safetensors (ours); esrgan, compact, span or community: as chaiNNer opens",
+            help="onnx, openvino or torchscript; safetensors (ours); esrgan, compact, span or "
+            "community: as chaiNNer opens",
         ),
     ],
     output: Annotated[str, typer.Option(metavar="F", help="the file to write")],
@@ -632,11 +642,15 @@ def export(
         str | None,
         typer.Option(metavar="openmodeldb|hub", help="what such a place is told of it, next to it"),
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="8-bit convolutions (onnx, openvino); says what they cost"),
+    ] = False,
 ) -> None:
-    """Write a model for other programs."""
+    """Write a model for other programs; graphs are held against PyTorch first."""
     from img2img.export.exporting import export_model
 
-    entry, note = export_model(model, format, output, model_card)
+    entry, note = export_model(model, format, output, model_card, int8=int8)
     terms = entry.card.terms or entry.card.data_terms
     print("; ".join(filter(None, (f"{entry.title} → {output}", note, f"terms: {terms}"))))
 

@@ -43,7 +43,7 @@ LAYERS = [
     {"tasks", "data"},
     {"recipe"},
     {"modelfile", "modelcards", "devices"},
-    {"community"},
+    {"community", "runtimes"},
     {"zoo"},
     {"diagnostics"},
     {"training", "inference"},

@@ -24,6 +24,7 @@ from img2img.inference.pipeline import Model, load
 from img2img.memory import peak_mb, reset_peak, resident_mb
 from img2img.pixels.images import Photo
 from img2img.resources import samples_dir
+from img2img.runtimes.network import Backend, installed_runtimes
 from img2img.tasks.photo import PhotoTask
 from img2img.zoo.catalogue import Entry
 
@@ -93,7 +94,7 @@ class InferenceSpeed:
                 if isinstance(speed, str):
                     rows.append((model, at, f"left out: {speed}"))
                     continue
-                share = f"{self.share_of_ceiling(speed):.0%} of the ceiling"
+                share = f"{self.share_of_ceiling(speed):.0%} of the ceiling" if speed.flops else "-"
                 memory = f"at most {speed.peak_mb:,.0f} MB, {speed.idle_mb:,.0f} MB idle"
                 rows.append((model, at, speed.timing.text(), share, memory))
         return rows
@@ -103,14 +104,26 @@ def measure_inference(
     entries: Sequence[Entry], megapixels: Sequence[float], ceiling: Ceiling, effort: Effort
 ) -> InferenceSpeed:
     """Each model at each size from small to large; megapixels are those of the result. Sizes that
-    are expected to take longer than the budget are left out.
+    are expected to take longer than the budget are left out. Installed runtimes follow as
+    `MODEL@RUNTIME`.
     """
-    by_model = {entry.title: dict(_sizes_of(entry, megapixels, effort)) for entry in entries}
+    by_model = {}
+    for entry in entries:
+        for backend in _backends_of(entry):
+            name = entry.title if backend == "torch" else f"{entry.title}@{backend}"
+            by_model[name] = dict(_sizes_of(entry, megapixels, effort, backend))
     return InferenceSpeed(by_model, ceiling)
 
 
+def _backends_of(entry: Entry) -> list[Backend]:
+    graphs: list[Backend] = []
+    if isinstance(entry.task, PhotoTask):
+        graphs.extend(installed_runtimes())
+    return graphs if entry.is_graph else ["torch", *graphs]
+
+
 def _sizes_of(
-    entry: Entry, megapixels: Sequence[float], effort: Effort
+    entry: Entry, megapixels: Sequence[float], effort: Effort, backend: Backend
 ) -> Iterator[tuple[float, PhotoSpeed | str]]:
     seconds_per_mp: float | None = None
     for size in megapixels:
@@ -130,6 +143,7 @@ def _sizes_of(
                 warmup=effort.warmup,
                 repeats=effort.repeats,
                 budget_s=effort.budget_s,
+                backend=backend,
             )
         except MeasurementFailed as failure:
             yield size, str(failure)
@@ -140,10 +154,15 @@ def _sizes_of(
 
 
 def photo_speed(
-    model: str, megapixels: float, warmup: int, repeats: int, budget_s: float
+    model: str,
+    megapixels: float,
+    warmup: int,
+    repeats: int,
+    budget_s: float,
+    backend: Backend = "torch",
 ) -> dict[str, Any]:
-    """Time, operations and memory of a model at one size, for a process of its own."""
-    loaded = load(model, device="cpu")
+    """Time, operations (of torch's) and memory of a model at one size, for a process of its own."""
+    loaded = load(model, device="cpu", backend=backend)
     reset_peak()
     idle = resident_mb()
     scale = loaded.photo_task.scale
@@ -160,7 +179,7 @@ def photo_speed(
     return {
         "seconds": timing.seconds,
         "warmup": timing.warmup or 1,
-        "flops": flops_of_inputs(loaded, inputs) // runs,
+        "flops": flops_of_inputs(loaded, inputs) // runs if backend == "torch" else 0,
         "precision": PRECISIONS[loaded.dtype],
         "idle_mb": idle,
         "peak_mb": peak,

@@ -12,7 +12,12 @@ from img2img.zoo.catalogue import CATALOGUE, Entry
 
 
 def export_model(
-    model: str | Path, format: str, output: str | Path, model_card: str | None = None
+    model: str | Path,
+    format: str,
+    output: str | Path,
+    model_card: str | None = None,
+    *,
+    int8: bool = False,
 ) -> tuple[Entry, str]:
     """Write a model in another format, whole or not at all.
 
@@ -21,6 +26,7 @@ def export_model(
         format: one of `FORMATS`.
         output: the file to write; its suffix is the format's.
         model_card: one of `MODEL_CARDS`, which is written with it: what a place for models is told.
+        int8: 8-bit numbers, of formats that have them.
 
     Returns:
         The model, and what is to be known of the file.
@@ -42,9 +48,19 @@ def export_model(
             field="output",
             remedy=Advice.set("output", target.with_suffix(suffixes[0])),
         )
+    write = FORMATS[format].write_int8 if int8 else FORMATS[format].write
+    if write is None:
+        able = [name for name, one in FORMATS.items() if one.write_int8]
+        raise UserError(f"is for {' and '.join(able)}", field=("int8",), remedy="leave it out")
     entry = CATALOGUE.entry(model)
+    if entry.is_graph:
+        raise UserError(
+            Phrase("'", entry.path, "' was exported already"),
+            field="model",
+            remedy="name the model that it was exported from",
+        )
     with atomic_files(target) as path:
-        note = FORMATS[format].write(entry, path)
+        note = write(entry, path)
         if model_card is not None:
             suffix, card_of = MODEL_CARDS[model_card]
             write_text(path.with_suffix(suffix), card_of(entry.header, path))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from img2img.export.graphs import write_onnx, write_openvino, write_torchscript
 from img2img.export.layouts import ANY, write_layout
 from img2img.modelfile import is_ours, save_model, with_weights
 from img2img.zoo.catalogue import Entry
@@ -26,6 +27,8 @@ class ExportFormat:
     suffixes: tuple[str, ...]
     """Of its file; the first is the usual one."""
     write: Writer
+    write_int8: Writer | None = None
+    """The same with 8-bit numbers, by formats that have them."""
 
 
 def write_safetensors(entry: Entry, path: Path) -> str:
@@ -39,6 +42,9 @@ def write_safetensors(entry: Entry, path: Path) -> str:
 
 
 FORMATS: Mapping[str, ExportFormat] = {
+    "onnx": ExportFormat((".onnx",), write_onnx, partial(write_onnx, int8=True)),
+    "openvino": ExportFormat((".xml",), write_openvino, partial(write_openvino, int8=True)),
+    "torchscript": ExportFormat((".pt", ".pth", ".torchscript"), write_torchscript),
     "safetensors": ExportFormat((".safetensors",), write_safetensors),
     **{
         name: ExportFormat((".pth", ".safetensors"), partial(write_layout, format=name))

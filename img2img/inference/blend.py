@@ -31,6 +31,8 @@ def pair_of(model: Entry) -> BlendPair | None:
     A crisp model's other half is what its recipe began with; a faithful one's is the shipped model
     that began with it.
     """
+    if model.is_graph:  # its weights are no longer there to be mixed
+        return None
     before = _start(model)
     if before is not None:
         return BlendPair(before, model)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Never, TypeVar, Unpack
 
 import numpy as np
@@ -36,14 +37,26 @@ from img2img.pixels.images import (
     from_array,
     from_pil,
     quantise,
+    read_photo,
     to_array,
     to_float,
     to_pil,
 )
 from img2img.pixels.tensors import as_float
-from img2img.pixels.tiling import tiled
+from img2img.pixels.tiling import middle, tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
+from img2img.resources import samples_dir
+from img2img.runtimes.graph import GraphSource
+from img2img.runtimes.network import (
+    Backend,
+    ExportedNetwork,
+    check_backend,
+    check_on_cpu,
+    first_runtime,
+    graphs_of,
+)
+from img2img.runtimes.onnx_file import read_onnx
 from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers, measured_overlap_px
 from img2img.tasks.masked import views_of
 from img2img.tasks.photo import PhotoTask, View
@@ -346,6 +359,8 @@ class Model:
         float at a time.
         """
         task = self.photo_task
+        if isinstance(self.generator, ExportedNetwork):
+            self.generator.check(task, options.seed, options.direction)
         equal = bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
         grey = task.keeps_grey and color.keeps_neutral and equal
         how = ForwardOptions(None, options.strength, grey, options.hints, options.seed, color)
@@ -421,7 +436,9 @@ class Model:
     def _forward(
         self, x: Tensor, mask: Tensor | None, options: Options, how: ForwardOptions
     ) -> Tensor:
-        network = partial(self._network, direction=options.direction)
+        network: Any = self.generator
+        if not isinstance(network, ExportedNetwork):
+            network = partial(self._network, direction=options.direction)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             return forward(
@@ -477,6 +494,7 @@ def load(
     device: str = "auto",
     precision: Precision = "auto",
     detail: float | None = None,
+    backend: Backend | None = None,
     **unknown: Never,
 ) -> Model:
     """A model ready on a device. Loading never runs code from its file.
@@ -488,6 +506,9 @@ def load(
         precision: `auto` (bf16 where the hardware has it), `fp32` or `bf16`.
         detail: 0 to 1, between the model and its crisper half (see `blend`); None leaves it as it
             is.
+        backend: what runs its network: `torch` by default, `onnx` or `openvino` (the extra
+            `export`; in fp32 on the CPU), or `auto`, the fastest on one tile. Files that
+            `img2img export` wrote run on onnx by default.
         unknown: no other keyword is taken; a misspelt one is answered by the one that is near.
 
     Returns:
@@ -508,10 +529,39 @@ def load(
     if not isinstance(name, Entry):
         check_path("name", name, "a model's name, its file or a run's folder")
     entry = name if isinstance(name, Entry) else CATALOGUE.entry(name)
+    check_backend(backend, entry.is_graph)
+    place, recipe, card = pick_device(device), entry.recipe, entry.card
     if detail is not None:
-        return Model(entry.title, *blended(entry, detail), pick_device(device), precision)
-    generator = entry.load_generator()
-    return Model(entry.title, entry.recipe, entry.card, generator, pick_device(device), precision)
+        recipe, card, generator = blended(entry, detail)
+    elif entry.is_graph:
+        generator = ExportedNetwork(read_onnx(entry.path)[1], first_runtime(backend))
+    else:
+        generator = entry.load_generator()
+    source = GraphSource(entry.title, recipe, card, generator)
+    graphs = graphs_of(source, backend)
+    if graphs:
+        check_on_cpu(device, precision)
+    # Before torch lays out the weights in its own way.
+    cpu = torch.device("cpu")
+    models = [Model(entry.title, recipe, card, graph, cpu, "fp32") for graph in graphs]
+    if not entry.is_graph and backend in (None, "torch", "auto"):
+        models.insert(0, Model(entry.title, recipe, card, generator, place, precision))
+    return models[0] if len(models) == 1 else min(models, key=seconds_of_a_tile)
+
+
+def seconds_of_a_tile(model: Model) -> float:
+    """What one tile takes a model, the better of two after one to warm up."""
+    side = model.recipe.generator.tile_px
+    photo = torch.from_numpy(read_photo(samples_dir() / "macaw.jpg").rgb.transpose(2, 0, 1).copy())
+    tile = as_float(middle(photo[None], side))
+    hole = torch.zeros_like(tile[:, :1])
+    hole[..., side // 3 : side // 2, side // 3 : side // 2] = 1
+    seconds = []
+    for _ in range(3):
+        before = perf_counter()
+        model.predict_tensor(tile, hole if model.fills else None)
+        seconds.append(perf_counter() - before)
+    return min(seconds[1:])
 
 
 def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:

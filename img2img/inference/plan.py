@@ -23,6 +23,7 @@ from img2img.inference.pipeline import Model
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
 from img2img.pixels.tiling import tiles
+from img2img.runtimes.network import Backend
 from img2img.tasks import photo_tasks
 from img2img.zoo.catalogue import Entry
 
@@ -69,6 +70,7 @@ class Plan:
     feather_px: int = 0
     device: str = "auto"
     precision: Precision = "auto"
+    backend: Backend | None = None
 
     @property
     def tasks(self) -> str:
@@ -119,7 +121,7 @@ class Plan:
         for step in self.steps:
             task = step.model.photo_task
             overlap_px = MODELS.measured_overlap_px(
-                step.model, self.device, self.precision, step.detail
+                step.model, self.device, self.precision, step.detail, self.backend
             )
             counts.append(_tile_count(step.model, size, overlap_px) if task.tiles else None)
             size = (size[0] * task.scale, size[1] * task.scale)
@@ -149,7 +151,7 @@ class Plan:
         """
         depth = photo.rgb.dtype
         for number, step in enumerate(self.steps):
-            model = MODELS.get(step.model, self.device, self.precision, step.detail)
+            model = MODELS.get(step.model, self.device, self.precision, step.detail, self.backend)
             dtype = depth if number == len(self.steps) - 1 else np.dtype(np.float32)
             tile = None if on_tile is None else partial(on_tile, number)
             photo = self._applied(model, photo, mask, dtype, tile)

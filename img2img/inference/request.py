@@ -27,6 +27,7 @@ from img2img.inference.steps import (
 )
 from img2img.pixels.hints import Hints
 from img2img.pixels.images import Photo
+from img2img.runtimes.network import Backend, check_backend
 from img2img.tasks import PhotoStatistics, task_class, task_kinds
 
 AUTO = "auto"
@@ -48,6 +49,10 @@ class Request:
     canvas: Canvas = field(default_factory=Canvas)
     device: str = AUTO
     precision: Precision = "auto"
+    backend: Backend | None = None
+    """What runs the networks: torch, onnx, openvino, or auto, the fastest; None: torch, and for an
+    exported file its runtime.
+    """
 
     def resolve(
         self, *, with_mask: bool | None = None, with_hints: bool = False
@@ -70,6 +75,7 @@ class Request:
             ['denoise', 'super_resolve_x2']
         """
         precision_for(pick_device(self.device), self.precision)
+        check_backend(self.backend)
         steps = asked_steps(self.tasks, self.scale, self.model, self.detail)
         if steps is not None:
             self._check_steps(steps)
@@ -181,6 +187,7 @@ class ResolvedRequest:
             feather_px=request.canvas.feather_px,
             device=request.device,
             precision=request.precision,
+            backend=request.backend,
         )
 
 

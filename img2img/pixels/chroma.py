@@ -56,9 +56,10 @@ def joint_bilateral(chroma: Tensor, luminance: Tensor) -> Tensor:
     if chroma.shape[-2:] == luminance.shape[-2:]:
         return chroma
     small = F.interpolate(luminance.detach(), size=chroma.shape[-2:], mode="area")
+    rows = height if torch.jit.is_tracing() else _STRIP_ROWS  # a graph takes any height
     strips = [
-        _strip(chroma, small, luminance.detach(), top, min(top + _STRIP_ROWS, height))
-        for top in range(0, height, _STRIP_ROWS)
+        _strip(chroma, small, luminance.detach(), top, min(top + rows, height))
+        for top in range(0, height, rows)
     ]
     return torch.cat(strips, -2)
 

@@ -126,7 +126,8 @@ def pad_to_multiple(x: Tensor, multiple: int, minimum: int = 1) -> Tensor:
     """Grow (B,C,H,W) on the right and bottom to multiples of `multiple` by mirroring, however small
     the picture is.
     """
-    height, width = (max(minimum, -(-n // multiple) * multiple) for n in x.shape[-2:])
+    # Floor division of positive numbers: a traced graph divides as C does, towards zero.
+    height, width = (max(minimum, (n + multiple - 1) // multiple * multiple) for n in x.shape[-2:])
     if (height, width) == tuple(x.shape[-2:]):
         return x
     rows, columns = (

@@ -4,12 +4,15 @@ share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from img2img.data.sample import Batch, sample_of
 from img2img.pixels.color import resize
 from img2img.pixels.color_space import SRGB, ColorDescription
 from img2img.pixels.hints import Hints
@@ -37,6 +40,50 @@ def predict_rgb(
     return task.decode(padded, prediction)[..., :height, :width]
 
 
+@runtime_checkable
+class PictureNetwork(Protocol):
+    """A network that holds a task's `prepare` and `decode` too: an exported graph."""
+
+    def picture(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """RGB (B,3,H·scale,W·scale) of what `PhotoTask.graph_inputs` gives, of any size."""
+
+
+def picture_of(
+    task: PhotoTask,
+    network: PictureNetwork,
+    multiple_of: int,
+    photo: Tensor,
+    condition: Tensor,
+    strength: float,
+) -> Tensor:
+    """The same by such a network; `strength` scales the prediction that its picture stands for."""
+    rgb = network.picture(task.graph_inputs(photo, condition))
+    if strength == 1:
+        return rgb
+    target = pad_to_multiple(rgb, multiple_of * task.scale)
+    return predict_rgb(
+        task,
+        lambda padded: task.encode(Batch(condition=padded, target=target)),
+        multiple_of,
+        condition,
+        strength,
+    )
+
+
+def graph_pair(task: PhotoTask, photo: np.ndarray, number: int) -> tuple[dict[str, Tensor], Tensor]:
+    """What an exported graph is given of the training pair that a photo (H,W,3) makes, and the true
+    picture (1,3,H,W); the photo is its own partner where pairs are read.
+    """
+    sample: Any = sample_of(task.reads, number, photo, photo, 0)
+    batch = task.make_pair(sample, np.random.default_rng(number))
+    condition, target = batch.condition, batch.target
+    shown = task.shown(condition)
+    alike = not task.fills and target.shape[-2:] == condition.shape[-2:]
+    if alike and torch.equal(task.prepare(target), condition):  # it is made of the picture
+        shown = target
+    return task.graph_inputs(condition[:, :3] if shown is None else shown, condition), target
+
+
 @dataclass(frozen=True)
 class ForwardOptions:
     """How one photo goes through a network."""
@@ -57,7 +104,7 @@ class ForwardOptions:
 
 def forward(
     task: PhotoTask,
-    network: Network,
+    network: Network | PictureNetwork,
     multiple_of: int,
     photo: Tensor,
     mask: Tensor | None = None,
@@ -69,12 +116,15 @@ def forward(
     color, size = options.color, options.working_size or (photo.shape[-2], photo.shape[-1])
     seen = _in_srgb(photo, color, fitted=task.finishes_in_srgb)
     hole = None if mask is None else (resize(mask, size) > 0.01).to(seen)
-    condition = prepared(task, resize(seen, size), hole)
+    small = resize(seen, size)
+    condition = prepared(task, small, hole)
     if options.hints is not None:
         condition = task.with_hints(condition, options.hints)
-    rgb = predict_rgb(
-        task, _varied(task, network, options.seed), multiple_of, condition, options.strength
-    )
+    if isinstance(network, PictureNetwork):
+        rgb = picture_of(task, network, multiple_of, small, condition, options.strength)
+    else:
+        varied = _varied(task, network, options.seed)
+        rgb = predict_rgb(task, varied, multiple_of, condition, options.strength)
     if options.grey:
         rgb = rgb.mean(1, keepdim=True).expand_as(rgb)
     if options.hints is not None:

@@ -163,6 +163,18 @@ class Inpaint(MaskedTask):
             change = change + prediction[:, proposal] * condition[:, proposal]
         return condition[:, :3] + change * condition[:, -1:]
 
+    def graph_inputs(self, photo: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        """The classical fill is no graph's work: `input` is the photo with its hole filled, and
+        what the network sees between that and the mask is `detail`.
+        """
+        inputs = {"input": condition[:, :3], "mask": condition[:, -1:]}
+        return inputs | ({"detail": condition[:, 3:-1]} if self.condition_channels > 4 else {})
+
+    def condition_of(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        # Zeros of one pixel stand for none.
+        detail = [inputs["detail"] + torch.zeros_like(inputs["mask"])] if "detail" in inputs else []
+        return torch.cat([inputs["input"], *detail, inputs["mask"]], 1)
+
     def encode(self, batch: Batch) -> Tensor:
         """What the fill lacks; of what is proposed there was just enough."""
         change = batch.target - batch.condition[:, :3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -175,6 +175,18 @@ class PhotoTask(Task):
         an answer.
         """
         return condition.expand(-1, 3, -1, -1) if condition.shape[1] in (1, 3) else None
+
+    # --- exported graphs
+
+    def graph_inputs(self, photo: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        """What an exported graph, which prepares and decodes by itself, is given: `input` is a
+        picture (B,3,H,W); then, by name, what `prepare` cannot make of it within a graph.
+        """
+        return {"input": photo}
+
+    def condition_of(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The condition that such a graph makes of its inputs."""
+        return self.prepare(inputs["input"])
 
     # --- the automatic plan
 

@@ -222,6 +222,17 @@ class Translate(PhotoTask):
         strokes = drawings.strokes_meant(drawn, marked)
         return self._marked(condition, as_tensor(colors).to(condition), strokes)
 
+    def graph_inputs(self, photo: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        hints = {"hints": condition[:, -HINT_CHANNELS:]} if self.hint_strokes else {}
+        return {"input": photo} | hints
+
+    def condition_of(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        drawing = self.prepare(inputs["input"])[:, : self.drawing_channels]
+        if not self.hint_strokes:
+            return drawing
+        # Zeros of one pixel stand for none.
+        return torch.cat([drawing, inputs["hints"] + torch.zeros_like(drawing[:, :1])], 1)
+
     def apply_hints(self, rgb: Tensor, hints: Hints) -> Tensor:
         """Unchanged: the condition has the hints in it, and `decode` keeps to them."""
         return rgb

@@ -12,6 +12,7 @@ from img2img.community.foreign import foreign_header, foreign_weights
 from img2img.errors import Advice, Command, Option, Phrase, TaskKind, UserError
 from img2img.modelfile import Card, Header, is_ours, read_header, read_weights, with_weights
 from img2img.recipe import Recipe
+from img2img.runtimes.onnx_file import is_our_graph, read_onnx
 from img2img.tasks import PhotoTask, Task
 from img2img.zoo import model_path, shipped_models
 
@@ -62,7 +63,19 @@ class Entry:
         """All tensors of its network in fp32, by the names that `recipe.build_generator()` has for
         them. Raises UserError for a file that has changed since.
         """
+        if self.is_graph:
+            raise UserError(
+                Phrase(
+                    "'", self.path, "' is an exported graph: its weights are no longer a network's"
+                ),
+                remedy="use the model that it was exported from",
+            )
         return read_weights(self.path) if is_ours(self.path) else foreign_weights(self.path)
+
+    @property
+    def is_graph(self) -> bool:
+        """It was exported: a runtime runs it, and torch does not."""
+        return is_our_graph(self.path)
 
     def load_generator(self) -> nn.Module:
         """Its network in evaluation mode, on the CPU. Raises UserError when weights do not fit."""
@@ -166,7 +179,9 @@ class Catalogue:
 
 def _read(path: Path) -> Header:
     """Of a file of ours, or what one of other people is found to be."""
-    return read_header(path) if is_ours(path) else foreign_header(path)
+    if is_ours(path):
+        return read_header(path)
+    return read_onnx(path)[0] if is_our_graph(path) else foreign_header(path)
 
 
 CATALOGUE = Catalogue()

@@ -91,6 +91,7 @@ def test_sizes_beyond_the_budget_are_left_out_and_named(
     and the sizes after it are tried.
     """
     asked: list[float] = []
+    monkeypatch.setattr(inference_speed, "installed_runtimes", list)
 
     def measured(function: object, *, megapixels: float, **_: Any) -> dict[str, Any]:
         asked.append(megapixels)
@@ -110,6 +111,23 @@ def test_sizes_beyond_the_budget_are_left_out_and_named(
     assert found["2"] == {"left_out": "killed by signal 9: too little memory?"}
     assert found["12"] == {"left_out": "some 120 s are expected, more than the budget of 60 s"}
     assert [row[2] for row in speed.rows()][1].startswith("left out: killed")
+
+
+def test_installed_runtimes_are_measured_next_to_torch(
+    tiny_model: Callable[[str], Path], ceiling: Ceiling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(function: object, *, backend: str, **_: Any) -> dict[str, Any]:
+        numbers = {"seconds": [{"torch": 2.0, "onnx": 1.0}[backend]], "warmup": 1}
+        memory = {"idle_mb": 100.0, "peak_mb": 300.0}
+        flops = 10**9 if backend == "torch" else 0
+        return {**numbers, **memory, "precision": "fp32", "flops": flops}
+
+    monkeypatch.setattr(inference_speed, "in_fresh_process", measured)
+    monkeypatch.setattr(inference_speed, "installed_runtimes", lambda: ["onnx"])
+    speed = measure_inference([CATALOGUE.entry(tiny_model("denoise"))], (1,), ceiling, Effort())
+    fields = speed.fields()
+    assert [fields[name]["1"]["seconds"] for name in ("denoise", "denoise@onnx")] == [2, 1]
+    assert [row[3] for row in speed.rows()] == ["25% of the ceiling", "-"]
 
 
 def test_a_model_from_noise_is_named_and_left_out(
