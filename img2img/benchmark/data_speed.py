@@ -17,7 +17,7 @@ from img2img.data.dataset import load_photos
 from img2img.data.sample import Batch
 from img2img.errors import UserError
 from img2img.recipe import Recipe
-from img2img.training.batches import load_batches
+from img2img.training.batches import load_batches, loader_workers
 from img2img.training.setup import accelerator_for, build_step
 
 
@@ -91,7 +91,7 @@ def measure_data(recipe: Recipe, effort: Effort) -> DataSpeed:
         yielded, _ = time_loop(alone, lambda batch: None, effort)
     with closing(batches()) as coming:
         wait, work = time_loop(coming, lambda batch: step([batch], next(numbers)), effort)
-    return DataSpeed(LARGE_BATCH, recipe.data.workers, yielded, wait, work)
+    return DataSpeed(LARGE_BATCH, loader_workers(recipe, accelerator), yielded, wait, work)
 
 
 def time_loop(

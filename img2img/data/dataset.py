@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from img2img.config import OneOrMany
 from img2img.conflicts import Conflict, RecipeContext
+from img2img.data.cache import Cache
 from img2img.data.folder import Unmatched, open_pairs, open_photos, pair_source, photo_source
 from img2img.data.identity import files_of, identity_of
 from img2img.data.labelled import LabelledSource, array_source, open_classes
@@ -30,7 +31,7 @@ from img2img.data.sample import (
     collate,
     sample_rng,
 )
-from img2img.data.source import Cache, Opened, Reading, Source
+from img2img.data.source import Opened, Reading, Source
 from img2img.data.taught import TaughtSource
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
 from img2img.errors import UserError
@@ -45,7 +46,12 @@ log = logging.getLogger("img2img")
 SAMPLES = "data/samples"
 LOGGED = 5  # of a kind of file, by name; the rest are counted
 LEAST_CROP_PX = 16
+MOST_WORKERS = 256
 TRAINING, VALIDATION = 0, 1  # streams of randomness that never meet
+
+
+def _or_auto(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"const": "auto"})
 
 
 class DataConfig(Augment):
@@ -77,9 +83,17 @@ class DataConfig(Augment):
         description="what transparency is laid on: bleed (hidden colors continue the visible ones) "
         "or a color such as white or '#ffeecc'; auto: as the task reads photos, white for drawings",
     )
-    cache_mb: int = Field(2048, ge=0, description="memory for decoded photos")
-    workers: int = Field(
-        0, ge=0, description="loader processes; 0 is best where the CPU also trains"
+    cache_mb: int = Field(
+        2048, ge=0, description="memory for decoded photos, of all loader processes together"
+    )
+    workers: Annotated[
+        Annotated[int, Field(ge=0, le=MOST_WORKERS)] | None,
+        BeforeValidator(lambda given: None if given == "auto" else given),
+    ] = Field(
+        None,
+        description="loader processes; auto (or null): as many as have a core to themselves, on "
+        "a GPU up to 8; samples are the same with any number",
+        json_schema_extra=_or_auto,
     )
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
@@ -202,6 +216,9 @@ class TrainingSet(Dataset[Batch]):
         )
         self.align_px = 1
         self.items = np.repeat(items, [self._repeats(i) for i in items])
+        self.cut_from = source  # crops are cut from its photos
+        if config.resize_px is not None:
+            self.cut_from = source.for_crops(max(config.resize_px[1], config.crop_px))
         self.orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -253,7 +270,7 @@ class TrainingSet(Dataset[Batch]):
         """From here on samples hold a teacher's pictures too, of the same crops: `pictures` are
         their files by item, and crops begin at multiples of `align_px`.
         """
-        self.source = TaughtSource(self.source, self.config, pictures)
+        self.source = self.cut_from = TaughtSource(self.source, self.config, pictures)
         self.align_px = align_px
 
     def check(self) -> None:
@@ -273,7 +290,7 @@ class TrainingSet(Dataset[Batch]):
         for attempt in range(len(self.items)):
             epoch, place = divmod(number + attempt, len(self.items))
             with suppress(UserError):
-                return self.source.read(int(self.order(epoch)[place]), number)
+                return self.cut_from.read(int(self.order(epoch)[place]), number)
         raise _unreadable(self.cache)
 
     def _repeats(self, index: int) -> int:

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
+from img2img.data.cache import Cache
 from img2img.data.layout import HELD, LAYOUTS, Listed, Part, parts_of, sides_of
 from img2img.data.listing import find_photos, photos_and_others, photos_in
 from img2img.data.sample import PairSample, PhotoSample
 from img2img.data.side_by_side import could_be_pairs
-from img2img.data.source import Cache, Files, Opened, Reading, Source, name_of, split
+from img2img.data.source import Files, Opened, Reading, Source, name_of, split
 from img2img.errors import UserError
 
 __all__ = [
@@ -43,6 +44,9 @@ class PhotoSource(Files):
 class SideBySideSource(Files):
     """Pairs in one file, A left and B right, as pix2pix data sets come."""
 
+    def for_crops(self, shorter_px: int) -> Self:
+        return self  # a smaller decoding may lay the seam within a pixel
+
     def read(self, index: int, number: int) -> PairSample:
         both = self.cache.read(self.paths[index], parts=2)
         width = both.shape[1]
@@ -70,6 +74,9 @@ class FolderPairSource:
 
     def files(self, index: int) -> tuple[Path, ...]:
         return self.pairs[index]
+
+    def for_crops(self, shorter_px: int) -> Self:
+        return self  # the partner may be no JPEG, and both must keep one size
 
     def read(self, index: int, number: int) -> PairSample:
         first, second = self.pairs[index]

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from img2img.data.cache import Cache
 from img2img.data.layout import HELD, PARTS, Part
 from img2img.data.listing import find_photos, photos_in
 from img2img.data.sample import LabelledSample
-from img2img.data.source import Cache, Files, Opened, Reading, Source, hashed
+from img2img.data.source import Files, Opened, Reading, Source, hashed
 from img2img.environment import declare_torchvision_ops
 from img2img.errors import UserError
 from img2img.files import at_home

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from img2img.data.source import Cache
+from img2img.data.cache import Cache
 from img2img.errors import UserError
 
 LOOKED_AT = 24

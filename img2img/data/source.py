@@ -1,24 +1,17 @@
-"""What a source of samples is, the one road to a photo's pixels, and which items train and which
-validate.
-"""
+"""What a source of samples is, and which items train and which validate."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
-import numpy as np
-
+from img2img.data.cache import Cache
 from img2img.data.layout import HELD, Part
 from img2img.data.sample import Sample
-from img2img.errors import UserError
-from img2img.pixels.alpha import BLEED
-from img2img.pixels.images import decode_rgb8
-from img2img.pixels.whole import looks_whole
 
 
 class Source(Protocol):
@@ -36,61 +29,11 @@ class Source(Protocol):
         """The files the item is read from; none for what lies in memory."""
         return ()
 
-
-class Cache:
-    """The one road to a photo's pixels: decoded pictures are kept in memory until a budget is used
-    up.
-
-    What cannot be read is remembered with its reason, so that it is tried once and all that was
-    left out can be logged. Transparency is laid on `background`: `bleed` or a color.
-    """
-
-    def __init__(self, budget_mb: int, background: str = BLEED) -> None:
-        self.left = budget_mb * 2**20
-        self.background = background
-        self.kept: dict[Path, np.ndarray] = {}
-        self.broken: dict[Path, str] = {}
-
-    def read(self, path: Path, parts: int = 1) -> np.ndarray:
-        """The photo as (H,W,3) uint8; `parts` pictures side by side in it do not bleed into each
-        other.
-
-        Raises UserError when its file cannot be read.
+    def for_crops(self, shorter_px: int) -> Source:
+        """The same items for crops of pictures that are shrunk to a shorter side of `shorter_px`,
+        or less: files may be decoded smaller, where that takes less time.
         """
-        if path in self.broken:
-            raise UserError(self.broken[path], place=path)
-        if path in self.kept:
-            return self.kept[path]
-        picture = self._decoded(path, parts)
-        if picture.nbytes <= self.left:
-            self.left -= picture.nbytes
-            self.kept[path] = picture
-        return picture
-
-    def _decoded(self, path: Path, parts: int) -> np.ndarray:
-        try:
-            return decode_rgb8(path, self.background, parts)
-        except UserError as error:
-            raise self.refused(path, error.problem, error.remedy) from error
-        except OSError as error:
-            raise self.refused(path, str(error)) from error
-
-    def refused(self, path: Path, problem: str, remedy: str = "") -> UserError:
-        """The error for a file that is of no use, now and whenever it is asked for again."""
-        reason = UserError(problem, remedy=remedy)
-        self.broken[path] = str(reason)
-        return reason.at(path)
-
-    def check(self, paths: Iterable[Path]) -> None:
-        """Find broken files before training does, by their ends; only what looks broken is decoded
-        to make sure.
-        """
-        for path in paths:
-            if path not in self.broken and not looks_whole(path):
-                with suppress(UserError):
-                    self._decoded(
-                        path, 1
-                    )  # not kept: how many pictures are in it, its source knows
+        return self
 
 
 @dataclass
@@ -108,6 +51,11 @@ class Files:
 
     def files(self, index: int) -> tuple[Path, ...]:
         return (self.paths[index],)
+
+    def for_crops(self, shorter_px: int) -> Self:
+        smaller = copy(self)
+        smaller.cache = self.cache.smaller(shorter_px)
+        return smaller
 
 
 def split(source: Source, validation_share: float) -> tuple[list[int], list[int]]:

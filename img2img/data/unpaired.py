@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from img2img.data.cache import Cache
 from img2img.data.folder import PhotoSource, paths_of
 from img2img.data.layout import parts_of, sides_of
 from img2img.data.sample import UnpairedSample
-from img2img.data.source import Cache, Files, Reading, hashed, name_of
+from img2img.data.source import Files, Reading, hashed, name_of
 from img2img.errors import UserError
 
 ORDER = 4  # stream of side A's permutations

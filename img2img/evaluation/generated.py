@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from img2img.data.cache import Cache
 from img2img.data.labelled import LabelledSource, PublishedPart, labelled_source
-from img2img.data.source import Cache
 from img2img.errors import UserError
 from img2img.evaluation import metrics
 from img2img.evaluation.classifier import FEATURES, Classifier, Seen, seen_by, train_classifier

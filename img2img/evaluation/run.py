@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.progress import track
 
 from img2img.arguments import refuse_unknown
+from img2img.data.cache import Cache
 from img2img.data.dataset import measured_source
 from img2img.data.sample import PhotoSample, Sample
-from img2img.data.source import Cache, Source
+from img2img.data.source import Source
 from img2img.devices import Precision
 from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit

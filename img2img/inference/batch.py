@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from img2img.data.cache import Cache
 from img2img.data.side_by_side import are_pairs
-from img2img.data.source import Cache
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.files import atomic_path, check_folder, longest_name, shortened
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file

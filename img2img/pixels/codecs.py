@@ -74,6 +74,17 @@ def strict_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
+def decode_smaller(image: Image.Image, least_px: int) -> None:
+    """Have a JPEG decoded at the smallest of 1/2, 1/4 and 1/8 with a shorter side of `least_px` or
+    more, if any.
+    """
+    for divisor in (8, 4, 2):
+        if min(image.size) // divisor >= least_px:
+            width, height = image.size
+            image.draft(None, (width // divisor, height // divisor))
+            return
+
+
 def is_deep(image: Image.Image, path: Path) -> bool:
     """Whether the file declares samples Pillow would cut to 8 bits: 16-bit PNG, 16-bit or
     floating-point TIFF.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import torch
 from accelerate import Accelerator
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
+from img2img.cores import usable_cores
+from img2img.data.cache import FORKS
 from img2img.data.dataset import TrainingSet
 from img2img.data.sample import Batch
 from img2img.errors import UserError
 from img2img.recipe import Recipe
+
+MOST_LOADERS = 8
 
 
 def load_batches(
@@ -22,14 +29,44 @@ def load_batches(
 
     There is no sampler state to save: a resumed run goes on with the same samples.
     """
-    workers = recipe.data.workers
+    workers = loader_workers(recipe, accelerator)
     yield from DataLoader(
         data,
         batch_sampler=_sample_numbers(recipe, accelerator, done),
         collate_fn=data.collate,
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=_begin_worker,
+        multiprocessing_context="fork" if workers and FORKS else None,
     )
+
+
+def loader_workers(recipe: Recipe, accelerator: Accelerator) -> int:
+    """`data.workers`, or what suits the machine.
+
+    Where the CPU trains, a loader pays only on a core that no thread of torch computes on: on one
+    that it shares, the step waits for the thread that came second, as long as it would have waited
+    for the batch. Beyond eight cores one in eight is shared all the same, since few operations keep
+    all of them busy. Beside a GPU all cores but one are free for loaders.
+    """
+    if recipe.data.workers is not None:
+        return recipe.data.workers
+    if recipe.task.reads == "none":  # a batch of numbers is drawn before a process could send it
+        return 0
+    cores = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if accelerator.device.type == "cpu":
+        return max(0, min(MOST_LOADERS, max(cores - torch.get_num_threads(), cores // 8)))
+    return max(0, min(MOST_LOADERS, cores - 1))
+
+
+def _begin_worker(number: int) -> None:
+    """One thread each, as torch has it in loaders; where photos are not shared between processes,
+    each keeps its part of them.
+    """
+    cv2.setNumThreads(1)
+    loader = get_worker_info()
+    if loader is not None and not FORKS:
+        loader.dataset.cache.pictures.divide(loader.num_workers)  # type: ignore[attr-defined]
 
 
 def _sample_numbers(recipe: Recipe, accelerator: Accelerator, done: int) -> Iterator[list[int]]:

@@ -15,8 +15,8 @@ from pix2pix_networks import original
 
 from img2img.cli import main
 from img2img.community.junyanz import convert, recognise
+from img2img.data.cache import Cache
 from img2img.data.side_by_side import are_pairs
-from img2img.data.source import Cache
 from img2img.inference.batch import FileBatch
 from img2img.inference.request import Request
 from img2img.modelfile import Card, read_weights, save_model

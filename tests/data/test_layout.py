@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from img2img.data.cache import Cache
 from img2img.data.dataset import DataConfig, Photos, load_photos
 from img2img.data.folder import pair_source, photo_source
 from img2img.data.labelled import labelled_source
 from img2img.data.layout import parts_of
 from img2img.data.side_by_side import could_be_pairs
-from img2img.data.source import Cache
 from img2img.errors import UserError
 from img2img.tasks import build_task
 

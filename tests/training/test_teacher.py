@@ -20,10 +20,10 @@ from torch import Tensor
 
 import img2img
 from img2img.about import model_card
+from img2img.data.cache import Cache
 from img2img.data.dataset import TrainingSet, load_photos
 from img2img.data.labelled import ArraySource
 from img2img.data.sample import PairSample, PhotoSample, Sample, as_tensor
-from img2img.data.source import Cache
 from img2img.data.taught import sized_sample
 from img2img.errors import Interrupted, UserError
 from img2img.modelfile import Card, read_header, save_model

@@ -1,0 +1,57 @@
+"""How many processes load the data, chosen by the machine or by the recipe."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from img2img.recipe import Recipe
+from img2img.training import batches
+from img2img.training.batches import loader_workers
+
+
+def chosen(
+    monkeypatch: pytest.MonkeyPatch, device: str, cores: int, threads: int, *changes: str,
+    recipe: str = "denoise_tiny",
+) -> int:  # fmt: skip
+    monkeypatch.setattr(batches, "usable_cores", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    accelerator: Any = SimpleNamespace(device=torch.device(device))
+    return loader_workers(Recipe.load(recipe, changes), accelerator)
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "threads", "workers"),
+    [
+        ("cpu", 1, 1, 0), ("cpu", 2, 2, 0), ("cpu", 2, 1, 1), ("cpu", 4, 4, 0), ("cpu", 4, 2, 2),
+        ("cpu", 8, 8, 1), ("cpu", 16, 8, 8), ("cpu", 64, 64, 8), ("cpu", 2, 8, 0),
+        ("cuda", 1, 1, 0), ("cuda", 4, 4, 3), ("cuda", 64, 32, 8), ("mps", 8, 8, 7),
+    ],
+)  # fmt: skip
+def test_loaders_get_the_cores_that_are_left(
+    monkeypatch: pytest.MonkeyPatch, device: str, cores: int, threads: int, workers: int
+) -> None:
+    assert chosen(monkeypatch, device, cores, threads) == workers
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert chosen(monkeypatch, "cuda", 16, 16) == 3
+
+
+def test_a_number_in_the_recipe_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(monkeypatch, "cpu", 1, 1, "data.workers=3") == 3
+    assert chosen(monkeypatch, "cuda", 64, 1, "data.workers=0") == 0
+
+
+def test_what_is_drawn_needs_no_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(monkeypatch, "cuda", 64, 1, "data.workers=auto", recipe="ring") == 0
+
+
+@pytest.mark.parametrize("word", ["auto", "null"])
+def test_auto_can_be_written(word: str) -> None:
+    assert Recipe.load("denoise_tiny", [f"data.workers={word}"]).data.workers is None
+    assert Recipe.load("denoise_tiny").data.workers is None
