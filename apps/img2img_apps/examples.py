@@ -7,10 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from img2img.resources import inputs_dir, samples_dir
 from img2img_apps.workspace import Workspace
+
+_ICON_PX = 80  # shown at 40, and as sharp on a phone
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Example:
 
     label: str
     path: Path
+    icon: Path
     mask: Path | None = None
 
 
@@ -31,7 +34,7 @@ class Examples:
     def of(self, *wanted: tuple[str, str]) -> list[Example]:
         """(label, file name) pairs from `data/inputs` or `data/samples`."""
         return [
-            Example(label, self.workspace.keep(path))
+            Example(label, self.workspace.keep(path), self._icon(path))
             for label, name in wanted
             if (path := _find(name))
         ]
@@ -40,10 +43,23 @@ class Examples:
         """An example for the mask brush."""
         photo, hole = _find(name), _find(mask)
         return (
-            [Example(label, self.workspace.keep(photo), self.workspace.keep(hole))]
+            [
+                Example(
+                    label, self.workspace.keep(photo), self._icon(photo), self.workspace.keep(hole)
+                )
+            ]
             if photo and hole
             else []
         )
+
+    def _icon(self, path: Path) -> Path:
+        """The middle of a picture, small, so that its button is not sent the whole."""
+        icon = self.workspace.kept / "icons" / f"{path.name}.jpg"
+        if not icon.exists():
+            icon.parent.mkdir(exist_ok=True)
+            with Image.open(path) as picture:
+                ImageOps.fit(picture.convert("RGB"), (_ICON_PX, _ICON_PX)).save(icon)
+        return icon
 
     def blank(self, side_px: int) -> Path:
         """White paper to draw on."""

@@ -36,6 +36,11 @@ class Jobs:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _ending: bool = False
 
+    @property
+    def any_running(self) -> bool:
+        """Whether anybody's job runs now."""
+        return bool(self._running)
+
     @contextmanager
     def running(self, owner: Owner) -> Iterator[threading.Event]:
         """An event that is set when the job is to end."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -24,6 +25,7 @@ from img2img_apps.answers import handlers
 from img2img_apps.examples import Examples
 from img2img_apps.guard import Guard, stay_local
 from img2img_apps.offered_models import is_installed
+from img2img_apps.page_load import Calm, CompressedPage, NoteRequests
 from img2img_apps.request_limits import BodyLimit, EndOnDisconnect
 from img2img_apps.service import Service, automatic_kinds
 from img2img_apps.settings import Settings
@@ -39,7 +41,8 @@ def serve(demo: gr.Blocks, service: Service) -> None:
     """
     stay_local()
     listening = _listening(service.settings)
-    server = _Server(_app(demo, service), service, listening.getsockname()[1])
+    calm = Calm(service.jobs, time.monotonic())
+    server = _Server(_app(demo, service, calm), service, calm, listening.getsockname()[1])
     with suppress(KeyboardInterrupt):  # uvicorn hands the signal on once it has ended
         server.run(sockets=[listening])
 
@@ -47,7 +50,7 @@ def serve(demo: gr.Blocks, service: Service) -> None:
 class _Server(uvicorn.Server):
     """Ends jobs as soon as a signal ends the server."""
 
-    def __init__(self, app: Any, service: Service, port: int) -> None:
+    def __init__(self, app: Any, service: Service, calm: Calm, port: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -57,7 +60,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACE_S,  # type: ignore[arg-type]  # it waits for parts of a second, too
             )
         )
-        self.service, self.port = service, port
+        self.service, self.calm, self.port = service, calm, port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Says where it is, once it answers."""
@@ -72,7 +75,7 @@ class _Server(uvicorn.Server):
             flush=True,
         )
         self.service.workspace.keep_own_files()
-        threading.Thread(target=_warm, args=(self.service,), daemon=True).start()
+        threading.Thread(target=_warm, args=(self.service, self.calm), daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Jobs end first, so that their clients get an answer and the server does not wait."""
@@ -82,7 +85,7 @@ class _Server(uvicorn.Server):
         super().handle_exit(signal.SIGINT, frame)
 
 
-def _app(demo: gr.Blocks, service: Service) -> FastAPI:
+def _app(demo: gr.Blocks, service: Service, calm: Calm) -> FastAPI:
     """The guard before everything; Gradio leaves other origins to the middleware that its parent
     has for them.
     """
@@ -90,6 +93,7 @@ def _app(demo: gr.Blocks, service: Service) -> FastAPI:
     origins = sorted(settings.known.origins)
     layers = [
         Middleware(Guard, known=settings.known),
+        Middleware(NoteRequests, calm=calm),
         Middleware(BodyLimit, workspace=service.workspace),
         Middleware(EndOnDisconnect, jobs=service.jobs),
         Middleware(
@@ -99,6 +103,7 @@ def _app(demo: gr.Blocks, service: Service) -> FastAPI:
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
         ),
+        Middleware(CompressedPage, compresslevel=5),
     ]
     parent = FastAPI(middleware=layers, docs_url=None, redoc_url=None, openapi_url=None)
     gr.mount_gradio_app(
@@ -147,12 +152,13 @@ def _listening(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _warm(service: Service) -> None:
-    """Load what the first click will need while the page is being read, then read what lies in the
-    folder of models.
+def _warm(service: Service, calm: Calm) -> None:
+    """Load what the first click will need, one model at a time while nobody waits for the app, then
+    read what lies in the folder of models.
     """
     with suppress(Exception):  # it is only for speed
         for example in Examples(service.workspace).of(("", "small.jpg")):
             for kind in filter(is_installed, automatic_kinds()):
+                calm.wait()
                 service.run([example.path], Request((kind,)))
     service.models.read_folder()

@@ -51,10 +51,11 @@ class Workspace:
         folder.mkdir(parents=True)
         return folder
 
-    def keep(self, path: Path) -> Path:
-        """A copy of a file of the app's own, which is never swept."""
-        copy = self.kept / path.name
+    def keep(self, path: Path, folder: str = "") -> Path:
+        """A copy of a file of the app's own, which is never swept, in a folder of its kind."""
+        copy = self.kept / folder / path.name
         if not copy.exists():
+            copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, copy)
         return copy
 

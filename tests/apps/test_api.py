@@ -5,6 +5,7 @@ mean harm.
 from __future__ import annotations
 
 import concurrent.futures
+import gzip
 import http.client
 import json
 import re
@@ -371,14 +372,14 @@ def test_flags_that_cannot_be_meant_are_refused(
 
 def test_uploads_have_a_quota(launcher: list[str], tmp_path: Path) -> None:
     large = tmp_path / "large.bin"
-    large.write_bytes(bytes(400_000))
-    with running_app(tmp_path / "app.log", ["--quota-mb", "1"], launcher) as app:
+    large.write_bytes(bytes(2_000_000))
+    with running_app(tmp_path / "app.log", ["--quota-mb", "5"], launcher) as app:
         assert [uploaded(app.url, large, f"{n}.bin")["path"] for n in range(2)]
         with pytest.raises(urllib.error.HTTPError) as caught:
             uploaded(app.url, large)
         with caught.value as answer:
             assert answer.code == 507 and "--quota-mb" in answer.read().decode()
-        page = urllib.request.Request(f"{app.url}gradio_api/upload", bytes(400_000))
+        page = urllib.request.Request(f"{app.url}gradio_api/upload", bytes(2_000_000))
         page.add_header("Origin", app.url.rstrip("/"))
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(page)
@@ -392,7 +393,7 @@ def test_uploads_have_a_quota(launcher: list[str], tmp_path: Path) -> None:
                 f"img2img-app-{app.process.pid}-*/*/*.bin"
             )
         )
-        assert taken <= 1_000_000
+        assert taken <= 5_000_000
 
 
 def chunked(url: str, path: Path) -> None:
@@ -568,6 +569,22 @@ def rest_of(stream: Any) -> bytes:
         return bytes(stream.read())
     except http.client.IncompleteRead as cut:
         return cut.partial
+
+
+def test_the_page_is_sent_compressed_and_without_pictures(app: RunningApp) -> None:
+    request = urllib.request.Request(app.url, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        sent = answer.read()
+    page = gzip.decompress(sent).decode()
+    assert len(sent) < 80_000 and len(page) < 700_000
+    assert "data:image" not in page
+    pictures = re.findall(r"gradio_api/file=[^\"\\]+/cards/[^\"\\]+", page)
+    assert len(pictures) == len(set(pictures)) >= 5, "of the models that ship"
+    with urllib.request.urlopen(f"{app.url}{pictures[0]}") as answer:
+        assert answer.headers["Content-Type"] == "image/jpeg" and "Content-Encoding" not in (
+            answer.headers
+        )
 
 
 def test_page_names_nothing_outside_and_forbids_it(app: RunningApp) -> None:

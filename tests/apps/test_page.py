@@ -699,7 +699,7 @@ _SETTLED = """async parts => {
   let before = null, still = 0;
   while (still < 20) {
     await frame();
-    const loading = [...document.images].some(image => image.offsetParent && !image.complete);
+    const loading = [...document.images].some(image => image.checkVisibility() && !image.complete);
     const moving = document.getAnimations()
       .some(one => one.playState === 'running' && one.effect.getTiming().iterations === 1);
     const now = JSON.stringify(there());

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
+from gradio.route_utils import API_PREFIX
 
 from img2img.about import main_metric, model_card
 from img2img.community.packages import PackageModel
@@ -131,7 +132,7 @@ def _cards(service: Service, kinds: Collection[str], user: str | None) -> str:
     cards = [
         _packaged(name, path, models.packaged[name])
         if name in models.packaged
-        else _card(name, path, models.facts(name, path))
+        else _card(service, name, path, models.facts(name, path))
         for name, path in models.known(user).items()
     ]
     absent = [
@@ -143,7 +144,7 @@ def _cards(service: Service, kinds: Collection[str], user: str | None) -> str:
     return f'<div class="cards">{"".join(cards + absent)}</div>'
 
 
-def _card(name: str, path: Path, facts: ModelFacts | None) -> str:
+def _card(service: Service, name: str, path: Path, facts: ModelFacts | None) -> str:
     if facts is None:
         return _article(name, '<p class="absent">Is being read …</p>')
     if facts.problem:
@@ -160,7 +161,7 @@ def _card(name: str, path: Path, facts: ModelFacts | None) -> str:
     }
     whole = f"<pre>{escaped(_whole(path))}</pre>"
     more = f"<details><summary>All it says of itself</summary>{whole}</details>"
-    return _article(name, f"{_listed(rows)}{_pictures(path)}{more}")
+    return _article(name, f"{_listed(rows)}{_pictures(service, path)}{more}")
 
 
 def _packaged(name: str, path: Path, model: PackageModel) -> str:
@@ -198,13 +199,15 @@ def _theirs(card: Card) -> dict[str, str]:
     return {"Network": card.network, "By": card.author or "unknown", "Terms": terms}
 
 
-def _pictures(path: Path) -> str:
+def _pictures(service: Service, path: Path) -> str:
+    """Fetched by the browser when they are looked at."""
     measured = measurements(path)
     if measured is None:
         return ""
-    source = "data:image/jpeg;base64," + b64encode(measured.pictures.read_bytes()).decode()
+    kept = service.workspace.keep(measured.pictures, "cards")
+    source = f"{API_PREFIX.lstrip('/')}/file={quote(str(kept))}"
     says = "Input, best baseline, this model, truth: the first four photos of its benchmark"
-    picture = f'<img alt="{says}" title="{says}" src="{source}">'
+    picture = f'<img loading="lazy" alt="{says}" title="{says}" src="{source}">'
     return f"<details><summary>Before and after</summary>{picture}</details>"
 
 

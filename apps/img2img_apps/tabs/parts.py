@@ -31,7 +31,7 @@ def columns() -> Iterator[tuple[gr.Column, gr.Column]]:
 
 def example_buttons(name: str, examples: Sequence[Example]) -> list[tuple[gr.Button, Example]]:
     """A row of small pictures to click."""
-    buttons = _example_row(name, [(example.label, str(example.path)) for example in examples])
+    buttons = _example_row(name, [(example.label, str(example.icon)) for example in examples])
     return list(zip(buttons, examples, strict=True))
 
 
