@@ -6,11 +6,13 @@ from typing import Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Norm = Literal["batch", "instance", "none"]
 Upsampling = Literal["transposed", "resize"]
 AtTest = Literal["running", "picture"]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
+LARGE = 2**16  # values of a picture's features, from which on one call more for each picture pays
 
 
 class SignedInput(nn.Module):
@@ -41,6 +43,21 @@ class NormedAtTest(nn.Sequential):
         return self
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Plain instance norm, (B,C,H,W) to the same: in training, batch norm of each picture.
+
+    torch's own gives a wrong gradient of a single picture where what returns to it is channels-last
+    (torch 2.13, CPU); of several, it turns channels-last tensors into others, and copies follow.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        large = x.device.type == "cpu" and x.shape[1:].numel() >= LARGE
+        if not self.training or (len(x) > 1 and not large):
+            return super().forward(x)
+        each = [F.batch_norm(y, None, None, training=True, eps=self.eps) for y in x.split(1)]
+        return torch.cat(each) if len(each) > 1 else each[0]
+
+
 def has_bias(norm: Norm, biases: bool | None) -> bool:
     """Whether convolutions before a normalisation have a bias: as asked for, else where the
     normalisation has no shift of its own.
@@ -52,7 +69,7 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
     """Batch norm (affine), instance norm (plain, as pix2pix), or nothing."""
     if kind == "batch":
         return nn.BatchNorm2d(channels)
-    return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
+    return InstanceNorm(channels) if kind == "instance" else nn.Identity()
 
 
 def upsample(

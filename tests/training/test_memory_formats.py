@@ -4,6 +4,7 @@ and backward: in any other format they are several times slower on a CPU, or a c
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from img2img.data.sample import Batch
+from img2img.models.blocks import channels_last as laid_out
+from img2img.models.blocks import norm_layer
 from img2img.recipe import Recipe
 from img2img.training.methods import METHODS
 
@@ -78,6 +81,36 @@ def test_the_mode_sees_what_is_not_channels_last() -> None:
         norm(x[:, :4]).sum().backward()
     assert ("native_batch_norm", torch.Size([2, 4, 6, 6])) in formats.others
     assert formats.called == NORMS
+
+
+@pytest.mark.parametrize("pictures", [1, 3])
+@pytest.mark.parametrize("side", [8, 32])
+def test_instance_norm_has_the_gradients_of_its_definition(pictures: int, side: int) -> None:
+    """Channels-last, as in training: those of torch's own in fp64 and its default format."""
+    x = torch.rand(pictures, 3, side, side)
+    first, last = nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 2, 3)
+    theirs = copy.deepcopy(nn.Sequential(first, nn.InstanceNorm2d(64), last)).double()
+    ours = laid_out(nn.Sequential(first, norm_layer("instance", 64), last))
+    given = x.to(memory_format=torch.channels_last).requires_grad_()
+    defined = x.double().requires_grad_()
+    with Formats() as formats:
+        ours(given).square().sum().backward()
+    theirs(defined).square().sum().backward()
+    assert formats.called >= CONVOLUTIONS | NORMS
+    assert formats.others == [] or (pictures > 1 and side == 8), "only of several small ones"
+    for mine, exact in [
+        (given, defined),
+        *zip(ours.parameters(), theirs.parameters(), strict=True),
+    ]:
+        assert mine.grad is not None and exact.grad is not None
+        assert torch.allclose(mine.grad.double(), exact.grad, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(("side", "training"), [(8, True), (32, False)])
+def test_instance_norm_is_torchs_for_small_pictures_and_in_use(side: int, training: bool) -> None:
+    norm, x = norm_layer("instance", 64).train(training), torch.rand(2, 64, side, side)
+    x = x.to(memory_format=torch.channels_last)
+    assert torch.equal(norm(x), nn.InstanceNorm2d(64)(x))
 
 
 def test_pix2pix_trains_channels_last(bf16: Accelerator) -> None:
