@@ -514,7 +514,7 @@ def serve(
     ] = None,
     max_megapixels: Annotated[
         float, typer.Option(metavar="N", help="the largest photo that is taken, and that is made")
-    ] = 50.0,
+    ] = 100.0,
     auth: Annotated[
         str | None, typer.Option(metavar="USER:PASSWORD", help="ask for these first")
     ] = None,

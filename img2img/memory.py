@@ -1,11 +1,21 @@
-"""The memory that a process holds, as the system tells it. No torch: a small process may ask."""
+"""The memory that a process holds, as the system tells it, and when it was too little. No torch: a
+small process may ask.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 _MB = 1e6  # bytes
+# torch's words, on a GPU, on Linux and on Windows
+_TOO_LITTLE = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was too little memory, of the machine or of its GPU."""
+    return isinstance(error, MemoryError) or bool(_TOO_LITTLE.search(str(error)))
 
 
 def peak_mb(process: int | str = "self") -> float:

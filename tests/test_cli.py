@@ -418,7 +418,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 @pytest.fixture
 def long_photo(tmp_path: Path) -> Path:
     path = tmp_path / "long.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 600, 3), np.uint8)).save(path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 1200, 3), np.uint8)).save(path)
     return path
 
 

@@ -21,7 +21,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     models: Path | None = None
-    max_megapixels: float = 50.0  # of a photo, and of what is made of it
+    max_megapixels: float = 100.0  # of a photo, and of what is made of it
     auth: tuple[str, str] | None = None
     data_root: Path | None = None
     allow_hosts: tuple[str, ...] = ()

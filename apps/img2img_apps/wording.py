@@ -4,13 +4,13 @@ parameters by their names, files without their folders.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from img2img.errors import Command, Named, Option, RecipeField, TaskKind, UserError, rendered
 from img2img.inference.plan import Plan
+from img2img.memory import is_out_of_memory
 from img2img.tasks import plugins
 from img2img_apps.labels import (
     LABELS,
@@ -23,7 +23,6 @@ from img2img_apps.labels import (
 )
 
 MOST_CHARACTERS = 400
-_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory")  # torch's words for it
 _ECHO = 60  # characters of what a client sent that come back
 
 
@@ -105,6 +104,6 @@ def memory_errors(path: Path, remedy: str = "make the photo smaller") -> Iterato
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(str(error)):
+        if not is_out_of_memory(error):
             raise
         raise UserError("there is not enough memory for this", place=path, remedy=remedy) from None

@@ -45,13 +45,16 @@ class PhotoSpeed:
     """with the model loaded, before the photo"""
     peak_mb: float
     """the whole process with the photo and its result"""
+    tile_difference: float | None = None
+    """the most that tiles differ from the whole, of 1; measured on small photos alone"""
 
     @classmethod
     def of(cls, measured: dict[str, Any]) -> PhotoSpeed:
         """From what the fresh process said."""
         dtype = next(d for d, name in PRECISIONS.items() if name == measured["precision"])
         timing = Timing(tuple(measured["seconds"]), measured["warmup"])
-        return cls(timing, measured["flops"], dtype, measured["idle_mb"], measured["peak_mb"])
+        memory = measured["idle_mb"], measured["peak_mb"]
+        return cls(timing, measured["flops"], dtype, *memory, measured.get("tile_difference"))
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class InferenceSpeed:
             "share_of_ceiling": self.share_of_ceiling(speed),
             "gflop": speed.flops / 1e9,
             "precision": PRECISIONS[speed.dtype],
+            "tile_difference": speed.tile_difference,
         }
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -97,6 +101,9 @@ class InferenceSpeed:
                 share = f"{self.share_of_ceiling(speed):.0%} of the ceiling" if speed.flops else "-"
                 memory = f"at most {speed.peak_mb:,.0f} MB, {speed.idle_mb:,.0f} MB idle"
                 rows.append((model, at, speed.timing.text(), share, memory))
+                if speed.tile_difference is not None:
+                    off = f"{255 * speed.tile_difference:.2f}/255"
+                    rows.append((model, at, f"in tiles at most {off} off the whole"))
         return rows
 
 
@@ -183,6 +190,7 @@ def photo_speed(
         "precision": PRECISIONS[loaded.dtype],
         "idle_mb": idle,
         "peak_mb": peak,
+        "tile_difference": loaded.tile_difference(photo) if megapixels <= PX_256 else None,
     }
 
 

@@ -84,7 +84,7 @@ def _descriptor(tensors: dict[str, Any], path: Path) -> Any:
 def _recipe(descriptor: Any, generator: SpandrelConfig, path: Path) -> Recipe:
     scale = generator.scale
     if descriptor.purpose == "Inpainting":
-        task: dict[str, Any] = {"kind": "inpaint", "whole_px": generator.tile_px * 2}
+        task: dict[str, Any] = {"kind": "inpaint", "whole_px": generator.tile_px(scale) * 2}
     elif scale > 1:
         task = {"kind": "super-resolve", "factor": scale, "back_projections": 0}
     else:

@@ -1,4 +1,6 @@
-"""Blocks of a photo in three bands of frequency, by which noise is distinguished from texture."""
+"""Blocks of a photo in three bands of frequency, by which noise is distinguished from texture; the
+photo reduced, and windows of it, for what is measured besides.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from img2img.pixels.images import to_float
 
+SMALL_PX = 512  # longer side at which a photo is looked at as a whole
 # A large photo is measured in 4 × 4 windows, so that memory and time do not grow with it.
 _WINDOW_PX, _WINDOWS = 256, 4
 _WINDOW_STEP_PX = 96  # windows begin where a block of JPEG does, also when reduced 2, 3 or 4 times
@@ -17,6 +20,7 @@ _BLOCK_PX = 16
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Uncorrelated with the mean, if channels are independent.
 _OPPONENT = np.array([[1, 1], [0, -2], [-1, 1]], np.float32)
+_CHROMA = np.array([[1, 0, 0], [0, 0, 1]], np.float32) - _LUMA  # R-Y and B-Y
 # Immerkær 1996: σ in, σ out.
 _FINE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 # The middle band lies between the first two, the coarse one between the last two.
@@ -52,6 +56,10 @@ class Blocks:
         return len(self.mean)
 
 
+_NONE, _NO_COLOR = np.empty(0, np.float32), np.empty((0, 3), np.float32)
+_NO_BLOCKS = Blocks(_NONE, _NO_COLOR, *(_NONE,) * 9, np.empty(0, bool))
+
+
 def measure_blocks(rgb: np.ndarray, mask: np.ndarray | None = None) -> Blocks:
     """Blocks of a photo (H,W,3), 8 or 16 bits or float in [0,1]; those that touch the mask (H,W),
     True, are unknown.
@@ -61,6 +69,14 @@ def measure_blocks(rgb: np.ndarray, mask: np.ndarray | None = None) -> Blocks:
     return Blocks(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Blocks))
     )
+
+
+def reduced(picture: np.ndarray, longest_px: int) -> np.ndarray:
+    """(H,W) or (H,W,C) by mean, at its depth, so that its longer side is at most `longest_px`."""
+    height, width = picture.shape[:2]
+    factor = min(1.0, longest_px / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
 
 
 def windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
@@ -80,49 +96,53 @@ def windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
 
 
 def _blocks_of(rgb: np.ndarray, known: np.ndarray) -> Blocks:
+    rows, columns = (n // _BLOCK_PX for n in rgb.shape[:2])
+    if not rows * columns:
+        return _NO_BLOCKS
     values = to_float(np.ascontiguousarray(rgb)) * 255
     sharp, soft, softer = (cv2.GaussianBlur(values, (0, 0), blur) for blur in _BLUR_PX)
-    fine = _cut(cv2.filter2D(values, -1, _FINE, borderType=cv2.BORDER_REFLECT))
-    middle = _cut((sharp - soft) / _MIDDLE_GAIN)
-    coarse = _cut((soft - softer) / _COARSE_GAIN)
-    pixels, luma = _cut(values), middle @ _LUMA
-    chroma = middle[..., [0, 2]] - luma[..., None]
-    opponent = middle @ _OPPONENT
+    fine = cv2.filter2D(values, -1, _FINE, borderType=cv2.BORDER_REFLECT)
+    middle, coarse = (sharp - soft) / _MIDDLE_GAIN, (soft - softer) / _COARSE_GAIN
+    luma = cv2.transform(middle, _LUMA[None])
+    color = _means(values)
+    quarters = _means(luma * luma, _BLOCK_PX // 2)
+    quarters = quarters.reshape(rows, 2, columns, 2).swapaxes(1, 2).reshape(-1, 4)
+    ends = np.asarray(np.logical_or(values <= 1, values >= 254).all(2), np.float32)
     return Blocks(
-        mean=(pixels @ _LUMA).mean(1),
-        color=pixels.mean(1),
-        fine=_rms(fine @ _LUMA),
+        mean=color @ _LUMA,
+        color=color,
+        fine=_rms(cv2.transform(fine, _LUMA[None])),
         middle=_rms(luma),
-        coarse=_rms(coarse @ _LUMA),
-        chroma=np.sqrt((chroma**2).mean(1).sum(1)),
-        rgb_fine=np.sqrt((fine**2).mean((1, 2))),
-        rgb_middle=np.sqrt((middle**2).mean((1, 2))),
-        unevenness=_unevenness(luma),
-        linked=_correlation(middle.mean(2)[..., None], opponent).max(1),
-        clipped=np.logical_or(pixels <= 1, pixels >= 254).all(2).mean(1),
-        known=_cut(known[..., None]).min(1)[:, 0],
+        coarse=_rms(cv2.transform(coarse, _LUMA[None])),
+        chroma=_rms(cv2.transform(middle, _CHROMA)),
+        rgb_fine=_rms(fine) / np.float32(3**0.5),
+        rgb_middle=_rms(middle) / np.float32(3**0.5),
+        unevenness=quarters.max(1) / np.maximum(quarters.mean(1), 1e-9),
+        linked=_linked(middle),
+        clipped=_means(ends)[:, 0],
+        known=_means(known.astype(np.float32)).min(1) > 1 - 0.5 / _BLOCK_PX**2,
     )
 
 
-def _cut(x: np.ndarray) -> np.ndarray:
-    """(H,W,C) as (blocks, pixels, C), leaving out what does not fill a block at the right and
-    below.
+def _means(x: np.ndarray, side_px: int = _BLOCK_PX) -> np.ndarray:
+    """The means of (H,W[,C]) over squares, (squares, C), leaving out what does not fill a block at
+    the right and below.
     """
-    rows, columns = (n // _BLOCK_PX for n in x.shape[:2])
-    whole = x[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
-    parts = whole.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX, x.shape[2]).swapaxes(1, 2)
-    return parts.reshape(rows * columns, _BLOCK_PX**2, x.shape[2])
+    rows, columns = (n // _BLOCK_PX * _BLOCK_PX for n in x.shape[:2])
+    size = (columns // side_px, rows // side_px)
+    means = cv2.resize(x[:rows, :columns], size, interpolation=cv2.INTER_AREA)
+    return means.reshape(size[0] * size[1], -1)
 
 
 def _rms(x: np.ndarray) -> np.ndarray:
-    return np.sqrt((x**2).mean(1))
+    """(blocks,) root of the energy of all channels."""
+    return np.sqrt(_means(x * x).sum(1))
 
 
-def _unevenness(x: np.ndarray) -> np.ndarray:
-    half = _BLOCK_PX // 2
-    quarters = (x**2).reshape(-1, 2, half, 2, half).mean((2, 4)).reshape(-1, 4)
-    return quarters.max(1) / np.maximum(quarters.mean(1), 1e-9)
-
-
-def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.abs((x * y).mean(1)) / np.sqrt((x**2).mean(1) * (y**2).mean(1) + 1e-6)
+def _linked(middle: np.ndarray) -> np.ndarray:
+    """Correlation of lightness with the color that goes with it most."""
+    lightness = cv2.transform(middle, np.full((1, 3), 1 / 3, np.float32))[..., None]
+    opponent = cv2.transform(middle, np.ascontiguousarray(_OPPONENT.T))
+    together = np.abs(_means(lightness * opponent))
+    power = _means(lightness * lightness) * _means(opponent * opponent)
+    return (together / np.sqrt(power + 1e-6)).max(1)

@@ -17,9 +17,13 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -31,7 +35,8 @@ from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.inference.plan import OnStepTile, Plan, WidthHeight
 from img2img.inference.request import AUTO, Request
-from img2img.pixels.file_kind import counted
+from img2img.inference.statistics import statistics
+from img2img.pixels.file_kind import counted, size_in_header
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import (
     Half,
@@ -47,6 +52,7 @@ from img2img.tasks import PhotoStatistics, task_kinds
 
 log = logging.getLogger("img2img")
 
+_LIGHT_PX = 16_000_000  # larger photos are read and written in turn: one fills memory enough
 _LOOKED_AT_MB = 256  # of the files that show whether they are pairs
 OnPlan = Callable[[Path, Plan, WidthHeight], None]
 """Called with a photo, what will be done to it, and its size once it lies on its canvas."""
@@ -67,6 +73,26 @@ class Prepared:
     def size_out(self) -> WidthHeight:
         """(width, height) of the result."""
         return self.canvas.size[0] * self.plan.scale, self.canvas.size[1] * self.plan.scale
+
+
+class Opened(NamedTuple):
+    """A photo as it was read, its statistics where they are known, and when that began."""
+
+    photo: Photo
+    seen: PhotoStatistics | None
+    begun_s: float
+
+
+class Done(NamedTuple):
+    """What is to be written, and reported once it is."""
+
+    result: Result
+    photo: Photo
+    is_copy: bool
+    begun_s: float
+
+
+Stage = TypeVar("Stage")
 
 
 @dataclass
@@ -108,11 +134,16 @@ class FileBatch:
 
         `on_plan` is called for a photo before the work on it begins, `on_tile` as in `Plan.run`.
         """
-        return self._each(lambda job: self.write(job, None, on_tile, on_plan))
+        if len(self.jobs) > 1:
+            return self._run_overlapped(on_tile, on_plan)
+        return (
+            self._tried(job, lambda job: self.write(job, None, on_tile, on_plan))
+            for job in self.jobs
+        )
 
     def plans(self) -> Iterator[Result]:
         """What `run` would do to each input, and why; nothing is done and nothing is written."""
-        return self._each(self._planned)
+        return (self._tried(job, self._planned) for job in self.jobs)
 
     def write(
         self,
@@ -125,41 +156,112 @@ class FileBatch:
         """The result of one photo, which may have been read already; `seen` are its statistics
         where they are known. Raises UserError.
         """
-        started = time.monotonic()
-        ready = self._prepared(job, photo or _read(job), seen)
+        begun_s, read_before = time.monotonic(), photo is not None
+        opened = Opened(photo or _read(job), seen, begun_s)
+        _log_notes(job.input, () if read_before else opened.photo.notes)
+        return self._written(job, self._done(job, opened, on_tile, on_plan))
+
+    def _done(
+        self,
+        job: Job,
+        opened: Opened | Result,
+        on_tile: OnStepTile | None,
+        on_plan: OnPlan | None,
+    ) -> Done | Result:
+        """The work on one photo, up to what is to be written."""
+        if isinstance(opened, Result):
+            return opened
+        ready = self._prepared(job, opened.photo, opened.seen)
         check_folder(ready.output.parent)
         if on_plan:
             on_plan(job.input, ready.plan, ready.canvas.size)
-        result = ready.plan.run(ready.canvas, ready.mask, on_tile)
-        if self._is_copy(ready):
-            _copy(job.input, ready.output)
-        else:
-            for note in lost_in(ready.output, result):
-                log.warning("%s: %s", ready.output, note)
-            write_photo(ready.output, result, quality=self.saving.quality or QUALITY)
-        return replace(self._result(ready, result.size), seconds=_since(started))
+        photo = ready.plan.run(ready.canvas, ready.mask, on_tile)
+        if not self._is_copy(ready):
+            _log_notes(ready.output, lost_in(ready.output, photo))
+        self.taken.add(ready.output)
+        return Done(self._result(ready, photo.size), photo, self._is_copy(ready), opened.begun_s)
 
-    def _each(self, work: Callable[[Job], Result]) -> Iterator[Result]:
-        for job in self.jobs:
-            started = time.monotonic()
-            try:
-                yield replace(work(job), seconds=_since(started))
-            except UserError as error:
-                yield Result(job.input, seconds=_since(started), error=error.phrase)
-            except Exception as error:
-                if not self.several:
-                    raise
-                log.debug("%s", job.input, exc_info=True)
-                yield Result(
-                    job.input,
-                    seconds=_since(started),
-                    error=f"{type(error).__name__}: {error}",
-                    mendable=False,
-                )
+    def _written(self, _: Job, done: Done | Result) -> Result:
+        if isinstance(done, Result):
+            return done
+        result = done.result
+        assert result.output is not None
+        if done.is_copy:
+            _copy(result.input, result.output)
+        else:
+            write_photo(result.output, done.photo, quality=self.saving.quality or QUALITY)
+        return replace(result, seconds=_since(done.begun_s))
+
+    def _run_overlapped(
+        self, on_tile: OnStepTile | None, on_plan: OnPlan | None
+    ) -> Iterator[Result]:
+        """The next photo is read, and the last result written, while one is worked on; the bytes
+        are the same as one by one. What fails at a stage goes through the others as its result.
+        """
+        coming: Future[Opened | Result | None] | None = None
+        last: Future[Result] | None = None
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            for job, following in zip_longest(self.jobs, self.jobs[1:]):
+                opened = None if coming is None else coming.result()
+                if opened is None or job.input in self.taken:  # now that it is written
+                    if last is not None:
+                        wait([last])
+                    opened = self._tried(job, self._opened)
+                if isinstance(opened, Opened):
+                    _log_notes(job.input, opened.photo.notes)
+                coming = None if following is None else reader.submit(self._ahead, following)
+                work = partial(self._done, opened=opened, on_tile=on_tile, on_plan=on_plan)
+                done = self._tried(job, work)
+                del opened, work
+                if last is not None:
+                    yield last.result()
+                last = writer.submit(self._tried, job, partial(self._written, done=done))
+                if isinstance(done, Done) and not _is_light(done.photo.size):
+                    wait([last])
+                del done
+            if last is not None:
+                yield last.result()
+
+    def _ahead(self, job: Job) -> Opened | Result | None:
+        """A photo before its turn; None for one that is too large to lie waiting, or may be."""
+        try:
+            size = size_in_header(job.input)
+        except UserError:
+            size = None
+        return self._tried(job, self._opened) if size and _is_light(size) else None
+
+    def _opened(self, job: Job) -> Opened:
+        """A photo read, and looked at where its plan will ask for it."""
+        begun_s, photo = time.monotonic(), _read(job)
+        masked = self.mask is not None or self.request.canvas.extends
+        wanted = self.resolved.steps is None and not masked
+        return Opened(photo, statistics(photo) if wanted else None, begun_s)
+
+    def _tried(self, job: Job, work: Callable[[Job], Stage]) -> Stage | Result:
+        """What a stage of the work makes of a photo, or a result with its error."""
+        started = time.monotonic()
+        try:
+            return work(job)
+        except UserError as error:
+            return Result(job.input, seconds=_since(started), error=error.phrase)
+        except Exception as error:
+            if not self.several:
+                raise
+            log.debug("%s", job.input, exc_info=True)
+            return Result(
+                job.input,
+                seconds=_since(started),
+                error=f"{type(error).__name__}: {error}",
+                mendable=False,
+            )
 
     def _planned(self, job: Job) -> Result:
-        ready = self._prepared(job, _read(job))
-        return replace(self._result(ready, ready.size_out), steps=ready.plan.steps)
+        started, photo = time.monotonic(), _read(job)
+        _log_notes(job.input, photo.notes)
+        ready = self._prepared(job, photo)
+        self.taken.add(ready.output)
+        planned = self._result(ready, ready.size_out)
+        return replace(planned, steps=ready.plan.steps, seconds=_since(started))
 
     def _prepared(self, job: Job, photo: Photo, seen: PhotoStatistics | None = None) -> Prepared:
         """Everything that can fail before the work does so here."""
@@ -172,7 +274,6 @@ class FileBatch:
         return ready
 
     def _result(self, ready: Prepared, size: WidthHeight) -> Result:
-        self.taken.add(ready.output)
         plan, unchanged = ready.plan, "written anew with nothing changed"
         return Result(
             ready.job.input,
@@ -372,9 +473,16 @@ def _read(job: Job) -> Photo:
             photo = photo.half(job.half)
         except UserError as error:
             raise error.at(job.input) from error
-    for note in photo.notes:
-        log.warning("%s: %s", job.input, note)
     return photo
+
+
+def _log_notes(path: Path, notes: Iterable[str]) -> None:
+    for note in notes:
+        log.warning("%s: %s", path, note)
+
+
+def _is_light(size: WidthHeight) -> bool:
+    return size[0] * size[1] <= _LIGHT_PX
 
 
 def _copy(source: Path, target: Path) -> None:

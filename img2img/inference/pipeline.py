@@ -4,7 +4,8 @@ evaluation use it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from img2img.pixels.drawn_masks import drawn_in_array, marked, misfit
 from img2img.pixels.hints import hints_in
 from img2img.pixels.images import (
     Photo,
+    as_srgb,
     drawn_in_pil,
     from_array,
     from_pil,
@@ -43,7 +45,7 @@ from img2img.pixels.images import (
     to_pil,
 )
 from img2img.pixels.tensors import as_float
-from img2img.pixels.tiling import middle, tiled
+from img2img.pixels.tiling import TileGrid, middle, tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
 from img2img.resources import samples_dir
@@ -57,7 +59,13 @@ from img2img.runtimes.network import (
     graphs_of,
 )
 from img2img.runtimes.onnx_file import read_onnx
-from img2img.tasks.forward import ForwardOptions, forward, in_own_numbers, measured_overlap_px
+from img2img.tasks.forward import (
+    ForwardOptions,
+    forward,
+    forward_in_strips,
+    in_own_numbers,
+    measured_overlap_px,
+)
 from img2img.tasks.masked import views_of
 from img2img.tasks.photo import PhotoTask, View
 from img2img.tasks.unpaired import Direction
@@ -212,7 +220,7 @@ class Model:
             self._apply(p[None], None if m is None else m[None], chosen)
             for p, m in zip(pictures, holes, strict=True)
         ]
-        return torch.cat(results).to(x.device)
+        return torch.cat(results).contiguous().to(x.device)
 
     @torch.inference_mode()
     def run(
@@ -255,7 +263,7 @@ class Model:
         wanted = np.dtype(dtype or photo.rgb.dtype)
         filled = mask if self.fills else None
         visible = seen(photo.rgb, photo.alpha, self.recipe.background, filled)
-        x = torch.from_numpy(np.ascontiguousarray(visible.transpose(2, 0, 1)))[None]
+        x = _as_planes(visible)
         holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
         result = self._apply(x, holes, options, wanted, photo.color, on_tile)
         # After the picture, which shows more of how far its network looks than an alpha does.
@@ -361,14 +369,13 @@ class Model:
         task = self.photo_task
         if isinstance(self.generator, ExportedNetwork):
             self.generator.check(task, options.seed, options.direction)
-        equal = bool((x[:, 0] == x[:, 1]).all() and (x[:, 1] == x[:, 2]).all())
-        grey = task.keeps_grey and color.keeps_neutral and equal
+        grey = task.keeps_grey and color.keeps_neutral and _is_grey(x)
         how = ForwardOptions(None, options.strength, grey, options.hints, options.seed, color)
         done = 0
 
         def piece(part: Tensor, hole: Tensor | None = None, view: View | None = None) -> Tensor:
             nonlocal done
-            floats = as_float(part).to(self.device)
+            floats = as_float(part.contiguous()).to(self.device)
             if options.from_photo:
                 floats = in_own_numbers(task.from_photo, floats, color)
             at_size = replace(how, working_size=view.size) if view else how
@@ -378,13 +385,31 @@ class Model:
             done += 1
             if on_tile:
                 on_tile(done)
-            if task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
-                return torch.from_numpy(color.quantised(rgb.numpy(), as_float(part).numpy(), dtype))
-            return _as_depth(rgb, dtype)
+            return _finished_as(dtype, task, color, part, rgb)
 
-        if not task.tiles:
-            return self._views(piece, x, mask, dtype)
-        return self._tiled(piece, x, on_tile)
+        if task.tiles:
+            return self._tiled(piece, x, on_tile)
+        if task.finishes_in_strips and mask is None and not options.from_photo:
+            return self._in_strips(x, options, how, dtype, on_tile)
+        return self._views(piece, x, mask, dtype)
+
+    def _in_strips(
+        self, x: Tensor, options: Options, how: ForwardOptions, dtype: Any, on_tile: OnTile | None
+    ) -> Tensor:
+        """Predicted at the size of the task's only view, and finished in strips of (1,3,H,W)."""
+        task, multiple_of = self.photo_task, self.recipe.generator.multiple_of
+        (view,) = task.views((x.shape[-2], x.shape[-1]))
+        how = replace(how, working_size=view.size)
+        network = self._asked_network(options)
+        out = _as_planes(np.empty((*x.shape[-2:], 3), dtype))
+        with _seeded(options.seed):
+            strips = forward_in_strips(task, network, multiple_of, x, how, self.device)
+            for rows, rgb in strips:
+                part = _finished_as(dtype, task, how.color, x[..., rows, :], rgb.cpu())
+                out[..., rows, :] = part
+        if on_tile:
+            on_tile(1)
+        return out
 
     def _tiled(
         self, piece: Callable[[Tensor], Tensor], x: Tensor, on_tile: OnTile | None
@@ -392,13 +417,14 @@ class Model:
         """(B,C,H,W) in the generator's tiles; whole where it may not be cut. `on_tile` may cancel
         the measuring before the first.
         """
-        generator, scale, size = self.recipe.generator, self.photo_task.scale, x.shape[-2:]
-        if max(size) <= generator.tile_px or not generator.tiles_photo((size[0], size[1])):
+        generator, scale = self.recipe.generator, self.photo_task.scale
+        size = (x.shape[-2], x.shape[-1])
+        if not generator.tiles_photo(size):
             return piece(x)
-        self.card = self.with_measured_overlap(on_tile)
-        overlap_px = self.card.tile_overlap_px
-        assert overlap_px is not None
-        return tiled(piece, x, scale, overlap_px, generator.tile_align_px, generator.tile_px)
+        if max(size) > generator.tile_px(scale):
+            self.card = self.with_measured_overlap(on_tile)
+        grid = generator.tile_grid(size, scale, self.card.tile_overlap_px)
+        return tiled(piece, x, scale, grid)
 
     def with_measured_overlap(self, on_tile: OnTile | None = None) -> Card:
         """The card with a tile overlap, measured where it told none.
@@ -415,6 +441,34 @@ class Model:
 
         overlap_px = measured_overlap_px(run, self.photo_task.scale, self.device)
         return self.card.model_copy(update={"tile_overlap_px": overlap_px})
+
+    @torch.inference_mode()
+    def tile_difference(self, photo: Photo) -> float | None:
+        """The largest difference in [0,1] between a photo's result in tiles (four, if it is large
+        enough) and as a whole: the overlap was measured to keep it at 1/255. None for a model that
+        cuts no photo of this size.
+
+        Example:
+            >>> from img2img.pixels.images import read_photo
+            >>> from img2img.resources import inputs_dir
+            >>> photo = read_photo(inputs_dir() / "noisy.png")
+            >>> load("denoise", device="cpu").tile_difference(photo) < 0.01
+            True
+        """
+        x = as_float(_as_planes(as_srgb(photo).rgb).contiguous()).to(self.device)
+        generator, scale = self.recipe.generator, self.photo_task.scale
+        size = (x.shape[-2], x.shape[-1])
+        if not (self.photo_task.tiles and generator.tiles_photo(size)):
+            return None
+        overlap_px = self.with_measured_overlap().tile_overlap_px or 0
+        align_px = generator.tile_align_px
+        most_px = max(size) // 2 + overlap_px + 2 * align_px  # rounded up to the grid
+        grid = TileGrid(size, overlap_px, align_px, most_px)
+
+        def run(part: Tensor) -> Tensor:
+            return self._forward(part, None, DEFAULTS, ForwardOptions())
+
+        return float((tiled(run, x, scale, grid) - run(x)).abs().max())
 
     def _views(
         self, piece: Callable[..., Tensor], x: Tensor, mask: Tensor | None, dtype: Any
@@ -433,14 +487,17 @@ class Model:
             hole = None if hole is None else view.remaining(hole)
         return out
 
+    def _asked_network(self, options: Options) -> Any:
+        """What predicts, in the direction that was asked for."""
+        if isinstance(self.generator, ExportedNetwork):
+            return self.generator
+        return partial(self._network, direction=options.direction)
+
     def _forward(
         self, x: Tensor, mask: Tensor | None, options: Options, how: ForwardOptions
     ) -> Tensor:
-        network: Any = self.generator
-        if not isinstance(network, ExportedNetwork):
-            network = partial(self._network, direction=options.direction)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
+        network = self._asked_network(options)
+        with _seeded(options.seed):
             return forward(
                 self.photo_task, network, self.recipe.generator.multiple_of, x, mask, how
             )
@@ -551,7 +608,7 @@ def load(
 
 def seconds_of_a_tile(model: Model) -> float:
     """What one tile takes a model, the better of two after one to warm up."""
-    side = model.recipe.generator.tile_px
+    side = model.recipe.generator.tile_px(model.photo_task.scale)
     photo = torch.from_numpy(read_photo(samples_dir() / "macaw.jpg").rgb.transpose(2, 0, 1).copy())
     tile = as_float(middle(photo[None], side))
     hole = torch.zeros_like(tile[:, :1])
@@ -582,6 +639,36 @@ def as_mask(mask: Any, size: tuple[int, int]) -> np.ndarray | None:
 
 def _as_photo(image: Any) -> Photo:
     return from_pil(image) if isinstance(image, Image.Image) else from_array(image)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """For networks that draw; the caller's random numbers go on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _as_planes(pixels: np.ndarray) -> Tensor:
+    """(H,W,3) as (1,3,H,W), channels last, of the same memory wherever torch may have it."""
+    writable = pixels if pixels.flags.writeable else pixels.copy()
+    return torch.from_numpy(np.ascontiguousarray(writable)).permute(2, 0, 1)[None]
+
+
+def _is_grey(x: Tensor) -> bool:
+    """Whether the channels of (1,3,H,W) are equal; a color is mostly found in the first rows."""
+    strips = x.split(256, -2)
+    return all(bool((s[:, :1] == s[:, 1:]).all()) for s in strips)
+
+
+def _finished_as(
+    dtype: Any, task: PhotoTask, color: ColorDescription, photo: Tensor, rgb: Tensor
+) -> Tensor:
+    """A result in float at the depth that is wanted, its guarantee kept."""
+    if task.finishes_in_srgb and color.transform and np.dtype(dtype).kind == "u":
+        own = as_float(photo.contiguous()).numpy()
+        return torch.from_numpy(color.quantised(rgb.contiguous().numpy(), own, dtype))
+    return _as_depth(rgb, dtype)
 
 
 def _as_depth(x: Tensor, dtype: Any) -> Tensor:

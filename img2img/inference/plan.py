@@ -22,7 +22,6 @@ from img2img.inference.options import Options
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
-from img2img.pixels.tiling import tiles
 from img2img.runtimes.network import Backend
 from img2img.tasks import photo_tasks
 from img2img.zoo.catalogue import Entry
@@ -179,13 +178,13 @@ class Plan:
 
 
 def _tile_count(model: Entry, size: WidthHeight, overlap_px: int | None) -> int | None:
-    generator, height_width = model.recipe.generator, (size[1], size[0])
-    if max(size) <= generator.tile_px or not generator.tiles_photo(height_width):
+    generator, scale = model.recipe.generator, model.photo_task.scale
+    height_width = (size[1], size[0])
+    if max(size) <= generator.tile_px(scale) or not generator.tiles_photo(height_width):
         return 1
     if overlap_px is None:
         return None
-    cut = tiles(height_width, overlap_px, generator.tile_align_px, generator.tile_px)
-    return sum(1 for _ in cut)
+    return len(generator.tile_grid(height_width, scale, overlap_px).tiles())
 
 
 def _listed(words: list[str], last: str) -> str:

@@ -16,7 +16,7 @@ from img2img.inference.canvas import Canvas
 from img2img.inference.ensemble import can_ensemble
 from img2img.inference.options import Options
 from img2img.inference.plan import Plan, PlanStep
-from img2img.inference.statistics import statistics
+from img2img.inference.statistics import statistics, with_mask_alone
 from img2img.inference.steps import (
     asked_steps,
     automatic_plan,
@@ -167,7 +167,8 @@ class ResolvedRequest:
         known = seen if mask is None else None
         measure = cache(lambda: known or statistics(photo, mask))
         if self.steps is None:
-            plan = automatic_plan(measure(), request.scale, request.detail)
+            looked = measure() if mask is None else with_mask_alone(photo)
+            plan = automatic_plan(looked, request.scale, request.detail)
         else:
             named = self.steps if request.model else for_found_photos(self.steps, measure)
             plan = Plan(named)

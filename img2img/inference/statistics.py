@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from img2img.inference.bands import SMALL_PX, reduced
 from img2img.inference.compression import blockiness_255
 from img2img.inference.noise_level import measure_noise
 from img2img.inference.tint import measure_color
@@ -21,7 +22,8 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
     width, height = photo.size
     photo = as_srgb(photo)
     rgb, left_out = seen(photo.rgb, photo.alpha, hole=mask), uncounted(photo.alpha, mask)
-    color, noise = measure_color(rgb, left_out), measure_noise(rgb, left_out)
+    small = reduced(rgb, SMALL_PX)
+    color, noise = measure_color(rgb, left_out, small), measure_noise(rgb, left_out)
     return PhotoStatistics(
         width=width,
         height=height,
@@ -33,5 +35,13 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
         own_color_share=color.share,
         own_hue=color.hue,
         one_hue=color.one_hue,
-        tones=classify_tones(rgb, left_out),
+        tones=classify_tones(rgb, left_out, small) if color.tints < 2 else "continuous",
     )
+
+
+def with_mask_alone(photo: Photo) -> PhotoStatistics:
+    """What the automatic plan needs to know of a photo with a mask: to fill it is what is wanted,
+    so nothing is measured.
+    """
+    width, height = photo.size
+    return PhotoStatistics(width, height, has_mask=True, tints=2, noise_sigma_255=0.0)

@@ -61,13 +61,15 @@ def automatic_plan(seen: PhotoStatistics, scale: int | None, detail: float | Non
     skipped, declined = list[str](), list[str]()
     for kind, task in photo_tasks().items():
         wanted, fills = scale is not None and task.usual_scale > 1, task.fills
+        # A mask says what is wanted: to fill it, and nothing else.
+        if seen.has_mask and not fills and not wanted:
+            continue
         reason = f"×{scale} was asked for" if wanted else ask("applies", kind, seen)
         untouched = scale is None and not seen.has_mask  # nothing was asked of it
         if not reason and untouched and (against := ask("declines", kind, seen)):
             refused = f"not done: {task.verb}, since {against}; "
             declined.append(Phrase(refused, Option("task", kind), " does it all the same"))
-        # A mask says what is wanted: to fill it, and nothing else.
-        if not reason or (seen.has_mask and not fills and not wanted):
+        if not reason:
             continue
         try:
             steps.append(_with_detail(_step(kind, scale, reason, found_photo=True), detail))

@@ -17,9 +17,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from img2img.inference.bands import SMALL_PX, reduced
 from img2img.pixels.images import to_float
 
-_FINE_PX, _COARSE_PX = 512, 160  # longer side for small things, and for the photo as a whole
+_COARSE_PX = 160  # longer side for the photo as a whole; SMALL_PX is for small things
 _BLUR_PX = 2.0
 _MARGINS = 0.06, 0.15  # of the shorter side: a scan's edge and bare paper; a mount round the print
 _LEVELS = 24  # of lightness, at which a tint is read
@@ -99,18 +100,21 @@ class _Tint:
         return float(steps.max()) if len(steps) else 0.0
 
 
-def measure_color(rgb: np.ndarray, mask: np.ndarray | None = None) -> PhotoColor:
+def measure_color(
+    rgb: np.ndarray, mask: np.ndarray | None = None, small: np.ndarray | None = None
+) -> PhotoColor:
     """What colors an RGB photo (H,W,3) has; pixels under the mask (H,W), True = hidden or to be
-    filled, do not count.
+    filled, do not count. `small` is the photo reduced to `SMALL_PX`, where it is known.
 
     A photo of which nothing is known counts as one in colors: nothing is taken away from it.
     """
-    color, weight = _reduced(rgb, mask)
+    color, weight = _reduced(rgb, mask, small)
     if not (weight > 0.5).any():
         return PhotoColor(2)
     color = color / np.clip(np.percentile(color[weight > 0.5].max(-1), 99.5), 1 / 32, 1)
     fine = _small_photo(color, weight)
-    coarse = [_small_photo(*_shrunk(color, weight, _COARSE_PX), margin) for margin in _MARGINS]
+    color_coarse, weight_coarse = reduced(color, _COARSE_PX), reduced(weight, _COARSE_PX)
+    coarse = [_small_photo(color_coarse, weight_coarse, margin) for margin in _MARGINS]
     found = list(_candidates(fine, [photo for photo in coarse if photo.counted.any()]))
     plain = next((candidate for candidate in found if candidate.tints < 2), None)
     return plain or (found[0] if found else _photo_color(2, fine, _own_on_grey(fine)))
@@ -310,22 +314,15 @@ def _length(ab: np.ndarray) -> np.ndarray:
 # --- reducing
 
 
-def _reduced(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Color (H,W,3) in [0,1], black where unknown, and the known share of each pixel (H,W)."""
-    known = np.ones(rgb.shape[:2], np.float32) if mask is None else 1 - mask.astype(np.float32)
-    shown = np.ascontiguousarray(rgb if mask is None else rgb * ~mask[..., None])
-    color, weight = _shrunk(shown, known, _FINE_PX)
-    return to_float(color), weight
-
-
-def _shrunk(
-    color: np.ndarray, weight: np.ndarray, longest_px: int
+def _reduced(
+    rgb: np.ndarray, mask: np.ndarray | None, small: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    height, width = weight.shape
-    factor = min(1.0, longest_px / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    color, weight = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (color, weight))
-    return color, weight
+    """Color (H,W,3) in [0,1], black where unknown, and the known share of each pixel (H,W)."""
+    if mask is None:  # all of it is known: nothing but the photo is reduced
+        color = reduced(rgb, SMALL_PX) if small is None else small
+        return to_float(color), np.ones(color.shape[:2], np.float32)
+    color = reduced(rgb * ~mask[..., None], SMALL_PX)
+    return to_float(color), reduced(1 - mask.astype(np.float32), SMALL_PX)
 
 
 def _small_photo(color: np.ndarray, weight: np.ndarray, margin: float = _MARGINS[0]) -> _SmallPhoto:

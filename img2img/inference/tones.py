@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from img2img.inference.bands import SMALL_PX, reduced
 from img2img.pixels.images import to_float
 from img2img.tasks.photo import Tones
 
-_SMALL_PX = 512
 _FLAT_BLUR_PX = 4.0  # so that noise is no contrast
 _QUIET = 0.01  # standard deviation that is no heavy noise
 # A large picture is measured in 4 × 4 windows: a halftone's dots must not be averaged.
@@ -21,11 +21,13 @@ _BINS, _FEW = 64, 6  # grey photos have 15 tones and more, pages and drawings 2 
 _PERIODIC_SHARE = 0.6  # halftones have 0.64 and more, grey photos 0.2 and at most 0.57 (brick)
 
 
-def classify_tones(rgb: np.ndarray, mask: np.ndarray | None = None) -> Tones:
+def classify_tones(
+    rgb: np.ndarray, mask: np.ndarray | None = None, small: np.ndarray | None = None
+) -> Tones:
     """What kind of tones an RGB picture (H,W,3) has; pixels under the mask (H,W), True = hidden, do
-    not count.
+    not count. `small` is the picture reduced to `SMALL_PX`, where it is known.
     """
-    small, known = _reduced(rgb, mask)
+    small, known = _reduced(reduced(rgb, SMALL_PX) if small is None else small, mask)
     if not known.any():
         return "flat"
     if _is_flat(cv2.GaussianBlur(small, (0, 0), _FLAT_BLUR_PX)[known]):
@@ -95,14 +97,11 @@ def _is_ink_on_paper(part: np.ndarray, known: np.ndarray) -> bool:
 
 
 def _reduced(rgb: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    height, width = rgb.shape[:2]
-    factor = min(1.0, _SMALL_PX / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = _luma(cv2.resize(np.ascontiguousarray(rgb), size, interpolation=cv2.INTER_AREA))
-    small = cv2.GaussianBlur(small, (0, 0), 1.0)
+    """Blurred luma of a small picture, and what of it is known."""
+    small = cv2.GaussianBlur(_luma(rgb), (0, 0), 1.0)
     if mask is None:
         return small, np.ones(small.shape, bool)
-    return small, cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) < 0.5
+    return small, reduced(mask.astype(np.float32), SMALL_PX) < 0.5
 
 
 def _parts(rgb: np.ndarray, mask: np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:

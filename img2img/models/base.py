@@ -12,7 +12,7 @@ from torch import nn
 from img2img.config import FrozenConfig
 from img2img.conflicts import BottleneckShapes, Conflict, RecipeContext
 from img2img.models.blocks import Norm
-from img2img.pixels.tiling import TILE_PX
+from img2img.pixels.tiling import OVERLAPS_PX, TILE_PX, TileGrid
 
 Head = Literal["logits", "reconstruction"]
 
@@ -82,10 +82,21 @@ class GeneratorConfig(FrozenConfig):
         """Tiles start on multiples of this."""
         return self.multiple_of
 
-    @property
-    def tile_px(self) -> int:
-        """Side of a tile, of what the network sees."""
-        return TILE_PX
+    def tile_px(self, scale: int) -> int:
+        """Most of a side of what the network sees at once, where it enlarges by `scale`: the last
+        layers work at the size of the result.
+        """
+        return TILE_PX if scale == 1 else TILE_PX // 2
+
+    def tile_grid(self, size: tuple[int, int], scale: int, overlap_px: int | None) -> TileGrid:
+        """How a photo of this (height, width) is cut, of which it must see so much beyond a tile;
+        None: not measured, the most there is.
+
+        Tiles grow with a wide overlap, so that at least half of a side that is seen is kept.
+        """
+        overlap_px = OVERLAPS_PX[-1] if overlap_px is None else overlap_px
+        most_px = max(self.tile_px(scale), 4 * overlap_px)
+        return TileGrid(size, overlap_px, self.tile_align_px, most_px)
 
     def tiles_photo(self, size: tuple[int, int]) -> bool:
         """Whether a photo of this (height, width) may go through it in tiles."""

@@ -39,8 +39,7 @@ class RrdbConfig(LayoutConfig):
     def tile_align_px(self) -> int:
         return INSIDE
 
-    @property
-    def tile_px(self) -> int:
+    def tile_px(self, scale: int) -> int:
         """The last layers work at four times that."""
         return 256
 

@@ -85,10 +85,8 @@ class SpandrelConfig(PictureConfig):
         """Windows of attention start where they would in the whole photo."""
         return math.lcm(64, self.size_multiple_px)
 
-    @property
-    def tile_px(self) -> int:
-        """Smaller where it enlarges more: the last layers work at the size of the result."""
-        return {1: 512, 2: 384}.get(self.scale, 256)
+    def tile_px(self, scale: int) -> int:
+        return {1: 512, 2: 384}.get(scale, 256)
 
     def tiles_photo(self, size: tuple[int, int]) -> bool:
         if self.tiling == "discouraged":

@@ -37,6 +37,17 @@ def bilinear(chroma: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(chroma, size=tuple(size), mode="bilinear", align_corners=False)
 
 
+def bilinear_rows(chroma: Tensor, rows: slice, height: int) -> Tensor:
+    """Some rows of (B,C,h,w) enlarged to a height, at its own width."""
+    most = chroma.shape[-2] - 1
+    places = (torch.arange(rows.start, rows.stop).to(chroma) + 0.5) * ((most + 1) / height) - 0.5
+    places = places.clamp(0, most)
+    above = places.long()
+    share = (places - above)[:, None]
+    below = chroma[..., (above + 1).clamp(max=most), :]
+    return chroma[..., above, :] * (1 - share) + below * share
+
+
 def joint_bilateral(chroma: Tensor, luminance: Tensor) -> Tensor:
     """Joint bilateral upsampling (Kopf et al. 2007, equation 3): chroma at the size of a luminance,
     which says where one thing ends and the next begins.

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -160,14 +160,30 @@ def decode_image(image: Image.Image) -> Decoded:
         return _from_samples(_numbers(image), image)
     if mode in ("La", "PA"):
         image = image.convert("LA" if mode == "La" else "RGBA")
-    wanted = "RGBA" if image.has_transparency_data else "RGB"
-    rgb, alpha = split_channels(
-        np.array(image.convert(wanted))
-    )  # a copy, because Pillow's own memory is read-only
+    rgb, alpha = _rgb_and_alpha(image)
     greys = (
         mode in ("P", "PA") and equal_channels(rgb) and bool(np.ptp(rgb))
     )  # one color alone says nothing
     return _with_profile(rgb, alpha, greys or mode in _GREY_MODES, profile)
+
+
+def _rgb_and_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H,W,3) and (H,W) or None, 8 bits, converted a strip at a time: nothing but Pillow's picture
+    and the result is ever held whole.
+    """
+    width, height = image.size
+    has_alpha = image.has_transparency_data
+    rgb = np.empty((height, width, 3), np.uint8)
+    alpha = np.empty((height, width), np.uint8) if has_alpha else None
+    rows = max(1, _STRIP_BYTES // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = image.crop((0, top, width, bottom)).convert("RGBA" if has_alpha else "RGB")
+        samples = np.asarray(strip)
+        rgb[top:bottom] = samples[..., :3]
+        if alpha is not None:
+            alpha[top:bottom] = samples[..., 3]
+    return rgb, alpha
 
 
 def decoded_samples(samples: np.ndarray, is_grey: bool, profile: bytes | None) -> Decoded:
@@ -400,20 +416,42 @@ def encode(
 
 def _write_png(samples: np.ndarray, path: Path, meta: Metadata) -> None:
     """Pillow writes 8 bits; 16-bit pixels get the metadata chunks of a 1-pixel Pillow PNG."""
-    if samples.dtype == np.uint8:
-        content, lent = _pillow_png(Image.fromarray(samples), meta), b""
-    else:
+    color = b"".join(_png_chunk(name, data) for name, data in meta.color_chunks)
+    with path.open("wb") as file:
+        if samples.dtype == np.uint8:
+            _save_png(Image.fromarray(samples), meta, _AfterHeader(file, color))
+            return
         content = (
             _grey_alpha_png16(samples)
             if samples.ndim == 3 and samples.shape[2] == 2
             else _cv2_png16(samples)
         )
-        chunks = _png_chunks(_pillow_png(Image.new("RGB", (1, 1)), meta))
+        pillows = io.BytesIO()
+        _save_png(Image.new("RGB", (1, 1)), meta, pillows)
+        chunks = _png_chunks(pillows.getvalue())
         lent = b"".join(c for c in chunks if c[4:8] in _METADATA_CHUNKS)
-    color = b"".join(_png_chunk(name, data) for name, data in meta.color_chunks)
-    path.write_bytes(content[:33] + color + lent + content[33:])
+        _AfterHeader(file, color + lent).write(content)
 
 
+class _AfterHeader:
+    """A file that a PNG is written to as it is encoded, with chunks added after its header."""
+
+    def __init__(self, file: BinaryIO, chunks: bytes) -> None:
+        self.file, self.chunks, self.head = file, chunks, _PNG_HEAD_BYTES
+
+    def write(self, content: bytes | memoryview) -> int:
+        """Pillow writes the header by itself, in a few short pieces; others all at once."""
+        content = memoryview(content)
+        head = content[: self.head]
+        self.file.write(head)
+        if head and len(head) == self.head:
+            self.file.write(self.chunks)
+        self.head -= len(head)
+        self.file.write(content[len(head) :])
+        return len(content)
+
+
+_PNG_HEAD_BYTES = 33  # signature and IHDR
 _METADATA_CHUNKS = (b"iCCP", b"pHYs", b"eXIf", b"iTXt")
 
 
@@ -441,16 +479,14 @@ def _grey_alpha_png16(samples: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(name, data) for name, data in parts)
 
 
-def _pillow_png(image: Image.Image, meta: Metadata) -> bytes:
+def _save_png(image: Image.Image, meta: Metadata, file: Any) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     text = PngInfo()
     if meta.xmp:
         text.add_itxt("XML:com.adobe.xmp", meta.xmp.decode("utf-8", "replace"))
-    buffer = io.BytesIO()
     with strict_pillow():
-        image.save(buffer, "PNG", pnginfo=text, exif=meta.exif, icc_profile=meta.icc, dpi=meta.dpi)
-    return buffer.getvalue()
+        image.save(file, "PNG", pnginfo=text, exif=meta.exif, icc_profile=meta.icc, dpi=meta.dpi)
 
 
 def _png_chunk(name: bytes, data: bytes) -> bytes:

@@ -48,21 +48,29 @@ def fit_gamut(lab: Tensor, rounds: int = 12) -> Tensor:
     Bisection on the chroma factor: clipping RGB instead would change L*, the one thing colorization
     promises to keep.
     """
-    low = torch.zeros_like(lab[:, :1])
-    high = torch.ones_like(low)
+    rgb = from_lab(lab, clip=False)
+    outside = ~_in_gamut(rgb)
+    rgb = rgb.clamp(0, 1)
+    if outside.any():  # most photos have few such pixels, and a conversion costs more than to look
+        pixels = lab.movedim(1, -1)[outside].T[None, :, None]
+        rgb.movedim(1, -1)[outside] = _towards_grey(pixels, rounds)[0, :, 0].T
+    return rgb
+
+
+def _towards_grey(lab: Tensor, rounds: int) -> Tensor:
+    """The same of pixels (1,3,1,N) that all lie outside."""
     luma, chroma = lab[:, :1], lab[:, 1:]
-    inside = _in_gamut(lab)
+    low, high = torch.zeros_like(luma), torch.ones_like(luma)
     for _ in range(rounds):
         middle = (low + high) / 2
-        fits = _in_gamut(torch.cat((luma, chroma * middle), 1))
+        fits = _in_gamut(from_lab(torch.cat((luma, chroma * middle), 1), clip=False))[:, None]
         low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
-    factor = torch.where(inside, torch.ones_like(low), low)
-    return from_lab(torch.cat((luma, chroma * factor), 1))
+    return from_lab(torch.cat((luma, chroma * low), 1))
 
 
-def _in_gamut(lab: Tensor) -> Tensor:
-    rgb = from_lab(lab, clip=False)
-    return ((rgb >= -1e-4) & (rgb <= 1 + 1e-4)).all(1, keepdim=True)
+def _in_gamut(rgb: Tensor) -> Tensor:
+    """(B,H,W) of (B,3,H,W)."""
+    return ((rgb >= -1e-4) & (rgb <= 1 + 1e-4)).all(1)
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

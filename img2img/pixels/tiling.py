@@ -4,15 +4,27 @@ from one tile.
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-TILE_PX = 512  # a function of nothing but this constant: every front end gives the same bytes
+from img2img.memory import is_out_of_memory
+
+TILE_PX = 1024  # most of a side that a network sees at once
+LEAST_TILE_PX = 64  # nothing is cut into smaller ones when memory is short
 OVERLAPS_PX = (8, 16, 24, 32, 48, 64, 96, 128)
 MEASURED_PX = 192  # side of the part of a photo on which the overlap of a heavy network is measured
+
+_HALVED = "not enough memory for tiles of %d px: going on with tiles of %d px"
+
+log = logging.getLogger("img2img")
+
+Span = tuple[int, int]
+"""Where a part of a side begins and where it ends."""
 
 
 @dataclass(frozen=True)
@@ -24,50 +36,98 @@ class Tile:
     core: tuple[int, int, int, int]  # top, bottom, left, right
     seen: tuple[int, int, int, int]
 
+    @property
+    def side_px(self) -> int:
+        """The longer side of its core."""
+        return max(self.core[1] - self.core[0], self.core[3] - self.core[2])
 
-def tiles(
-    size: tuple[int, int], overlap_px: int, align: int = 1, tile_px: int = TILE_PX
-) -> Iterator[Tile]:
-    """Cover an (H,W) picture; `seen` starts on multiples of `align`, so that strided layers see the
-    same grid.
+
+@dataclass(frozen=True)
+class TileGrid:
+    """How an (H,W) picture is cut into as few tiles of nearly equal size as there may be.
+
+    A function of the picture's size and the network alone, so every front end gives the same bytes.
     """
-    overlap = -(-overlap_px // align) * align
-    step = max(align, (tile_px - 2 * overlap) // align * align)
-    for top in range(0, size[0], step):
-        for left in range(0, size[1], step):
-            bottom, right = min(top + step, size[0]), min(left + step, size[1])
-            seen = (
-                max(0, top - overlap),
-                min(size[0], bottom + overlap),
-                max(0, left - overlap),
-                min(size[1], right + overlap),
-            )
-            yield Tile((top, bottom, left, right), seen)
 
+    size: tuple[int, int]
+    overlap_px: int
+    align_px: int = 1
+    """`seen` starts on multiples of it, so that strided layers see the same grid."""
+    most_px: int = TILE_PX
+    """Of a side of `seen`."""
 
-def tiled(
-    run: Callable[[Tensor], Tensor],
-    x: Tensor,
-    scale: int,
-    overlap_px: int,
-    align: int = 1,
-    tile_px: int = TILE_PX,
-) -> Tensor:
-    """`run` on every tile of (B,C,H,W), put together at `scale`; pictures of at most one tile run
-    whole.
-    """
-    height, width = x.shape[-2:]
-    if max(height, width) <= tile_px:
-        return run(x)
-    out: Tensor | None = None
-    for tile in tiles((height, width), overlap_px, align, tile_px):
-        top, bottom, left, right = tile.core
-        result = cut_core(
-            run(x[..., tile.seen[0] : tile.seen[1], tile.seen[2] : tile.seen[3]]), tile, scale
+    def tiles(self) -> list[Tile]:
+        """All of them, row by row; one for a picture that fits into it."""
+        rows, columns = (self._spans(length) for length in self.size)
+        return [self._tile(row, column) for row in rows for column in columns]
+
+    def halves(self, tile: Tile) -> list[Tile]:
+        """A tile in two or four with half its sides; none where they would become too small."""
+        least = max(LEAST_TILE_PX, self.align_px)
+        if tile.side_px < 2 * least:
+            return []
+        rows, columns = (
+            list(self._steps(first, last, (last - first) // 2 if last - first >= 2 * least else 0))
+            for first, last in (tile.core[:2], tile.core[2:])
         )
+        return [self._tile(row, column) for row in rows for column in columns]
+
+    @property
+    def _overlap_px(self) -> int:
+        return -(-self.overlap_px // self.align_px) * self.align_px
+
+    def _spans(self, length: int) -> list[Span]:
+        """A side of the picture in the fewest parts that with their overlap are not above
+        `most_px`.
+        """
+        overlap, step, count = self._overlap_px, length, 1
+        while step + min(2, count - 1) * overlap > self.most_px and step > self.align_px:
+            count += 1
+            step = -(-length // (count * self.align_px)) * self.align_px
+        return list(self._steps(0, length, step))
+
+    def _steps(self, first: int, last: int, step: int) -> Iterator[Span]:
+        """Parts of a range, which begins on the grid, of about `step` px on the grid; 0: all."""
+        step = -(-step // self.align_px) * self.align_px or last - first
+        for start in range(first, last, step):
+            yield start, min(start + step, last)
+
+    def _tile(self, row: Span, column: Span) -> Tile:
+        overlap, (height, width) = self._overlap_px, self.size
+        rows = max(0, row[0] - overlap), min(height, row[1] + overlap)
+        columns = max(0, column[0] - overlap), min(width, column[1] + overlap)
+        return Tile((*row, *column), (*rows, *columns))
+
+
+def tiled(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, grid: TileGrid) -> Tensor:
+    """`run` on every tile of (B,C,H,W), put together at `scale`, channels last.
+
+    Where memory is too short for a tile, it and those that follow are halved, and a line says so;
+    the error is raised where they are small already.
+    """
+    height, width = grid.size
+    out: Tensor | None = None
+    left = deque(grid.tiles())
+    while left:
+        tile = left.popleft()
+        try:
+            top, bottom, first, last = tile.seen
+            result = run(x[..., top:bottom, first:last])
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or not grid.halves(tile):
+                raise
+            result = None  # what the attempt held is free once the error is forgotten
+        if result is None:
+            left = deque(part for each in (tile, *left) for part in grid.halves(each) or [each])
+            log.warning(_HALVED, tile.side_px, left[0].side_px)
+            continue
         if out is None:
-            out = result.new_empty((*result.shape[:2], height * scale, width * scale))
-        out[..., top * scale : bottom * scale, left * scale : right * scale] = result
+            batch, channels = result.shape[:2]
+            size = (batch, height * scale, width * scale, channels)
+            # as pictures lie in memory, so that none needs a copy
+            out = result.new_empty(size).permute(0, 3, 1, 2)
+        top, bottom, first, last = (edge * scale for edge in tile.core)
+        out[..., top:bottom, first:last] = cut_core(result, tile, scale)
     assert out is not None
     return out
 
@@ -94,7 +154,8 @@ def measured_overlap(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, ali
             tile = 2 * overlap + max(align, min(x.shape[-2:]) // 3 // align * align)
             if tile >= max(x.shape[-2:]):  # one tile would be the whole: nothing to measure
                 break
-            if (tiled(run, x, scale, overlap, align, tile) - whole).abs().max() <= 1 / 255:
+            grid = TileGrid((x.shape[-2], x.shape[-1]), overlap, align, tile)
+            if (tiled(run, x, scale, grid) - whole).abs().max() <= 1 / 255:
                 return overlap
     return OVERLAPS_PX[-1]
 

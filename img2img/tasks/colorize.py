@@ -18,6 +18,7 @@ from img2img.pixels.chroma import (
     annealed_mean,
     another_version,
     bilinear,
+    bilinear_rows,
     encoded_bins,
     joint_bilateral,
 )
@@ -131,10 +132,25 @@ class Colorize(PhotoTask):
         return fit_gamut(torch.cat([lab[:, :1], lab[:, 1:] + bilinear(carried, full)], 1))
 
     def finish(self, photo: Tensor, rgb: Tensor) -> Tensor:
-        luma = torch.cat([luminance(strip) for strip in photo.split(_STRIP_ROWS, -2)], -2)
+        height, strips = photo.shape[-2], photo.split(_STRIP_ROWS, -2)
+        if self.finishes_in_strips:
+            tops = range(0, height, _STRIP_ROWS)
+            rows = zip(strips, tops, strict=True)
+            return torch.cat([self.finish_strip(x, rgb, top, height) for x, top in rows], -2)
+        luma = torch.cat([luminance(strip) for strip in strips], -2)
         chroma = self._enlarged(to_lab(rgb)[:, 1:], luma)
-        strips = zip(luma.split(_STRIP_ROWS, -2), chroma.split(_STRIP_ROWS, -2), strict=True)
-        return torch.cat([fit_gamut(torch.cat([y * 100, c], 1)) for y, c in strips], -2)
+        both = zip(luma.split(_STRIP_ROWS, -2), chroma.split(_STRIP_ROWS, -2), strict=True)
+        return torch.cat([fit_gamut(torch.cat([y * 100, c], 1)) for y, c in both], -2)
+
+    @property
+    def finishes_in_strips(self) -> bool:  # type: ignore[override]  # read only
+        return self.enlargement == "bilinear"
+
+    def finish_strip(self, photo: Tensor, rgb: Tensor, top: int, height: int) -> Tensor:
+        chroma = bilinear_rows(to_lab(rgb)[:, 1:], slice(top, top + photo.shape[-2]), height)
+        width = photo.shape[-1]
+        lab = [luminance(photo) * 100, bilinear(chroma, (photo.shape[-2], width))]
+        return fit_gamut(torch.cat(lab, 1))
 
     def views(self, size: HeightWidth) -> list[View]:
         return [working_view(size, self.working_px)]

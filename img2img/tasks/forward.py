@@ -4,7 +4,7 @@ share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,6 +25,8 @@ from img2img.tasks.masked import finished, prepared
 from img2img.tasks.photo import PhotoTask
 
 Network = Callable[[Tensor], Tensor]
+
+_STRIP_PX = 1 << 20  # so that memory does not grow with the photo
 
 
 def predict_rgb(
@@ -118,6 +120,55 @@ def forward(
     hole = None if mask is None else (resize(mask, size) > 0.01).to(seen)
     small = resize(seen, size)
     condition = prepared(task, small, hole)
+    rgb = _predicted(task, network, multiple_of, small, condition, options)
+    if task.finishes_in_srgb:
+        return _carried_back(photo, finished(task, seen, rgb, mask), color, holdable=True)
+    # What lay in a hole has no part in the result, so a filled photo is carried as it is.
+    own = _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)
+    return finished(task, photo, own, mask)
+
+
+def forward_in_strips(
+    task: PhotoTask,
+    network: Network | PictureNetwork,
+    multiple_of: int,
+    photo: Tensor,
+    options: ForwardOptions,
+    device: torch.device,
+) -> Iterator[tuple[slice, Tensor]]:
+    """The same for a task that finishes in strips (and so in sRGB), on a photo of any depth: rows
+    of the result, and where they lie. No more than a strip of the photo is in float at a time.
+    """
+    color, (height, width) = options.color, photo.shape[-2:]
+    working_size = options.working_size or (height, width)
+    step = max(1, _STRIP_PX // width)
+    rows = [slice(top, min(top + step, height)) for top in range(0, height, step)]
+
+    def strip(at: slice) -> Tensor:
+        return as_float(photo[..., at, :].contiguous()).to(device)
+
+    narrow = [
+        resize(_in_srgb(strip(at), color, fitted=True), (at.stop - at.start, working_size[1]))
+        for at in rows
+    ]
+    small = resize(torch.cat(narrow, -2), working_size)
+    condition = prepared(task, small, None)
+    rgb = _predicted(task, network, multiple_of, small, condition, options)
+    for at in rows:
+        own = strip(at)
+        done = task.finish_strip(_in_srgb(own, color, fitted=True), rgb, at.start, height)
+        yield at, _carried_back(own, done, color, holdable=True)
+
+
+def _predicted(
+    task: PhotoTask,
+    network: Network | PictureNetwork,
+    multiple_of: int,
+    small: Tensor,
+    condition: Tensor,
+    options: ForwardOptions,
+) -> Tensor:
+    """RGB at working size, where the photo is `small`, with the user's colors in it."""
     if options.hints is not None:
         condition = task.with_hints(condition, options.hints)
     if isinstance(network, PictureNetwork):
@@ -127,13 +178,7 @@ def forward(
         rgb = predict_rgb(task, varied, multiple_of, condition, options.strength)
     if options.grey:
         rgb = rgb.mean(1, keepdim=True).expand_as(rgb)
-    if options.hints is not None:
-        rgb = task.apply_hints(rgb, options.hints)
-    if task.finishes_in_srgb:
-        return _carried_back(photo, finished(task, seen, rgb, mask), color, holdable=True)
-    # What lay in a hole has no part in the result, so a filled photo is carried as it is.
-    own = _carried_back(photo, rgb, color) if mask is None else _from_srgb(rgb, color)
-    return finished(task, photo, own, mask)
+    return rgb if options.hints is None else task.apply_hints(rgb, options.hints)
 
 
 def measured_overlap_px(run: Network, scale: int, device: torch.device) -> int:

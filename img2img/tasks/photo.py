@@ -38,6 +38,7 @@ class PhotoStatistics:
     one_hue: bool = False
     """Hardly any of these is of another."""
     tones: Tones = "continuous"
+    """Of a photo without colors of its own; any other counts as continuous."""
 
 
 class Reason(str):
@@ -113,6 +114,10 @@ class PhotoTask(Task):
     """A grey photo stays grey."""
     finishes_in_srgb: ClassVar[bool] = False
     """The guarantee is one of color; others hold in the photo's own numbers."""
+    finishes_in_strips: ClassVar[bool] = False
+    """Rows of the result are made of these rows of the photo and what was predicted at working
+    size (`finish_strip`), in sRGB: memory need not grow with the photo.
+    """
     scale: ClassVar[int] = 1
     """Output size over input size."""
     for_found_photos: ClassVar[bool] = False
@@ -134,6 +139,10 @@ class PhotoTask(Task):
         working size.
         """
         return resize(rgb, self.output_size((photo.shape[-2], photo.shape[-1]))).clamp(0, 1)
+
+    def finish_strip(self, photo: Tensor, rgb: Tensor, top: int, height: int) -> Tensor:
+        """Rows of what `finish` makes: `photo` (B,3,h,W) are those from `top` on, of `height`."""
+        raise NotImplementedError
 
     def vary(self, prediction: Tensor, seed: int) -> Tensor:
         """Another plausible prediction, drawn by a seed of 1 or more; the same one of tasks that

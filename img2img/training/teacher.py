@@ -169,13 +169,13 @@ class Teacher:
             options = ForwardOptions(working_size=view.size)
             return forward(task, self.network, generator.multiple_of, part, options=options)
 
-        is_small = max(size) <= generator.tile_px
-        if is_small or not (task.tiles and generator.tiles_photo((size[0], size[1]))):
+        whole = (size[0], size[1])
+        if not (task.tiles and generator.tiles_photo(whole)):
             return run(photo)
-        if self.overlap_px is None:
+        if self.overlap_px is None and max(size) > generator.tile_px(task.scale):
             self.overlap_px = measured_overlap_px(run, task.scale, photo.device)
-        at, side = generator.tile_align_px, generator.tile_px
-        return tiled(run, photo, task.scale, self.overlap_px, at, side)
+        grid = generator.tile_grid(whole, task.scale, self.overlap_px)
+        return tiled(run, photo, task.scale, grid)
 
     def _input(self, pair: Batch) -> Tensor:
         """The picture (1,3,h,w) in which it sees what the task's condition holds, no more and no

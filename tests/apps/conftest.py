@@ -70,11 +70,11 @@ def app(
 
 @pytest.fixture(scope="session")
 def slow_app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    """An app on a machine where a tile takes half a second: time to do something meanwhile."""
+    """An app on a machine where a tile takes a second or two: time to do something meanwhile."""
     slowed = (
         "import time; from img2img_apps.service import TileProgress; "
         "called = TileProgress.__call__; "
-        "slow = lambda pieces: time.sleep(0.5 * ((pieces.totals[0] or 0) > 1)); "
+        "slow = lambda pieces: time.sleep(1.5 * ((pieces.totals[0] or 0) > 1)); "
         "TileProgress.__call__ = lambda self, *tile: (slow(self), called(self, *tile))[1]; "
     )
     folder = tmp_path_factory.mktemp("slow")
@@ -84,7 +84,7 @@ def slow_app(launcher: list[str], tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo of a dozen tiles."""
+    """A photo of several tiles."""
     path = tmp_path_factory.mktemp("large") / "large.png"
     noise = np.random.default_rng(0).integers(0, 256, (1400, 1900, 3)).astype(np.uint8)
     Image.fromarray(noise).save(path)

@@ -324,7 +324,7 @@ def test_each_photo_may_have_a_request_of_its_own(
 def test_a_job_is_stopped_on_its_own_tab_alone(
     service: Service, upload: Callable[..., Path]
 ) -> None:
-    path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
+    path = upload("wide.png", png(np.zeros((600, 1500, 3), np.uint8)))
     for tab, user, ends in (
         ("denoise", "me", True),
         ("restore", "me", False),
@@ -349,7 +349,7 @@ def test_a_job_is_stopped_on_its_own_tab_alone(
 def test_who_leaves_ends_all_his_jobs_and_at_the_end_none_begins(
     service: Service, upload: Callable[..., Path]
 ) -> None:
-    path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
+    path = upload("wide.png", png(np.zeros((600, 1500, 3), np.uint8)))
     with pytest.raises(Stopped):
         service.run(
             [path],
@@ -486,7 +486,7 @@ def test_a_plan_is_told_in_the_words_of_the_page() -> None:
 def test_progress_counts_tiles_and_stop_ends_the_work(
     service: Service, upload: Callable[..., Path]
 ) -> None:
-    path = upload("wide.png", png(np.zeros((600, 900, 3), np.uint8)))
+    path = upload("wide.png", png(np.zeros((600, 1500, 3), np.uint8)))
     heard: list[tuple[int, int | None]] = []
 
     def report(done: int, total: int | None, doing: str) -> None:
@@ -496,7 +496,7 @@ def test_progress_counts_tiles_and_stop_ends_the_work(
 
     with pytest.raises(Stopped):
         service.run([path], Request(("denoise",)), user="me", on_progress=report)
-    assert heard == [(0, 4), (1, 4)]
+    assert heard == [(0, 2), (1, 2)]
 
 
 # --- models

@@ -18,7 +18,12 @@ from img2img.benchmark import inference_speed
 from img2img.benchmark.ceiling import Ceiling, Rate
 from img2img.benchmark.flops import count_flops
 from img2img.benchmark.fresh_process import MeasurementFailed, in_fresh_process
-from img2img.benchmark.inference_speed import measure_inference, photo_speed
+from img2img.benchmark.inference_speed import (
+    InferenceSpeed,
+    PhotoSpeed,
+    measure_inference,
+    photo_speed,
+)
 from img2img.benchmark.machine import Machine
 from img2img.benchmark.timing import Effort, Timing
 from img2img.cli import main
@@ -142,8 +147,8 @@ def test_a_model_from_noise_is_named_and_left_out(
     ("megapixels", "inputs"),
     [
         (1.0, [(500, 500)]),  # enlarged ×2 from 500², which is one tile
-        # from 600²: tiles of 464 px and what is left, 24 px more on each inner side
-        (1.44, [(488, 488), (488, 160), (160, 488), (160, 160)]),
+        # from 600²: four tiles of 300 px, 24 px more on each inner side
+        (1.44, [(324, 324)] * 4),
     ],
 )
 def test_operations_of_a_photo_are_those_of_its_tiles(
@@ -159,6 +164,17 @@ def test_operations_of_a_photo_are_those_of_its_tiles(
             for size in inputs
         )
     assert measured["flops"] == by_hand > 0 and len(measured["seconds"]) == 2
+
+
+def test_how_far_tiles_are_off_the_whole_is_told(
+    tiny_model: Callable[[str], Path], ceiling: Ceiling
+) -> None:
+    path = tiny_model("denoise")
+    measured = photo_speed(str(path), 128**2 / 1e6, warmup=0, repeats=1, budget_s=60)
+    assert 0 <= measured["tile_difference"] <= 1 / 255
+    speed = InferenceSpeed({"denoise": {1.0: PhotoSpeed.of(measured)}}, ceiling)
+    assert speed.fields()["denoise"]["1"]["tile_difference"] == measured["tile_difference"]
+    assert speed.rows()[-1][2].endswith("/255 off the whole")
 
 
 def test_an_error_in_a_fresh_process_is_its_last_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from img2img.inference.inputs import find_jobs
 from img2img.inference.outputs import Result, Saving
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request, parse_tasks
-from img2img.pixels.images import read_photo
+from img2img.pixels.images import Photo, read_photo, write_photo
 from img2img.pixels.xmp import source_type
 
 pytestmark = pytest.mark.usefixtures("zoo")
@@ -646,3 +647,57 @@ def test_results_with_invented_pixels_say_so(tmp_path: Path, task: str, stated: 
     [done] = run(photo, request=Request(tasks=(task,), canvas=canvas))
     assert done.output is not None
     assert source_type(read_photo(done.output).xmp) == stated
+
+
+# --- many at once
+
+
+def test_a_folder_gives_the_bytes_of_its_photos_one_by_one(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for number in range(3):
+        save(folder / f"{number}.jpg", (24 + number, 20))
+    (folder / "0a.png").write_bytes(b"no photo")
+    save(folder / "sub" / "3.tif")
+    together = run(folder, output=str(tmp_path / "together"))
+    alone = [run(done.input, output=str(tmp_path / "alone") + "/")[0] for done in together]
+    assert [done.input.name for done in together] == ["0.jpg", "0a.png", "1.jpg", "2.jpg", "3.tif"]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.error is None) == (other.error is None) == (one.input.name != "0a.png")
+        if one.output and other.output:
+            assert one.output.read_bytes() == other.output.read_bytes()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_next_photo_is_read_before_a_result_is_written_unless_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name)
+    read_b, order = threading.Event(), list[str]()
+
+    def reading(path: Path) -> Photo:
+        order.append(f"read {path.name}")
+        if path.name == "b.png":
+            read_b.set()
+        return read_photo(path)
+
+    def writing(path: Path, *arguments: Any, **named: Any) -> None:
+        assert large or read_b.wait(60)
+        order.append(f"wrote {path.name}")
+        write_photo(path, *arguments, **named)
+
+    monkeypatch.setattr("img2img.inference.batch.read_photo", reading)
+    monkeypatch.setattr("img2img.inference.batch.write_photo", writing)
+    if large:
+        monkeypatch.setattr("img2img.inference.batch._LIGHT_PX", 24 * 20 - 1)
+    assert [done.error for done in run(tmp_path / "in", output=str(tmp_path / "out"))] == [None] * 2
+    expected = ["read a.png", "read b.png", "wrote a.denoise.png", "wrote b.denoise.png"]
+    assert order == ([expected[n] for n in (0, 2, 1, 3)] if large else expected)
+
+
+def test_a_result_that_is_an_input_too_is_read_once_it_is_written(tmp_path: Path) -> None:
+    first, result = save(tmp_path / "a.png"), tmp_path / "a.denoise.png"
+    save(result, (50, 40))  # of an earlier run
+    done = run(first, result, overwrite=True)
+    assert [d.error for d in done] == [None, None]
+    assert done[1].size_in == (24, 20)

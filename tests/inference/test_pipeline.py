@@ -13,6 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from img2img.errors import UserError
 from img2img.inference.options import CallOptions, Options, TensorOptions
@@ -20,9 +22,9 @@ from img2img.inference.pipeline import Model, load
 from img2img.pixels.color import downscale, luminance
 from img2img.pixels.images import Photo, quantise, to_float
 from img2img.pixels.masks import grow
-from img2img.pixels.tiling import TILE_PX
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.tasks import MaskedTask
+from img2img.tasks.forward import ForwardOptions, forward
 from img2img.tasks.photo import View
 
 NAMES = ["denoise", "super_resolve_x2", "super_resolve_x4", "colorize", "inpaint", "edges2clothes"]
@@ -203,13 +205,84 @@ def off_by(large: np.ndarray, small: np.ndarray, scale: int) -> np.ndarray:
 def test_tiles_equal_the_whole(
     models: dict[str, Model], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, photo = models[name], Photo(picture((150, TILE_PX + 90)))
+    model = models[name]
+    most_px = model.recipe.generator.tile_px(model.photo_task.scale)
+    photo = Photo(picture((150, most_px + 90)))
     tiles: list[int] = []
     tiled = model.run(photo, dtype=np.float32, on_tile=tiles.append).rgb
     assert tiles == [1, 2]
     monkeypatch.setattr("img2img.inference.pipeline.tiled", lambda run, x, *_: run(x))
     whole = model.run(photo, dtype=np.float32).rgb
     assert np.abs(tiled - whole).max() <= 1 / 255
+
+
+class Floats(TorchDispatchMode):
+    """Records the (height, width) of every floating-point tensor that comes up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: set[tuple[int, ...]] = set()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.is_floating_point():
+                self.sizes.add(tuple(tensor.shape[-2:]))
+        return result
+
+
+@pytest.mark.parametrize("name", ["denoise", "super_resolve_x2", "colorize"])
+def test_a_large_photo_is_never_in_float_as_a_whole(
+    models: dict[str, Model], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("img2img.tasks.forward._STRIP_PX", 1100 * 10)
+    model, scale = models[name], models[name].photo_task.scale
+    with Floats() as floats:
+        done = model.run(Photo(picture((96, 1100))))
+    assert done.rgb.dtype == np.uint8 and floats.sizes
+    assert not {(96, 1100), (96 * scale, 1100 * scale)} & floats.sizes
+
+
+def test_strips_of_a_photo_are_the_whole(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, photo = models["colorize"], Photo(picture((301, 333)))
+    whole = model.run(photo, dtype=np.float32).rgb
+    monkeypatch.setattr("img2img.tasks.forward._STRIP_PX", 333 * 17)
+    assert np.abs(model.run(photo, dtype=np.float32).rgb - whole).max() < 1e-6
+    x = torch.from_numpy(to_float(photo.rgb)).permute(2, 0, 1)[None]
+    options = ForwardOptions(working_size=model.photo_task.views((301, 333))[0].size)
+    with torch.inference_mode():
+        forwarded = forward(
+            model.photo_task, model.generator, model.recipe.generator.multiple_of, x, None, options
+        )
+    assert np.abs(forwarded[0].permute(1, 2, 0).numpy() - whole).max() < 1e-6
+
+
+def test_too_little_memory_for_a_photo_halves_its_tiles(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, photo = models["denoise"], Photo(picture((300, 200)))
+    whole = model.run(photo, dtype=np.float32).rgb
+    network = Model._network
+
+    def limited(self: Model, condition: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
+        if condition.shape[-2] > 250:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return network(self, condition, *more, **named)
+
+    monkeypatch.setattr(Model, "_network", limited)
+    assert np.abs(model.run(photo, dtype=np.float32).rgb - whole).max() <= 1 / 255
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith("not enough memory for tiles of 300 px")
+
+
+def test_a_photo_that_may_not_be_written_to_is_taken(models: dict[str, Model]) -> None:
+    rgb = picture((32, 48)).copy()
+    rgb.flags.writeable = False
+    assert models["denoise"](rgb).shape == rgb.shape
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -252,7 +252,7 @@ def test_a_mask_follows_an_enlargement() -> None:
 
 @pytest.mark.usefixtures("zoo")
 def test_progress_is_reported_per_step_and_may_cancel() -> None:
-    photo, seen = old_photo((600, 20)), []
+    photo, seen = old_photo((1100, 20)), []
     chain = plan(photo, tasks=["denoise", "colorize"])
     chain.run(photo, on_tile=lambda step, tiles: seen.append((step, tiles)))
     assert seen == [(0, 1), (0, 2), (1, 1)]

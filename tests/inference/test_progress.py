@@ -12,7 +12,7 @@ from img2img.inference.plan import Plan, PlanStep
 from img2img.inference.progress import TileLine
 from img2img.zoo.catalogue import CATALOGUE
 
-PHOTO, SIZE = Path("scans/a[1].png"), (900, 20)
+PHOTO, SIZE = Path("scans/a[1].png"), (1200, 20)
 
 
 class Terminal(io.StringIO):

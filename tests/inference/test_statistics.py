@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from img2img.inference import statistics as module
+from img2img.inference.batch import FileBatch
+from img2img.inference.request import Request
 from img2img.inference.statistics import statistics
 from img2img.inference.tint import measure_color
-from img2img.pixels.images import Photo, read_photo
+from img2img.pixels.images import Photo, read_photo, write_photo
 from img2img.resources import samples_dir
 
 SAMPLES = sorted(samples_dir().glob("*.jpg"))
+MEASURES = ("measure_color", "measure_noise", "blockiness_255")
 SEPIA_DARK, SEPIA_LIGHT = np.array([40, 26, 13]), np.array([255, 240, 200])
 
 
@@ -60,6 +66,42 @@ def test_tiny_pictures_are_no_problem(size: tuple[int, int]) -> None:
     assert (seen.width, seen.height) == size[::-1]
     assert seen.tints == 0
     assert seen.noise_sigma_255 == pytest.approx(0, abs=0.01)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each measure is taken."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str) -> None:
+        measure = getattr(module, name)
+
+        def call(*arguments: Any) -> Any:
+            counts[name] += 1
+            return measure(*arguments)
+
+        monkeypatch.setattr(module, name, call)
+
+    for name in (*MEASURES, "classify_tones"):
+        counted(name)
+    return counts
+
+
+@pytest.mark.usefixtures("zoo")
+def test_each_measure_is_taken_once_a_photo_and_none_that_decides_nothing(
+    measured: Counter[str], tmp_path: Path
+) -> None:
+    rgb = read_photo(SAMPLES[0]).rgb[:80, :90]
+    for name, picture in {"color.png": rgb, "other.png": rgb[::-1], "grey.png": grey(rgb)}.items():
+        write_photo(tmp_path / "in" / name, Photo(np.ascontiguousarray(picture)))
+    done = list(FileBatch([str(tmp_path / "in")], output=str(tmp_path / "out")).run())
+    assert [result.error for result in done] == [None] * 3
+    assert measured == {**dict.fromkeys(MEASURES, 3), "classify_tones": 1}, "tones of the grey one"
+    measured.clear()
+    mask = np.zeros(rgb.shape[:2], bool)
+    mask[20:40, 30:50] = True
+    assert Request().resolve().plan(Photo(rgb), mask).tasks == "inpaint"
+    assert not measured, "a mask says what is wanted"
 
 
 def test_two_colors_told_apart_by_lightness_are_not_a_tint() -> None:

@@ -18,7 +18,7 @@ from img2img.errors import UserError
 from img2img.models.span import FusedConv, Span, SpanConfig
 from img2img.models.spandrel import spandrel
 from img2img.pixels.color import upscale
-from img2img.pixels.tiling import tiled
+from img2img.pixels.tiling import TileGrid, tiled
 from img2img.recipe import Recipe
 
 RRDB = {"kind": "rrdb", "width": 8, "blocks": 2}
@@ -92,7 +92,7 @@ def test_tiles_of_folded_pixels_are_the_whole(scale: int) -> None:
     align = known.generator.tile_align_px
     x = torch.rand(1, 3, 107, 130)
     with torch.inference_mode():
-        pieces = tiled(network, x, scale, 48, align, 120)
+        pieces = tiled(network, x, scale, TileGrid((x.shape[-2], x.shape[-1]), 48, align, 120))
         assert (pieces - network(x)).abs().max() < 1e-5
 
 

@@ -1082,3 +1082,25 @@ def test_suffixes_are_photos_only() -> None:
     } <= suffixes
     assert not suffixes & {".pdf", ".eps", ".ps", ".mpg", ".svg", ".h5", ".wmf"}
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in suffixes)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "YCbCr", "HSV", "CMYK"]
+)
+@pytest.mark.parametrize("transparent", [False, True])
+def test_pixels_that_are_converted_in_strips_are_pillows(
+    mode: str, transparent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codecs, "_STRIP_BYTES", 31 * 3)
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (29, 31, 4), np.uint8))
+    image = image.convert("RGB").quantize(40) if mode == "P" else image.convert(mode)
+    if transparent and mode == "P":
+        image.info["transparency"] = 7
+    decoded = codecs.decode_image(image)
+    wanted = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    np.testing.assert_array_equal(decoded.rgb, wanted[..., :3])
+    if decoded.alpha is None:
+        assert wanted.shape[2] == 3
+    else:
+        np.testing.assert_array_equal(decoded.alpha, wanted[..., 3])
