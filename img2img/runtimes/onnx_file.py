@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
@@ -47,7 +50,7 @@ def onnx_bytes(source: GraphSource) -> bytes:
     }
     written: Any = io.BytesIO()  # taken, though its type says it is not
     try:
-        with quietly():
+        with quietly(), _without_stdout():
             torch.onnx.export(
                 module,
                 example,
@@ -76,6 +79,22 @@ def onnx_bytes(source: GraphSource) -> bytes:
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, source.metadata()
     return model.SerializeToString()
+
+
+@contextmanager
+def _without_stdout() -> Iterator[None]:
+    """Of an operation that it does not know, torch's exporter prints the whole graph, past Python's
+    own `sys.stdout`.
+    """
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 def is_our_graph(path: Path) -> bool:

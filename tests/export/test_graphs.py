@@ -22,6 +22,7 @@ from img2img.pixels.images import from_array
 from img2img.runtimes.graph import GraphSource
 from img2img.runtimes.onnx_file import METADATA_KEY
 from img2img.zoo.catalogue import CATALOGUE
+from tests.conftest import save_tiny
 
 onnx = pytest.importorskip("onnx", reason="pip install 'img2img[export]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'img2img[export]'")
@@ -146,6 +147,18 @@ def test_the_command_line_runs_what_it_wrote(
         assert said in error and error.count("\n") == 1
     assert main(["export", "--model", graph, "--format", "onnx", "--output", graph]) == 2
     assert "was exported already" in capsys.readouterr().err
+
+
+def test_an_operation_that_onnx_lacks_is_refused_without_a_word_more(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = {"kind": "gated", "width": 8, "fourier_blocks": 1}
+    model = save_tiny(tmp_path / "fourier.safetensors", {"kind": "inpaint"}, network)
+    with pytest.raises(UserError, match="'fourier' cannot be written as ONNX") as refused:
+        export_model(model, "onnx", tmp_path / "a.onnx")
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr().out == ""
+    assert not (tmp_path / "a.onnx").exists()
 
 
 def test_what_differs_is_not_written(
