@@ -397,9 +397,14 @@ def _advise(
         )
 
 
+def reads_nothing(task: PairMaker) -> bool:
+    """Whether its samples come from the random generator alone."""
+    return task.reads == "none"
+
+
 def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:
     share = config.validation_share
-    if task.reads == "none":
+    if reads_nothing(task):
         return _shared(Nothing(config.validation_max), share, "")
     if task.reads == "label":
         return _with_classes(task.classes, config, cache)

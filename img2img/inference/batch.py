@@ -75,7 +75,7 @@ class Prepared:
         return self.canvas.size[0] * self.plan.scale, self.canvas.size[1] * self.plan.scale
 
 
-class Opened(NamedTuple):
+class OpenedPhoto(NamedTuple):
     """A photo as it was read, its statistics where they are known, and when that began."""
 
     photo: Photo
@@ -157,14 +157,14 @@ class FileBatch:
         where they are known. Raises UserError.
         """
         begun_s, read_before = time.monotonic(), photo is not None
-        opened = Opened(photo or _read(job), seen, begun_s)
+        opened = OpenedPhoto(photo or _read(job), seen, begun_s)
         _log_notes(job.input, () if read_before else opened.photo.notes)
         return self._written(job, self._done(job, opened, on_tile, on_plan))
 
     def _done(
         self,
         job: Job,
-        opened: Opened | Result,
+        opened: OpenedPhoto | Result,
         on_tile: OnStepTile | None,
         on_plan: OnPlan | None,
     ) -> Done | Result:
@@ -198,7 +198,7 @@ class FileBatch:
         """The next photo is read, and the last result written, while one is worked on; the bytes
         are the same as one by one. What fails at a stage goes through the others as its result.
         """
-        coming: Future[Opened | Result | None] | None = None
+        coming: Future[OpenedPhoto | Result | None] | None = None
         last: Future[Result] | None = None
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             for job, following in zip_longest(self.jobs, self.jobs[1:]):
@@ -207,7 +207,7 @@ class FileBatch:
                     if last is not None:
                         wait([last])
                     opened = self._tried(job, self._opened)
-                if isinstance(opened, Opened):
+                if isinstance(opened, OpenedPhoto):
                     _log_notes(job.input, opened.photo.notes)
                 coming = None if following is None else reader.submit(self._ahead, following)
                 work = partial(self._done, opened=opened, on_tile=on_tile, on_plan=on_plan)
@@ -222,7 +222,7 @@ class FileBatch:
             if last is not None:
                 yield last.result()
 
-    def _ahead(self, job: Job) -> Opened | Result | None:
+    def _ahead(self, job: Job) -> OpenedPhoto | Result | None:
         """A photo before its turn; None for one that is too large to lie waiting, or may be."""
         try:
             size = size_in_header(job.input)
@@ -230,12 +230,12 @@ class FileBatch:
             size = None
         return self._tried(job, self._opened) if size and _is_light(size) else None
 
-    def _opened(self, job: Job) -> Opened:
+    def _opened(self, job: Job) -> OpenedPhoto:
         """A photo read, and looked at where its plan will ask for it."""
         begun_s, photo = time.monotonic(), _read(job)
         masked = self.mask is not None or self.request.canvas.extends
         wanted = self.resolved.steps is None and not masked
-        return Opened(photo, statistics(photo) if wanted else None, begun_s)
+        return OpenedPhoto(photo, statistics(photo) if wanted else None, begun_s)
 
     def _tried(self, job: Job, work: Callable[[Job], Stage]) -> Stage | Result:
         """What a stage of the work makes of a photo, or a result with its error."""

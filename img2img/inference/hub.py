@@ -36,7 +36,7 @@ def model_folder(name: str | Path) -> Path:
     if not (folder / MODEL).is_file():
         raise UserError(
             Phrase("'", folder, f"' is no folder with a {MODEL}, and nothing is fetched"),
-            remedy="fetch it first, with hf download NAME --local-dir FOLDER",
+            remedy="download it first, for instance with `hf download`",
         )
     return folder
 

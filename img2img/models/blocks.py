@@ -12,7 +12,6 @@ Norm = Literal["batch", "instance", "none"]
 Upsampling = Literal["transposed", "resize"]
 AtTest = Literal["running", "picture"]
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-LARGE = 2**16  # values of a picture's features, from which on one call more for each picture pays
 
 
 class SignedInput(nn.Module):
@@ -44,15 +43,14 @@ class NormedAtTest(nn.Sequential):
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Plain instance norm, (B,C,H,W) to the same: in training, batch norm of each picture.
+    """Plain instance norm, (B,C,H,W) to the same: in training on a CPU, batch norm of each picture.
 
     torch's own gives a wrong gradient of a single picture where what returns to it is channels-last
     (torch 2.13, CPU); of several, it turns channels-last tensors into others, and copies follow.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        large = x.device.type == "cpu" and x.shape[1:].numel() >= LARGE
-        if not self.training or (len(x) > 1 and not large):
+        if not self.training or x.device.type != "cpu":
             return super().forward(x)
         each = [F.batch_norm(y, None, None, training=True, eps=self.eps) for y in x.split(1)]
         return torch.cat(each) if len(each) > 1 else each[0]

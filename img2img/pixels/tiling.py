@@ -100,7 +100,8 @@ class TileGrid:
 
 
 def tiled(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, grid: TileGrid) -> Tensor:
-    """`run` on every tile of (B,C,H,W), put together at `scale`, channels last.
+    """`run` on every tile of (B,C,H,W), put together at `scale`, channels last; what `run` gives
+    where one tile is the whole.
 
     Where memory is too short for a tile, it and those that follow are halved, and a line says so;
     the error is raised where they are small already.
@@ -121,6 +122,8 @@ def tiled(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, grid: TileGrid
             left = deque(part for each in (tile, *left) for part in grid.halves(each) or [each])
             log.warning(_HALVED, tile.side_px, left[0].side_px)
             continue
+        if tile.core == (0, height, 0, width):
+            return result
         if out is None:
             batch, channels = result.shape[:2]
             size = (batch, height * scale, width * scale, channels)

@@ -26,7 +26,7 @@ Session = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 class ExportedNetwork(nn.Module):
     """A graph of ours run by a runtime in float32 on the CPU, with as many threads as torch has.
 
-    It is a `PictureNetwork`: the graph prepares and decodes by itself.
+    It is a `GraphNetwork`: the graph prepares and decodes by itself.
     """
 
     def __init__(self, content: bytes, runtime: Runtime) -> None:

@@ -43,7 +43,7 @@ def predict_rgb(
 
 
 @runtime_checkable
-class PictureNetwork(Protocol):
+class GraphNetwork(Protocol):
     """A network that holds a task's `prepare` and `decode` too: an exported graph."""
 
     def picture(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -52,7 +52,7 @@ class PictureNetwork(Protocol):
 
 def picture_of(
     task: PhotoTask,
-    network: PictureNetwork,
+    network: GraphNetwork,
     multiple_of: int,
     photo: Tensor,
     condition: Tensor,
@@ -106,7 +106,7 @@ class ForwardOptions:
 
 def forward(
     task: PhotoTask,
-    network: Network | PictureNetwork,
+    network: Network | GraphNetwork,
     multiple_of: int,
     photo: Tensor,
     mask: Tensor | None = None,
@@ -130,7 +130,7 @@ def forward(
 
 def forward_in_strips(
     task: PhotoTask,
-    network: Network | PictureNetwork,
+    network: Network | GraphNetwork,
     multiple_of: int,
     photo: Tensor,
     options: ForwardOptions,
@@ -162,7 +162,7 @@ def forward_in_strips(
 
 def _predicted(
     task: PhotoTask,
-    network: Network | PictureNetwork,
+    network: Network | GraphNetwork,
     multiple_of: int,
     small: Tensor,
     condition: Tensor,
@@ -171,7 +171,7 @@ def _predicted(
     """RGB at working size, where the photo is `small`, with the user's colors in it."""
     if options.hints is not None:
         condition = task.with_hints(condition, options.hints)
-    if isinstance(network, PictureNetwork):
+    if isinstance(network, GraphNetwork):
         rgb = picture_of(task, network, multiple_of, small, condition, options.strength)
     else:
         varied = _varied(task, network, options.seed)

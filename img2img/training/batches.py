@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from img2img.cores import usable_cores
 from img2img.data.cache import FORKS
-from img2img.data.dataset import TrainingSet
+from img2img.data.dataset import TrainingSet, reads_nothing
 from img2img.data.sample import Batch
 from img2img.errors import UserError
 from img2img.recipe import Recipe
@@ -51,7 +51,7 @@ def loader_workers(recipe: Recipe, accelerator: Accelerator) -> int:
     """
     if recipe.data.workers is not None:
         return recipe.data.workers
-    if recipe.task.reads == "none":  # a batch of numbers is drawn before a process could send it
+    if reads_nothing(recipe.task):  # a batch of numbers is drawn before a process could send it
         return 0
     cores = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if accelerator.device.type == "cpu":

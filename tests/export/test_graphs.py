@@ -110,7 +110,7 @@ def test_a_large_photo_goes_through_a_graph_in_tiles_that_can_cancel(
     tiny_model: TinyModel, tmp_path: Path, photos: list[np.ndarray]
 ) -> None:
     path = exported(tiny_model("denoise"), tmp_path / "a.onnx")
-    photo = from_array(np.tile(photos[0], (1, 6, 1)))
+    photo = from_array(np.tile(photos[0], (1, 12, 1)))
     seen: list[int] = []
     found = load(path).run(photo, on_tile=seen.append)
     true = load(tiny_model("denoise"), device="cpu", precision="fp32").run(photo)

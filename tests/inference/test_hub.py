@@ -65,7 +65,7 @@ def test_a_card_that_somebody_wrote_stays(model: Model, tmp_path: Path) -> None:
 
 
 def test_nothing_is_fetched(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'user/name' is no folder .* hf download NAME"):
+    with pytest.raises(UserError, match=r"'user/name' is no folder .* `hf download`"):
         Model.from_pretrained("user/name")
 
 

@@ -97,7 +97,7 @@ def test_instance_norm_has_the_gradients_of_its_definition(pictures: int, side: 
         ours(given).square().sum().backward()
     theirs(defined).square().sum().backward()
     assert formats.called >= CONVOLUTIONS | NORMS
-    assert formats.others == [] or (pictures > 1 and side == 8), "only of several small ones"
+    assert formats.others == []
     for mine, exact in [
         (given, defined),
         *zip(ours.parameters(), theirs.parameters(), strict=True),
@@ -106,9 +106,8 @@ def test_instance_norm_has_the_gradients_of_its_definition(pictures: int, side: 
         assert torch.allclose(mine.grad.double(), exact.grad, rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize(("side", "training"), [(8, True), (32, False)])
-def test_instance_norm_is_torchs_for_small_pictures_and_in_use(side: int, training: bool) -> None:
-    norm, x = norm_layer("instance", 64).train(training), torch.rand(2, 64, side, side)
+def test_instance_norm_is_torchs_in_use() -> None:
+    norm, x = norm_layer("instance", 64).eval(), torch.rand(2, 64, 32, 32)
     x = x.to(memory_format=torch.channels_last)
     assert torch.equal(norm(x), nn.InstanceNorm2d(64)(x))
 
