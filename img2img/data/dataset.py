@@ -245,8 +245,11 @@ class TrainingSet(Dataset[Batch]):
             return error
 
     def batch(self, first: int, count: int) -> Batch:
-        """Samples `first` to `first + count - 1`."""
-        return collate([self[n] for n in range(first, first + count)])
+        """Samples `first` to `first + count - 1`. Raises UserError where none can be read."""
+        found = self.__getitems__(range(first, first + count))
+        if isinstance(found, UserError):
+            raise found
+        return collate(found)
 
     def collate(
         self, items: Sequence[Batch] | UserError

@@ -15,7 +15,7 @@ from img2img.errors import UserError, one_line
 from img2img.export.int8 import quantised
 from img2img.export.parity import check_parity
 from img2img.runtimes.graph import OUTPUT, GraphSource, graph_of, quietly
-from img2img.runtimes.network import Session, compiled_openvino, session_of
+from img2img.runtimes.network import compiled_openvino, session_of
 from img2img.runtimes.onnx_file import METADATA_KEY, onnx_bytes, without_defaults
 from img2img.runtimes.packages import package
 from img2img.zoo.catalogue import Entry
@@ -69,12 +69,8 @@ def _source(entry: Entry) -> GraphSource:
 
 def _checked_onnx(source: GraphSource, int8: bool) -> tuple[bytes, str]:
     content = onnx_bytes(source)
-    note = _agrees(check_parity(source, _session(content), f"the ONNX graph's {OUTPUT}"))
+    note = _agrees(check_parity(source, session_of(content, "onnx"), f"the ONNX graph's {OUTPUT}"))
     return quantised(source, content) if int8 else (content, note)
-
-
-def _session(content: bytes) -> Session:
-    return session_of(content, "onnx")
 
 
 def _agrees(worst: float) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from kornia.metrics import psnr
 from torch import Tensor
 
 from img2img.errors import UserError, one_line
@@ -74,11 +76,7 @@ def _cost(content: bytes, result: bytes, pairs: list[tuple[dict[str, Tensor], Te
     after: list[float] = []
     for inputs, target in pairs:
         for run, found in ((plain, before), (small, after)):
-            found.append(_psnr(np.clip(run(as_arrays(inputs)), 0, 1), target.numpy()))
+            picture = torch.from_numpy(run(as_arrays(inputs)).copy()).clamp(0, 1)
+            found.append(min(100.0, float(psnr(picture.double(), target.double(), 1.0))))
     was, now = float(np.mean(before)), float(np.mean(after))
     return f"int8 costs {was - now:.2f} dB on {len(pairs)} photos ({was:.2f} → {now:.2f})"
-
-
-def _psnr(a: np.ndarray, b: np.ndarray) -> float:
-    error = float(np.mean((a.astype(np.float64) - b) ** 2))
-    return min(100.0, -10 * np.log10(max(error, 1e-10)))

@@ -609,8 +609,7 @@ def load(
 def seconds_of_a_tile(model: Model) -> float:
     """What one tile takes a model, the better of two after one to warm up."""
     side = model.recipe.generator.tile_px(model.photo_task.scale)
-    photo = torch.from_numpy(read_photo(samples_dir() / "macaw.jpg").rgb.transpose(2, 0, 1).copy())
-    tile = as_float(middle(photo[None], side))
+    tile = as_float(middle(_as_planes(read_photo(samples_dir() / "macaw.jpg").rgb), side))
     hole = torch.zeros_like(tile[:, :1])
     hole[..., side // 3 : side // 2, side // 3 : side // 2] = 1
     seconds = []

@@ -28,7 +28,7 @@ from img2img.benchmark.sizes import FULL
 from img2img.benchmark.timing import Effort, Timing, time_in_turns
 from img2img.benchmark.train_speed import CPU
 from img2img.data.dataset import load_photos
-from img2img.data.sample import Batch, collate
+from img2img.data.sample import Batch
 from img2img.devices import precision_for
 from img2img.errors import UserError
 from img2img.recipe import Recipe
@@ -88,11 +88,7 @@ def measure_recipe(recipe: Recipe, effort: Effort) -> RecipeSpeed:
     numbers = count(0, recipe.train.batch_size)
 
     def draw() -> Batch:
-        first = next(numbers)
-        found = photos.train.__getitems__(range(first, first + recipe.train.batch_size))
-        if isinstance(found, UserError):
-            raise found
-        return collate(found)
+        return photos.train.batch(next(numbers), recipe.train.batch_size)
 
     batches = [draw().to(CPU) for _ in range(recipe.train.accumulate)]
     a = recipe.adversarial

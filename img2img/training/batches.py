@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
@@ -66,7 +67,8 @@ def _begin_worker(number: int) -> None:
     cv2.setNumThreads(1)
     loader = get_worker_info()
     if loader is not None and not FORKS:
-        loader.dataset.cache.pictures.divide(loader.num_workers)  # type: ignore[attr-defined]
+        data: Any = loader.dataset  # a TrainingSet; torch knows it as a Dataset
+        data.cache.pictures.divide(loader.num_workers)
 
 
 def _sample_numbers(recipe: Recipe, accelerator: Accelerator, done: int) -> Iterator[list[int]]:

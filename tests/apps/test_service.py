@@ -5,6 +5,7 @@ zips.
 from __future__ import annotations
 
 import html
+import inspect
 import io
 import os
 import re
@@ -12,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from img2img import cli
 from img2img.errors import Advice, Option, Phrase, TaskKind, UserError
 from img2img.inference.canvas import Canvas
 from img2img.inference.outputs import Result
@@ -86,6 +89,15 @@ def test_on_loopback_only_for_addresses_of_this_machine(host: str, local: bool) 
 def test_auth_needs_both_parts(text: str) -> None:
     with pytest.raises(UserError, match="auth: give USER:PASSWORD"):
         parse_auth(text)
+
+
+def test_the_command_line_and_the_library_begin_with_the_same_settings() -> None:
+    """The command line has them to show in its help, without loading the app."""
+    shown = {name: p.default for name, p in inspect.signature(cli.serve).parameters.items()}
+    settings = {f.name: f.default for f in fields(Settings) if f.default is not MISSING}
+    both = {name for name in shown.keys() & settings.keys() if shown[name] is not None}
+    assert {"port", "max_megapixels", "quota_mb"} <= both
+    assert {name: shown[name] for name in both} == {name: settings[name] for name in both}
 
 
 def test_settings_refuse_what_cannot_be(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_what_differs_is_not_written(
         check_parity(source, lambda inputs: np.zeros((1, 3, 8, 8), np.float32), "it")
     with pytest.raises(UserError, match="differs"):
         check_parity(source, lambda inputs: off(inputs, float("nan")), "it")
-    monkeypatch.setattr("img2img.export.graphs._session", lambda content: off)
+    monkeypatch.setattr("img2img.export.graphs.session_of", lambda content, runtime: off)
     with pytest.raises(UserError, match="nothing was written"):
         export_model(tiny_model("denoise"), "onnx", tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
