@@ -64,7 +64,8 @@ def _begin_worker(number: int) -> None:
     """One thread each, as torch has it in loaders; where photos are not shared between processes,
     each keeps its part of them.
     """
-    cv2.setNumThreads(1)
+    # Not 1: that ends OpenCV's threads, which a forked process does not have, and waits for ever.
+    cv2.setNumThreads(0)
     loader = get_worker_info()
     if loader is not None and not FORKS:
         data: Any = loader.dataset  # a TrainingSet; torch knows it as a Dataset

@@ -1,7 +1,10 @@
-"""How many processes load the data, chosen by the machine or by the recipe."""
+"""How many processes load the data, chosen by the machine or by the recipe; and that they do."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,3 +58,25 @@ def test_what_is_drawn_needs_no_loader(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_can_be_written(word: str) -> None:
     assert Recipe.load("denoise_tiny", [f"data.workers={word}"]).data.workers is None
     assert Recipe.load("denoise_tiny").data.workers is None
+
+
+TRAINED_AFTER_THREADS = """
+import sys
+import cv2, numpy
+import img2img
+
+cv2.setNumThreads(2)
+cv2.GaussianBlur(numpy.zeros((2048, 2048, 3), numpy.uint8), (0, 0), 3)
+changes = ["train.steps=2", "data.workers=2", f"data.path={sys.argv[1]}"]
+img2img.train(img2img.Recipe.load("denoise_tiny", changes), sys.argv[2], device="cpu")
+"""
+
+
+def test_loaders_work_after_opencv_has_used_its_threads(photo_folder: Path, tmp_path: Path) -> None:
+    """A forked process does not have them."""
+    subprocess.run(
+        [sys.executable, "-c", TRAINED_AFTER_THREADS, str(photo_folder), str(tmp_path / "run")],
+        check=True,
+        timeout=240,
+    )
+    assert (tmp_path / "run/model.safetensors").is_file()
