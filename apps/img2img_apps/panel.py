@@ -251,7 +251,7 @@ class Panel:
         skip = gr.skip()
         for step in steps:
             if isinstance(step, str):
-                yield (skip, skip, step, skip, *self.switch.busy())
+                yield (skip, skip, step, skip, *self.switch.unchanged())
             elif isinstance(step, Finished):
                 yield (*stage_of_result(step.value, done), *self.switch.idle())
             else:

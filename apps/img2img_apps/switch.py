@@ -44,7 +44,7 @@ class Switch:
 
     @property
     def outputs(self) -> list[Any]:
-        """All of the buttons, in the order in which `busy` and `idle` update them."""
+        """All of the buttons, in the order in which `busy`, `idle` and `unchanged` update them."""
         return [*self.starts, *self.stops]
 
     def busy(self) -> list[Any]:
@@ -56,6 +56,10 @@ class Switch:
         """Updates while none does."""
         off, on = gr.update(interactive=False), gr.update(interactive=True)
         return [on] * len(self.starts) + [off] * len(self.stops)
+
+    def unchanged(self) -> list[Any]:
+        """No updates: for a line of progress, which may reach the page after Stop's answer."""
+        return [gr.skip()] * len(self.outputs)
 
     def runs(
         self, trigger: Callable[..., Any], work: Any, inputs: Sequence[Any], outputs: Sequence[Any]

@@ -233,7 +233,7 @@ class _Tab:
 
         for step in self.switch.watch(work, request, Progress(unit="pictures")):
             if isinstance(step, str):
-                yield (skip, skip, step, skip, skip, *self.switch.busy())
+                yield (skip, skip, step, skip, skip, *self.switch.unchanged())
             elif isinstance(step, Finished):
                 yield (*_stage_of(step.value), *self.switch.idle())
             else:
