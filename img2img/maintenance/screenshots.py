@@ -47,11 +47,22 @@ def open_tab(page: Any, name: str) -> None:
     """Click a tab; on a phone it may be in the menu of those that do not fit."""
     page.get_by_role("tab", name="Restore").first.wait_for()
     tab = page.get_by_role("tab", name=name, exact=True).first
-    if not tab.is_visible():
-        page.locator(".overflow-menu > button").first.click()
-        page.locator(".overflow-dropdown button", has_text=name).first.click()
-    else:
+    menu = page.locator(".overflow-menu > button").first
+    page.wait_for_function(_TABS_AT_REST)  # which of them fit is known a moment later
+    if tab.is_visible():
         tab.click()
+    else:
+        menu.click()
+        page.locator(".overflow-dropdown button", has_text=name).first.click()
+
+
+_TABS_AT_REST = """async () => {
+  const visible = () => [...document.querySelectorAll('[role=tab]')]
+    .map(tab => tab.checkVisibility()).join();
+  const before = visible();
+  await new Promise(go => setTimeout(go, 100));
+  return visible() === before;
+}"""
 
 
 def shoot(page: Any, tab: str, path: Path) -> None:

@@ -18,6 +18,7 @@ from img2img.modelfile import Card, save_model
 from img2img.recipe import Recipe
 
 Infer = Callable[..., bytes]
+PATIENCE_MS = 600_000  # a crowded machine is slow
 
 
 @pytest.fixture(scope="session")
@@ -92,14 +93,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def slow_page(browser: Any, slow_app: RunningApp) -> Iterator[Any]:
+def slow_page(window: Any, slow_app: RunningApp) -> Iterator[Any]:
     """The slow app's page."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    page = window.new_page()
     page.goto(slow_app.url)
     yield page
-    context.close()
+    page.close()
 
 
 @pytest.fixture(scope="session")
@@ -138,18 +137,44 @@ def browser() -> Iterator[Any]:
         yield found
 
 
-@pytest.fixture
-def page(browser: Any, app: RunningApp) -> Iterator[Any]:
-    """The app's page; a request to any other place fails the test."""
+@pytest.fixture(scope="session")
+def window(browser: Any) -> Iterator[Any]:
+    """A window for the pages of all tests, one after the other: what they share of Gradio's scripts
+    is fetched once. Each page is a session of its own for the app.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open an address as another user: in a window that shares nothing."""
+    contexts = []
+
+    def opened(url: str, **options: Any) -> Any:
+        contexts.append(context := browser.new_context(accept_downloads=True, **options))
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.goto(url)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(window: Any, app: RunningApp) -> Iterator[Any]:
+    """The app's page; a request to any other place fails the test."""
     outside: list[str] = []
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+    page = window.new_page()
     page.on(
         "request",
         lambda r: None if r.url.startswith((app.url, "data:", "blob:")) else outside.append(r.url),
     )
     page.goto(app.url)
     yield page
-    context.close()
+    page.close()
     assert not outside, f"the page asked for {outside}"

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +258,7 @@ def asked(url: str, method: str = "GET", **headers: str) -> tuple[int, str, Any]
         url, data, {"Content-Type": "application/json"} | named, method=method
     )
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=600) as answer:
             return answer.status, answer.read(2000).decode("latin-1"), answer.headers
     except urllib.error.HTTPError as error:
         with error:
@@ -324,28 +324,38 @@ def test_a_browser_telling_of_another_page_is_refused_but_links_are_followed(
     assert asked(app.url, Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors")[0] == 200
 
 
-def test_allowed_hosts_and_origins_are_answered(launcher: list[str], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def served_app(
+    launcher: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningApp]:
+    """An app that other hosts and origins may ask, behind a proxy and with little room; everything
+    is gone at its exit.
+    """
     flags = [
-        "--allow-host",
-        "photos.example",
-        "--allow-origin",
-        "https://front.example",
-        "--root-path",
-        "/img2img",
+        *("--allow-host", "photos.example", "--allow-origin", "https://front.example"),
+        *("--root-path", "/img2img", "--quota-mb", "5"),
     ]
-    with running_app(tmp_path / "app.log", flags, launcher) as app:
-        own = asked(f"{app.url}config", Host="photos.example", Origin="https://photos.example")
-        status, _, headers = asked(f"{app.url}config", Origin="https://front.example")
-        assert (
-            own[0] == status == 200
-            and headers["Access-Control-Allow-Origin"] == "https://front.example"
-        )
-        assert asked(app.url, Host="front.example")[0] == 200
-        preflight = {"Origin": "https://front.example", "Access_Control_Request_Method": "POST"}
-        assert asked(f"{app.url}gradio_api/queue/join", "OPTIONS", **preflight)[0] == 200
-        assert asked(f"{app.url}config", Origin="https://other.example")[0] == 403
-        with urllib.request.urlopen(f"{app.url}config") as answer:
-            assert json.load(answer)["root"].endswith("/img2img")
+    with running_app(tmp_path_factory.mktemp("served") / "app.log", flags, launcher) as app:
+        pattern = f"img2img-app-{app.process.pid}-*"
+        assert list(Path(tempfile.gettempdir()).glob(pattern))
+        yield app
+    assert not list(Path(tempfile.gettempdir()).glob(pattern))
+
+
+def test_allowed_hosts_and_origins_are_answered(served_app: RunningApp) -> None:
+    app = served_app
+    own = asked(f"{app.url}config", Host="photos.example", Origin="https://photos.example")
+    status, _, headers = asked(f"{app.url}config", Origin="https://front.example")
+    assert (
+        own[0] == status == 200
+        and headers["Access-Control-Allow-Origin"] == "https://front.example"
+    )
+    assert asked(app.url, Host="front.example")[0] == 200
+    preflight = {"Origin": "https://front.example", "Access_Control_Request_Method": "POST"}
+    assert asked(f"{app.url}gradio_api/queue/join", "OPTIONS", **preflight)[0] == 200
+    assert asked(f"{app.url}config", Origin="https://other.example")[0] == 403
+    with urllib.request.urlopen(f"{app.url}config") as answer:
+        assert json.load(answer)["root"].endswith("/img2img")
 
 
 @pytest.mark.parametrize(
@@ -370,30 +380,27 @@ def test_flags_that_cannot_be_meant_are_refused(
 # --- how much is taken
 
 
-def test_uploads_have_a_quota(launcher: list[str], tmp_path: Path) -> None:
-    large = tmp_path / "large.bin"
+def test_uploads_have_a_quota(served_app: RunningApp, tmp_path: Path) -> None:
+    app, large = served_app, tmp_path / "large.bin"
     large.write_bytes(bytes(2_000_000))
-    with running_app(tmp_path / "app.log", ["--quota-mb", "5"], launcher) as app:
-        assert [uploaded(app.url, large, f"{n}.bin")["path"] for n in range(2)]
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            uploaded(app.url, large)
-        with caught.value as answer:
-            assert answer.code == 507 and "--quota-mb" in answer.read().decode()
-        page = urllib.request.Request(f"{app.url}gradio_api/upload", bytes(2_000_000))
-        page.add_header("Origin", app.url.rstrip("/"))
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(page)
-        with caught.value as answer:
-            assert answer.read().decode().startswith("there is no room"), "as the page shows it"
-        with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)):
-            chunked(app.url, large)
-        taken = sum(
-            path.stat().st_size
-            for path in Path(tempfile.gettempdir()).rglob(
-                f"img2img-app-{app.process.pid}-*/*/*.bin"
-            )
-        )
-        assert taken <= 5_000_000
+    assert [uploaded(app.url, large, f"{n}.bin")["path"] for n in range(2)]
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        uploaded(app.url, large)
+    with caught.value as answer:
+        assert answer.code == 507 and "--quota-mb" in answer.read().decode()
+    page = urllib.request.Request(f"{app.url}gradio_api/upload", bytes(2_000_000))
+    page.add_header("Origin", app.url.rstrip("/"))
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(page)
+    with caught.value as answer:
+        assert answer.read().decode().startswith("there is no room"), "as the page shows it"
+    with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)):
+        chunked(app.url, large)
+    taken = sum(
+        path.stat().st_size
+        for path in Path(tempfile.gettempdir()).rglob(f"img2img-app-{app.process.pid}-*/*/*.bin")
+    )
+    assert 0 < taken <= 5_000_000
 
 
 def chunked(url: str, path: Path) -> None:
@@ -544,7 +551,7 @@ def slow_call(app: RunningApp, tmp_path: Path) -> str:
 
 
 def test_a_client_that_goes_away_ends_its_job(app: RunningApp, tmp_path: Path) -> None:
-    stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=60)
+    stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=600)
     stream.close()
     # The next one's turn comes although nobody took the first result.
     assert called(app.url, "denoise", SMALL, 1.0, "")[2]["task"] == "denoise"
@@ -555,9 +562,9 @@ def test_stopping_the_server_in_the_middle_of_a_job_is_clean(
     launcher: list[str], tmp_path: Path, by: int
 ) -> None:
     with running_app(tmp_path / "app.log", (), launcher) as app:
-        stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=60)
+        stream = urllib.request.urlopen(slow_call(app, tmp_path), timeout=600)
         app.process.send_signal(by)
-        assert app.process.wait(30) == 0
+        assert app.process.wait(300) == 0
         said = app.log.read_text() + rest_of(stream).decode()
         assert not re.search(r"Traceback|terminate|Abort|/site-packages/", said)
         assert not list(Path(tempfile.gettempdir()).glob(f"img2img-app-{app.process.pid}-*"))
@@ -631,7 +638,7 @@ def ran(example: str, *arguments: str) -> None:
         str(EXAMPLES / example),
         *arguments,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -210,7 +210,7 @@ def test_a_folder_is_read_behind_the_page(
     assert models_tab._cards(service, [], None).count("Is being read") == 3
     assert read == [], "nothing of other people's is opened to lay the page out"
     models.read_folder()
-    for _ in range(1200):
+    for _ in range(12_000):
         if not models.unread():
             break
         time.sleep(0.05)
@@ -346,11 +346,13 @@ def test_endpoints_take_them_and_calls_of_before_are_answered(
 
 
 def test_the_page_offers_the_folder_and_an_upload(
-    browser: Any, app: RunningApp, infer: Callable[..., bytes], folder: Path, tmp_path: Path
+    open_page: Callable[..., Any],
+    app: RunningApp,
+    infer: Callable[..., bytes],
+    folder: Path,
+    tmp_path: Path,
 ) -> None:
-    page = browser.new_page(accept_downloads=True)
-    page.set_default_timeout(60_000)
-    page.goto(app.url)
+    page = open_page(app.url)
     open_tab(page, "Models")
     page.locator(".card", has_text="theirs/4x-larger").get_by_text("Ann", exact=True).wait_for()
     page.locator(".card", has_text="theirs/broken").get_by_text("Cannot be used.").wait_for()
@@ -371,7 +373,6 @@ def test_the_page_offers_the_folder_and_an_upload(
     assert made(page, "restore", tmp_path) == infer(
         PHOTO, tmp_path / "same.jpg", "--model", str(folder / "1x-same.ckpt")
     )
-    page.close()
 
 
 def choose(page: Any, tab: str, name: str) -> None:

@@ -226,11 +226,9 @@ def test_endpoints_are_described_by_their_tasks(app: RunningApp) -> None:
 
 
 def test_a_tab_makes_the_bytes_the_command_line_makes(
-    browser: Any, app: RunningApp, infer: Callable[..., bytes], tmp_path: Path
+    open_page: Callable[..., Any], app: RunningApp, infer: Callable[..., bytes], tmp_path: Path
 ) -> None:
-    page = browser.new_page(accept_downloads=True)
-    page.set_default_timeout(60_000)
-    page.goto(app.url)
+    page = open_page(app.url)
     open_tab(page, "Old negative")
     page.get_by_text("A negative in, a positive out.").wait_for()
     assert page.locator("#old-negative-mask").count() == 0, "only a task that fills asks for one"
@@ -245,4 +243,3 @@ def test_a_tab_makes_the_bytes_the_command_line_makes(
     assert made.read_bytes() == infer(PHOTO, "old-negative", made.suffix)
     open_tab(page, "Whiten")
     page.locator("#whiten-mask").wait_for()
-    page.close()

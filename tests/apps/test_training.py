@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,9 +199,9 @@ def test_example_trains_at_one_click(page: Any) -> None:
     open_tab(page, "Train")
     page.locator("#train-example-0").click()
     said = page.locator("#train-status")
-    said.get_by_text("Training: step").wait_for(timeout=300_000)
+    said.get_by_text("Training: step").wait_for()
     page.locator("#train-stop").click()
-    said.get_by_text("Stopped at step").wait_for(timeout=120_000)
+    said.get_by_text("Stopped at step").wait_for()
 
 
 @pytest.mark.slow
@@ -216,11 +215,11 @@ def test_start_watch_stop_resume_and_use(page: Any, app: RunningApp) -> None:
     page.locator("#train-steps input").fill("400")
     page.locator("#train-start").click()
     said = page.locator("#train-status")
-    said.get_by_text("Training: step").wait_for(timeout=120_000)
+    said.get_by_text("Training: step").wait_for()
     page.locator("#train-stop").click()
-    said.get_by_text("Stopped at step").wait_for(timeout=120_000)
+    said.get_by_text("Stopped at step").wait_for()
     page.locator("#train-resume").click()
-    said.get_by_text("Finished: 400 steps").wait_for(timeout=300_000)
+    said.get_by_text("Finished: 400 steps").wait_for()
     page.locator("#train-doctor").get_by_text("baseline").wait_for()
     page.locator("#train-use").click()
     said.get_by_text("is now under Model").wait_for()
@@ -229,22 +228,10 @@ def test_start_watch_stop_resume_and_use(page: Any, app: RunningApp) -> None:
 
 
 def test_other_machines_get_no_train_tab_and_no_endpoint(
-    launcher: list[str], tmp_path: Path, browser: Any
+    launcher: list[str], tmp_path: Path, open_page: Callable[..., Any]
 ) -> None:
     with running_app(tmp_path / "app.log", ["--host", "0.0.0.0"], launcher) as app:
-        page = browser.new_page()
-        page.goto(app.url)
+        page = open_page(app.url)
         page.get_by_role("tab", name="Models").first.wait_for()
         assert page.get_by_role("tab", name="Train").count() == 0
-        page.close()
         assert "anyone who reaches this machine" in app.log.read_text()
-
-
-def test_everything_is_gone_at_exit(launcher: list[str], tmp_path: Path) -> None:
-    with running_app(tmp_path / "app.log", (), launcher) as app:
-        pattern = f"img2img-app-{app.process.pid}-*"
-        import tempfile
-
-        assert list(Path(tempfile.gettempdir()).glob(pattern))
-    time.sleep(0.2)
-    assert not list(Path(tempfile.gettempdir()).glob(pattern))
