@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,10 +48,13 @@ _LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(
-        min(2, torch.get_num_threads())
-    )  # OMP_NUM_THREADS=1 holds on a busy machine
+def _threads() -> None:
+    """Two, or one where every core has a process of tests; what they start inherits it."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    threads = max(1, min(2, torch.get_num_threads() // processes))
+    torch.set_num_threads(threads)  # OMP_NUM_THREADS=1 holds on a busy machine
+    if processes > 1:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +67,11 @@ def _seeded() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _cores_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who else uses this machine is not told, so that nothing warns of it now and then."""
+    """Who else uses this machine is not told, so that nothing warns of it now and then; photos are
+    loaded by the training itself where a recipe does not ask for other processes.
+    """
     monkeypatch.setattr("img2img.cores._COUNTS", Path("/nowhere/stat"))
+    monkeypatch.setattr("img2img.training.batches.usable_cores", lambda: 1)
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from img2img.cores import usable_cores
 from img2img.data.cache import FORKS
 from img2img.data.dataset import TrainingSet, reads_nothing
 from img2img.data.sample import Batch
-from img2img.errors import UserError
+from img2img.errors import UserError, one_line
 from img2img.recipe import Recipe
+
+log = logging.getLogger("img2img")
 
 MOST_LOADERS = 8
 
@@ -42,6 +46,11 @@ def load_batches(
     )
 
 
+def is_of_loader(error: BaseException) -> bool:
+    """Whether a loader process ended, which torch says in the middle of whatever runs then."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+
+
 def loader_workers(recipe: Recipe, accelerator: Accelerator) -> int:
     """`data.workers`, or what suits the machine.
 
@@ -61,15 +70,22 @@ def loader_workers(recipe: Recipe, accelerator: Accelerator) -> int:
 
 
 def _begin_worker(number: int) -> None:
-    """One thread each, as torch has it in loaders; where photos are not shared between processes,
-    each keeps its part of them.
+    """One thread each, as torch has it in loaders; what cannot be sent ends the process; where
+    photos are not shared between processes, each keeps its part of them.
     """
     # Not 1: that ends OpenCV's threads, which a forked process does not have, and waits for ever.
     cv2.setNumThreads(0)
+    # Python drops what cannot be sent, for which the training would wait for ever.
+    Queue._on_queue_feeder_error = staticmethod(_cannot_send)  # type: ignore[attr-defined]  # private
     loader = get_worker_info()
     if loader is not None and not FORKS:
         data: Any = loader.dataset  # a TrainingSet; torch knows it as a Dataset
         data.cache.pictures.divide(loader.num_workers)
+
+
+def _cannot_send(error: Exception, batch: object) -> None:
+    log.warning("a batch cannot be sent to the training: %s", one_line(error))
+    os._exit(1)
 
 
 def _sample_numbers(recipe: Recipe, accelerator: Accelerator, done: int) -> Iterator[list[int]]:

@@ -80,14 +80,18 @@ class RunFolder:
     def disk_error(self, step: int, error: OSError) -> TrainingError:
         """Close the folder after a failed write: which file, what is kept, and how to go on."""
         what = f"{error.strerror}: '{error.filename}'" if error.filename else str(error)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space there" if full else "see to that file or disk"
+        return self.closed_after(what, remedy, step)
+
+    def closed_after(self, what: str, remedy: str, step: int) -> TrainingError:
+        """Close the folder after `what` ended the run: what is kept, and how to go on."""
         with suppress(OSError):
             self.write(step=step, error=what)
         kept, again = "nothing was saved yet", Phrase("start again")
         if saved := latest_checkpoint(self.path / "checkpoints"):
             kept = f"the checkpoint of step {saved.facts['step']} is kept"
             again = Phrase("go on with ", Option("resume"))
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "free some space there" if full else "see to that file or disk"
         self.close()
         if not saved and holds_run(self.path):
             again = Phrase(again, " with another ", Option("out"))

@@ -32,7 +32,7 @@ from img2img.errors import (
 from img2img.files import check_writable
 from img2img.pixels.sheets import write_animation
 from img2img.recipe import Recipe
-from img2img.training.batches import load_batches
+from img2img.training.batches import is_of_loader, load_batches
 from img2img.training.checkpoint import latest_checkpoint
 from img2img.training.listeners import (
     Doctor,
@@ -248,7 +248,9 @@ class Trainer:
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
-        """NaN and a failing disk become a TrainingError that says what is kept and how to go on."""
+        """NaN, a failing disk and a loader that ends become a TrainingError that says what is kept
+        and how to go on.
+        """
         try:
             yield
         except (Interrupted, StoppedByDoctor, ProcessLost):
@@ -261,6 +263,10 @@ class Trainer:
             cause = error.__cause__ if isinstance(error, UserError) else error
             if isinstance(cause, OSError):
                 raise self.folder.disk_error(self.done, cause) from error
+            if is_of_loader(error):
+                remedy = "give it more (shared) memory, or set data.workers=0"
+                what = f"a process that loads photos ended ({error})"
+                raise self.folder.closed_after(what, remedy, self.done) from error
             raise
 
     def _nan_error(self, error: TrainingError) -> TrainingError:

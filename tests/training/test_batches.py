@@ -14,6 +14,7 @@ import torch
 from img2img.recipe import Recipe
 from img2img.training import batches
 from img2img.training.batches import loader_workers
+from img2img.training.checkpoint import latest_checkpoint
 
 
 def chosen(
@@ -80,3 +81,51 @@ def test_loaders_work_after_opencv_has_used_its_threads(photo_folder: Path, tmp_
         timeout=240,
     )
     assert (tmp_path / "run/model.safetensors").is_file()
+
+
+FAILING_LOADER = """
+import os, signal, sys
+from pathlib import Path
+from torch.utils.data import get_worker_info
+import img2img.cli
+from img2img.data.dataset import TrainingSet
+
+fault, photos, run = sys.argv[1:4]
+collate = TrainingSet.collate
+
+
+def failing(self, samples):
+    if not get_worker_info() or not list(Path(run).glob("checkpoints/*.json")):
+        return collate(self, samples)
+    if fault == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lambda: "cannot be pickled"
+
+
+TrainingSet.collate = failing
+recipe = ["denoise_tiny", "train.steps=100000", "train.checkpoint_every=2", "data.workers=1"]
+arguments = ["train", *recipe, f"data.path={photos}", "--out", run, "--device", "cpu"]
+sys.exit(img2img.cli.main(arguments))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loader is forked with the fault in it")
+@pytest.mark.parametrize("fault", ["killed", "cannot be sent"])
+def test_a_loader_that_ends_leaves_what_is_saved_and_says_what_helps(
+    photo_folder: Path, tmp_path: Path, fault: str
+) -> None:
+    run = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING_LOADER, fault, str(photo_folder), str(run)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
+    saved = latest_checkpoint(run / "checkpoints")
+    assert done.returncode == 1 and saved is not None
+    kept = f"the checkpoint of step {saved.facts['step']} is kept"
+    for words in ("loads photos ended", kept, "data.workers=0", "go on with --resume"):
+        assert words in error
+    assert "Traceback" not in done.stderr

@@ -36,7 +36,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="locks and limits of 
 def small(steps: int = 4, **train_fields: Any) -> Recipe:
     fields = Recipe.load("denoise_tiny").fields()
     fields["generator"] |= {"widths": [4], "blocks": [1]}
-    fields["data"] |= {"crop_px": 32, "validation_max": 1}
+    fields["data"] |= {"crop_px": 32, "validation_max": 1, "workers": 0}
     fields["train"] |= {
         "steps": steps,
         "batch_size": 1,
