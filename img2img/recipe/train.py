@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, field_serializer
+from pydantic import BeforeValidator, Field, field_serializer
 
 from img2img.config import OneOrMany
 from img2img.conflicts import Conflict, RecipeContext
@@ -20,6 +20,13 @@ def _or_a_word(schema: dict[str, Any]) -> None:
     union = {name: schema.pop(name) for name in ("oneOf", "discriminator")}
     schema["default"] = schema["default"]["kind"]
     schema["anyOf"] = [{"enum": list(union["discriminator"]["mapping"])}, union]
+
+
+def _on_or_off(given: Any) -> Any:
+    """YAML reads both words as truth values."""
+    if isinstance(given, bool):
+        return "on" if given else "off"
+    return given
 
 
 class TrainConfig(OptimizerConfig):
@@ -54,6 +61,14 @@ class TrainConfig(OptimizerConfig):
         2000, ge=0, description="averaging of the shipped weights; 0 switches it off"
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Annotated[
+        Literal["auto", "on", "off"],
+        BeforeValidator(_on_or_off),
+    ] = Field(
+        "off",
+        description="torch.compile of the networks; auto: where a trial before the first step is "
+        "a tenth faster and the run long enough to repay compiling; off where nothing compiles",
+    )
     init: str | None = Field(
         None, description="zoo name, model file or run to start from (fine-tuning)"
     )

@@ -38,9 +38,11 @@ class Saver:
         clock: Clock,
         averages: Averages,
         teacher: Teacher | None = None,
+        compiled: bool = False,
     ) -> None:
         self.recipe, self.folder, self.photos, self.step = recipe, folder, photos, step
         self.clock, self.averages, self.teacher = clock, averages, teacher
+        self.compiled = compiled
         # More than the run's own steps where newer checkpoints were lost: the better model stays.
         self.model_steps = trained_steps(folder.path / MODEL)
         self.saved_at = time.monotonic()
@@ -60,6 +62,8 @@ class Saver:
         }
         if self.teacher:
             facts["teacher"] = self.teacher.digest
+        if self.compiled:
+            facts["compiled"] = True
         save_checkpoint(self.folder.path / "checkpoints", Checkpoint(self.step.state(), facts))
         if step >= self.model_steps or metrics is not None:
             self.save_model(self.folder.path / MODEL, step, metrics)

@@ -34,6 +34,7 @@ from img2img.pixels.sheets import write_animation
 from img2img.recipe import Recipe
 from img2img.training.batches import is_of_loader, load_batches
 from img2img.training.checkpoint import latest_checkpoint
+from img2img.training.compiling import chooses_compiling, compile_networks
 from img2img.training.listeners import (
     Doctor,
     Listener,
@@ -153,8 +154,13 @@ class Trainer:
         recipe, folder = self.recipe, self.folder
         facts, tensors = start_or_resume(folder, recipe, self.accelerator, resume)
         self.photos = open_data(recipe, is_main=folder.is_main)
+        before = bool(facts.get("compiled")) if facts else None
+        done = int(facts["step"]) if facts else 0
+        compiled = chooses_compiling(recipe, self.photos.train, self.accelerator, done, before)
         torch.manual_seed(recipe.seed)
         self.step = build_step(recipe, self.accelerator)
+        if compiled:
+            compile_networks(self.step)
         init = {} if facts else set_initial_weights(self.step)
         if facts:
             self.done, self.clock.before = int(facts["step"]), float(facts["seconds"])
@@ -168,7 +174,7 @@ class Trainer:
         best = best_model(recipe, folder, self.photos)
         averages = Averages(facts["averages"] if facts else None)
         self.saver = Saver(
-            recipe, folder, self.photos, self.step, self.clock, averages, self.teacher
+            recipe, folder, self.photos, self.step, self.clock, averages, self.teacher, compiled
         )
         # Only now: a mistake in the recipe, the data or train.init leaves nothing behind.
         folder.open(recipe, keep_to_step=self.done if resume else None)
