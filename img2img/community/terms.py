@@ -1,4 +1,4 @@
-"""Author and terms of a model file, from its JSON (OpenModelDB's form)."""
+"""Author and terms of a model file, from its JSON (OpenModelDB's form) or its package."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ _LONGEST = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Terms:
-    """What a JSON tells of a model."""
+    """What a JSON or a package tells of a model."""
 
     title: str = ""
     author: str = ""
     terms: str = ""
     origin: str = ""
     notes: str = ""
+    tile_overlap_px: int | None = None
 
-    def card_fields(self) -> dict[str, str]:
+    def card_fields(self) -> dict[str, str | int]:
         """Those that it tells, as fields of a card."""
         return {name: value for name, value in vars(self).items() if value}
 
@@ -33,7 +34,12 @@ def terms_of(path: Path) -> Terms | None:
     if packaged is None:
         return terms_in_json(path)
     origin = f"{packaged.distribution} ({packaged.license_source})"
-    return Terms(title=packaged.title, terms=packaged.license, origin=origin)
+    return Terms(
+        title=packaged.title,
+        terms=packaged.license,
+        origin=origin,
+        tile_overlap_px=packaged.tile_overlap_px,
+    )
 
 
 def terms_in_json(path: Path) -> Terms | None:

@@ -172,16 +172,25 @@ def middle(x: Tensor, side_px: int) -> Tensor:
 def measured_overlap_of_halves(run: Callable[[Tensor], Tensor], x: Tensor, scale: int) -> int:
     """The same for heavy networks, on a small picture (1,C,H,W): how much must be seen beyond an
     edge for the half in front of it to be, within 1/255, as in the whole.
+
+    The half alone tells how far from its edge it differs; what is seen beyond is tried from there.
     """
     width = x.shape[-1]
     half = width // 2
+
+    def differs(seen_px: int) -> Tensor:
+        """Columns of the half's result that are another one when so much is seen."""
+        part = run(x[..., :seen_px])[..., : half * scale]
+        return ((part - whole).abs() > 1 / 255).flatten(0, -2).any(0)
+
     with torch.inference_mode():
         whole = run(x)[..., : half * scale]
+        different = differs(half).nonzero()
+        reach_px = half - int(different.min()) // scale if len(different) else 0
         for overlap in OVERLAPS_PX:
             if half + overlap >= width:
                 break
-            part = run(x[..., : half + overlap])[..., : half * scale]
-            if (part - whole).abs().max() <= 1 / 255:
+            if overlap >= reach_px and not differs(half + overlap).any():
                 return overlap
     return min(OVERLAPS_PX[-1], half)
 

@@ -55,6 +55,15 @@ def test_its_terms_are_on_its_card(name: str, capsys: pytest.CaptureFixture[str]
     assert card.terms in row and KNOWN[name].distribution in row
 
 
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_overlap_on_its_card_is_the_measured_one(name: str) -> None:
+    file_of(KNOWN[name])
+    model = img2img.load(name, device="cpu")
+    told = model.card.tile_overlap_px
+    model.card = model.card.model_copy(update={"tile_overlap_px": None})
+    assert told == model.with_measured_overlap().tile_overlap_px
+
+
 @pytest.mark.parametrize("name", FAITHFUL)
 def test_it_enlarges_better_than_bicubic(name: str) -> None:
     file_of(KNOWN[name])

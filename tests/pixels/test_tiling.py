@@ -17,6 +17,7 @@ from img2img.pixels.tiling import (
     TILE_PX,
     TileGrid,
     measured_overlap,
+    measured_overlap_of_halves,
     pad_to_multiple,
     tiled,
 )
@@ -176,6 +177,25 @@ def box_blur(reach_px: int) -> Callable[[Tensor], Tensor]:
 @pytest.mark.parametrize(("reach_px", "overlap"), [(3, 8), (8, 8), (14, 16), (30, 32)])
 def test_the_smallest_sufficient_overlap_is_measured(reach_px: int, overlap: int) -> None:
     assert measured_overlap(box_blur(reach_px), torch.rand(1, 3, 160, 160), 1) == overlap
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize(("reach_px", "overlap"), [(0, 8), (3, 8), (8, 8), (14, 16), (30, 32)])
+def test_a_heavy_network_is_measured_in_three_runs(reach_px: int, overlap: int, scale: int) -> None:
+    seen: list[int] = []
+
+    def run(x: Tensor) -> Tensor:
+        seen.append(x.shape[-1])
+        return F.interpolate(box_blur(reach_px)(x), scale_factor=scale)
+
+    assert measured_overlap_of_halves(run, torch.rand(1, 3, 96, 160), scale) == overlap
+    assert seen == [160, 80, 80 + overlap]
+
+
+def test_a_heavy_network_that_sees_all_is_given_all_there_is() -> None:
+    run = lambda x: x + x.mean()  # noqa: E731  # every pixel sees all
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+    assert measured_overlap_of_halves(run, ramp, 1) == 32
 
 
 def test_a_picture_too_small_to_measure_gives_the_safe_overlap() -> None:
