@@ -95,8 +95,9 @@ class GeneratorConfig(FrozenConfig):
         Tiles grow with a wide overlap, so that at least half of a side that is seen is kept.
         """
         overlap_px = OVERLAPS_PX[-1] if overlap_px is None else overlap_px
-        most_px = max(self.tile_px(scale), 4 * overlap_px)
-        return TileGrid(size, overlap_px, self.tile_align_px, most_px)
+        align_px = self.tile_align_px
+        on_grid_px = -(-overlap_px // align_px) * align_px
+        return TileGrid(size, overlap_px, align_px, max(self.tile_px(scale), 4 * on_grid_px))
 
     def tiles_photo(self, size: tuple[int, int]) -> bool:
         """Whether a photo of this (height, width) may go through it in tiles."""

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from img2img.models.base import GeneratorConfig
 from img2img.models.restorer import RestorerConfig
+from img2img.models.spandrel import SpandrelConfig
 from img2img.pixels.tiling import (
     OVERLAPS_PX,
     TILE_PX,
@@ -112,10 +114,13 @@ def test_tiles_are_few_and_nearly_equal(length: int) -> None:
 
 @pytest.mark.parametrize("overlap", [None, *OVERLAPS_PX])
 @pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize(
+    "generator", [RestorerConfig(kind="restorer"), SpandrelConfig(kind="spandrel")]
+)
 def test_half_of_a_side_that_is_seen_is_kept_however_wide_the_overlap(
-    overlap: int | None, scale: int
+    overlap: int | None, scale: int, generator: GeneratorConfig
 ) -> None:
-    grid = RestorerConfig(kind="restorer").tile_grid((9000, 9000), scale, overlap)
+    grid = generator.tile_grid((9000, 9000), scale, overlap)
     tile = max(grid.tiles(), key=lambda tile: tile.side_px)
     assert 2 * tile.side_px >= tile.seen[1] - tile.seen[0]
 
