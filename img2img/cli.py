@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shlex
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return _failed("interrupted", 1)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _MENDABLE:
+            if isinstance(error, OSError) and _is_mendable(error):
                 return _failed(f"{error.filename or 'a file'}: {error.strerror}", 2)
             if hasattr(error, "format_message"):  # click's, which typer may bring along
                 return _failed(_usage(error), 2)
@@ -113,6 +114,17 @@ _MENDABLE = frozenset(
         "EISDIR",
     )
 )
+
+
+def _is_mendable(error: OSError) -> bool:
+    """Systems refuse a name that they do not take as an invalid argument."""
+    is_name = error.errno == errno.EINVAL and error.filename is not None
+    return is_name or error.errno in _MENDABLE
+
+
+def _typed(words: Sequence[str]) -> str:
+    """Words as they are typed in this system's shell."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def _print_anything() -> None:
@@ -203,14 +215,14 @@ def train(
         again = ["img2img", "train", recipe, *(overrides or ()), "--out", folder, "--resume"]
         again += ["--device", device] if device != "auto" else []
         again += ["--threads", str(threads)] if threads is not None else []
-        raise typer.Exit(_failed(f"{stop}. Go on with: {shlex.join(again)}", 1)) from None
+        raise typer.Exit(_failed(f"{stop}. Go on with: {_typed(again)}", 1)) from None
     except TrainingError as error:
         raise typer.Exit(_failed(error.phrase, 1)) from None
     say(_summary(summary))
     use = "generate" if known.can_generate else "infer --input PHOTO"
     if summary.get("best"):
         say(f"best at step {summary['best']['step']}: {summary['best']['model']}")
-    say(f"use it: img2img {use} --model {shlex.quote(folder)}")
+    say(f"use it: img2img {use} --model {_typed([folder])}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -45,7 +46,7 @@ def usable_cores() -> int:
     """Cores that this process may run on, by its affinity and its container's quota."""
     cores = len(_own_cores()) or os.cpu_count() or 1
     with suppress(OSError, ValueError):
-        quota, period = _QUOTA.read_text().split()
+        quota, period = _QUOTA.read_text(encoding="ascii").split()
         cores = min(cores, max(1, round(int(quota) / int(period))))  # `max`: no quota
     return cores
 
@@ -118,7 +119,7 @@ class _Reading(NamedTuple):
 def _reading() -> _Reading | None:
     with suppress(OSError, ValueError, IndexError):
         cores = _own_cores()
-        busy, ticks = ticks_of(_COUNTS.read_text(), cores)
+        busy, ticks = ticks_of(_COUNTS.read_text(encoding="ascii"), cores)
         processes = (os.getpid(), *(child.pid for child in multiprocessing.active_children()))
         own = {process: _cpu_seconds(process) for process in processes if process}
         return _Reading(time.monotonic(), busy, ticks, len(cores), own)
@@ -141,7 +142,11 @@ def _own_cores() -> Collection[int]:
 
 
 def _cpu_seconds(process: int) -> float:
+    if sys.platform == "win32":
+        return 0.0  # where _COUNTS is missing anyway
     with suppress(OSError):  # it may have ended since
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return 0.0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +37,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with naming(target, instead_of=name):
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
+            _settle(temporary, target)
             _sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -56,10 +55,7 @@ def atomic_files(path: str | os.PathLike[str]) -> Iterator[Path]:
             yield Path(folder) / target.name
         written = sorted(Path(folder).iterdir(), key=lambda file: file.name == target.name)
         for file in written:
-            with file.open("rb") as content:
-                os.fsync(content.fileno())
-            os.chmod(file, 0o666 & ~_umask())
-            os.replace(file, target.with_name(file.name))
+            _settle(file, target.with_name(file.name))
         _sync_folder(target.parent)
 
 
@@ -139,10 +135,34 @@ def longest_name(folder: Path) -> int:
     """How many bytes a file name in a folder, which need not exist, may have."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
+    if sys.platform == "win32":
+        return 255
     try:
         return os.pathconf(folder, "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):  # Windows; a file system that does not say
+    except (OSError, ValueError):  # a file system that does not say
         return 255
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether `Photo.png` and `photo.png` are one file in a folder, which need not exist, as
+    Windows and macOS mostly have it.
+    """
+    for place in (folder.absolute(), *folder.absolute().parents):
+        other = place.with_name(place.name.swapcase()) if place.name else place
+        if other.name != place.name and place.exists():
+            return other.exists() and other.samefile(place)
+    return sys.platform in ("win32", "darwin")
+
+
+def is_portable(name: str) -> bool:
+    """Whether every system takes a file name, so that a folder can be carried to another."""
+    reserved = name.partition(".")[0].strip().upper() in _DEVICES
+    return not (reserved or _FORBIDDEN.search(name) or name.endswith((".", " ")))
+
+
+# What Windows keeps for itself
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in range(1, 10))}
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def shortened(stem: str, longest: int = 255) -> str:
@@ -175,10 +195,29 @@ def write_tensors(
     try:
         save_file(dict(tensors), path, header)
     except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
+        said = re.search(r"([^:]*) \(os error (\d+)\)", str(error))
+        if said is None:
             raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+        number = int(said[2])  # Windows' own there, which the fourth argument translates
+        raise OSError(number, said[1].strip(), str(path), number) from error
+
+
+def _settle(temporary: Path, target: Path) -> None:
+    """Bring a written file to the disk, then under its name. On Windows that is refused while
+    somebody has the file of that name open, as who reads it or a virus scanner does for a moment.
+    """
+    with temporary.open("r+b") as file:  # Windows syncs only what may be written to
+        os.fsync(file.fileno())
+    os.chmod(temporary, 0o666 & ~_umask())
+    for _ in range(_REPLACE_TRIES - 1 if sys.platform == "win32" else 0):
+        with suppress(PermissionError):
+            os.replace(temporary, target)
+            return
+        time.sleep(_REPLACE_PAUSE_S)
+    os.replace(temporary, target)
+
+
+_REPLACE_TRIES, _REPLACE_PAUSE_S = 20, 0.1
 
 
 def _umask() -> int:

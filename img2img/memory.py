@@ -24,8 +24,8 @@ def peak_mb(process: int | str = "self") -> float:
 
 
 def resident_mb() -> float:
-    """The memory that this process holds now; where the system does not tell it (all but Linux),
-    the most that it has held.
+    """The memory that this process holds now; where the system does not tell it (macOS), the most
+    that it has held.
     """
     return _from_status("VmRSS")
 
@@ -36,7 +36,7 @@ def reset_peak() -> bool:
     `getrusage` cannot: its maximum is never reset, and begins with that of the parent.
     """
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return False
     return True
@@ -44,10 +44,15 @@ def reset_peak() -> bool:
 
 def _from_status(field: str, process: int | str = "self") -> float:
     status = Path(f"/proc/{process}/status")
-    if status.is_file():
+    if status.is_file():  # Linux
         lines = status.read_text(encoding="utf-8").splitlines()
         return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024 / _MB
-    import resource  # not on Windows
+    if sys.platform == "win32":
+        import psutil
+
+        held = psutil.Process(None if process == "self" else int(process)).memory_info()
+        return (held.peak_wset if field == "VmHWM" else held.rss) / _MB
+    import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most * (1 if sys.platform == "darwin" else 1024) / _MB

@@ -37,6 +37,7 @@ LAYERS = [
         "arguments",
         "memory",
         "cores",
+        "interrupts",
     },
     {"pixels"},
     {"models", "losses"},

@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from img2img.interrupts import heed_interrupts
 from img2img_apps.settings import Settings, parse_auth
 from img2img_apps.workspace import Workspace
 
@@ -36,9 +37,8 @@ def launch(settings: Settings) -> None:
     """Serve until Ctrl-C; the temporary folder is deleted at the end. Raises UserError when the
     port is taken.
     """
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a polite kill tidies up as Ctrl-C does
+    heed_interrupts()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill tidies up too
     workspace = Workspace(quota_bytes=settings.quota_mb * 1e6)
     try:
         demo, service = build(settings, workspace)

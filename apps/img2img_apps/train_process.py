@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from img2img.errors import Interrupted, TrainingError, UserError, rendered
+from img2img.interrupts import heed_interrupts
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img_apps.wording import on_page
@@ -48,4 +49,5 @@ def _failed(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    heed_interrupts()
     raise SystemExit(main(sys.argv[1:]))

@@ -7,7 +7,6 @@ import itertools
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +20,8 @@ from img2img.diagnostics.findings import Diagnosis
 from img2img.diagnostics.html_report import loss_plot
 from img2img.diagnostics.recorded_run import Run
 from img2img.errors import UserError
+from img2img.files import is_portable
+from img2img.interrupts import interrupt, interruptible
 from img2img.resources import recipes_dir
 from img2img_apps.progress_line import time_left
 from img2img_apps.settings import Settings
@@ -98,6 +99,8 @@ class TrainRuns:
             raise UserError("choose one of the folders that are offered", field="photos")
         if not _NAME.fullmatch(name := name.strip() or recipe):
             raise UserError("letters, digits, dots, dashes and underscores only", field="name")
+        if not is_portable(name):
+            raise UserError(f"Windows takes no folder named {name}", field="name")
         folder = self.runs / name
         if folder.exists() and not resume:
             raise UserError(
@@ -120,7 +123,7 @@ class TrainRuns:
         command = [sys.executable, "-m", "img2img_apps.train_process"]
         command += [recipe, str(folder), "resume" if resume else "start", *overrides]
         with (folder / "app.log").open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = interruptible(
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
         self.folder = folder
@@ -133,7 +136,7 @@ class TrainRuns:
     def stop(self) -> None:
         """Save and end, as Ctrl-C does."""
         if self.is_running and self.process is not None:
-            self.process.send_signal(signal.SIGINT)
+            interrupt(self.process)
 
     def status(self) -> RunStatus | None:
         """The current or last run as its folder shows it; None before the first."""
@@ -171,7 +174,9 @@ class TrainRuns:
 
     def _last_words(self) -> str:
         assert self.folder is not None
-        output = (self.folder / "app.log").read_text(errors="replace").splitlines()
+        output = (
+            (self.folder / "app.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        )
         errors = [line.removeprefix(ERROR) for line in output if line.startswith(ERROR)]
         return errors[-1] if errors else ""
 

@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 KEEP_SECONDS = 3600
 IN_USE_SECONDS = 600  # what is younger may be worked on
 _PREFIX = "img2img-app-"
@@ -115,15 +117,5 @@ def _sweep_dead() -> None:
     """Remove folders of apps that were killed before they could."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         number = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if number.isdigit() and not _alive(int(number)):
+        if number.isdigit() and not psutil.pid_exists(int(number)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True

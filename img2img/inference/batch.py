@@ -30,7 +30,7 @@ import numpy as np
 from img2img.data.cache import Cache
 from img2img.data.side_by_side import are_pairs
 from img2img.errors import Advice, Option, Phrase, UserError
-from img2img.files import atomic_path, check_folder, longest_name, shortened
+from img2img.files import atomic_path, check_folder, ignores_case, longest_name, shortened
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.inference.plan import OnStepTile, Plan, WidthHeight
@@ -125,7 +125,7 @@ class FileBatch:
             if place and not os.path.exists(place):
                 raise UserError(Phrase("'", Path(place), "': no such file or folder"), field=option)
         guessed = (self._name(job, self.saving.guessed_suffix(job.input)) for job in self.jobs)
-        self.names = Counter(guessed)
+        self.names = Counter(map(_place, guessed))
 
     def run(
         self, on_tile: OnStepTile | None = None, on_plan: OnPlan | None = None
@@ -178,7 +178,7 @@ class FileBatch:
         photo = ready.plan.run(ready.canvas, ready.mask, on_tile)
         if not self._is_copy(ready):
             _log_notes(ready.output, lost_in(ready.output, photo))
-        self.taken.add(ready.output)
+        self.taken.add(_place(ready.output))
         return Done(self._result(ready, photo.size), photo, self._is_copy(ready), opened.begun_s)
 
     def _written(self, _: Job, done: Done | Result) -> Result:
@@ -203,7 +203,7 @@ class FileBatch:
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             for job, following in zip_longest(self.jobs, self.jobs[1:]):
                 opened = None if coming is None else coming.result()
-                if opened is None or job.input in self.taken:  # now that it is written
+                if opened is None or _place(job.input) in self.taken:  # now that it is written
                     if last is not None:
                         wait([last])
                     opened = self._tried(job, self._opened)
@@ -259,7 +259,7 @@ class FileBatch:
         started, photo = time.monotonic(), _read(job)
         _log_notes(job.input, photo.notes)
         ready = self._prepared(job, photo)
-        self.taken.add(ready.output)
+        self.taken.add(_place(ready.output))
         planned = self._result(ready, ready.size_out)
         return replace(planned, steps=ready.plan.steps, seconds=_since(started))
 
@@ -361,7 +361,7 @@ class FileBatch:
         fills = self.mask is not None or self.request.canvas.extends
         suffix = self.saving.suffix_for(photo, job.input, fills)
         output, guessed = self._name(job, suffix, tag), self.saving.guessed_suffix(job.input)
-        if self.names[self._name(job, guessed)] > 1 or output in self.taken:
+        if self.names[_place(self._name(job, guessed))] > 1 or _place(output) in self.taken:
             return self._name(job, suffix, tag, job.input.name)
         return output
 
@@ -377,7 +377,7 @@ class FileBatch:
 
     def _into_folder(self) -> bool:
         assert self.output is not None
-        return self.several or os.path.isdir(self.output) or self.output.endswith("/")
+        return self.several or os.path.isdir(self.output) or self.output.endswith(("/", os.sep))
 
     def _check_output(self) -> None:
         if self.output is None:
@@ -418,7 +418,7 @@ class FileBatch:
             )
 
     def _check_free(self, job: Job, output: Path) -> None:
-        if output in self.taken:
+        if _place(output) in self.taken:
             raise UserError(
                 Phrase(output, " was just made from another photo of that name"),
                 place=job.input,
@@ -464,6 +464,11 @@ class FileBatch:
                 if is_photo(path) and path.stem == job.input.stem and not path.samefile(job.input):
                     return path
         raise UserError(Phrase(f"no {what} named {job.input.stem}.* in ", folder), place=job.input)
+
+
+def _place(path: Path) -> Path:
+    """The path by which one file is known, however the case of its name is written."""
+    return path.with_name(path.name.casefold()) if ignores_case(path.parent) else path
 
 
 def _read(job: Job) -> Photo:

@@ -9,13 +9,14 @@ most the app's process has held at once.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from img2img.benchmark.photos import side_of, square_photo
 from img2img.maintenance.browser import RunningApp, running_app
@@ -80,9 +81,9 @@ def costs(app: RunningApp) -> Iterator[Cost]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, all threads (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """User and system time of a process, all threads."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from img2img.interrupts import interrupt, interruptible
 
 _CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -46,24 +47,19 @@ def running_app(
     """`img2img app` on a free port; ended politely at the end."""
     url = f"http://127.0.0.1:{(port := free_port())}/"
     started = time.monotonic()
-    with log.open("w") as file:
+    with log.open("w", encoding="utf-8") as file:
         command = [sys.executable, *launcher, "app", "--port", str(port), *flags]
-        # A shell's background job ignores Ctrl-C, and so would its children.
-        process = subprocess.Popen(
-            command,
-            stderr=file,
-            stdout=file,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        process = interruptible(command, stderr=file, stdout=file, text=True)
     try:
         while not _answers(url):
             if process.poll() is not None or time.monotonic() - started > seconds:
-                raise RuntimeError(f"the app did not start: {log.read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"the app did not start: {log.read_text(encoding='utf-8')[-2000:]}"
+                )
             time.sleep(0.1)
         yield RunningApp(url, process, time.monotonic() - started, log)
     finally:
-        process.send_signal(signal.SIGINT)
+        interrupt(process)
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:

@@ -23,8 +23,8 @@ class FolderLock:
     """The folder's one writer. The operating system holds the lock for this process, and drops it
     however that ends.
 
-    Raises UserError when another process writes there, or nobody can. Where there are no such locks
-    (Windows, some network file systems) the run goes on without.
+    Raises UserError when another process writes there, or nobody can. Where there are no locks
+    (some network file systems) the run goes on without.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,7 @@ class FolderLock:
         self.created = [p for p in (folder, *folder.parents) if not p.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.handle: int | None = self._acquire() if sys.platform != "win32" else None
+            self.handle: int | None = self._acquire()
         except OSError as error:
             self._remove_empty()
             raise UserError(
@@ -44,11 +44,14 @@ class FolderLock:
     def release(self) -> None:
         """Let others write; empty folders that were created for the run are removed."""
         if self.handle is not None:
+            handle, self.handle = self.handle, None
+            if sys.platform == "win32":  # where no open file can be removed, be it another's
+                os.close(handle)
             with suppress(OSError):
                 # still locked: who waits for this file sees that it is gone, and takes the next
                 self.path.unlink()
-            os.close(self.handle)
-            self.handle = None
+            if sys.platform != "win32":
+                os.close(handle)
         self._remove_empty()
 
     def __del__(self) -> None:
@@ -62,12 +65,10 @@ class FolderLock:
             self.handle = None
 
     def _acquire(self) -> int:
-        import fcntl
-
         while True:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(handle)
             except OSError as error:
                 if error.errno in BUSY:
                     content = os.read(handle, 200).decode(errors="replace").strip()
@@ -102,6 +103,26 @@ def _forget_all() -> None:
 
 if hasattr(os, "register_at_fork"):  # data loaders outlive a killed parent for some seconds
     os.register_at_fork(after_in_child=_forget_all)
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file for this process. Raises OSError, one of BUSY where another has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        # Who is locked out cannot read what is locked: not the text, but a byte far behind it.
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_FAR = 2**30
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM end a run after the step it is in; afterwards the old handlers are back."""
+"""Ctrl-C and SIGTERM end a run after the step it is in; afterwards the old handlers are back.
+Windows has SIGBREAK instead, which is Ctrl-Break.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,10 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from img2img.interrupts import INTERRUPTS
+
+STOPPING = (*INTERRUPTS, signal.SIGTERM)
 
 
 @contextmanager
@@ -19,12 +25,12 @@ def stopping_on_signals(stop: Callable[[], None], processes: int) -> Iterator[No
     def asked(number: int, frame: Any) -> None:
         stop()
         if processes == 1:
-            own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            own = signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler
             signal.signal(number, own)
 
     handlers: dict[int, Any] = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             handlers[number] = signal.signal(number, asked) or signal.SIG_DFL
     except ValueError:  # not the main thread, which alone has signals
         pass
