@@ -8,16 +8,18 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from img2img.diagnostics.findings import Finding
 from img2img.files import naming, write_text
@@ -79,6 +81,10 @@ def _belongs(row: dict[str, Any], last_step: int) -> bool:
     return row.get("step", 0) <= last_step and not ended
 
 
+Number = float | Tensor
+"""A tensor is a scalar, on the run's device; `read` gives its value."""
+
+
 class Averages:
     """Means and highest values of what is logged, between two rows; saved with the checkpoint, so
     that a resumed run logs the same rows.
@@ -86,19 +92,35 @@ class Averages:
 
     def __init__(self, state: dict[str, list[float]] | None = None) -> None:
         self.sums = {name: list(sums) for name, sums in (state or {}).items()}
+        self.unread: list[tuple[str, Number]] = []
 
-    def add(self, values: Mapping[str, float]) -> None:
-        """Count a step in."""
-        for name, value in values.items():
-            total, count, peak = self.sums.get(name, (0.0, 0.0, value))
-            self.sums[name] = [total + value, count + 1, max(peak, value)]
+    def add(self, values: Mapping[str, Number]) -> None:
+        """Count a step in, without reading what is on a device."""
+        self.unread += values.items()
 
     def take(self) -> tuple[dict[str, float], dict[str, float]]:
         """The means, and the highest values of losses and norms; and start anew."""
-        means = {name: total / count for name, (total, count, _) in self.sums.items()}
-        peaks = {name: peak for name, (_, _, peak) in self.sums.items() if name.endswith(_PEAKING)}
+        sums = self.state()
+        means = {name: total / count for name, (total, count, _) in sums.items()}
+        peaks = {name: peak for name, (_, _, peak) in sums.items() if name.endswith(_PEAKING)}
         self.sums = {}
         return means, peaks
+
+    def state(self) -> dict[str, list[float]]:
+        """Sum, count and highest value of each, for a checkpoint."""
+        values = read([value for _, value in self.unread])
+        for (name, _), value in zip(self.unread, values, strict=True):
+            total, count, peak = self.sums.get(name, (0.0, 0.0, value))
+            self.sums[name] = [total + value, count + 1, max(peak, value)]
+        self.unread = []
+        return self.sums
+
+
+def read(numbers: Sequence[Number]) -> list[float]:
+    """All as Python's numbers, by one copy from their device."""
+    tensors = [number for number in numbers if isinstance(number, Tensor)]
+    known = iter(torch.stack([t.float() for t in tensors]).tolist() if tensors else [])
+    return [next(known) if isinstance(number, Tensor) else number for number in numbers]
 
 
 _PEAKING = ("_loss", "_norm", "adversarial")
@@ -211,6 +233,7 @@ class Bar:
     """
 
     LINES, MOST_SECONDS = 10, 60  # of plain ones: at least so many a run, and one at least so often
+    DRAWN_SECONDS = 0.25  # between the numbers of a bar
 
     def __init__(self, steps: int, done: int, shown: bool) -> None:
         console = Console(file=sys.stderr)
@@ -228,20 +251,28 @@ class Bar:
         self.progress.start()
 
     def advance(
-        self, images_per_second: float, data_wait: float, losses: Mapping[str, float]
+        self, images_per_second: float, data_wait: float, losses: Mapping[str, Number]
     ) -> None:
-        """Show one step more."""
+        """Show one step more; the numbers of some steps only, since they are read from a device."""
         self.done += 1
+        self.progress.update(self.task, advance=1)
+        if not (self._is_time() if self.plain else self._is_drawn_anew()):
+            return
+        self.printed_at = time.monotonic()
         parts = [f"{images_per_second:.1f} images/s", f"{data_wait:.0%} waiting for data"]
-        parts += [f"{name} {value:.4g}" for name, value in losses.items()]
-        self.progress.update(self.task, advance=1, description=" ".join(parts))
-        if self.plain and self._is_time():
-            self.printed_at = time.monotonic()
-            print(
-                ", ".join([f"step {self.done} of {self.steps}", self._left(), *parts]),
-                file=sys.stderr,
-                flush=True,
-            )
+        values = read([*losses.values()])
+        parts += [f"{name} {value:.4g}" for name, value in zip(losses, values, strict=True)]
+        if not self.plain:
+            self.progress.update(self.task, description=" ".join(parts))
+            return
+        line = ", ".join([f"step {self.done} of {self.steps}", self._left(), *parts])
+        print(line, file=sys.stderr, flush=True)
+
+    def _is_drawn_anew(self) -> bool:
+        """A few times a second, and at both ends."""
+        ends = self.done in (self.first + 1, self.steps)
+        is_time = ends or time.monotonic() - self.printed_at > self.DRAWN_SECONDS
+        return is_time and not self.progress.disable
 
     def _is_time(self) -> bool:
         """The first step, the last, each tenth of the run, and after a minute without a line."""

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from img2img.diagnostics.runlog import Number
 from img2img.losses.adversarial import Adversarial
 from img2img.losses.diffaugment import diffaugment
 from img2img.losses.information import code_loss
@@ -61,7 +62,7 @@ class DiscriminatorTrainer:
             loss, measures = self._d_loss(real, fake)
             loss = loss * self.adversarial.d_loss_weight
             self.optimized.backward(loss, len(pairs))
-            measures = {"d_loss": float(loss.detach()), **measures}
+            measures = {"d_loss": loss.detach(), **measures}
             logs.add({name: value / len(pairs) for name, value in measures.items()})
         logs["d_grad_norm"] = self.optimized.update()
         if self.weight_limit is not None:
@@ -132,24 +133,24 @@ class DiscriminatorTrainer:
 
     def _d_loss(
         self, real: DiscriminatorInput, fake: DiscriminatorInput
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Number]]:
         """The objective's loss + information loss + gradient penalties, and measures to log."""
         real_scores, _ = self._scores(real)
         fake_scores, recognised = self._scores(fake)
         loss = self.objective.d_loss(*self._noisy_labels(real_scores, fake_scores))
         # What an objective learns from the scores (BEGAN's k) must be the same in all processes.
         means = torch.stack([scores.detach().mean() for scores in (real_scores, fake_scores)])
-        measures = {
+        measures: dict[str, Number] = {
             **score_measures(real_scores, fake_scores, self.objective.head),
             **self.objective.observe(*self.accelerator.reduce(means, "mean")),
         }
         if recognised is not None and fake.code is not None:
             information = code_loss(recognised, fake.code, self.code_sizes)
-            measures["code_loss"] = float(information.detach())
+            measures["code_loss"] = information.detach()
             loss = loss + self.adversarial.information * information
         if self.penalty_weight or self.adversarial.r1:
             penalty = self._penalty(real, fake)
-            measures["d_penalty"] = float(penalty.detach())
+            measures["d_penalty"] = penalty.detach()
             loss = loss + penalty
         return loss, measures
 
@@ -216,14 +217,14 @@ class DiscriminatorTrainer:
             self.pool.load_state(under("replay.", tensors))
 
 
-def score_measures(real: Tensor, fake: Tensor, head: str) -> dict[str, float]:
+def score_measures(real: Tensor, fake: Tensor, head: str) -> dict[str, Tensor]:
     """Mean scores, and the share of (real, fake) pairs that D ranks rightly: ½ for a blind D, 1 for
     a perfect one, on any scale of scores.
     """
     r, f = real.detach().float().flatten(1).mean(1), fake.detach().float().flatten(1).mean(1)
     better = f[None] - r[:, None] if head == "reconstruction" else r[:, None] - f[None]
     accuracy = (better > 0).float().mean() + 0.5 * (better == 0).float().mean()
-    return {"d_real": float(r.mean()), "d_fake": float(f.mean()), "d_accuracy": float(accuracy)}
+    return {"d_real": r.mean(), "d_fake": f.mean(), "d_accuracy": accuracy}
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from typing import Any
 
 from img2img.cores import CrowdWatch
 from img2img.diagnostics.findings import Diagnosis
-from img2img.diagnostics.runlog import Averages, Bar, Clock
+from img2img.diagnostics.runlog import Averages, Bar, Clock, Number
 from img2img.diagnostics.treatment import Treatment, severity_before
 from img2img.errors import StoppedByDoctor
 from img2img.recipe import TrainConfig
@@ -25,7 +25,7 @@ log = logging.getLogger("img2img")
 SHEET_ROWS = 6
 
 
-Listener = Callable[[int, Mapping[str, float]], None]
+Listener = Callable[[int, Mapping[str, Number]], None]
 """Called in every process after each step, with the number of steps taken and its numbers."""
 
 
@@ -35,8 +35,8 @@ class ShowProgress:
 
     bar: Bar
 
-    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
-        pace = {name: logs[name] for name in ("images_per_second", "data_wait")}
+    def __call__(self, step: int, logs: Mapping[str, Number]) -> None:
+        pace = {name: float(logs[name]) for name in ("images_per_second", "data_wait")}
         losses = {k: v for k, v in logs.items() if k not in pace and not k.endswith("norm")}
         self.bar.advance(**pace, losses=losses)
 
@@ -54,7 +54,7 @@ class LogEvery:
         self.train, self.training_step = training_step.recipe.train, training_step
         self.folder, self.clock, self.averages = folder, clock, averages
 
-    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+    def __call__(self, step: int, logs: Mapping[str, Number]) -> None:
         self.averages.add(logs)
         if step % self.train.log_every and step < self.train.steps:
             return
@@ -79,7 +79,7 @@ class Validate:
         self.validation, self.folder, self.saver, self.best = validation, folder, saver, best
         self.train = validation.recipe.train
 
-    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+    def __call__(self, step: int, logs: Mapping[str, Number]) -> None:
         if step % self.train.validate_every == 0 and step < self.train.steps:
             self.now(step)
             self.folder.write_report()
@@ -126,7 +126,7 @@ class Doctor:
         self.treatment, self.folder, self.save = treatment, folder, save
         self.train, self.training_step = training_step.recipe.train, training_step
 
-    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+    def __call__(self, step: int, logs: Mapping[str, Number]) -> None:
         logged = step % self.train.log_every == 0 or step % self.train.validate_every == 0
         if not logged or step == self.train.steps:
             return
@@ -165,7 +165,7 @@ class WatchCores:
     train: TrainConfig
     watch: CrowdWatch
 
-    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+    def __call__(self, step: int, logs: Mapping[str, Number]) -> None:
         if step % self.train.log_every == 0:
             self.watch.look()
 
@@ -177,7 +177,7 @@ class SaveCheckpoint:
     train: TrainConfig
     saver: Saver
 
-    def __call__(self, step: int, logs: Mapping[str, float]) -> None:
+    def __call__(self, step: int, logs: Mapping[str, Number]) -> None:
         overdue = time.monotonic() - self.saver.saved_at > self.train.checkpoint_minutes * 60
         if (step % self.train.checkpoint_every == 0 or overdue) and step < self.train.steps:
             self.saver.save(step)

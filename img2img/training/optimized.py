@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer, RMSprop
 
+from img2img.diagnostics.runlog import Number, read
 from img2img.errors import TrainingError
 from img2img.models.blocks import channels_last
 from img2img.optimizer import OptimizerChoice
@@ -23,13 +24,19 @@ from img2img.training.muon import Muon
 from img2img.training.processes import reduce_gradients
 
 
-class Logs(dict[str, float]):
-    """A step's losses and measures by name: sums of what each micro-batch contributes."""
+class Logs(dict[str, Number]):
+    """A step's losses and measures by name: sums of what each micro-batch contributes. They stay on
+    the run's device until a row is logged, since reading one waits for all that was begun there.
+    """
 
-    def add(self, shares: Mapping[str, float]) -> None:
+    def add(self, shares: Mapping[str, Number]) -> None:
         """Add one micro-batch's shares (values already divided by the number of micro-batches)."""
         for name, share in shares.items():
             self[name] = self.get(name, 0.0) + share
+
+    def read(self) -> dict[str, float]:
+        """All as Python's numbers, by one copy from the device."""
+        return dict(zip(self, read([*self.values()]), strict=True))
 
 
 class OptimizedModule:
@@ -51,19 +58,20 @@ class OptimizedModule:
         accelerator.prepare_model(self.module, evaluation_mode=True)
         # Not Accelerate's: in each step it would look for a package on the disk, twice.
         self.optimizer = _optimizer(self.module, choice, accelerator)
-        self.loss = 0.0  # of the micro-batches since the last update
+        self.loss = torch.zeros((), device=accelerator.device)
+        """of the micro-batches since the last update"""
 
     def set_rate(self, factor: float) -> None:
         """Set the learning rate to the recipe's times `factor`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.choice.lr * factor
 
-    def backward(self, loss: Tensor, micro_batches: int = 1) -> float:
+    def backward(self, loss: Tensor, micro_batches: int = 1) -> Tensor:
         """Accumulate the gradients of one of the micro-batches; returns its share of the loss."""
-        share = float(loss.detach()) / micro_batches
-        self.loss += share
-        if math.isfinite(share):  # else `update` ends the run, in all processes at once
-            self.accelerator.backward(loss / micro_batches)
+        loss = loss / micro_batches
+        self.accelerator.backward(loss)
+        share = loss.detach()
+        self.loss = self.loss + share
         return share
 
     def update(self) -> float:
@@ -75,11 +83,13 @@ class OptimizedModule:
         Raises TrainingError for NaN, before it reaches the weights.
         """
         parameters = list(self.module.parameters())
-        loss, self.loss = reduce_gradients(parameters, self.loss, self.accelerator), 0.0
+        mean_loss = reduce_gradients(parameters, self.loss, self.accelerator)
+        self.loss = torch.zeros_like(mean_loss)
+        total = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        # All that a step reads from its device: NaN must not reach the weights.
+        loss, norm = torch.stack([mean_loss, total.to(mean_loss)]).tolist()
         if not math.isfinite(loss):
             raise TrainingError("the loss is not a number any more (NaN or infinite)")
-        total = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        norm = float(total)
         if not math.isfinite(norm):
             raise TrainingError("a gradient is not a number any more (NaN or infinite)")
         if self.clip_norm is not None:

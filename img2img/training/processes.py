@@ -56,8 +56,8 @@ def check_processes(device: torch.device) -> None:
 
 
 def reduce_gradients(
-    parameters: Iterable[nn.Parameter], loss: float, accelerator: Accelerator
-) -> float:
+    parameters: Iterable[nn.Parameter], loss: Tensor, accelerator: Accelerator
+) -> Tensor:
     """Average the gradients over the processes in place, by one all_reduce; returns the mean loss.
 
     A gradient that is missing in some processes counts as 0 there; one that is missing in all stays
@@ -68,17 +68,17 @@ def reduce_gradients(
     learning = [p for p in parameters if p.requires_grad]
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
     has_gradient = [float(p.grad is not None) for p in learning]
-    facts = torch.tensor([*has_gradient, loss], device=accelerator.device)
+    facts = torch.cat([torch.tensor(has_gradient, device=loss.device), loss.reshape(1)])
     flat = torch.cat([*(g.flatten() for g in gradients), facts])
     with _connected():
         dist.all_reduce(flat)
     flat /= accelerator.num_processes
     *means, facts = flat.split([*(g.numel() for g in gradients), len(facts)])
-    *shares, mean_loss = facts.tolist()  # of the processes that have the gradient; the loss
+    *shares, _ = facts.tolist()  # of the processes that have the gradient
     for parameter, gradient, mean, share in zip(learning, gradients, means, shares, strict=True):
         if share:
             parameter.grad = gradient.copy_(mean.view(gradient.shape))
-    return mean_loss
+    return facts[-1]
 
 
 @torch.no_grad()

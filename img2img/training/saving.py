@@ -55,7 +55,7 @@ class Saver:
         facts = {
             "step": step,
             "seconds": self.clock.seconds,
-            "averages": self.averages.sums,
+            "averages": self.averages.state(),
             "recipe": self.recipe.fields(),
             "data": self.photos.identity,
             "left_out": self.photos.left_out,

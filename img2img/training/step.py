@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -36,17 +35,17 @@ class GradientNormProbe:
     whether G still learns from D.
     """
 
-    norms: list[float] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
 
     def __call__(self, fake: Tensor) -> Tensor:
         """The same images; only what is computed from this result is measured."""
         probed = fake.view_as(fake)
-        probed.register_hook(lambda gradient: self.norms.append(float(gradient.float().norm())))
+        probed.register_hook(lambda gradient: self.norms.append(gradient.float().norm()))
         return probed
 
-    def logs(self) -> dict[str, float]:
+    def logs(self) -> dict[str, Tensor]:
         """The mean norm, if there was a gradient."""
-        return {"g_signal": float(np.mean(self.norms))} if self.norms else {}
+        return {"g_signal": torch.stack(self.norms).mean()} if self.norms else {}
 
 
 class TrainingStep(ABC):
@@ -99,13 +98,13 @@ class TrainingStep(ABC):
             )
         return self.schedule.at(step, remedies.d_every)
 
-    def backward(self, losses: Losses, micro_batches: int) -> dict[str, float]:
+    def backward(self, losses: Losses, micro_batches: int) -> dict[str, Tensor]:
         """Accumulate G's gradients of one of the step's micro-batches; returns its shares of the
         losses.
         """
         total = torch.stack([weight * value for weight, value in losses.values()]).sum()
         g_loss = self.generator.backward(total, micro_batches)
-        shares = {name: float(v.detach()) / micro_batches for name, (_, v) in losses.items()}
+        shares = {name: v.detach() / micro_batches for name, (_, v) in losses.items()}
         return shares | {"g_loss": g_loss}
 
     @property

@@ -142,7 +142,7 @@ def test_all_four_networks_learn_in_one_step_and_the_average_follows_both_ways(
         *step.ema.module.children(),
     ]
     before = [copied(network) for network in networks]
-    values = step([batch(step.recipe)], 1)
+    values = step([batch(step.recipe)], 1).read()
     assert [moved(b, n) for b, n in zip(before, networks, strict=True)] == [True] * 6
     assert {
         "cycle",
@@ -276,7 +276,7 @@ def test_every_objective_plays(objective: str, accelerator: Accelerator) -> None
     recipe = Recipe.parse(fields)
     step, given = CycleStep(recipe, accelerator), batch(recipe)
     for number in range(step.recipe.adversarial.d_steps_per_g_step):  # type: ignore[union-attr]  # it has one
-        values = step([given], number)
+        values = step([given], number).read()
     assert all(np.isfinite(value) for value in values.values()) and "g_loss" in values
 
 
