@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from os import PathLike
 from typing import SupportsFloat
 
@@ -41,6 +42,13 @@ def check_whole(name: str, value: object) -> None:
     number = _number(value)
     if number is None or not number.is_integer():
         raise must_be(name, "a whole number", value)
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise UserError unless a value is a number above 0."""
+    number = _number(value)
+    if number is None or not 0 < number < inf:
+        raise must_be(name, "a number above 0", value)
 
 
 def check_flag(name: str, value: object) -> None:

@@ -275,7 +275,28 @@ def infer(
     extend: Annotated[
         str, typer.Option(metavar="L,T,R,B", help="grow the canvas by these pixels and fill them")
     ] = "0,0,0,0",
-    scale: Annotated[int | None, typer.Option(metavar="N", help="enlargement: 2 or 4")] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="any size out: 2, 3.5, 0.5 … times the photo's; the next larger model, then an "
+            "antialiased reduction; up to 1 no model enlarges; up to 16, in two steps above 4",
+        ),
+    ] = None,
+    longer_side: Annotated[
+        int | None, typer.Option(metavar="PX", help="the same, by the longer side of the result")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(metavar="PX", help="the same, by its width; the aspect is kept")
+    ] = None,
+    height: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX",
+            help="the same, by its height; with --width exactly that size, refused where it would "
+            "distort the photo by more than 1 %",
+        ),
+    ] = None,
     strength: Annotated[
         float, typer.Option(metavar="0..1", help="how much of the network's change is applied")
     ] = 1.0,
@@ -347,6 +368,7 @@ def infer(
     from img2img.inference.batch import FileBatch
     from img2img.inference.canvas import Canvas, parse_extend
     from img2img.inference.options import Options
+    from img2img.inference.output_size import OutputSize
     from img2img.inference.outputs import Saving
     from img2img.inference.progress import TileLine
     from img2img.inference.request import Request, parse_tasks
@@ -357,7 +379,7 @@ def infer(
         request = Request(
             tasks=parse_tasks(task),
             model=model,
-            scale=scale,
+            size=OutputSize(scale, longer_side, width, height),
             detail=detail,
             options=Options(
                 strength=strength,

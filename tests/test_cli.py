@@ -49,6 +49,9 @@ INFER_FLAGS = [
         "--feather",
         "--extend",
         "--scale",
+        "--longer-side",
+        "--width",
+        "--height",
     ),
     *(
         "--strength",
@@ -289,7 +292,7 @@ def test_json_lines_are_all_there_is_on_stdout(run: Run, photo: Path, tmp_path: 
         (["--task", "denois"], "unknown task 'denois', did you mean 'denoise'?"),
         (["--model", "denoize"], "unknown model 'denoize', did you mean 'denoise'?"),
         (["--task", "denoise", "--scale", "2"], "--scale"),
-        (["--task", "super-resolve", "--scale", "3"], "super-resolve ×3"),
+        (["--task", "super-resolve", "--scale", "17"], "more than ×16"),
         (["--task", "inpaint"], "--mask"),
         (["--mask", "nowhere.png"], "nowhere.png"),
         (["--mask", "MASK"], "mask is 10x10, photo is 32x24"),
@@ -349,7 +352,7 @@ def test_a_single_unreadable_or_missing_photo_is_code_2_and_json_says_so(
     ("arguments", "message"),
     [
         (["--task", "denois"], "did you mean 'denoise'?"),
-        (["--task", "super-resolve", "--scale", "3"], "super-resolve ×3"),
+        (["--task", "super-resolve", "--scale", "17"], "more than ×16"),
         (["--strength", "2"], "--strength"),
         (["--mask", "nowhere.png"], "nowhere.png"),
         (["--device", "foo"], "unknown device 'foo'"),
@@ -599,8 +602,8 @@ def test_photos_and_noise_are_not_mixed_up(
     )
     code, _, err = run("infer", "--input", photo, "--task", "generate")
     assert code == 2 and "use img2img generate" in one_line(err)
-    code, _, err = run("infer", "--input", photo, "--scale", 3)
-    assert code == 2 and "super-resolve ×3" in one_line(err)
+    code, _, err = run("infer", "--input", photo, "--scale", 17)
+    assert code == 2 and "more than ×16" in one_line(err)
     code, card, _ = run("models", model)
     assert code == 0 and "makes 28 px from noise" in card
 

@@ -32,8 +32,9 @@ from img2img.data.side_by_side import are_pairs
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.files import atomic_path, check_folder, ignores_case, longest_name, shortened
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
+from img2img.inference.output_size import WidthHeight
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
-from img2img.inference.plan import OnStepTile, Plan, WidthHeight
+from img2img.inference.plan import OnStepTile, Plan
 from img2img.inference.request import AUTO, Request
 from img2img.inference.statistics import statistics
 from img2img.pixels.file_kind import counted, size_in_header
@@ -72,7 +73,7 @@ class Prepared:
     @property
     def size_out(self) -> WidthHeight:
         """(width, height) of the result."""
-        return self.canvas.size[0] * self.plan.scale, self.canvas.size[1] * self.plan.scale
+        return self.plan.size_out(self.canvas.size)
 
 
 class OpenedPhoto(NamedTuple):
@@ -289,7 +290,8 @@ class FileBatch:
     def _is_copy(self, ready: Prepared) -> bool:
         """Nothing is to be done and nothing else was asked for: the file itself is the result."""
         same = output_format(ready.output) == ready.photo.format.replace("MPO", "JPEG")
-        return not ready.plan.steps and same and self.saving.quality is None
+        changed = ready.plan.steps or ready.plan.reduced_to
+        return not changed and same and self.saving.quality is None
 
     # --- which photos
 

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from img2img.arguments import check_flag, check_share, check_whole
 from img2img.errors import Advice, Option, Phrase, UserError
+from img2img.inference.output_size import SizeOptions
 from img2img.pixels.hints import Hints
 from img2img.tasks import PhotoTask, UnpairedTask
 from img2img.tasks.unpaired import DIRECTIONS, Direction
@@ -21,10 +22,14 @@ class TensorOptions(TypedDict, total=False):
 
 
 class CallOptions(TensorOptions, total=False):
-    """The keywords of a model's call."""
+    """The keywords of a model's call that `Options` takes."""
 
     seed: int
     from_photo: bool
+
+
+class PictureOptions(CallOptions, SizeOptions, total=False):
+    """All keywords of a model's call."""
 
 
 @dataclass(frozen=True)

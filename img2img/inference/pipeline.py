@@ -24,7 +24,8 @@ from img2img.errors import Advice, Option, UserError
 from img2img.inference.blend import blended
 from img2img.inference.ensemble import can_ensemble, ensembled
 from img2img.inference.hub import model_folder, push, save_folder
-from img2img.inference.options import DEFAULTS, CallOptions, Options, TensorOptions
+from img2img.inference.options import DEFAULTS, Options, PictureOptions, TensorOptions
+from img2img.inference.output_size import OutputSize, SizeOptions, check_grows
 from img2img.modelfile import Card
 from img2img.models.blocks import channels_last
 from img2img.models.two_way import TwoWay
@@ -44,6 +45,7 @@ from img2img.pixels.images import (
     to_float,
     to_pil,
 )
+from img2img.pixels.reduction import reduced
 from img2img.pixels.tensors import as_float
 from img2img.pixels.tiling import TileGrid, middle, tiled
 from img2img.pixels.xmp import source_type, with_source_type
@@ -119,7 +121,7 @@ class Model:
         hints: Any = None,
         *,
         mask_invert: bool = False,
-        **options: Unpack[CallOptions],
+        **options: Unpack[PictureOptions],
     ) -> ImageOrArray:
         """Apply the model to an image.
 
@@ -134,6 +136,9 @@ class Model:
             options: `strength` in [0,1], 0 is the task's trivial answer; `seed` of networks that
                 draw; `from_photo` makes the condition (a sketch) from the image; `direction` of a
                 model that goes both ways; `self_ensemble` takes the mean over flips and turns.
+                `scale`, `longer_side`, `width` or `height`, or both, say how large the result is to
+                be: the model's is reduced to it, antialiased, and one that enlarges is left out
+                where the image is as large already.
 
         Returns:
             An image of the same type and depth, with alpha as `run` says; grey where it was grey
@@ -141,7 +146,8 @@ class Model:
 
         Raises:
             UserError: a mask, hints or options that this model cannot use, an option that there is
-                not (a TypeError too), or a size that differs.
+                not (a TypeError too), a mask of another size, or a result larger than the model
+                makes it.
 
         Example:
             >>> import numpy as np
@@ -149,8 +155,12 @@ class Model:
             >>> clean = load("denoise", device="cpu")(noisy, strength=0.8)
             >>> clean.shape, bool(clean.std() < noisy.std())
             ((32, 32, 3), True)
+            >>> load("super_resolve_x4", device="cpu")(noisy, scale=3.5).shape
+            (112, 112, 3)
         """
-        refuse_unknown("Model.__call__", options, CallOptions.__annotations__)
+        refuse_unknown("Model.__call__", options, PictureOptions.__annotations__)
+        given: dict[str, Any] = {**options}
+        sizes = {name: given.pop(name) for name in SizeOptions.__annotations__ if name in given}
         photo = _as_photo(image)
         painted = None if hints is None else hints_in(_as_photo(hints), photo)
         hole = as_mask(mask, photo.size)
@@ -162,7 +172,7 @@ class Model:
             raise UserError(f"model '{self.name}' fills nothing", remedy="leave the mask out")
         if hole is not None and mask_invert:
             hole = ~hole
-        done = self.run(photo, hole, Options(**options, hints=painted))
+        done = self._sized(photo, hole, Options(**given, hints=painted), OutputSize(**sizes))
         if isinstance(image, Image.Image):
             return to_pil(done)
         array = to_array(done)
@@ -330,6 +340,20 @@ class Model:
                 that is the default, and HF_HUB_OFFLINE=0 in the environment ends it.
         """
         return push(self, repo_id, private=private, token=token)
+
+    def _sized(
+        self, photo: Photo, mask: np.ndarray | None, options: Options, size: OutputSize
+    ) -> Photo:
+        """The photo at the size that was asked for, by the model unless it would only enlarge what
+        is to be smaller.
+        """
+        growth, scale = size.growth(photo.size), self.photo_task.scale
+        check_grows(growth, scale, f"'{self.name}'")
+        if growth is None or growth.factor > 1 or scale == 1:
+            done = self.run(photo, mask, options)
+        else:
+            done = photo
+        return reduced(done, size.of(photo.size) or done.size)
 
     def _with_source_type(self, done: Photo) -> Photo:
         """With a statement in its XMP that pixels were generated, where the task invents them.

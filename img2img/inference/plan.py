@@ -19,16 +19,17 @@ from img2img.errors import Option, Phrase
 from img2img.inference.canvas import feathered
 from img2img.inference.loaded import MODELS
 from img2img.inference.options import Options
+from img2img.inference.output_size import WidthHeight
 from img2img.inference.pipeline import Model
 from img2img.pixels.images import Photo
 from img2img.pixels.masks import grow
+from img2img.pixels.reduction import reduced
 from img2img.runtimes.network import Backend
 from img2img.tasks import photo_tasks
 from img2img.zoo.catalogue import Entry
 
 OnStepTile = Callable[[int, int], None]
 """Called with a step, counted from 0, and how many of its tiles are done."""
-WidthHeight = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Plan:
     steps: tuple[PlanStep, ...] = ()
     skipped: tuple[str, ...] = ()
     declined: tuple[str, ...] = ()
+    reduced_to: WidthHeight | None = None
+    """What the result is reduced to after the steps; None leaves it as large as they make it."""
     options: Options = field(default_factory=Options)
     feather_px: int = 0
     device: str = "auto"
@@ -83,13 +86,18 @@ class Plan:
 
     @property
     def tag(self) -> str:
-        """What stands in a result's name: the task, or `auto` for a chain and for a copy."""
-        return self.steps[0].task if len(self.steps) == 1 else "auto"
+        """What stands in a result's name: the task, or `auto` for several and for a copy."""
+        tasks = {step.task for step in self.steps}
+        return tasks.pop() if len(tasks) == 1 else "auto"
 
     @property
     def scale(self) -> int:
-        """Output size over input size."""
+        """By how much the steps enlarge."""
         return math.prod(step.model.scale for step in self.steps)
+
+    def size_out(self, size: WidthHeight) -> WidthHeight:
+        """(width, height) of the result of a photo of this (width, height)."""
+        return self.reduced_to or (size[0] * self.scale, size[1] * self.scale)
 
     @property
     def sentence(self) -> Phrase:
@@ -102,12 +110,15 @@ class Plan:
 
     def sentences(self, unchanged: str) -> list[str]:
         """What is done and why, then what is left out."""
-        if not self.steps and not self.skipped:
+        if not (self.steps or self.skipped or self.reduced_to):
             asked = Phrase("what may be asked: ", Option("task", "|".join(photo_tasks())))
             return [f"{unchanged}, nothing needs doing", asked, *self.declined]
-        done = _listed([step.verb for step in self.steps], ", then ") or unchanged
-        reasons = [step.reason for step in self.steps if step.reason]
-        why = ", as asked" if self.steps else ""
+        reasons = list(dict.fromkeys(step.reason for step in self.steps if step.reason))
+        verbs = [step.verb for step in self.steps]
+        if self.reduced_to:
+            verbs.append("reduce to {}×{}".format(*self.reduced_to) + " as asked" * bool(reasons))
+        done = _listed(verbs, ", then ") or unchanged
+        why = ", as asked" if verbs else ""
         if reasons:
             why = f", because {_listed(reasons, ' and ')}"
         return [done + why, *self.skipped, *self.declined]
@@ -129,7 +140,8 @@ class Plan:
     def run(
         self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnStepTile | None = None
     ) -> Photo:
-        """The photo after every step, in float between them and at its own depth at the end.
+        """The photo after every step, in float between them and at its own depth at the end, where
+        it may be reduced.
 
         Args:
             photo: the one that was planned for.
@@ -157,7 +169,11 @@ class Plan:
             scale = model.photo_task.scale
             if mask is not None and scale > 1:
                 mask = mask.repeat(scale, 0).repeat(scale, 1)
-        return photo
+        if self.reduced_to is None:
+            return photo
+        # It may be cancelled too, but counts as no tile.
+        uncounted = partial(on_tile, max(len(self.steps) - 1, 0), 0) if on_tile else lambda: None
+        return reduced(photo, self.reduced_to, uncounted)
 
     def _applied(
         self,

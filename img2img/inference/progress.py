@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from img2img.inference.plan import Plan, WidthHeight
+from img2img.inference.output_size import WidthHeight
+from img2img.inference.plan import Plan
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -15,11 +15,13 @@ from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.canvas import Canvas
 from img2img.inference.ensemble import can_ensemble
 from img2img.inference.options import Options
+from img2img.inference.output_size import OutputSize, WidthHeight
 from img2img.inference.plan import Plan, PlanStep
 from img2img.inference.statistics import statistics, with_mask_alone
 from img2img.inference.steps import (
     asked_steps,
     automatic_plan,
+    check_detail,
     check_from_photo,
     check_hints,
     check_photo,
@@ -41,8 +43,8 @@ class Request:
     """Names in the order of the steps; none: the automatic plan."""
     model: str | None = None
     """A shipped model's name, a model file, or a run folder; it brings its task."""
-    scale: int | None = None
-    """Enlargement, 2 or 4."""
+    scale: float | None = None
+    """Enlargement, the one of `size`."""
     detail: float | None = None
     """0..1, between a model and its crisper half."""
     options: Options = field(default_factory=Options)
@@ -53,6 +55,13 @@ class Request:
     """What runs the networks: torch, onnx, openvino, or auto, the fastest; None: torch, and for an
     exported file its runtime.
     """
+    size: OutputSize = field(default_factory=OutputSize)
+    """How large results are to be; as large as the models make them by default."""
+
+    @property
+    def output_size(self) -> OutputSize:
+        """The size that was asked for, in whichever field. Raises UserError where both say one."""
+        return self.size if self.scale is None else replace(self.size, scale=self.scale)
 
     def resolve(
         self, *, with_mask: bool | None = None, with_hints: bool = False
@@ -76,9 +85,12 @@ class Request:
         """
         precision_for(pick_device(self.device), self.precision)
         check_backend(self.backend)
-        steps = asked_steps(self.tasks, self.scale, self.model, self.detail)
+        size = self.output_size
+        steps = asked_steps(self.tasks, size.growth(), self.model, self.detail)
         if steps is not None:
             self._check_steps(steps)
+            if size.scale is not None or size == OutputSize():
+                check_detail(steps, self.detail)  # else each photo shows which model it takes
         if self.options.direction is not None and self.model is None:
             raise UserError(
                 Advice("name the model that goes both ways with ", Option("model"))
@@ -105,7 +117,7 @@ class Request:
                 field="self_ensemble",
                 remedy="leave it out",
             )
-        if self.model is not None:
+        if self.model is not None and steps:
             self.options.check_direction(self.model, steps[0].model.photo_task)
         if self.options.from_photo:
             check_from_photo(steps)
@@ -131,6 +143,25 @@ class ResolvedRequest:
 
     request: Request
     steps: tuple[PlanStep, ...] | None
+    """By name alone: where a size in pixels is asked for, each photo shows how many enlarge it."""
+
+    def expected(self, size: WidthHeight) -> Plan | None:
+        """The plan for a photo of this (width, height) as far as its size tells it; None where the
+        choice is left to what is seen. Raises UserError for a size that cannot be reached.
+        """
+        request, steps = self.request, self.steps
+        growth = request.output_size.growth(size)
+        if growth is not None:
+            steps = asked_steps(request.tasks, growth, request.model, request.detail)
+            check_detail(steps or (), request.detail)
+        return None if steps is None else self._reduced(Plan(steps), size)
+
+    def _reduced(self, plan: Plan, size: WidthHeight) -> Plan:
+        """The plan with the reduction, if any, from what its steps make of a photo of this size to
+        the size that was asked for.
+        """
+        wanted = self.request.output_size.of(size)
+        return plan if wanted in (None, plan.size_out(size)) else replace(plan, reduced_to=wanted)
 
     def plan(
         self,
@@ -166,12 +197,13 @@ class ResolvedRequest:
             options = replace(options, hints=hints)
         known = seen if mask is None else None
         measure = cache(lambda: known or statistics(photo, mask))
-        if self.steps is None:
+        plan = self.expected(photo.size)
+        if plan is None:
             looked = measure() if mask is None else with_mask_alone(photo)
-            plan = automatic_plan(looked, request.scale, request.detail)
-        else:
-            named = self.steps if request.model else for_found_photos(self.steps, measure)
-            plan = Plan(named)
+            growth = request.output_size.growth(photo.size)
+            plan = self._reduced(automatic_plan(looked, growth, request.detail), photo.size)
+        elif not request.model:
+            plan = replace(plan, steps=for_found_photos(plan.steps, measure))
         check_photo(plan, photo.size, mask is not None)
         if options.hints is not None:
             check_hints(plan.steps)

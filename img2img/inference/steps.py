@@ -12,7 +12,8 @@ from pathlib import Path
 from img2img.arguments import check_share
 from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.inference.blend import checked_pair, pair_of
-from img2img.inference.plan import Plan, PlanStep, WidthHeight
+from img2img.inference.output_size import Growth, WidthHeight, check_grows, factors_for
+from img2img.inference.plan import Plan, PlanStep
 from img2img.tasks import (
     PhotoStatistics,
     PhotoTask,
@@ -25,54 +26,61 @@ from img2img.zoo.catalogue import CATALOGUE
 
 
 def asked_steps(
-    tasks: Sequence[str], scale: int | None, model: str | None, detail: float | None
+    tasks: Sequence[str], growth: Growth | None, model: str | None, detail: float | None
 ) -> tuple[PlanStep, ...] | None:
     """The steps a user named, None when the choice is left to the photo.
 
-    `scale` chooses the enlargement, `detail` in [0,1] mixes models with their crisper half. Raises
-    UserError for unknown names, a step without a model, a scale or a detail without use.
+    `growth` chooses the enlargement: none where the photo has not to grow. `detail` in [0,1] mixes
+    models with their crisper half. Raises UserError for unknown names, a step without a model, and
+    a growth without use.
     """
     if detail is not None:
         check_share("detail", detail)  # here, for a plan may hold no step that would notice
     if model is not None:
-        steps: tuple[PlanStep, ...] = (_step_of_model(model, tasks, scale),)
+        steps = _steps_of_model(model, tasks, growth)
     elif not tasks:
         return None
     else:
-        if scale is not None and not any(_class_of(kind).usual_scale > 1 for kind in tasks):
+        enlarges = any(_class_of(kind).usual_scale > 1 for kind in tasks)
+        if growth is not None and growth.factor > 1 and not enlarges:
             able = _names(lambda task: task.usual_scale > 1)
             raise UserError(
                 f"'{','.join(tasks)}' does not enlarge",
-                field="scale",
-                remedy=Advice.leave_out("scale") | Advice.set("task", able),
+                field=growth.option,
+                remedy=Advice.leave_out(growth.option) | Advice.set("task", able),
             )
-        steps = tuple(_step(kind, scale) for kind in tasks)
-    mixed = tuple(_with_detail(step, detail) for step in steps)
-    if detail is not None and all(step.detail is None for step in mixed):
-        checked_pair(mixed[-1].model, detail)  # raises, naming it
-    return mixed
+        steps = [step for kind in tasks for step in _steps(kind, growth)]
+    return tuple(_with_detail(step, detail) for step in steps)
 
 
-def automatic_plan(seen: PhotoStatistics, scale: int | None, detail: float | None) -> Plan:
+def check_detail(steps: Sequence[PlanStep], detail: float | None) -> None:
+    """Raise UserError for a detail that no step has a use for."""
+    if detail is not None and steps and all(step.detail is None for step in steps):
+        checked_pair(steps[-1].model, detail)  # raises, naming it
+
+
+def automatic_plan(seen: PhotoStatistics, growth: Growth | None, detail: float | None) -> Plan:
     """Every task that applies to a photo, in plan order; one without a model is left out with a
     sentence that says so.
     """
     steps: list[PlanStep] = []
     skipped, declined = list[str](), list[str]()
     for kind, task in photo_tasks().items():
-        wanted, fills = scale is not None and task.usual_scale > 1, task.fills
+        wanted = growth if task.usual_scale > 1 else None
+        fills = task.fills
         # A mask says what is wanted: to fill it, and nothing else.
         if seen.has_mask and not fills and not wanted:
             continue
-        reason = f"×{scale} was asked for" if wanted else ask("applies", kind, seen)
-        untouched = scale is None and not seen.has_mask  # nothing was asked of it
+        reason = f"{wanted.asked} was asked for" if wanted else ask("applies", kind, seen)
+        untouched = growth is None and not seen.has_mask  # nothing was asked of it
         if not reason and untouched and (against := ask("declines", kind, seen)):
             refused = f"not done: {task.verb}, since {against}; "
             declined.append(Phrase(refused, Option("task", kind), " does it all the same"))
         if not reason:
             continue
         try:
-            steps.append(_with_detail(_step(kind, scale, reason, found_photo=True), detail))
+            found = _steps(kind, growth, reason, found_photo=True)
+            steps += [_with_detail(step, detail) for step in found]
         except UserError as error:
             if wanted or fills:
                 raise
@@ -139,17 +147,30 @@ def check_from_photo(steps: Sequence[PlanStep]) -> None:
             )
 
 
-def _step(kind: str, scale: int | None, reason: str = "", *, found_photo: bool = False) -> PlanStep:
-    """The step for a task with the shipped model that fits; `scale` matters to tasks that enlarge
-    alone.
+def _steps(
+    kind: str, growth: Growth | None, reason: str = "", *, found_photo: bool = False
+) -> list[PlanStep]:
+    """The step for a task with the shipped model that fits. `growth` matters to tasks that enlarge
+    alone, which take as many steps as it needs.
     """
     task = _class_of(kind)
-    factor = (scale or task.usual_scale) if task.usual_scale > 1 else None
-    model = CATALOGUE.default(kind, factor, found_photo=found_photo)
-    return PlanStep(model, _verb(task.verb, factor or 1), reason)
+    factors: Sequence[int | None] = [None]
+    if task.usual_scale > 1:
+        factors = [task.usual_scale]
+        if growth is not None:
+            factors = factors_for(growth, [entry.scale for entry in CATALOGUE.defaults(kind)])
+    return [
+        PlanStep(
+            CATALOGUE.default(kind, factor, found_photo=found_photo),
+            _verb(task.verb, factor or 1),
+            reason,
+        )
+        for factor in factors
+    ]
 
 
-def _step_of_model(name: str, tasks: Sequence[str], scale: int | None) -> PlanStep:
+def _steps_of_model(name: str, tasks: Sequence[str], growth: Growth | None) -> list[PlanStep]:
+    """Its only step; none for a model that enlarges and a photo that has not to grow."""
     model = CATALOGUE.entry(name)
     task = model.photo_task
     if tasks and list(tasks) != [task.kind]:
@@ -161,13 +182,10 @@ def _step_of_model(name: str, tasks: Sequence[str], scale: int | None) -> PlanSt
             field="model",
             remedy="leave one of them out",
         )
-    if scale not in (None, task.scale):
-        raise UserError(
-            Phrase("model '", Path(name), f"' is for ×{task.scale}, not ×{scale}"),
-            field="scale",
-            remedy=Advice.leave_out("scale"),
-        )
-    return PlanStep(model, _verb(task.verb, task.scale))
+    check_grows(growth, task.scale, Phrase("'", Path(name), "'"))
+    if growth is not None and growth.factor <= 1 and task.scale > 1:
+        return []
+    return [PlanStep(model, _verb(task.verb, task.scale))]
 
 
 def _with_detail(step: PlanStep, detail: float | None) -> PlanStep:

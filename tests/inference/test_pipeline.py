@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from img2img.errors import UserError
-from img2img.inference.options import CallOptions, Options, TensorOptions
+from img2img.inference.options import CallOptions, Options, PictureOptions, TensorOptions
+from img2img.inference.output_size import OutputSize
 from img2img.inference.pipeline import Model, load
 from img2img.pixels.color import downscale, luminance
 from img2img.pixels.images import Photo, quantise, to_float
@@ -439,7 +440,10 @@ def test_a_misspelt_option_is_an_error_that_names_the_one_that_was_meant(
     )
     with pytest.raises(TypeError, match=meant):
         models["denoise"](picture((32, 32)), strenght=0.5)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match=r"'quality'; known: direction, from_photo, seed"):
+    known = (
+        "direction, from_photo, height, longer_side, scale, seed, self_ensemble, strength, width"
+    )
+    with pytest.raises(TypeError, match=f"'quality'; known: {known}$"):
         models["denoise"](picture((32, 32)), quality=0.5)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"^load\(\) got .* 'devise', did you mean 'device'\?$"):
         load("denoise", devise="cpu")  # type: ignore[arg-type]
@@ -502,7 +506,10 @@ def test_predict_tensor_takes_tensors(models: dict[str, Model]) -> None:
 def test_a_call_takes_every_option_by_keyword_but_hints_which_are_pictures_there() -> None:
     options = {field.name for field in fields(Options)}
     assert CallOptions.__annotations__.keys() == options - {"hints"}
-    assert CallOptions.__optional_keys__ == CallOptions.__annotations__.keys()
+    sizes = {field.name for field in fields(OutputSize)}
+    assert PictureOptions.__annotations__.keys() == CallOptions.__annotations__.keys() | sizes
+    for keywords in (CallOptions, PictureOptions):
+        assert keywords.__optional_keys__ == keywords.__annotations__.keys()
 
 
 @given(
