@@ -37,9 +37,9 @@ def before_step(trainer: Trainer, step: int, happens: Callable[[list[Batch]], An
     trainer.batches = batches  # type: ignore[method-assign]
 
 
-def stopped_at(recipe: Recipe, out: Path, step: int) -> None:
+def stopped_at(recipe: Recipe, out: Path, step: int, device: str = "cpu") -> None:
     """Run until `step`, then stop as Ctrl-C does."""
-    trainer = Trainer(recipe, out, device="cpu")
+    trainer = Trainer(recipe, out, device=device)
     stop_at(trainer, step)
     with pytest.raises(Interrupted) as stop:
         trainer.run()
