@@ -19,6 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from img2img.completion import (
+    VARIABLE,
+    Shell,
+    answer_shells,
+    completion_script,
+    model_names,
+    recipe_names,
+)
 from img2img.errors import (
     Command,
     Interrupted,
@@ -59,14 +67,20 @@ Threads = Annotated[
 ]
 
 
+def _model_option(what: str) -> Any:
+    return typer.Option(metavar="NAME|FILE|RUN", autocompletion=model_names, help=what)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 2 for what a user can mend, 1 for the rest. Errors
     are one line.
     """
     _print_anything()
+    answer_shells()
     with _log_on_stderr():
         try:
-            return int(app(arguments or sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+            words = arguments or sys.argv[1:] or ["--help"]
+            return int(app(words, standalone_mode=False, complete_var=VARIABLE) or 0)
         except UserError as error:
             return _failed(error.phrase, 2)
         except KeyboardInterrupt:
@@ -179,7 +193,12 @@ def options(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="a recipe file, or the name of a shipped one")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="a recipe file, or the name of a shipped one", autocompletion=recipe_names
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
@@ -245,10 +264,7 @@ def infer(
         ),
     ] = "auto",
     model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE|RUN", help="a shipped model, a model file or a run's folder"
-        ),
+        str | None, _model_option("a shipped model, a model file or a run's folder")
     ] = None,
     mask: Annotated[
         str | None,
@@ -405,9 +421,7 @@ def infer(
 
 @app.command()
 def generate(
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FILE|RUN", help="a model that makes pictures from noise")
-    ],
+    model: Annotated[str, _model_option("a model that makes pictures from noise")],
     more: Annotated[
         list[str] | None, typer.Argument(metavar="- B + C", help="the rest of --arithmetic")
     ] = None,
@@ -470,15 +484,11 @@ def generate(
 def evaluate(
     task: Annotated[str, typer.Option(help="whose protocol")],
     data: Annotated[str, typer.Option(metavar="DIR", help="photos to measure on")],
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE|RUN", help="the shipped ones by default")
-    ] = None,
+    model: Annotated[str | None, _model_option("the shipped ones by default")] = None,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="table, per-photo CSV and worst cases")
     ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE|RUN", help="another model to compare with")
-    ] = None,
+    baseline: Annotated[str | None, _model_option("another model to compare with")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", help="only the first N photos")] = None,
     self_ensemble: Annotated[
         bool, typer.Option("--self-ensemble", help="a row more: the mean over flips and turns")
@@ -600,7 +610,9 @@ def serve(
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(help="show this model's card")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="show this model's card", autocompletion=model_names)
+    ] = None,
 ) -> None:
     """List the models, shipped and in installed packages, or show the card of one."""
     from img2img.about import model_card, models_table
@@ -610,7 +622,12 @@ def models(
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(metavar="NAME|FILE", help="a model of other people")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", autocompletion=model_names, help="a model of other people"
+        ),
+    ],
     output: Annotated[str, typer.Option(metavar="F.safetensors", help="the file to write")],
     kind: Annotated[
         str | None,
@@ -661,7 +678,7 @@ def import_(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Option(metavar="NAME|FILE|RUN", help="what is written")],
+    model: Annotated[str, _model_option("what is written")],
     format: Annotated[
         str,
         typer.Option(
@@ -690,7 +707,11 @@ def export(
 
 
 @app.command()
-def recipes(name: Annotated[str | None, typer.Argument(help="print this recipe")] = None) -> None:
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="print this recipe", autocompletion=recipe_names)
+    ] = None,
+) -> None:
     """List the shipped recipes, or print one."""
     from img2img.about import recipe_text, recipes_table
 
@@ -724,6 +745,16 @@ def doctor(
 
 
 @app.command()
+def completion(
+    shell: Annotated[Shell, typer.Argument(help="whose script is printed")],
+) -> None:
+    """Print the script by which a shell completes options, recipes and models, to be evaluated:
+    eval "$(img2img completion bash)", or img2img completion fish | source.
+    """
+    print(completion_script(shell))
+
+
+@app.command()
 def env(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
@@ -739,8 +770,7 @@ def bench(
         str | None, typer.Option(metavar="train|infer|data|io", help="one part; all by default")
     ] = None,
     model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|FILE|RUN", help="inference of this one; the shipped by default"),
+        str | None, _model_option("inference of this one; the shipped by default")
     ] = None,
     budget: Annotated[
         float,

@@ -49,7 +49,7 @@ LAYERS = [
     {"diagnostics"},
     {"training", "inference"},
     {"evaluation", "export"},
-    {"about", "benchmark", "cli", "apps", "testing", "__main__"},
+    {"about", "benchmark", "cli", "completion", "integrations", "apps", "testing", "__main__"},
     {"maintenance"},  # left out of the wheel: nobody may need it
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
@@ -265,4 +265,6 @@ def test_the_recipe_and_its_help_need_no_training() -> None:
         for h in heads
         if h.split(".")[0] in {"torch", "timm", "kornia", "accelerate", "albumentations", "gradio"}
     }
-    assert {h for h in heads if h.startswith("img2img")} <= {"img2img.version", "img2img.errors"}
+    assert {h for h in heads if h.startswith("img2img")} <= {
+        *("img2img.version", "img2img.errors", "img2img.completion"),
+    }
