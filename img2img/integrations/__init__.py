@@ -1,0 +1,1 @@
+"""Nodes and the like for other programs, each in one file."""
