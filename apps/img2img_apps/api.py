@@ -15,6 +15,7 @@ import gradio as gr
 from img2img.errors import Named, Option, Phrase, UserError, rendered
 from img2img.inference.canvas import Canvas, parse_extend
 from img2img.inference.options import Options
+from img2img.inference.output_size import OutputSize
 from img2img.inference.request import Request, parse_tasks
 from img2img.inference.sampling import GenerateRequest
 from img2img_apps.checks import MOST_SEED
@@ -34,7 +35,11 @@ def endpoints(service: Service) -> None:
         photo, mask, hints = (gr.File(label=name) for name in ("photo", "mask", "hints"))
         strength = gr.Slider(0, 1, 1, label="strength")
         detail = gr.Number(None, minimum=0, maximum=1, label="detail")
-        scale = gr.Radio([2, 4], value=2, label="scale")
+        scale = gr.Number(2, label="scale")
+        sides = [
+            gr.Number(None, precision=0, minimum=1, label=name)
+            for name in ("longer_side", "width", "height")
+        ]
         grow, feather = (
             gr.Slider(0, 512, 0, step=1, label=name) for name in ("mask_grow", "feather")
         )
@@ -76,7 +81,7 @@ def endpoints(service: Service) -> None:
     add("restore", calls.restore, [photo, steps, strength, model])
     add("colorize", calls.colorize, [photo, strength, model, hints])
     add("denoise", calls.denoise, [photo, strength, model])
-    add("enlarge", calls.enlarge, [photo, scale, strength, detail, model])
+    add("enlarge", calls.enlarge, [photo, scale, strength, detail, model, *sides])
     add("erase", calls.erase, [photo, mask, grow, feather, extend, seed, model])
     add("translate", calls.translate, [photo, from_photo, seed, model, direction])
     for other in other_tasks(service.models):
@@ -144,18 +149,26 @@ class _Calls:
         )
 
     def enlarge(
-        self, photo: str, scale: int, strength: float, detail: float | None, model: str,
-        request: gr.Request,
+        self, photo: str, scale: float, strength: float, detail: float | None, model: str,
+        longer_side: int | None, width: int | None, height: int | None, request: gr.Request,
     ) -> FileAndFacts:  # fmt: skip
-        """The photo 2 or 4 times as large; strength 0..1; detail 0..1 or nothing: from faithful to
-        crisp, ×4; model: a name, whose own scale then counts, or nothing.
+        """The photo `scale` times as large (2, 3.5, … up to 16; up to 1 it is reduced); strength
+        0..1; detail 0..1 or nothing: from faithful to crisp, ×4; model: a name, whose own scale
+        then counts, or nothing. longer_side, width or height (both: exactly that size) in px, or
+        nothing: instead of any scale.
         """
 
         def wanted() -> Request:
             kind, options = "super-resolve", Options(strength=strength)
+            size = OutputSize(None, longer_side, width, height)
             if model:
-                return replace(self.service.request(kind, model, options), detail=detail)
-            return Request((kind,), scale=int(scale), detail=detail, options=options)
+                by_model = self.service.request(kind, model, options)
+                return replace(by_model, detail=detail, size=size)
+            if size == OutputSize():
+                if scale is None:
+                    raise UserError("give a number", field="scale")
+                size = OutputSize(scale)
+            return Request((kind,), detail=detail, options=options, size=size)
 
         return self._answer(photo, wanted, request)
 

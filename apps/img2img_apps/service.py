@@ -19,7 +19,7 @@ from img2img.inference.options import Options
 from img2img.inference.outputs import Result
 from img2img.inference.plan import Plan
 from img2img.inference.previews import pair, preview
-from img2img.inference.request import Request
+from img2img.inference.request import Request, ResolvedRequest
 from img2img.tasks import PhotoStatistics, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
 from img2img_apps.jobs import Jobs, Owner, Stopped
@@ -120,20 +120,25 @@ class Service:
             )
         check_megapixels(path, self.settings.max_megapixels)
 
-    def _check_result(self, info: UploadInfo, request: Request, scale: int) -> None:
-        """The limit holds for what is made, too: canvas and enlargement, before any work."""
-        extend, limit = request.canvas.extend, self.settings.max_megapixels
+    def _expected(self, info: UploadInfo, resolved: ResolvedRequest) -> Plan:
+        """What will be done, as far as it is known before any work. Raises UserError where that
+        makes too much: the limit holds for what is made, too, by canvas and enlargement.
+        """
+        extend, limit = resolved.request.canvas.extend, self.settings.max_megapixels
         if max(extend) > MOST_EXTENSION_PX:
             raise UserError(
                 f"at most {MOST_EXTENSION_PX} px a side, and {limit:g} megapixels in all",
                 field="extend",
             )
-        width, height = info.size[0] + sum(extend[::2]), info.size[1] + sum(extend[1::2])
-        megapixels = width * height * scale**2 / 1e6
+        canvas = info.size[0] + sum(extend[::2]), info.size[1] + sum(extend[1::2])
+        expected = resolved.expected(canvas) or info.proposed
+        size = resolved.request.output_size.of(canvas) or expected.size_out(canvas)
+        megapixels = size[0] * size[1] / 1e6
         if megapixels > limit:
-            grown = [f"after ×{scale}"] * (scale > 1) + ["when extended"] * any(extend)
+            larger = size > canvas
+            grown = [f"after ×{size[0] / canvas[0]:.3g}"] * larger + ["when extended"] * any(extend)
             advice = (
-                "use a smaller enlargement, or crop it first" if scale > 1 else "extend it by less"
+                "use a smaller enlargement, or crop it first" if larger else "extend it by less"
             )
             raise UserError(
                 f"would be {megapixels:.1f} megapixels {' and '.join(grown)}, "
@@ -141,6 +146,7 @@ class Service:
                 place=info.path,
                 remedy=advice,
             )
+        return expected
 
     def request(
         self,
@@ -215,9 +221,7 @@ class Service:
                 folder.mkdir(parents=True)
                 mask, hints = (None if file is None else str(file) for file in drawn)
                 batch = FileBatch([str(path)], request, str(folder), mask, hints=hints)
-                named = batch.resolved.steps
-                expected = info.proposed if named is None else Plan(named)
-                self._check_result(info, request, expected.scale)
+                expected = self._expected(info, batch.resolved)
                 pieces.expect(path, expected, info.size)
                 # The photo as `inspect` has read it, unless another was inspected since.
                 last, self._last = self._last, None

@@ -48,6 +48,17 @@ CALLS = {
         [4, 1.0, None],
         ["--task", "super-resolve", "--scale", "4"],
     ),
+    "enlarge_by_a_factor": (SMALL, [1.3, 1.0, None], ["--task", "super-resolve", "--scale", "1.3"]),
+    "enlarge_to_a_size": (
+        SMALL,
+        [2, 1.0, None, "", 301, None, None],
+        ["--task", "super-resolve", "--longer-side", "301"],
+    ),
+    "enlarge_by_a_model": (
+        SMALL,
+        [2, 1.0, None, "super_resolve_x4", None, 330, 222],
+        ["--model", "super_resolve_x4", "--width", "330", "--height", "222"],
+    ),
     "erase": (
         MASKED,
         [MASK, 3, 2, "0,0,16,0", 0, ""],
@@ -447,8 +458,14 @@ MISTAKES = [
     ("denoise", [PHOTO, 1, "m" * 5000], "model: 5000 characters are too many"),
     ("restore", [PHOTO, "sharpen"], "sharpen"),
     ("restore", [PHOTO, "x" * 900], "xxx"),
-    ("enlarge", [PHOTO, 3, 1, None], "scale: 3 is none of 2, 4"),
+    ("enlarge", [PHOTO, 17, 1, None], "scale: ×17 is more than ×16"),
+    ("enlarge", [PHOTO, 0, 1, None], "scale must be a number above 0, not 0"),
+    ("enlarge", [PHOTO, "3", 1, None], "scale: give a number, not '3'"),
     ("enlarge", [PHOTO, None, 1, None], "scale"),
+    ("enlarge", [PHOTO, 2, 1, None, "", 0.5, None, None], "longer_side: give a whole number"),
+    ("enlarge", [PHOTO, 2, 1, None, "", 90, 60, None], "longer_side and width each say how large"),
+    ("enlarge", [PHOTO, 2, 1, None, "", None, 50, 50], "width and height would distort"),
+    ("enlarge", [PHOTO, 2, 1, None, "", 2500, None, None], "more than the 4 allowed here"),
     ("enlarge", [PHOTO, 4, 1, 2], "detail: 2 is more than the maximum value 1"),
     (
         "erase",

@@ -51,6 +51,21 @@ def test_upload_run_download_is_what_the_command_line_makes(
     assert made.read_bytes() == infer(photo, tmp_path / f"expected{made.suffix}", *flags)
 
 
+def test_a_size_in_pixels_is_what_the_command_line_makes(
+    page: Any, infer: Infer, tmp_path: Path
+) -> None:
+    open_tab(page, "Enlarge")
+    upload(page, "enlarge", SMALL)
+    page.locator("#enlarge-size").get_by_text("Size in pixels", exact=True).click()
+    page.locator("#enlarge-longer-side input").fill("301")
+    page.locator("#enlarge-run").click()
+    done(page, "enlarge")
+    made = download(page, "enlarge", tmp_path)
+    assert made.read_bytes() == infer(
+        SMALL, tmp_path / "expected.jpg", "--task", "super-resolve", "--longer-side", "301"
+    )
+
+
 def test_slider_moves_between_before_and_after(page: Any) -> None:
     page.locator("#restore-example-0").click()
     done(page, "restore")

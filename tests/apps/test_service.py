@@ -24,6 +24,7 @@ from PIL import Image
 from img2img import cli
 from img2img.errors import Advice, Option, Phrase, TaskKind, UserError
 from img2img.inference.canvas import Canvas
+from img2img.inference.output_size import OutputSize
 from img2img.inference.outputs import Result
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request
@@ -307,6 +308,11 @@ def test_too_large_a_result_is_refused_before_any_work(
             (16, 17),
             Request(("inpaint",), canvas=Canvas(extend=(10**400, 0, 0, 0))),
             "4096 px a side",
+        ),
+        (
+            (400, 300),
+            Request(("super-resolve",), size=OutputSize(longer_side=1400)),
+            "1.5 megapixels after ×3.5, more than the 1 allowed",
         ),
         ((600, 600), Request(), "after ×2"),  # an automatic plan enlarges small photos
     ],

@@ -8,6 +8,7 @@ import gradio as gr
 
 from img2img.errors import UserError
 from img2img.inference.options import Options
+from img2img.inference.output_size import OutputSize
 from img2img.inference.painted import painted_hints
 from img2img.inference.request import Request
 from img2img_apps.examples import Examples
@@ -108,10 +109,10 @@ def _request(
 
 
 def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
-    """Twice or four times as large."""
+    """Twice or four times as large, or of a size in px."""
     lead(
-        "Makes a photo two or four times as large, or as large as a model of your choice does. "
-        "Shrunk again, the result of ours is your photo."
+        "Makes a photo two or four times as large, of a size in pixels, or as large as a model of "
+        "your choice does. Shrunk again, the result of ours is your photo."
     )
     kind = "super-resolve"
     panel = Panel(service, "enlarge")
@@ -142,6 +143,7 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
                 detail,
                 **PRIVATE,
             )
+            sides = _sides("enlarge")
             with gr.Accordion(LABELS["model"], open=False, elem_id="enlarge-model"):
                 model = model_choice(service, kind, shipped=True)
             panel.buttons("Enlarge")
@@ -157,12 +159,36 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
 
     model.change(follow, [model, scale], [scale, detail], **QUIET)
 
-    def request(user: str, scale: int, strength: float, detail: float, model: str) -> Request:
+    def request(
+        user: str, scale: int, strength: float, detail: float, model: str, *px: int | None
+    ) -> Request:
         path, options = service.models.path(model, kind, user), Options(strength=strength)
+        size = OutputSize(None, *(side or None for side in px))
         if path:
-            return Request(model=path, options=options)
+            return Request(model=path, options=options, size=size)
         mixed = detail if has_crisp(kind, int(scale)) else None
-        return Request((kind,), scale=int(scale), detail=mixed, options=options)
+        if size == OutputSize():
+            return Request((kind,), scale=int(scale), detail=mixed, options=options)
+        # The size may take a model without a crisper half, of which 0 asks nothing.
+        return Request((kind,), detail=mixed or None, options=options, size=size)
 
-    panel.wire(request, [scale, strength, detail, model], shown)
+    panel.wire(request, [scale, strength, detail, model, *sides], shown)
     return model
+
+
+def _sides(name: str) -> list[gr.Number]:
+    """Where the longer side, the width and the height of a result are asked for, in px."""
+    with gr.Accordion("Size in pixels", open=False, elem_id=f"{name}-size"):
+        gr.Markdown("Instead of the scale: one of them, or width and height.", container=False)
+        with gr.Row():
+            return [
+                gr.Number(
+                    None,
+                    label=f"{LABELS[side]} (px)",
+                    precision=0,
+                    minimum=0,
+                    min_width=90,
+                    elem_id=f"{name}-{side.replace('_', '-')}",
+                )
+                for side in ("longer_side", "width", "height")
+            ]
