@@ -150,7 +150,8 @@ class _Calls:
 
     def enlarge(
         self, photo: str, scale: float, strength: float, detail: float | None, model: str,
-        longer_side: int | None, width: int | None, height: int | None, request: gr.Request,
+        request: gr.Request, longer_side: int | None = None, width: int | None = None,
+        height: int | None = None,
     ) -> FileAndFacts:  # fmt: skip
         """The photo `scale` times as large (2, 3.5, … up to 16; up to 1 it is reduced); strength
         0..1; detail 0..1 or nothing: from faithful to crisp, ×4; model: a name, whose own scale

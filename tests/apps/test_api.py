@@ -81,6 +81,9 @@ def test_endpoints_make_the_bytes_the_command_line_makes(
 def test_endpoints_are_named_and_described(app: RunningApp) -> None:
     with urllib.request.urlopen(f"{app.url}gradio_api/info") as answer:
         known = json.load(answer)["named_endpoints"]
+    sides = {"longer_side", "width", "height"}
+    later = [p for p in known["/enlarge"]["parameters"] if p["parameter_name"] in sides]
+    assert len(later) == 3 and all(p["parameter_has_default"] for p in later), "older clients go on"
     assert set(known) == {
         "/restore",
         "/colorize",
