@@ -225,15 +225,19 @@ CASES: dict[str, Case] = {
     # Transposed convolutions, whose first grid a loud and hasty adversarial loss does not let go.
     "checkerboard": (
         lambda folder, *o: photos(folder, "generator.upsampling=transposed", "train.lr=1e-2", *o),
-        ("adversarial.weight=3", "adversarial.weight=10", "adversarial.weight=30"),
-        1,
+        (
+            "adversarial.weight=6",
+            "adversarial.weight=10",
+            "adversarial.weight=10 train.lr=4e-2",
+        ),
+        2,
     ),
     # Three photos, always the same crop, and time.
     "overfitting": (
         lambda folder, *o: photos(
             folder, "task.source=edges", "data.crop_px=96", "data.resize_px=null", *o
         ),
-        tuple(f"data.flip=false train.lr=5e-3 train.steps={steps}" for steps in (60, 100, 160)),
+        tuple(f"data.flip=false train.lr=5e-3 train.steps={steps}" for steps in (30, 100, 300)),
         1,
     ),
     # Targets no tanh reaches: every output is white.
