@@ -175,6 +175,6 @@ def _version(metadata: Mapping[str, str]) -> str:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a model file, half precision widened to fp32."""
     with safe_open(path, framework="pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
     halves = (torch.float16, torch.bfloat16)
     return {k: value.float() if value.dtype in halves else value for k, value in weights.items()}

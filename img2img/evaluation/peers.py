@@ -234,7 +234,7 @@ class PeerProcess:
         self.peer, self.longest_s = peer, longest_s
         self.costs: dict[str, float | None] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
 
     def __call__(self, case: Case) -> Tensor:
         """The result (1,3,H,W). Raises PeerError when the method fails or ends."""

@@ -197,16 +197,16 @@ def _listed(tensor: Any) -> int:
 
 def _parts(graph: Any) -> Iterator[tuple[Any, Any]]:
     """Each node and each tensor of a graph and of those inside it."""
-    todo = [graph]
-    while todo:
-        now = todo.pop()
+    left = [graph]
+    while left:
+        now = left.pop()
         yield from ((None, tensor) for tensor in now.initializer)
         for sparse in now.sparse_initializer:
             yield from ((None, tensor) for tensor in (sparse.values, sparse.indices))
         for node in now.node:
             yield node, None
             for attribute in node.attribute:
-                todo += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+                left += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
                 if attribute.HasField("t"):
                     yield None, attribute.t
                 yield from ((None, tensor) for tensor in attribute.tensors)

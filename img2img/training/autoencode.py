@@ -102,5 +102,5 @@ def decode_codes(step: TrainingStep, network: nn.Module, code: Tensor, batch: Ba
     """RGB of codes (B,Z) by the generator or its average, with the batch's labels."""
     with step.accelerator.autocast():
         label = network.label(batch.condition)  # type: ignore[operator]  # an Autoencoder
-        prediction = network.decode(code, label)  # type: ignore[operator]
+        prediction = network.decode(code, label)  # type: ignore[operator]  # a Module to mypy
     return step.task.decode(batch.condition, prediction.float())
