@@ -234,7 +234,11 @@ def test_photos_whose_results_differ_in_case_alone_do_not_replace_each_other(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends itself what POSIX has")
 def test_an_interrupted_child_ends_by_ctrl_c() -> None:
-    waits = "import sys, time; print('up', flush=True); time.sleep(600)"
+    # A shell has what it starts in the background ignore Ctrl-C; what trains listens all the same.
+    waits = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "print('up', flush=True); time.sleep(600)"
+    )
     child = interruptible([sys.executable, "-c", waits], stdout=subprocess.PIPE, stderr=-3)
     assert child.stdout is not None and child.stdout.readline() == b"up\n"
     interrupt(child)

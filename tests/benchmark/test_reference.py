@@ -31,7 +31,7 @@ def test_losses_and_weights_are_ours(recipe: Recipe) -> None:
     for number in range(3):
         logs, losses = ours(), theirs()
         for name in LOSSES:
-            wanted = pytest.approx(logs[name], rel=1e-5 if number == 0 else 1e-3)
+            wanted = pytest.approx(float(logs[name]), rel=1e-5 if number == 0 else 1e-3)
             assert float(losses[name]) == wanted, (number, name)
     for name, mine in step.generator.module.state_dict().items():
         learned = reference.generator.state_dict()[name]
