@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -121,7 +120,7 @@ def _reading() -> _Reading | None:
         cores = _own_cores()
         busy, ticks = ticks_of(_COUNTS.read_text(encoding="ascii"), cores)
         processes = (os.getpid(), *(child.pid for child in multiprocessing.active_children()))
-        own = {process: _cpu_seconds(process) for process in processes if process}
+        own = {process: cpu_seconds(process) for process in processes if process}
         return _Reading(time.monotonic(), busy, ticks, len(cores), own)
     return None
 
@@ -141,12 +140,11 @@ def _own_cores() -> Collection[int]:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
 
 
-def _cpu_seconds(process: int) -> float:
-    if sys.platform == "win32":
-        return 0.0  # where _COUNTS is missing anyway
-    with suppress(OSError):  # it may have ended since
-        fields = (
-            Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        )
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(process: int) -> float:
+    """User and system time of a process, all threads; 0 where it has ended."""
+    import psutil
+
+    with suppress(psutil.Error):
+        times = psutil.Process(process).cpu_times()
+        return times.user + times.system
     return 0.0

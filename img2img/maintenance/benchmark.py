@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from img2img.benchmark.photos import side_of, square_photo
+from img2img.cores import cpu_seconds
 from img2img.maintenance.browser import RunningApp, running_app
 from img2img.maintenance.client import called
 from img2img.memory import peak_mb
@@ -78,12 +77,6 @@ def costs(app: RunningApp) -> Iterator[Cost]:
     yield cost
     cost.wall_s, cost.cpu_s = time.monotonic() - started, cpu_seconds(app.process.pid) - before
     cost.peak_mb = round(peak_mb(app.process.pid))
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, all threads."""
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
 
 
 if __name__ == "__main__":

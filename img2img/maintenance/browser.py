@@ -42,7 +42,7 @@ def running_app(
     log: Path,
     flags: Sequence[str] = (),
     launcher: Sequence[str] = ("-m", "img2img"),
-    seconds: float = 3000,
+    seconds: float = 300,
 ) -> Iterator[RunningApp]:
     """`img2img app` on a free port; ended politely at the end."""
     url = f"http://127.0.0.1:{(port := free_port())}/"

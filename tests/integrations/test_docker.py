@@ -89,14 +89,16 @@ def test_it_opens_the_app_on_the_port_that_it_exposes(instructions: list[Instruc
     program = json.loads(only(instructions, "ENTRYPOINT"))
     verb, *words = json.loads(only(instructions, "CMD"))
     assert program == ["img2img"]
-    command = typer.main.get_command(cli.app).commands[verb]  # type: ignore[attr-defined]
+    command = typer.main.get_group(cli.app).commands[verb]
     chosen = command.make_context(verb, words).params
     assert chosen["host"] == "0.0.0.0" and chosen["port"] == int(only(instructions, "EXPOSE"))
 
 
 class _Answer(BaseHTTPRequestHandler):
+    status = 200
+
     def do_GET(self) -> None:
-        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.send_response(self.status)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -112,7 +114,7 @@ def server() -> Iterator[HTTPServer]:
 
 
 def test_its_health_check_fails_where_the_app_does(
-    instructions: list[Instruction], server: HTTPServer
+    instructions: list[Instruction], server: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options, _, command = only(instructions, "HEALTHCHECK").partition(" CMD ")
     assert {word.split("=")[0] for word in options.split()} == {
@@ -122,9 +124,8 @@ def test_its_health_check_fails_where_the_app_does(
     port = only(instructions, "EXPOSE")
     assert (program, flag) == ("python", "-c") and f"127.0.0.1:{port}/" in code
     here = code.replace(port, str(server.server_port))
-    server.status = 200  # type: ignore[attr-defined]
     exec(here, {})
-    server.status = 500  # type: ignore[attr-defined]
+    monkeypatch.setattr(_Answer, "status", 500)
     with pytest.raises(HTTPError) as caught:
         exec(here, {})
     caught.value.close()
