@@ -67,6 +67,9 @@ Threads = Annotated[
 ]
 
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
+
+
 def _model_option(what: str) -> Any:
     return typer.Option(metavar="NAME|FILE|RUN", autocompletion=model_names, help=what)
 
@@ -367,9 +370,7 @@ def infer(
     quality: Annotated[
         int | None, typer.Option(metavar="1..100", help="of JPEG, WebP and AVIF; 95 by default")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace results that exist")
-    ] = False,
+    overwrite: Overwrite = False,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="say what would be done to each photo and why; do nothing"),
@@ -658,6 +659,7 @@ def import_(
             help="which half of a pair side by side it takes; AtoB (left) by default",
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Keep a model of other people as a self-describing file; nothing in it is run."""
     from img2img.inference.importing import import_model
@@ -666,6 +668,7 @@ def import_(
     entry = import_model(
         source,
         output,
+        overwrite=overwrite,
         kind=kind,
         norm=norm,  # type: ignore[arg-type]  # any other is refused
         dropout=dropout,
@@ -697,11 +700,14 @@ def export(
         bool,
         typer.Option("--int8", help="8-bit convolutions (onnx, openvino); says what they cost"),
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a model for other programs; graphs are held against PyTorch first."""
     from img2img.export.exporting import export_model
 
-    entry, note = export_model(model, format, output, model_card, int8=int8)
+    entry, note = export_model(
+        model, format, output, model_card, int8=int8, overwrite=overwrite
+    )
     terms = entry.card.terms or entry.card.data_terms
     print("; ".join(filter(None, (f"{entry.title} → {output}", note, f"terms: {terms}"))))
 

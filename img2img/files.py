@@ -44,16 +44,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_files(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_files(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a path of the same name in an empty folder; on success all files written there are
     moved next to `path`, that one last, and on any error none is.
+
+    Raises UserError, unless `overwrite`, where a file of one of the names exists.
     """
     target = Path(path)
+    check_free(target, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".img2img.", dir=target.parent) as folder:
         with naming(target):
             yield Path(folder) / target.name
         written = sorted(Path(folder).iterdir(), key=lambda file: file.name == target.name)
+        for file in written:
+            check_free(target.with_name(file.name), overwrite)
         for file in written:
             _settle(file, target.with_name(file.name))
         _sync_folder(target.parent)
@@ -85,6 +90,15 @@ def write_text(path: str | os.PathLike[str], content: str) -> None:
     shows it.
     """
     write_bytes(path, content.encode(errors="backslashreplace"))
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise UserError, unless `overwrite`, for the name of a file that exists."""
+    if path.exists() and not overwrite:
+        raise UserError(Phrase("'", path, "' exists"), field="output", remedy=OVERWRITE_OR_ANOTHER)
+
+
+OVERWRITE_OR_ANOTHER = Advice("add ", Option("overwrite"), ", or choose another ", Option("output"))
 
 
 def check_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ def export_model(
     model_card: str | None = None,
     *,
     int8: bool = False,
+    overwrite: bool = False,
 ) -> tuple[Entry, str]:
     """Write a model in another format, whole or not at all.
 
@@ -27,13 +28,14 @@ def export_model(
         output: the file to write; its suffix is the format's.
         model_card: one of `MODEL_CARDS`, which is written with it: what a place for models is told.
         int8: 8-bit numbers, of formats that have them.
+        overwrite: replace files of those names.
 
     Returns:
         The model, and what is to be known of the file.
 
     Raises:
-        UserError: an unknown format or model, another suffix, a model that the format cannot hold,
-            a package that is missing; no file is left then.
+        UserError: an unknown format or model, another suffix, a file that exists, a model that the
+            format cannot hold, a package that is missing; no file is left then.
     """
     target = Path(output)
     if model_card is not None and model_card not in MODEL_CARDS:
@@ -59,7 +61,7 @@ def export_model(
             field="model",
             remedy="name the model that it was exported from",
         )
-    with atomic_files(target) as path:
+    with atomic_files(target, overwrite=overwrite) as path:
         note = write(entry, path)
         if model_card is not None:
             suffix, card_of = MODEL_CARDS[model_card]

@@ -30,7 +30,14 @@ import numpy as np
 from img2img.data.cache import Cache
 from img2img.data.side_by_side import are_pairs
 from img2img.errors import Advice, Option, Phrase, UserError
-from img2img.files import atomic_path, check_folder, ignores_case, longest_name, shortened
+from img2img.files import (
+    OVERWRITE_OR_ANOTHER,
+    atomic_path,
+    check_folder,
+    ignores_case,
+    longest_name,
+    shortened,
+)
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
 from img2img.inference.output_size import WidthHeight
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
@@ -436,9 +443,7 @@ class FileBatch:
             raise UserError(
                 Phrase(output, " exists"),
                 place=job.input,
-                remedy=Advice(
-                    *("add ", Option("overwrite"), ", or choose another ", Option("output"))
-                ),
+                remedy=OVERWRITE_OR_ANOTHER,
             )
 
     # --- what is drawn for a photo: its mask, its colors

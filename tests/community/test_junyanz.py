@@ -201,6 +201,8 @@ def test_the_verb_keeps_a_checkpoint_that_restores_photos(
     Image.fromarray(photo).save(tmp_path / "in.png")
     assert main(["import", str(source), "--output", str(model), "--direction", "BtoA"]) == 0
     assert "resnet_9 of width 4, norm instance, no dropout" in capsys.readouterr().out
+    assert main(["import", str(source), "--output", str(model)]) == 2
+    assert "mine.safetensors' exists" in capsys.readouterr().err
     header = read_header(model)
     assert header.recipe.fields()["task"]["direction"] == "BtoA"
     assert header.card.data_terms == "unknown"

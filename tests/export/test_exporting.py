@@ -11,6 +11,7 @@ from img2img.cli import main
 from img2img.errors import UserError
 from img2img.export.exporting import export_model
 from img2img.export.formats import FORMATS, ExportFormat
+from img2img.inference.pipeline import load
 from img2img.zoo.catalogue import Entry
 
 TinyModel = Callable[[str], Path]
@@ -69,3 +70,23 @@ def test_files_of_an_export_are_moved_together(
     _, note = export_model(tiny_model("denoise"), "two", tmp_path / "a.xml")
     assert note == "two files"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.bin", "a.xml"]
+
+
+def test_a_file_that_exists_is_kept_unless_told(
+    tiny_model: TinyModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tiny_model("denoise"), tmp_path / "m.safetensors"
+    card = out.with_suffix(".md")  # written with it, and somebody may have written one
+    command = ["export", "--model", str(model), "--format", "safetensors", "--output", str(out)]
+    out.write_text("a fine-tuned model")
+    assert main(command) == 2
+    assert "exists" in (told := capsys.readouterr().err) and "--overwrite" in told
+    assert out.read_text() == "a fine-tuned model"
+    out.unlink()
+    card.write_text("mine")
+    assert main([*command, "--model-card", "hub"]) == 2
+    assert [file.name for file in tmp_path.iterdir()] == [card.name]
+    assert card.read_text() == "mine"
+    assert main([*command, "--model-card", "hub", "--overwrite"]) == 0
+    assert load(out).recipe.task.kind == "denoise"
+    assert card.read_text() != "mine"
