@@ -26,6 +26,7 @@ def test_every_label_is_of_an_option_of_the_command_line() -> None:
         ("enlarge-strength", "Strength"),
         ("enlarge-detail", "Detail"),
         ("enlarge-scale", "Scale"),
+        ("enlarge-times", "Times, such as 3.5"),
         ("enlarge-longer-side", "Longer side (px)"),
         ("enlarge-width", "Width (px)"),
         ("enlarge-height", "Height (px)"),

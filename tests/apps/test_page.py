@@ -51,18 +51,22 @@ def test_upload_run_download_is_what_the_command_line_makes(
     assert made.read_bytes() == infer(photo, tmp_path / f"expected{made.suffix}", *flags)
 
 
-def test_a_size_in_pixels_is_what_the_command_line_makes(
-    page: Any, infer: Infer, tmp_path: Path
+@pytest.mark.parametrize(
+    ("field", "flag", "value"),
+    [("longer-side", "--longer-side", "301"), ("times", "--scale", "1.7")],
+)
+def test_any_size_is_what_the_command_line_makes(
+    page: Any, infer: Infer, tmp_path: Path, field: str, flag: str, value: str
 ) -> None:
     open_tab(page, "Enlarge")
     upload(page, "enlarge", SMALL)
-    page.locator("#enlarge-size").get_by_text("Size in pixels", exact=True).click()
-    page.locator("#enlarge-longer-side input").fill("301")
+    page.locator("#enlarge-size").get_by_text("Another size", exact=True).click()
+    page.locator(f"#enlarge-{field} input").fill(value)
     page.locator("#enlarge-run").click()
     done(page, "enlarge")
     made = download(page, "enlarge", tmp_path)
     assert made.read_bytes() == infer(
-        SMALL, tmp_path / "expected.jpg", "--task", "super-resolve", "--longer-side", "301"
+        SMALL, tmp_path / "expected.jpg", "--task", "super-resolve", flag, value
     )
 
 

@@ -109,10 +109,10 @@ def _request(
 
 
 def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
-    """Twice or four times as large, or of a size in px."""
+    """Any times as large, or of a size in px."""
     lead(
-        "Makes a photo two or four times as large, of a size in pixels, or as large as a model of "
-        "your choice does. Shrunk again, the result of ours is your photo."
+        "Makes a photo two, four or any times as large, of a size in pixels, or as large as a "
+        "model of your choice does. Shrunk again, the result of ours is your photo."
     )
     kind = "super-resolve"
     panel = Panel(service, "enlarge")
@@ -143,7 +143,7 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
                 detail,
                 **PRIVATE,
             )
-            sides = _sides("enlarge")
+            other_size = _other_size("enlarge")
             with gr.Accordion(LABELS["model"], open=False, elem_id="enlarge-model"):
                 model = model_choice(service, kind, shipped=True)
             panel.buttons("Enlarge")
@@ -160,10 +160,11 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
     model.change(follow, [model, scale], [scale, detail], **QUIET)
 
     def request(
-        user: str, scale: int, strength: float, detail: float, model: str, *px: int | None
+        user: str, scale: int, strength: float, detail: float, model: str, *other: float | None
     ) -> Request:
         path, options = service.models.path(model, kind, user), Options(strength=strength)
-        size = OutputSize(None, *(side or None for side in px))
+        times, *sides_px = (number or None for number in other)
+        size = OutputSize(times, *(px and int(px) for px in sides_px))
         if path:
             return Request(model=path, options=options, size=size)
         mixed = detail if has_crisp(kind, int(scale)) else None
@@ -172,23 +173,28 @@ def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
         # The size may take a model without a crisper half, of which 0 asks nothing.
         return Request((kind,), detail=mixed or None, options=options, size=size)
 
-    panel.wire(request, [scale, strength, detail, model, *sides], shown)
+    panel.wire(request, [scale, strength, detail, model, *other_size], shown)
     return model
 
 
-def _sides(name: str) -> list[gr.Number]:
-    """Where the longer side, the width and the height of a result are asked for, in px."""
-    with gr.Accordion("Size in pixels", open=False, elem_id=f"{name}-size"):
-        gr.Markdown("Instead of the scale: one of them, or width and height.", container=False)
+def _other_size(name: str) -> list[gr.Number]:
+    """Where any factor, or the longer side, the width and the height of a result in px are asked
+    for: as `OutputSize` has them.
+    """
+
+    def number(field: str, label: str, precision: int | None) -> gr.Number:
+        return gr.Number(
+            None,
+            label=label,
+            precision=precision,
+            minimum=0,
+            min_width=90,
+            elem_id=f"{name}-{field.replace('_', '-')}",
+        )
+
+    with gr.Accordion("Another size", open=False, elem_id=f"{name}-size"):
+        gr.Markdown("Instead of ×2 or ×4: one of them, or width and height.", container=False)
         with gr.Row():
-            return [
-                gr.Number(
-                    None,
-                    label=f"{LABELS[side]} (px)",
-                    precision=0,
-                    minimum=0,
-                    min_width=90,
-                    elem_id=f"{name}-{side.replace('_', '-')}",
-                )
-                for side in ("longer_side", "width", "height")
-            ]
+            times = number("times", "Times, such as 3.5", None)
+            sides = ("longer_side", "width", "height")
+            return [times, *(number(side, f"{LABELS[side]} (px)", 0) for side in sides)]
