@@ -15,6 +15,7 @@ from textwrap import indent
 from typing import Any
 
 from img2img.community.packages import KNOWN, missing_packages, package_models
+from img2img.errors import UserError
 from img2img.resources import recipes_dir
 from img2img.version import __version__
 from img2img.zoo import measurements, shipped_models, shipped_notes
@@ -130,6 +131,20 @@ def model_card(name: str) -> str:
     )
 
 
+def verification_table(name: str | None = None) -> tuple[str, bool]:
+    """Each model file, or one of them, with its SHA-256 and whether it is what was shipped; and
+    whether all are.
+    """
+    from img2img.zoo.verification import verified_models
+
+    files = [one for one in verified_models() if name in (None, one.name)]
+    if not files:
+        raise UserError(f"'{name}' is no model that ships", field="verify", remedy="leave NAME out")
+    return aligned((one.name, one.state, one.sha256) for one in files), all(
+        one.is_good for one in files
+    )
+
+
 def recipes_table() -> str:
     """The shipped recipes by name, each with the first line of its comment."""
     rows = []
@@ -150,6 +165,16 @@ def recipe_text(name: str) -> str:
 def machine_report() -> str:
     """What this machine and installation can do, as columns."""
     return aligned(machine_facts())
+
+
+def security_report() -> str:
+    """What could reach out, what could run code, what reads which file, as columns."""
+    from img2img.security import security_facts
+
+    parts = (
+        f"{heading}\n{indent(aligned(facts), '  ')}" for heading, facts in security_facts().items()
+    )
+    return "\n\n".join(parts)
 
 
 def machine_facts() -> list[tuple[str, str]]:

@@ -614,11 +614,20 @@ def models(
     name: Annotated[
         str | None, typer.Argument(help="show this model's card", autocompletion=model_names)
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="hold all files against the SHA-256 that ships with them"),
+    ] = False,
 ) -> None:
     """List the models, shipped and in installed packages, or show the card of one."""
-    from img2img.about import model_card, models_table
+    from img2img.about import model_card, models_table, verification_table
 
-    print(model_card(name) if name else models_table())
+    if not verify:
+        return print(model_card(name) if name else models_table())
+    table, all_are_good = verification_table(name)
+    print(table)
+    if not all_are_good:
+        raise UserError("not every model file is what was shipped", remedy="install it again")
 
 
 @app.command("import")
@@ -705,9 +714,7 @@ def export(
     """Write a model for other programs; graphs are held against PyTorch first."""
     from img2img.export.exporting import export_model
 
-    entry, note = export_model(
-        model, format, output, model_card, int8=int8, overwrite=overwrite
-    )
+    entry, note = export_model(model, format, output, model_card, int8=int8, overwrite=overwrite)
     terms = entry.card.terms or entry.card.data_terms
     print("; ".join(filter(None, (f"{entry.title} → {output}", note, f"terms: {terms}"))))
 
@@ -763,10 +770,31 @@ def completion(
 @app.command()
 def env(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    security: Annotated[
+        bool,
+        typer.Option("--security", help="instead: what could reach out, and what loads what"),
+    ] = False,
+    sbom: Annotated[
+        bool,
+        typer.Option(
+            "--sbom",
+            help="instead: packages and models with versions, licences and hashes, as CycloneDX",
+        ),
+    ] = False,
 ) -> None:
     """Say what this machine and installation can do."""
-    from img2img.about import machine_facts, machine_report
+    from img2img.about import machine_facts, machine_report, security_report
 
+    if sbom:
+        from img2img.bill_of_materials import bill_of_materials
+
+        return print(bill_of_materials())
+    if security:
+        from img2img.security import security_facts
+
+        if not as_json:
+            return print(security_report())
+        return _print_json({heading: dict(lines) for heading, lines in security_facts().items()})
     _print_json(dict(machine_facts())) if as_json else print(machine_report())
 
 

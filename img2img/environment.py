@@ -10,7 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-_QUIET = {
+QUIET = {
     "NO_ALBUMENTATIONS_UPDATE": "1",  # asks PyPI for a newer version at import otherwise
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_OFFLINE": "1",
@@ -24,7 +24,7 @@ _QUIET = {
 
 def work_offline() -> None:
     """Switch off every phone-home of our dependencies; a variable the user has set wins."""
-    for name, value in _QUIET.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 
 

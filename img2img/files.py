@@ -92,6 +92,12 @@ def write_text(path: str | os.PathLike[str], content: str) -> None:
     write_bytes(path, content.encode(errors="backslashreplace"))
 
 
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def check_free(path: Path, overwrite: bool) -> None:
     """Raise UserError, unless `overwrite`, for the name of a file that exists."""
     if path.exists() and not overwrite:

@@ -49,7 +49,18 @@ LAYERS = [
     {"diagnostics"},
     {"training", "inference"},
     {"evaluation", "export"},
-    {"about", "benchmark", "cli", "completion", "integrations", "apps", "testing", "__main__"},
+    {
+        "about",
+        "security",
+        "bill_of_materials",
+        "benchmark",
+        "cli",
+        "completion",
+        "integrations",
+        "apps",
+        "testing",
+        "__main__",
+    },
     {"maintenance"},  # left out of the wheel: nobody may need it
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

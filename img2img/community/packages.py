@@ -47,10 +47,15 @@ class PackageModel:
         return None
 
     @property
+    def files(self) -> list[Path]:
+        """All files of the model; none where they are missing."""
+        path = self.path
+        return _files(path) if path else []
+
+    @property
     def size_mb(self) -> float:
         """Megabytes on disk, of all files of the model; 0 where they are missing."""
-        path = self.path
-        return sum(one.stat().st_size for one in _files(path)) / 1e6 if path else 0.0
+        return sum(one.stat().st_size for one in self.files) / 1e6
 
 
 def _folders(found: Distribution, package: str) -> list[Path]:
@@ -123,8 +128,7 @@ def package_model_at(path: Path) -> PackageModel | None:
     """The model that a file belongs to, to tell its terms; None for any other file."""
     resolved = path.resolve()
     for model in KNOWN.values():
-        inside = model.path
-        if inside and resolved in (one.resolve() for one in _files(inside)):
+        if resolved in (one.resolve() for one in model.files):
             return model
     return None
 

@@ -12,6 +12,7 @@ from img2img.modelfile import load_generator, save_model
 from img2img.resources import zoo_dir
 from img2img.zoo import model_path, shipped_models
 from img2img.zoo.catalogue import CATALOGUE
+from img2img.zoo.verification import write_sums
 
 MOST_BYTES = 12_500_000
 
@@ -59,6 +60,7 @@ def main() -> None:
     )
     more |= {"data": more.get("data", ", ".join(names)), "data_terms": terms}
     save_model(target, generator, recipe, header.card.model_copy(update=more), half=True)
+    write_sums()
     size = target.stat().st_size
     print(
         f"{target.name}: {size / 1e6:.1f} MB" + ("  TOO LARGE to ship" if size > MOST_BYTES else "")

@@ -4,7 +4,6 @@ nothing is unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from img2img.files import atomic_path, write_tensors, write_text
+from img2img.files import atomic_path, sha256_of, write_tensors, write_text
 
 log = logging.getLogger("img2img")
 
@@ -45,7 +44,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     }
     with atomic_path(path) as temporary:
         write_tensors(temporary, tensors)
-        checksum = _sha256(temporary)
+        checksum = sha256_of(temporary)
     write_text(path.with_suffix(".json"), json.dumps({**checkpoint.facts, "sha256": checksum}))
     kept = [p.stem for p in sorted(folder.glob("step_*.json")) if p.stem <= path.stem][-KEPT:]
     for old in folder.iterdir():  # half-written files of a killed run too
@@ -85,7 +84,7 @@ def _read(path: Path) -> Checkpoint:
     """Raises the errors of reading its two files, ValueError for a wrong checksum."""
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     weights = path.with_suffix(".safetensors")
-    if _sha256(weights) != facts["sha256"]:
+    if sha256_of(weights) != facts["sha256"]:
         raise ValueError("checksum")
     return Checkpoint(load_file(weights), facts)
 
@@ -124,8 +123,3 @@ def _like(value: Tensor, parameter: Tensor, fused: bool) -> Tensor:
         return torch.empty_like(parameter).copy_(value)
     # The count of steps: fused kernels read it on the parameter's device, all others on the CPU.
     return value.to(parameter.device, copy=True) if fused else value.clone()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
