@@ -13,7 +13,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -371,6 +371,18 @@ def infer(
         int | None, typer.Option(metavar="1..100", help="of JPEG, WebP and AVIF; 95 by default")
     ] = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="go on where a run that wrote into the folder of --output was ended"
+        ),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="wait for more photos in the folders of --input, until Ctrl-C"
+        ),
+    ] = False,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="say what would be done to each photo and why; do nothing"),
@@ -384,13 +396,16 @@ def infer(
     _use_cores(threads, device)
     from img2img.inference.batch import FileBatch
     from img2img.inference.canvas import Canvas, parse_extend
+    from img2img.inference.folder import FolderRun
     from img2img.inference.options import Options
     from img2img.inference.output_size import OutputSize
     from img2img.inference.outputs import Saving
     from img2img.inference.progress import TileLine
     from img2img.inference.request import Request, parse_tasks
+    from img2img.interrupts import ended_as_by_ctrl_c
 
     named = [*inputs, *(more or ())]
+    done = 0
     failed: list[Result] = []
     with _refusal_in_json(named, as_json), TileLine(wanted=not as_json) as line:
         request = Request(
@@ -411,11 +426,27 @@ def infer(
             backend=backend,  # type: ignore[arg-type]  # the same
         )
         saving = Saving(format, quality)
-        batch = FileBatch(named, request, output, mask, overwrite, hints, saving, pairs)
-        for result in batch.plans() if plan else batch.run(line.tile, line.begin):
+        photos = [] if watch else named
+        batch = FileBatch(photos, request, output, mask, overwrite, hints, saving, pairs)
+        run = FolderRun(batch, resume, named if watch else ())
+        results = run.plans() if plan else run.run(line.tile, line.begin)
+        try:
+            with ended_as_by_ctrl_c() if run.is_recorded else nullcontext(), closing(results):
+                for result in results:
+                    line.end()
+                    _report(result, as_json, planned=plan)
+                    done += not result.error
+                    failed += [result] if result.error else []
+        except KeyboardInterrupt:
+            if not run.is_recorded:
+                raise
             line.end()
-            _report(result, as_json, planned=plan)
-            failed += [result] if result.error else []
+            if not watch:
+                raise typer.Exit(_failed("interrupted: --resume goes on", 1)) from None
+            bad = f" ({', '.join(one.input.name for one in failed)})" if failed else ""
+            summary = f"ended: {done} photos done, {len(failed)} failed{bad}"
+            print(summary, file=sys.stderr if as_json else sys.stdout, flush=True)
+            return
     if failed:
         raise typer.Exit(1 if batch.several or not failed[0].mendable else 2)
 

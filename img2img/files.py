@@ -43,6 +43,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def leftovers(path: Path) -> list[Path]:
+    """Temporary files that `atomic_path(path)` has left where its process was killed."""
+    stem = re.escape(f".{_cut(path.stem, 40)}.")
+    name = re.compile(f"{stem}[a-z0-9_]{{8}}{re.escape(path.suffix)}")  # as mkstemp draws it
+    try:
+        return sorted(file for file in path.parent.iterdir() if name.fullmatch(file.name))
+    except FileNotFoundError:
+        return []
+
+
 @contextmanager
 def atomic_files(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a path of the same name in an empty folder; on success all files written there are
@@ -172,6 +182,15 @@ def ignores_case(folder: Path) -> bool:
         if other.name != place.name and place.exists():
             return other.exists() and other.samefile(place)
     return sys.platform in ("win32", "darwin")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What all names of one file have in common; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def is_portable(name: str) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 if sys.platform == "win32":
@@ -38,3 +40,20 @@ def heed_interrupts() -> None:
     """
     for number in INTERRUPTS:
         signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def ended_as_by_ctrl_c() -> Iterator[None]:
+    """Within it a process that is asked to end (SIGTERM, Windows' Ctrl-Break) is interrupted, so
+    that what it does is ended in order. Threads other than the main one have no say in this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, *INTERRUPTS[1:])
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

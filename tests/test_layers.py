@@ -38,6 +38,7 @@ LAYERS = [
         "memory",
         "cores",
         "interrupts",
+        "lock",
     },
     {"pixels"},
     {"models", "losses"},

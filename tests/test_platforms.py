@@ -23,10 +23,12 @@ from img2img.cli import main
 from img2img.errors import Interrupted, UserError
 from img2img.files import ignores_case, is_portable, write_tensors, write_text
 from img2img.inference.batch import FileBatch
+from img2img.inference.folder import FolderRun
+from img2img.inference.request import Request
 from img2img.interrupts import interrupt, interruptible
+from img2img.lock import FolderLock
 from img2img.memory import peak_mb, resident_mb
 from img2img.recipe import Recipe
-from img2img.training.lock import FolderLock
 from img2img.training.trainer import Trainer
 from img2img_apps.settings import Settings
 from img2img_apps.train_runs import DEMONSTRATION, TrainRuns
@@ -64,7 +66,7 @@ def _is_open(handle: int, inode: int) -> bool:
 def windows_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows' locks in the place of POSIX's."""
     monkeypatch.setitem(sys.modules, "msvcrt", Msvcrt())
-    monkeypatch.setattr("img2img.training.lock.sys", WINDOWS)
+    monkeypatch.setattr("img2img.lock.sys", WINDOWS)
 
 
 @linux
@@ -117,6 +119,18 @@ def test_results_are_written_over_the_photos_of_before(photo_folder: Path, zoo: 
     with windows_file_rules():
         assert main(words) == 0 and main([*words, "--overwrite"]) == 0
     assert (photo_folder / "photo_0.denoise.png").is_file()
+
+
+@linux
+def test_a_folder_is_gone_on_with(photo_folder: Path, zoo: Path, windows_locks: None) -> None:
+    out = photo_folder.parent / "out"
+    words = ["infer", "--input", str(photo_folder), "--output", str(out), "--task", "denoise"]
+    with windows_file_rules():
+        run = FolderRun(FileBatch([str(photo_folder)], Request(("denoise",)), str(out))).run()
+        next(run)
+        run.close()
+        assert main([*words, "--resume"]) == 0
+    assert len(list(out.iterdir())) == 6 + 1  # and the manifest
 
 
 @linux

@@ -34,11 +34,13 @@ from img2img.files import (
     OVERWRITE_OR_ANOTHER,
     atomic_path,
     check_folder,
+    identity,
     ignores_case,
     longest_name,
     shortened,
 )
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
+from img2img.inference.manifest import Manifest
 from img2img.inference.output_size import WidthHeight
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.inference.plan import OnStepTile, Plan
@@ -120,6 +122,8 @@ class FileBatch:
     """The files are pairs side by side, of which the model's input is taken; None: as a folder's
     files show it."""
     taken: set[Path] = field(default_factory=set, init=False)
+    manifest: Manifest | None = field(default=None, init=False)
+    """Told of each photo that is begun and done."""
 
     def __post_init__(self) -> None:
         masked, hinted = self.mask is not None, bool(self.hints)
@@ -127,31 +131,42 @@ class FileBatch:
         self.half = self._half_of_pairs()
         self.siblings = Siblings()
         self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
-        self.jobs = [job for text in self.inputs for job in self._jobs(text)]
+        jobs = [job for text in self.inputs for job in self._jobs(text)]
         self._check_output()
-        for option, place in (("mask", self.mask), ("hints", self.hints)):
-            if place and not os.path.exists(place):
-                raise UserError(Phrase("'", Path(place), "': no such file or folder"), field=option)
+        for option, drawn in (("mask", self.mask), ("hints", self.hints)):
+            if drawn and not os.path.exists(drawn):
+                raise UserError(Phrase("'", Path(drawn), "': no such file or folder"), field=option)
+        self.take(jobs)
+
+    def take(self, jobs: list[Job]) -> None:
+        """The photos that there are; those that would share a name are told apart."""
+        self.jobs = jobs
+        self._identities: set[tuple[int, int]] | None = None
         guessed = (self._name(job, self.saving.guessed_suffix(job.input)) for job in self.jobs)
-        self.names = Counter(map(_place, guessed))
+        self.names = Counter(map(known_as, guessed))
 
     def run(
-        self, on_tile: OnStepTile | None = None, on_plan: OnPlan | None = None
+        self,
+        on_tile: OnStepTile | None = None,
+        on_plan: OnPlan | None = None,
+        jobs: Sequence[Job] | None = None,
     ) -> Iterator[Result]:
-        """One result an input, in order; bad files are reported and passed over.
+        """One result an input, or one of these jobs of theirs, in order; bad files are reported and
+        passed over.
 
         `on_plan` is called for a photo before the work on it begins, `on_tile` as in `Plan.run`.
         """
-        if len(self.jobs) > 1:
-            return self._run_overlapped(on_tile, on_plan)
-        return (
-            self._tried(job, lambda job: self.write(job, None, on_tile, on_plan))
-            for job in self.jobs
-        )
+        wanted = self.jobs if jobs is None else jobs
+        if len(wanted) > 1:
+            yield from self._run_overlapped(wanted, on_tile, on_plan)
+            return
+        for job in wanted:
+            self._begin(job)
+            yield self._ended(job, lambda job: self.write(job, None, on_tile, on_plan))
 
-    def plans(self) -> Iterator[Result]:
+    def plans(self, jobs: Sequence[Job] | None = None) -> Iterator[Result]:
         """What `run` would do to each input, and why; nothing is done and nothing is written."""
-        return (self._tried(job, self._planned) for job in self.jobs)
+        return (self._tried(job, self._planned) for job in (self.jobs if jobs is None else jobs))
 
     def write(
         self,
@@ -186,14 +201,16 @@ class FileBatch:
         photo = ready.plan.run(ready.canvas, ready.mask, on_tile)
         if not self._is_copy(ready):
             _log_notes(ready.output, lost_in(ready.output, photo))
-        self.taken.add(_place(ready.output))
+        self.taken.add(known_as(ready.output))
         return Done(self._result(ready, photo.size), photo, self._is_copy(ready), opened.begun_s)
 
-    def _written(self, _: Job, done: Done | Result) -> Result:
+    def _written(self, job: Job, done: Done | Result) -> Result:
         if isinstance(done, Result):
             return done
         result = done.result
         assert result.output is not None
+        if self.manifest is not None:
+            self.manifest.writing(job, result.output)
         if done.is_copy:
             _copy(result.input, result.output)
         else:
@@ -201,7 +218,7 @@ class FileBatch:
         return replace(result, seconds=_since(done.begun_s))
 
     def _run_overlapped(
-        self, on_tile: OnStepTile | None, on_plan: OnPlan | None
+        self, jobs: Sequence[Job], on_tile: OnStepTile | None, on_plan: OnPlan | None
     ) -> Iterator[Result]:
         """The next photo is read, and the last result written, while one is worked on; the bytes
         are the same as one by one. What fails at a stage goes through the others as its result.
@@ -209,11 +226,12 @@ class FileBatch:
         coming: Future[OpenedPhoto | Result | None] | None = None
         last: Future[Result] | None = None
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            for job, following in zip_longest(self.jobs, self.jobs[1:]):
+            for job, following in zip_longest(jobs, jobs[1:]):
                 opened = None if coming is None else coming.result()
-                if opened is None or _place(job.input) in self.taken:  # now that it is written
+                if opened is None or known_as(job.input) in self.taken:  # now that it is written
                     if last is not None:
                         wait([last])
+                    self._begin(job)
                     opened = self._tried(job, self._opened)
                 if isinstance(opened, OpenedPhoto):
                     _log_notes(job.input, opened.photo.notes)
@@ -223,7 +241,7 @@ class FileBatch:
                 del opened, work
                 if last is not None:
                     yield last.result()
-                last = writer.submit(self._tried, job, partial(self._written, done=done))
+                last = writer.submit(self._ended, job, partial(self._written, done=done))
                 if isinstance(done, Done) and not _is_light(done.photo.size):
                     wait([last])
                 del done
@@ -232,6 +250,7 @@ class FileBatch:
 
     def _ahead(self, job: Job) -> OpenedPhoto | Result | None:
         """A photo before its turn; None for one that is too large to lie waiting, or may be."""
+        self._begin(job)
         try:
             size = size_in_header(job.input)
         except UserError:
@@ -244,6 +263,18 @@ class FileBatch:
         masked = self.mask is not None or self.request.canvas.extends
         wanted = self.resolved.steps is None and not masked
         return OpenedPhoto(photo, statistics(photo) if wanted else None, begun_s)
+
+    def _begin(self, job: Job) -> None:
+        """Before a photo is opened for the first time, which may end the process."""
+        if self.manifest is not None:
+            self.manifest.started(job)
+
+    def _ended(self, job: Job, work: Callable[[Job], Result]) -> Result:
+        """What the last stage of the work gives."""
+        result = self._tried(job, work)
+        if self.manifest is not None:
+            self.manifest.ended(job, result)
+        return result
 
     def _tried(self, job: Job, work: Callable[[Job], Stage]) -> Stage | Result:
         """What a stage of the work makes of a photo, or a result with its error."""
@@ -267,7 +298,7 @@ class FileBatch:
         started, photo = time.monotonic(), _read(job)
         _log_notes(job.input, photo.notes)
         ready = self._prepared(job, photo)
-        self.taken.add(_place(ready.output))
+        self.taken.add(known_as(ready.output))
         planned = self._result(ready, ready.size_out)
         return replace(planned, steps=ready.plan.steps, seconds=_since(started))
 
@@ -309,7 +340,7 @@ class FileBatch:
         jobs, others = found(text)
         if is_plain_file(text):
             return [replace(job, half=self.half) for job in jobs] if self.pairs else jobs
-        fresh = [job for job in jobs if not self._is_result(job)]
+        fresh = [job for job in jobs if not self.is_result(job)]
         if not fresh:
             left = (
                 ", only results of earlier runs: name the files to take them all the same"
@@ -351,7 +382,7 @@ class FileBatch:
             log.warning(Phrase(taken, Option("no_pairs"), " takes them whole"))
         return [replace(job, half=self.half) for job in jobs]
 
-    def _is_result(self, job: Job) -> bool:
+    def is_result(self, job: Job) -> bool:
         """By its name next to its photo, or by lying in the output folder, unless that is where the
         search began.
         """
@@ -365,12 +396,12 @@ class FileBatch:
     # --- where results go
 
     def _output(self, job: Job, photo: Photo, tag: str) -> Path:
-        if self.output is not None and not self._into_folder():
+        if self.output is not None and not self.into_folder():
             return Path(self.output)
         fills = self.mask is not None or self.request.canvas.extends
         suffix = self.saving.suffix_for(photo, job.input, fills)
         output, guessed = self._name(job, suffix, tag), self.saving.guessed_suffix(job.input)
-        if self.names[_place(self._name(job, guessed))] > 1 or _place(output) in self.taken:
+        if self.names[known_as(self._name(job, guessed))] > 1 or known_as(output) in self.taken:
             return self._name(job, suffix, tag, job.input.name)
         return output
 
@@ -384,14 +415,14 @@ class FileBatch:
             stem = shortened(stem, longest)
         return folder / (stem + rest)
 
-    def _into_folder(self) -> bool:
+    def into_folder(self) -> bool:
         assert self.output is not None
         return self.several or os.path.isdir(self.output) or self.output.endswith(("/", os.sep))
 
     def _check_output(self) -> None:
         if self.output is None:
             return
-        if not self._into_folder():
+        if not self.into_folder():
             self._check_file_name(self.output)
         elif os.path.isfile(self.output) or (
             has_photo_suffix(self.output) and not os.path.isdir(self.output)
@@ -427,7 +458,7 @@ class FileBatch:
             )
 
     def _check_free(self, job: Job, output: Path) -> None:
-        if _place(output) in self.taken:
+        if known_as(output) in self.taken:
             raise UserError(
                 Phrase(output, " was just made from another photo of that name"),
                 place=job.input,
@@ -439,12 +470,27 @@ class FileBatch:
                 place=job.input,
                 remedy="choose another name",
             )
-        if output.exists() and not self.overwrite:
+        if self.overwrite and output.exists() and self._is_input(output):
+            raise UserError(
+                Phrase(output, " is one of the photos that were given"),
+                place=job.input,
+                remedy=Advice("choose another ", Option("output")),
+            )
+        is_own = self.manifest is not None and self.manifest.owns(job, output)
+        if os.path.lexists(output) and not (self.overwrite or is_own):
             raise UserError(
                 Phrase(output, " exists"),
                 place=job.input,
                 remedy=OVERWRITE_OR_ANOTHER,
             )
+
+    def _is_input(self, path: Path) -> bool:
+        """Whether it is one of the photos, by whatever name, and not a result of an earlier run."""
+        if self._identities is None:
+            known = (identity(job.input) for job in self.jobs)
+            self._identities = {one for one in known if one is not None}
+        is_result = self.siblings.named_like_result(path, (AUTO, *task_kinds()))
+        return identity(path) in self._identities and not is_result
 
     # --- what is drawn for a photo: its mask, its colors
 
@@ -473,7 +519,7 @@ class FileBatch:
         raise UserError(Phrase(f"no {what} named {job.input.stem}.* in ", folder), place=job.input)
 
 
-def _place(path: Path) -> Path:
+def known_as(path: Path) -> Path:
     """The path by which one file is known, however the case of its name is written."""
     return path.with_name(path.name.casefold()) if ignores_case(path.parent) else path
 

@@ -17,10 +17,10 @@ from img2img.diagnostics.html_report import write_report
 from img2img.diagnostics.runlog import Board, RunLog
 from img2img.errors import Advice, Option, Phrase, TrainingError, UserError
 from img2img.files import write_text
+from img2img.lock import FolderLock
 from img2img.pixels.sheets import write_sheet
 from img2img.recipe import Recipe
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, whole_checkpoint
-from img2img.training.lock import FolderLock
 from img2img.zoo.catalogue import CATALOGUE
 
 log = logging.getLogger("img2img")

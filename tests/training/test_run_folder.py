@@ -24,10 +24,10 @@ from stopping import after_step
 from img2img.diagnostics.runlog import read_rows
 from img2img.errors import Interrupted, TrainingError, UserError
 from img2img.files import write_bytes
+from img2img.lock import FolderLock
 from img2img.recipe import Recipe
 from img2img.training import train
 from img2img.training.checkpoint import latest_checkpoint
-from img2img.training.lock import FolderLock
 from img2img.training.trainer import Trainer
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks and limits of POSIX")
@@ -226,7 +226,7 @@ def test_a_model_of_more_steps_stays_until_the_run_has_come_as_far(run: Path) ->
 HOLDS = r"""
 import sys, time, os
 from pathlib import Path
-from img2img.training.lock import FolderLock
+from img2img.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 child = os.fork() if sys.argv[2] == "fork" else None
 if child == 0:

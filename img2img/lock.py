@@ -1,4 +1,4 @@
-"""The lock on a run's folder: it has one writer. Folders that were created in vain are removed."""
+"""The lock on a folder: it has one writer. Folders that were created in vain are removed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class FolderLock:
     """The folder's one writer. The operating system holds the lock for this process, and drops it
     however that ends.
 
-    Raises UserError when another process writes there, or nobody can. Where there are no locks
-    (some network file systems) the run goes on without.
+    Raises UserError, about the option that named the folder, when another process writes there, or
+    nobody can. Where there are no locks (some network file systems) the run goes on without.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / LOCK
+    def __init__(self, folder: Path, option: str = "out") -> None:
+        self.folder, self.path, self.option = folder, folder / LOCK, option
         # Removed again if they stay empty.
         self.created = [p for p in (folder, *folder.parents) if not p.exists()]
         try:
@@ -37,7 +37,7 @@ class FolderLock:
         except OSError as error:
             self._remove_empty()
             raise UserError(
-                f"cannot write in '{folder}': {error.strerror or error}", field="out"
+                f"cannot write in '{folder}': {error.strerror or error}", field=option
             ) from error
         _held.add(self)
 
@@ -76,11 +76,11 @@ class FolderLock:
                     os.close(handle)
                     raise UserError(
                         f"{holder} is writing in '{self.folder}'",
-                        field="out",
+                        field=self.option,
                         remedy="wait, stop it, or choose another folder",
                     ) from error
                 no_locks = f": '{self.folder}' has no locks ({error}): see that nothing else "
-                log.warning(Phrase(Option("out"), no_locks, "writes there"))
+                log.warning(Phrase(Option(self.option), no_locks, "writes there"))
             if _is_at(handle, self.path):
                 os.ftruncate(handle, 0)
                 os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
