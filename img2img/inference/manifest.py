@@ -23,6 +23,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +144,8 @@ class Manifest:
             stopped = record if record.state == "writing" else replace(record, state="stopped")
             self._add(key, _restored(former, record) or replace(stopped, tries=0))
         self._in_work.clear()
-        os.fsync(self._file.fileno())
+        with suppress(OSError):  # which the first line that was lost has told
+            os.fsync(self._file.fileno())
         self._file.close()
         self._file = None
 
@@ -292,7 +294,7 @@ def stamp_of(path: Path) -> Stamp | None:
     """Size and time of a file; None where there is none."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a name that can be none
         return None
     return found.st_size, found.st_mtime_ns
 
@@ -319,7 +321,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             try:
                 known = json.loads(line)
-            except ValueError:  # torn, as a pulled plug leaves it
+            except (ValueError, RecursionError):  # torn, or none of ours
                 continue
             if isinstance(known, dict):
                 yield known
@@ -339,6 +341,6 @@ def _record(line: Mapping[str, Any]) -> Record | None:
     output, tries, error = line.get("output"), line.get("tries", 0), line.get("error")
     if not isinstance(output, str | None) or not isinstance(tries, int):
         return None
-    if output is not None and (Path(output).is_absolute() or ".." in Path(output).parts):
+    if output is not None and (Path(output).anchor or ".." in Path(output).parts):
         return None
     return Record(line["state"], tries=tries, output=output, error=error, **stamps)
