@@ -81,7 +81,10 @@ def _arm(moment: str, name: Any, number: int) -> None:
 
         setattr(owner, function, wrapped)
 
-    if moment == "read":
+    if moment == "seconds":
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends it as abruptly
+        signal.setitimer(signal.ITIMER_REAL, name)
+    elif moment == "read":
         before(batch, "read_photo", lambda path: path.name == name)
     elif moment == "work":
         before(batch.FileBatch, "_done", lambda _, job, *__: job.input.name == name)
