@@ -247,6 +247,64 @@ def train(
     say(f"use it: img2img {use} --model {_typed([folder])}")
 
 
+@app.command("check-data")
+def check_data(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="a recipe file, or the name of a shipped one", autocompletion=recipe_names
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="key.path=value", help="changes, such as data.path=MY_PHOTOS"),
+    ] = None,
+    fix_list: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write the files to mend or take out, one path a line"),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jpg|png", help="write what was found as one picture"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+) -> None:
+    """Check a recipe's photos before training: pairs, broken files, copies, grey ones, … Nothing is
+    changed. Exit code 2 where training would refuse them.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from img2img.data.checks import run as checks
+    from img2img.recipe import Recipe
+
+    known = Recipe.load(recipe, overrides or ())
+    if sheet is not None:
+        checks.check_sheet_place(sheet, known.data)
+    console = Console(stderr=True)
+    report = checks.check_data(
+        known.task,
+        known.data,
+        known.seed,
+        fits=lambda px: known.changed([f"data.crop_px={px}"]) is not None,
+        progress=lambda looks, count: track(
+            looks,
+            "looking at photos",
+            count,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ),
+    )
+    _print_json(report.fields()) if as_json else print(report.text)
+    if fix_list is not None:
+        checks.write_fix_list(fix_list, report)
+    if sheet is not None:
+        checks.write_contact_sheet(sheet, report, known.data.background_for(known.task))
+    if not report.can_train:
+        raise typer.Exit(2)
+
+
 @app.command()
 def infer(
     inputs: Annotated[

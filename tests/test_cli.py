@@ -28,6 +28,7 @@ from img2img.resources import recipes_dir
 
 VERBS = [
     "train",
+    "check-data",
     "infer",
     "generate",
     "eval",

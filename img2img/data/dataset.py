@@ -131,6 +131,9 @@ class PairMaker(Protocol):
     @property
     def classes(self) -> int: ...
 
+    @property
+    def prediction_channels(self) -> int: ...
+
     def make_pair(self, sample: Any, rng: np.random.Generator) -> Batch: ...
 
     def draw(self, numbers: Sequence[int], rngs: Sequence[np.random.Generator]) -> Batch: ...
@@ -339,13 +342,8 @@ def load_photos(
     Raises UserError for what a user can mend: no folder or photo, pairs without partner.
     """
     cache = Cache(config.cache_mb, config.background_for(task))
-    opened = _opened(task, config, seed, cache)
+    opened = open_source(task, config, seed, cache)
     source, train, held_out = opened.source, opened.train, opened.first(config.validation_max)
-    count = source.count if isinstance(source, UnpairedSource) else len(source)
-    if not train:
-        raise UserError(
-            f"{count} photos leave none to train on", field="data.path", remedy="add photos"
-        )
     cache.check(files_of(source))
     seen: list[int] = []
     validation = list(
@@ -364,7 +362,7 @@ def load_photos(
     photos = Photos(
         training_set,
         validation,
-        count,
+        count_of(source),
         trained,
         names,
         opened.summary,
@@ -405,7 +403,26 @@ def reads_nothing(task: PairMaker) -> bool:
     return task.reads == "none"
 
 
-def _opened(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:
+def open_source(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:
+    """The files of a recipe as they are listed and parted; none is read, but where it takes that to
+    know whether they are pairs. Raises UserError for what `load_photos` refuses of it.
+    """
+    opened = _listed(task, config, seed, cache)
+    if not opened.train:
+        raise UserError(
+            f"{count_of(opened.source)} photos leave none to train on",
+            field="data.path",
+            remedy="add photos",
+        )
+    return opened
+
+
+def count_of(source: Source) -> int:
+    """Photos, pairs or pictures of both sides."""
+    return source.count if isinstance(source, UnpairedSource) else len(source)
+
+
+def _listed(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Opened:
     share = config.validation_share
     if reads_nothing(task):
         return _shared(Nothing(config.validation_max), share, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -97,7 +97,7 @@ def photo_source(folders: Sequence[Path], cache: Cache) -> Source:
 
 def pair_source(folders: Sequence[Path], cache: Cache) -> Source:
     """Every pair to measure on, of the same parts. Raises UserError for files without partner."""
-    pairs, singles = _read_pairs(folders, cache, None)
+    pairs, singles, _ = _read_pairs(folders, cache, None)
     if singles:
         return SideBySideSource(
             [path for parts in singles for path in _to_measure(parts).paths], cache
@@ -119,7 +119,7 @@ def open_pairs(folders: Sequence[Path], cache: Cache, share: float, unmatched: U
     Raises UserError for what cannot be pairs and, with `unmatched` "error", for files without
     partner.
     """
-    pairs, singles = _read_pairs(folders, cache, unmatched)
+    pairs, singles, lonely = _read_pairs(folders, cache, unmatched)
     if singles:
         in_one: Reading[Path] = Reading("pairs")
         for parts in singles:
@@ -129,7 +129,8 @@ def open_pairs(folders: Sequence[Path], cache: Cache, share: float, unmatched: U
     in_two: Reading[PathPair] = Reading("pairs")
     for matched, called in pairs:
         in_two.add(matched, called)
-    return in_two.opened(lambda found: FolderPairSource(found, cache), share)
+    opened = in_two.opened(lambda found: FolderPairSource(found, cache), share)
+    return replace(opened, lonely=lonely)
 
 
 def paths_of(parts: Mapping[Part, Listed]) -> tuple[dict[Part, list[Path]], str]:
@@ -152,21 +153,22 @@ def _to_measure(parts: Mapping[Part, Parts]) -> Parts:
 
 def _read_pairs(
     folders: Sequence[Path], cache: Cache, unmatched: Unmatched | None
-) -> tuple[list[Read], list[dict[Part, Listed]]]:
-    """Folders with two sides, and those whose files are pairs in one. Raises UserError unless all
-    are of one kind.
+) -> tuple[list[Read], list[dict[Part, Listed]], list[Path]]:
+    """Folders with two sides, those whose files are pairs in one, and files without partner. Raises
+    UserError unless all folders are of one kind.
     """
     pairs: list[Read] = []
     singles: list[dict[Part, Listed]] = []
+    lonely: list[Path] = []
     for folder in folders:
         sides = sides_of(folder)
         if sides is None:
             singles.append(_side_by_side(folder, cache))
         else:
-            matched = {
-                part: _matched(folder, two, unmatched, held=part in HELD)
-                for part, two in sides.parts.items()
-            }
+            matched: dict[Part, list[PathPair]] = {}
+            for part, two in sides.parts.items():
+                matched[part], alone = _matched(folder, two, unmatched, held=part in HELD)
+                lonely += alone
             pairs.append((matched, sides.called))
     if pairs and singles:
         raise UserError(
@@ -174,7 +176,7 @@ def _read_pairs(
             field="data.path",
             remedy="use one layout",
         )
-    return pairs, singles
+    return pairs, singles, lonely
 
 
 def _side_by_side(folder: Path, cache: Cache) -> dict[Part, Listed]:
@@ -192,16 +194,14 @@ def _side_by_side(folder: Path, cache: Cache) -> dict[Part, Listed]:
 
 def _matched(
     folder: Path, sides: tuple[Listed, Listed], unmatched: Unmatched | None, *, held: bool
-) -> list[PathPair]:
-    """Files of the same name. Raises UserError for two of one name on a side, and where none is
-    left to train on.
+) -> tuple[list[PathPair], list[Path]]:
+    """Files of the same name, and those without partner. Raises UserError for two of one name on a
+    side, and where none is left to train on.
     """
     a, b = (_by_name(side) for side in sides)
     names = [side.root.relative_to(folder).as_posix() for side in sides]
-    lonely = [
-        f"'{name}': missing in {names[1 if name in a else 0]}/"
-        for name in sorted(a.keys() ^ b.keys())
-    ]
+    alone = sorted(a.keys() ^ b.keys())
+    lonely = [f"'{name}': missing in {names[1 if name in a else 0]}/" for name in alone]
     both = [(a[name], b[name]) for name in sorted(a.keys() & b.keys())]
     if lonely:
         listed = ", ".join(lonely[:NAMED]) + ", …" * (len(lonely) > NAMED)
@@ -210,7 +210,7 @@ def _matched(
             instead = ", or set data.unmatched=skip" if unmatched == "error" else ""
             raise UserError(said, field="data.path", remedy=f"give pairs one name{instead}")
         log.warning("left out: %s", said)
-    return both
+    return both, [(a if name in a else b)[name] for name in alone]
 
 
 def _by_name(side: Listed) -> dict[str, Path]:

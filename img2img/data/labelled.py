@@ -260,8 +260,7 @@ def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
     reading.add(
         parts, f"{len(source.class_names)} classes{' in train/' * (roots['train'] != folder)}"
     )
-    kept = [*reading.train, *reading.held]
-    return reading.opened(lambda _: whole.part(kept), share)
+    return reading.opened(whole.part, share)
 
 
 def _class_folders(folder: Path, cache: Cache, part: PublishedPart) -> ClassFolderSource:

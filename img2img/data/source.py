@@ -99,6 +99,10 @@ class Opened:
     summary: str
     parted: bool = False
     """What validates is a part of its own (`val/`), in the order of its names."""
+    unused: Source | None = None
+    """What lies in `test/` next to `val/`, which no training reads."""
+    lonely: list[Path] = field(default_factory=list)
+    """Files without partner, which are left out."""
 
     def first(self, most: int) -> list[int]:
         """Validation items, those to look at before others: a part's are chosen by hash, so that
@@ -123,6 +127,8 @@ class Reading(Generic[Item]):
     """Those of the items to validate on: `val/`."""
     unused: list[str] = field(default_factory=list)
     """What is left: `10 in test/`."""
+    left: list[Item] = field(default_factory=list)
+    """The items of these."""
 
     def add(self, parts: Mapping[Part, Sequence[Item]], called: str = "") -> None:
         """Take in a folder: `val` validates, and where there is none, `test`. Neither is ever
@@ -133,7 +139,10 @@ class Reading(Generic[Item]):
         if held is not None:
             self.held += parts[held]
             self.held_from.append(f"{held}/")
-        self.unused += [f"{len(parts[p])} in {p}/" for p in HELD if parts.get(p) and p != held]
+        for part in HELD:
+            if parts.get(part) and part != held:
+                self.unused.append(f"{len(parts[part])} in {part}/")
+                self.left += parts[part]
         self.called += [called] if called else []
 
     def opened(self, source_of: Callable[[list[Item]], Source], share: float) -> Opened:
@@ -147,6 +156,7 @@ class Reading(Generic[Item]):
             validation,
             self.summary(len(train), len(validation), share),
             bool(self.held),
+            source_of(self.left) if self.left else None,
         )
 
     def summary(self, train: int | str, validation: int | str, share: float) -> str:

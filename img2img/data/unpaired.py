@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,12 @@ ORDER = 4  # stream of side A's permutations
 
 @dataclass(frozen=True)
 class SidePaths:
-    """The pictures of one side, to train on and to validate on."""
+    """The pictures of one side, to train on, to validate on, and those that are neither."""
 
     train: list[Path]
     validation: list[Path]
+    unused: list[Path] = field(default_factory=list)
+    """In `test/` next to `val/`, which no training reads."""
 
 
 class UnpairedSource(Files):
@@ -105,14 +107,14 @@ def two_halves(folders: Sequence[Path], cache: Cache, share: float, seed: int) -
     both: Reading[Path] = Reading("pictures")
     for parts in map(parts_of, folders):
         both.add(*paths_of(parts))
-    train, held = _halves(both.train), _halves(both.held)
+    train, held, left = (_halves(paths) for paths in (both.train, both.held, both.left))
     if not train[0]:
         raise UserError(
             f"one photo in '{folders[0]}', and the two sides show different ones",
             field="data.path",
             remedy="add photos",
         )
-    sides = [replace(both, train=train[place], held=held[place]) for place in (0, 1)]
+    sides = [replace(both, train=train[i], held=held[i], left=left[i]) for i in (0, 1)]
     return _source_of(sides, both, cache, share, seed)
 
 
@@ -130,9 +132,8 @@ def _source_of(
     for side in sides:
         opened = side.opened(lambda paths: PhotoSource(paths, cache), share)
         paths = [opened.source.files(index)[0] for index in range(len(opened.source))]
-        found.append(
-            SidePaths([paths[i] for i in opened.train], [paths[i] for i in opened.validation])
-        )
+        train, validation = ([paths[i] for i in of] for of in (opened.train, opened.validation))
+        found.append(SidePaths(train, validation, side.left))
     a, b = found
     trained = f"{len(a.train)} + {len(b.train)}"
     held = len(b.validation) and f"{len(a.validation)} + {len(b.validation)}"

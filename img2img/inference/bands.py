@@ -1,21 +1,15 @@
-"""Blocks of a photo in three bands of frequency, by which noise is distinguished from texture; the
-photo reduced, and windows of it, for what is measured besides.
-"""
+"""Blocks of a photo in three bands of frequency, by which noise is distinguished from texture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 
 from img2img.pixels.images import to_float
+from img2img.pixels.windows import windows
 
-SMALL_PX = 512  # longer side at which a photo is looked at as a whole
-# A large photo is measured in 4 × 4 windows, so that memory and time do not grow with it.
-_WINDOW_PX, _WINDOWS = 256, 4
-_WINDOW_STEP_PX = 96  # windows begin where a block of JPEG does, also when reduced 2, 3 or 4 times
 _BLOCK_PX = 16
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Uncorrelated with the mean, if channels are independent.
@@ -69,30 +63,6 @@ def measure_blocks(rgb: np.ndarray, mask: np.ndarray | None = None) -> Blocks:
     return Blocks(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Blocks))
     )
-
-
-def reduced(picture: np.ndarray, longest_px: int) -> np.ndarray:
-    """(H,W) or (H,W,C) by mean, at its depth, so that its longer side is at most `longest_px`."""
-    height, width = picture.shape[:2]
-    factor = min(1.0, longest_px / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
-
-
-def windows(size: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """The parts of a picture (H,W) to look at: all of a small one, a grid of windows of a large
-    one.
-    """
-    if max(size) <= _WINDOW_PX * _WINDOWS:
-        yield slice(None), slice(None)
-        return
-    last = [max(0, n - _WINDOW_PX) for n in size]
-    rows, columns = (
-        np.linspace(0, n, _WINDOWS).astype(int) // _WINDOW_STEP_PX * _WINDOW_STEP_PX for n in last
-    )
-    for top in sorted(set(rows)):
-        for left in sorted(set(columns)):
-            yield slice(top, top + _WINDOW_PX), slice(left, left + _WINDOW_PX)
 
 
 def _blocks_of(rgb: np.ndarray, known: np.ndarray) -> Blocks:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from img2img.inference.bands import SMALL_PX, reduced
-from img2img.inference.compression import blockiness_255
 from img2img.inference.noise_level import measure_noise
-from img2img.inference.tint import measure_color
 from img2img.inference.tones import classify_tones
 from img2img.pixels.alpha import seen, uncounted
+from img2img.pixels.compression import blockiness_255
 from img2img.pixels.images import Photo, as_srgb
+from img2img.pixels.tint import measure_color
+from img2img.pixels.windows import SMALL_PX, reduced
 from img2img.tasks.photo import PhotoStatistics
 
 

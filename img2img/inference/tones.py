@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from img2img.inference.bands import SMALL_PX, reduced
 from img2img.pixels.images import to_float
+from img2img.pixels.windows import SMALL_PX, reduced
 from img2img.tasks.photo import Tones
 
 _FLAT_BLUR_PX = 4.0  # so that noise is no contrast

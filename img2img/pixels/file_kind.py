@@ -16,6 +16,7 @@ from PIL import Image, features
 
 from img2img.errors import UserError
 from img2img.pixels.codecs import strict_pillow
+from img2img.pixels.metadata import orientation_of
 
 _INSTALL = "pip install 'img2img[formats]' opens"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -206,6 +207,17 @@ def size_in_header(path: Path) -> tuple[int, int] | None:
         ) from None
     except Exception:  # any damage; whoever decodes it names it
         return None
+
+
+def turn_in_header(path: Path) -> int:
+    """The EXIF (else XMP) orientation 1..8 that a file states, nothing decoded; 1 where it is
+    missing, or the header cannot be read.
+    """
+    try:
+        with strict_pillow(), Image.open(path, formats=_WITH_SIZE) as image:
+            return orientation_of(image)
+    except Exception:  # any damage; whoever decodes it names it
+        return 1
 
 
 def _optional(name: str) -> FileKind:

@@ -7,18 +7,83 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from img2img.files import atomic_path
 from img2img.pixels.color import resize
 from img2img.pixels.images import from_array, write_photo
 from img2img.pixels.xmp import DigitalSourceType, with_source_type
+
+CONTACT_PX = 160  # height of the pictures on a contact sheet
+_CAPTION_PX, _GAP_PX = 18, 6
+_CONTACT_COLUMNS = 6  # of single pictures
+_CELL_PX = CONTACT_PX + 2 * _GAP_PX
+
+
+@dataclass(frozen=True)
+class SheetGroup:
+    """Pictures under a caption: cells of one or two (H,W,3) uint8 with a caption of their own; None
+    for one that cannot be shown.
+    """
+
+    caption: str
+    cells: Sequence[tuple[str, Sequence[np.ndarray | None]]]
+
+
+def contact_sheet(groups: Sequence[SheetGroup]) -> np.ndarray:
+    """Groups one below the other, six pictures in a row, or three cells of two: (H,W,3) in
+    [0,1].
+    """
+    row_px = CONTACT_PX + _CAPTION_PX + _GAP_PX
+    widest = [max((len(pictures) for _, pictures in group.cells), default=1) for group in groups]
+    columns = [max(1, _CONTACT_COLUMNS // count) for count in widest]
+    rows = [-(-len(group.cells) // n) for group, n in zip(groups, columns, strict=True)]
+    height = sum(_CAPTION_PX + 2 * _GAP_PX + count * row_px for count in rows)
+    sheet = Image.new("RGB", (_CONTACT_COLUMNS * _CELL_PX, height), "white")
+    draw, top = ImageDraw.Draw(sheet), 0
+    for group, in_row, count in zip(groups, columns, rows, strict=True):
+        cell_px = _CONTACT_COLUMNS * _CELL_PX // in_row
+        _write(draw, group.caption, (_GAP_PX, top + _GAP_PX), 14, sheet.width - 2 * _GAP_PX)
+        top += _CAPTION_PX + 2 * _GAP_PX
+        for number, (caption, pictures) in enumerate(group.cells):
+            left, at = number % in_row * cell_px + _GAP_PX, top + number // in_row * row_px
+            _write(draw, caption, (left, at + CONTACT_PX), 11, cell_px - 2 * _GAP_PX)
+            for picture in pictures:
+                small = _contact_picture(picture)
+                sheet.paste(small, (left, at))
+                left += small.width + _GAP_PX
+        top += count * row_px
+    return np.asarray(sheet, np.float32) / 255
+
+
+def _contact_picture(picture: np.ndarray | None) -> Image.Image:
+    """It fits into a square of `CONTACT_PX`; a crossed-out one in the place of none."""
+    if picture is None:
+        empty = Image.new("RGB", (CONTACT_PX, CONTACT_PX), (224, 224, 224))
+        ImageDraw.Draw(empty).line((0, 0, CONTACT_PX, CONTACT_PX), (176, 0, 0), 2)
+        return empty
+    small = Image.fromarray(picture)
+    small.thumbnail((CONTACT_PX, CONTACT_PX), Image.Resampling.LANCZOS)
+    return small
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, text: str, at: tuple[int, int], size_px: int, most_px: int
+) -> None:
+    """Text of at most this width; what has no room ends in an ellipsis."""
+    font = ImageFont.load_default(size_px)
+    text = text.encode("utf-8", "replace").decode()  # names of old systems are no UTF-8
+    if draw.textlength(text, font) > most_px:
+        while text and draw.textlength(f"{text}…", font) > most_px:
+            text = text[:-1]
+        text += "…"
+    draw.text(at, text, "black", font)
 
 
 def rows_sheet(rows: Sequence[Sequence[Tensor]], most_px: int = 192) -> np.ndarray:

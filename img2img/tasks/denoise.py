@@ -13,15 +13,13 @@ from torch import Tensor
 from img2img.config import Ordered
 from img2img.data.sample import Batch, PhotoSample, as_tensor
 from img2img.pixels import degrade
+from img2img.pixels.compression import PLAIN_BLOCKS_255
 from img2img.pixels.images import to_float
 from img2img.tasks.base import COPIED
 from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason
 
 LEAST_NOISE_255 = 6.0  # σ of white noise that is worth what denoising takes from the rest
 LEAST_GRAIN_255 = 1.2  # of correlated noise, which is coarser and so seen when weaker
-LEAST_BLOCKS_255 = (
-    2.0  # JPEG of quality 30 shows 1.7 to 4, quality 75 at most 1.5, quality 10 from 3 up
-)
 
 
 class Denoise(PhotoTask):
@@ -106,7 +104,7 @@ class Denoise(PhotoTask):
             reasons.append(Reason(f"it is grainy {amount}", f"grainy {amount}"))
         elif photo.noise_sigma_255 >= LEAST_NOISE_255:
             reasons.append(Reason(f"it is noisy {amount}", f"noisy {amount}"))
-        if photo.blockiness_255 >= LEAST_BLOCKS_255:
+        if photo.blockiness_255 >= PLAIN_BLOCKS_255:
             reasons.append(Reason("the blocks of strong JPEG compression show"))
         return Reason.all_of(reasons)
 
@@ -114,4 +112,4 @@ class Denoise(PhotoTask):
     def wants_found_model(cls, photo: PhotoStatistics) -> bool:
         """Grain, what cameras make of noise, and blocks: models of white noise leave all three."""
         grainy = photo.noise_correlated and photo.noise_sigma_255 >= LEAST_GRAIN_255
-        return grainy or photo.blockiness_255 >= LEAST_BLOCKS_255
+        return grainy or photo.blockiness_255 >= PLAIN_BLOCKS_255

@@ -13,8 +13,8 @@ from img2img.inference import statistics as module
 from img2img.inference.batch import FileBatch
 from img2img.inference.request import Request
 from img2img.inference.statistics import statistics
-from img2img.inference.tint import measure_color
 from img2img.pixels.images import Photo, read_photo, write_photo
+from img2img.pixels.tint import measure_color
 from img2img.resources import samples_dir
 
 SAMPLES = sorted(samples_dir().glob("*.jpg"))

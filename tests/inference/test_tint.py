@@ -33,7 +33,7 @@ from aged_prints import (
     with_text,
 )
 
-from img2img.inference.tint import measure_color
+from img2img.pixels.tint import measure_color
 
 
 @pytest.mark.parametrize("exposure", [0.12, 0.1])

@@ -7,9 +7,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from img2img.inference.bands import windows
 from img2img.pixels.images import to_float
+from img2img.pixels.windows import windows
 
+# From here on the blocks of strong compression show: JPEG of quality 30 has 1.7 to 4, quality 75 at
+# most 1.5, quality 10 from 3 up.
+PLAIN_BLOCKS_255 = 2.0
 _PERIOD_PX = 8
 _ENLARGED = (1, 2, 3, 4)  # factors by which a compressed photo may have been enlarged
 _MOST = 16.0  # of a step's 255: greater ones are edges of things

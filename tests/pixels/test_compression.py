@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from img2img.inference.compression import blockiness_255
 from img2img.pixels import degrade
+from img2img.pixels.compression import blockiness_255
 from img2img.pixels.images import read_photo
 from img2img.resources import samples_dir
 from img2img.tasks.denoise import LEAST_BLOCKS_255

@@ -17,8 +17,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from img2img.inference.bands import SMALL_PX, reduced
 from img2img.pixels.images import to_float
+from img2img.pixels.windows import SMALL_PX, reduced
 
 _COARSE_PX = 160  # longer side for the photo as a whole; SMALL_PX is for small things
 _BLUR_PX = 2.0
