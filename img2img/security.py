@@ -26,7 +26,7 @@ def security_facts() -> Mapping[str, Facts]:
 
 def _doors() -> Facts:
     return [
-        ("img2img app", "listens on 127.0.0.1; other machines reach it with --host alone"),
+        ("img2img app", "listens on 127.0.0.1, unless it is given another address"),
         ("push_to_hub(…)", f"uploads a model; {_package('huggingface_hub')}, {_hub_state()}"),
         *((f"train.track: {name}", f"{_package(name)}, {where}") for name, where in _trackers()),
         ("several processes", "torchrun and accelerate connect them, where they are told to"),
@@ -68,7 +68,10 @@ def _foreign_code() -> Facts:
     return [
         *(plugins or [("tasks and protocols of other packages", "none installed")]),
         ("train.compile", "off by default; torch then starts this machine's C++ compiler"),
-        ("img2img eval --peers", "rivals that are installed run, each in a process of its own"),
+        (
+            "img2img eval, rivals",
+            "those that are installed run when asked for, each in a process of its own",
+        ),
         ("files", "none: no pickle is executed, no TorchScript is opened, no path is imported"),
     ]
 

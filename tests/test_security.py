@@ -79,8 +79,7 @@ def test_a_changed_a_missing_and_an_added_model_are_told(
     names = ["denoise", "fashion_mnist", "super_resolve_x4"]
     for name in names:
         shutil.copy(shipped_models()[name], tmp_path)
-    for place in ("img2img.zoo.zoo_dir", "img2img.zoo.verification.zoo_dir"):
-        monkeypatch.setattr(place, lambda: tmp_path)
+    monkeypatch.setattr("img2img.zoo.zoo_dir", lambda: tmp_path)
     monkeypatch.setattr("img2img.zoo.verification.package_models", dict)
     verification.write_sums()
     assert [one.state for one in verification.verified_models()] == ["as shipped"] * 3

@@ -4,7 +4,6 @@ goes on where it was, and new photos are waited for.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -15,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 from img2img.errors import Advice, Option, Phrase, UserError
+from img2img.files import sha256_of
 from img2img.inference.batch import FileBatch, OnPlan, known_as
 from img2img.inference.inputs import Job, Siblings, is_plain_file
 from img2img.inference.manifest import MODEL_SHA256, Manifest, Standing, seen_from
@@ -205,9 +205,7 @@ def request_fields(batch: FileBatch) -> dict[str, object]:
     known = {name: value for name, value in asked.items() if value != usual[name]}
     if batch.request.model is not None and batch.resolved.steps:
         entry = batch.resolved.steps[0].model
-        with entry.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        known |= {"model": entry.title, MODEL_SHA256: digest[:16]}
+        known |= {"model": entry.title, MODEL_SHA256: sha256_of(entry.path)[:16]}
     for name, drawn in (("mask", batch.mask), ("hints", batch.hints)):
         if drawn:
             known[name] = seen_from(Path(batch.output or "."), Path(drawn))

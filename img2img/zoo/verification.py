@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from img2img import zoo
 from img2img.community.packages import package_models
 from img2img.errors import UserError
 from img2img.files import sha256_of, write_text
-from img2img.resources import zoo_dir
-from img2img.zoo import shipped_models
 
 SUMS = "SHA256SUMS"
 """Beside the shipped models, in the form that `sha256sum --check` reads."""
@@ -33,7 +32,7 @@ def verified_models() -> Iterator[Verified]:
     """Every model that ships, by the list that ships with it, then those of installed packages,
     by what their installer recorded.
     """
-    listed, found = listed_sums(), shipped_models()
+    listed, found = listed_sums(), zoo.shipped_models()
     for name in sorted({Path(file).stem for file in listed} | found.keys()):
         if name not in found:
             yield Verified(name, "missing", is_good=False)
@@ -52,7 +51,7 @@ def verified_models() -> Iterator[Verified]:
 
 def listed_sums() -> dict[str, str]:
     """SHA-256 of the shipped model files, by file name. Raises UserError where the list is gone."""
-    path = zoo_dir() / SUMS
+    path = zoo.zoo_dir() / SUMS
     if not path.is_file():
         raise UserError("is missing", place=path, remedy="install img2img again")
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -61,8 +60,8 @@ def listed_sums() -> dict[str, str]:
 
 def write_sums() -> None:
     """Write the list for the files as they are now."""
-    sums = (f"{sha256_of(path)}  {path.name}\n" for path in shipped_models().values())
-    write_text(zoo_dir() / SUMS, "".join(sums))
+    sums = (f"{sha256_of(path)}  {path.name}\n" for path in zoo.shipped_models().values())
+    write_text(zoo.zoo_dir() / SUMS, "".join(sums))
 
 
 def _verified_of_package(name: str, package: str, path: Path) -> Verified:
