@@ -53,6 +53,16 @@ def leftovers(path: Path) -> list[Path]:
         return []
 
 
+def remove_unfinished(folder: Path, *names: str) -> None:
+    """Remove what killed processes have left of files of these names (`*.png`) in a folder that
+    nobody else writes in: what `atomic_path`, or safetensors by itself, had not yet renamed.
+    """
+    parts = [os.path.splitext(name) for name in names]
+    for pattern in (".tmp??????", *(f".{stem}.????????{suffix}" for stem, suffix in parts)):
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
+
+
 @contextmanager
 def atomic_files(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a path of the same name in an empty folder; on success all files written there are

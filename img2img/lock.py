@@ -82,8 +82,13 @@ class FolderLock:
                 no_locks = f": '{self.folder}' has no locks ({error}): see that nothing else "
                 log.warning(Phrase(Option(self.option), no_locks, "writes there"))
             if _is_at(handle, self.path):
-                os.ftruncate(handle, 0)
-                os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                try:
+                    os.ftruncate(handle, 0)
+                    os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                except OSError:  # a full disk
+                    self.handle = handle
+                    self.release()
+                    raise
                 return handle
             os.close(handle)  # it was released, and with it this file, between opening and locking
 

@@ -28,14 +28,15 @@ from img2img.pixels.images import quantise
 
 class RunLog:
     """log.jsonl: one JSON object a line, written at once. On resume it is cut back to the
-    checkpoint's step.
+    checkpoint's step; where that is the run's last, also what the end of a run writes once more.
     """
 
-    def __init__(self, path: Path, keep_to_step: int | None) -> None:
+    def __init__(self, path: Path, keep_to_step: int | None, last_step: int | None = None) -> None:
         self.path = path
         self.rows: list[dict[str, Any]] = []  # all that is in the file
         if keep_to_step is not None and path.exists():
-            self.rows = [row for row in read_rows(path) if _belongs(row, keep_to_step)]
+            rows = [row for row in read_rows(path) if _belongs(row, keep_to_step)]
+            self.rows = [r for r in rows if r.get("step") != last_step or not _AT_END & r.keys()]
             write_text(path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
         # Unbuffered: what does not fit on the disk is not tried again on closing.
         self.file = path.open("ab", buffering=0)
@@ -51,6 +52,9 @@ class RunLog:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+_AT_END = {"validation", "diagnosis"}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

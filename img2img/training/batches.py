@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -75,6 +76,13 @@ def _begin_worker(number: int) -> None:
     """
     # Not 1: that ends OpenCV's threads, which a forked process does not have, and waits for ever.
     cv2.setNumThreads(0)
+    training, say = os.getppid(), sys.excepthook
+
+    def say_unless_alone(*error: Any) -> None:
+        if os.getppid() == training:
+            say(*error)
+
+    sys.excepthook = say_unless_alone  # a killed training leaves no traceback of its loaders
     # Python drops what cannot be sent, for which the training would wait for ever.
     Queue._on_queue_feeder_error = staticmethod(_cannot_send)  # type: ignore[attr-defined]  # private
     loader = get_worker_info()

@@ -4,6 +4,7 @@ nothing is unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -16,11 +17,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from img2img.files import atomic_path, sha256_of, write_tensors, write_text
+from img2img.files import (
+    atomic_path,
+    remove_unfinished,
+    sha256_of,
+    write_tensors,
+    write_text,
+)
 
 log = logging.getLogger("img2img")
 
 KEPT = 2  # checkpoints
+OWN_SHA256 = "facts_sha256"  # in the facts: of all others of them; files of before have none
 
 
 @dataclass
@@ -32,7 +40,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write the tensors, then the facts with the tensors' checksum: without facts there is no
+    """Write the tensors, then the facts with the checksums of both: without facts there is no
     checkpoint.
 
     Only then are older ones deleted, and those of later steps: a run that went on from before them
@@ -45,14 +53,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     with atomic_path(path) as temporary:
         write_tensors(temporary, tensors)
         checksum = sha256_of(temporary)
-    write_text(path.with_suffix(".json"), json.dumps({**checkpoint.facts, "sha256": checksum}))
+    facts = {**checkpoint.facts, "sha256": checksum}
+    write_text(path.with_suffix(".json"), json.dumps({**facts, OWN_SHA256: _own_sha256(facts)}))
     kept = [p.stem for p in sorted(folder.glob("step_*.json")) if p.stem <= path.stem][-KEPT:]
-    for old in folder.iterdir():  # half-written files of a killed run too
-        if (
-            old.is_file()
-            and old.name.lstrip(".").startswith("step_")
-            and old.name.split(".")[0] not in kept
-        ):
+    remove_unfinished(folder, "step_*.safetensors", "step_*.json")
+    for old in folder.glob("step_*"):
+        if old.is_file() and old.name.split(".")[0] not in kept:
             old.unlink(missing_ok=True)
     return path
 
@@ -82,10 +88,14 @@ def whole_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 def _read(path: Path) -> Checkpoint:
     """Raises the errors of reading its two files, ValueError for a wrong checksum."""
-    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    facts = dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
     weights = path.with_suffix(".safetensors")
+    own = facts.pop(OWN_SHA256, None)
+    *_, last = facts  # of every version; another is a name that was damaged
+    if last != "sha256" or own not in (None, _own_sha256(facts)):
+        raise ValueError("facts")
     if sha256_of(weights) != facts["sha256"]:
-        raise ValueError("checksum")
+        raise ValueError("tensors")
     return Checkpoint(load_file(weights), facts)
 
 
@@ -123,3 +133,8 @@ def _like(value: Tensor, parameter: Tensor, fused: bool) -> Tensor:
         return torch.empty_like(parameter).copy_(value)
     # The count of steps: fused kernels read it on the parameter's device, all others on the CPU.
     return value.to(parameter.device, copy=True) if fused else value.clone()
+
+
+def _own_sha256(facts: dict[str, Any]) -> str:
+    """Of facts as JSON, whether they come from a file or are on the way there."""
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

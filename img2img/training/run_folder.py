@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from img2img.diagnostics.html_report import write_report
 from img2img.diagnostics.runlog import Board, RunLog
 from img2img.errors import Advice, Option, Phrase, TrainingError, UserError
-from img2img.files import write_text
+from img2img.files import remove_unfinished, write_text
 from img2img.lock import FolderLock
 from img2img.pixels.sheets import write_sheet
 from img2img.recipe import Recipe
@@ -54,11 +54,14 @@ class RunFolder:
     def open(self, recipe: Recipe, keep_to_step: int | None) -> None:
         """Begin to write; a log of before is cut back to `keep_to_step`."""
         if self.is_main:
+            samples = self.path / "samples"
+            remove_unfinished(self.path, "*.yaml", "*.jsonl", "*.safetensors", "*.html")
+            remove_unfinished(samples, "*.png", "*.gif")
             write_text(self.path / "recipe.yaml", recipe.to_yaml())
-            (self.path / "samples").mkdir(exist_ok=True)
+            samples.mkdir(exist_ok=True)
         self.board.open()
         if self.is_main:
-            self.log = RunLog(self.path / "log.jsonl", keep_to_step)
+            self.log = RunLog(self.path / "log.jsonl", keep_to_step, recipe.train.steps)
             self.rows = self.log.rows
 
     def write(self, **values: Any) -> None:

@@ -27,7 +27,7 @@ from img2img.files import write_bytes
 from img2img.lock import FolderLock
 from img2img.recipe import Recipe
 from img2img.training import train
-from img2img.training.checkpoint import latest_checkpoint
+from img2img.training.checkpoint import OWN_SHA256, latest_checkpoint
 from img2img.training.trainer import Trainer
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks and limits of POSIX")
@@ -96,8 +96,13 @@ BREAKS: dict[str, Callable[[Path], None]] = {
     "weights missing": lambda run: remove(run, "*.safetensors"),
     "facts missing": lambda run: remove(run, "*.json"),
     "none at all": lambda run: shutil.rmtree(run / "checkpoints"),
-    "of another version": lambda run: change(run, "*.json", without("averages")),
-    "of a recipe that is not read any more": lambda run: change(run, "*.json", without("recipe")),
+    "a fact changed": lambda run: change(
+        run, "*.json", lambda c: c.replace(b'"step": ', b'"step": 1')
+    ),
+    "of another version": lambda run: change(run, "*.json", without("averages", OWN_SHA256)),
+    "of a recipe that is not read any more": lambda run: change(
+        run, "*.json", without("recipe", OWN_SHA256)
+    ),
 }
 
 
@@ -207,11 +212,35 @@ def test_a_file_where_tensorboard_writes_is_named(run: Path) -> None:
         train(small(5), run, resume=True, device="cpu")
 
 
+def test_what_a_killed_run_was_writing_is_gone_after_a_resume(run: Path) -> None:
+    for name in (
+        *(".recipe.abc12_xy.yaml", ".model.abc12_xy.safetensors", ".best.abc12_xy.safetensors"),
+        *("samples/.step_00000002.abc12_xy.png", "checkpoints/.step_00000002.abc12_xy.json"),
+        *(".tmpAb1XyZ", "checkpoints/.tmpAb1XyZ"),  # as safetensors calls them
+    ):
+        (run / name).write_bytes(b"half of i")
+    (run / ".notes.yaml").write_text("mine")
+    train(small(5), run, resume=True, device="cpu")
+    assert [path.name for path in run.rglob(".*")] == [".notes.yaml"]
+
+
+def test_a_run_resumed_at_its_end_logs_that_end_once(run: Path) -> None:
+    """As where the summary alone was lost."""
+    before = read_rows(run / "log.jsonl")
+    train(small(), run, resume=True, device="cpu")
+    (resumed,) = (row for row in read_rows(run / "log.jsonl") if "resumed_from_step" in row)
+    after = [row for row in read_rows(run / "log.jsonl") if row != resumed]
+    assert resumed["step"] == 4
+    assert [row.keys() for row in after] == [row.keys() for row in before]
+    assert sum("vitals" in row for row in after) == 1
+
+
 def test_a_model_of_more_steps_stays_until_the_run_has_come_as_far(run: Path) -> None:
     """Resumed from an older checkpoint and stopped again at once: the better model is not lost."""
     for name in ("step_00000003", "step_00000004"):
         older = run / "checkpoints" / name
         facts = json.loads(older.with_suffix(".json").read_text()) | {"step": 1}
+        del facts[OWN_SHA256]
         older.with_suffix(".json").write_text(json.dumps(facts))
     model = (run / "model.safetensors").read_bytes()
     trainer = Trainer(small(), run, resume=True, device="cpu")
@@ -287,6 +316,21 @@ def test_of_two_that_start_at_once_one_trains(tmp_path: Path) -> None:
         FolderLock(tmp_path / "run")
     lock.release()
     assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_a_lock_that_does_not_fit_on_the_disk_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("img2img.lock.os.write", full)
+    with pytest.raises(UserError, match=r"^out: cannot write in '.*': No space left on device$"):
+        FolderLock(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    FolderLock(tmp_path / "run").release()
 
 
 def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:

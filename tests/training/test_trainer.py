@@ -4,6 +4,7 @@ all, NaN.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ from img2img.losses.perceptual import missing, perceptual_distance
 from img2img.modelfile import read_header
 from img2img.recipe import Recipe
 from img2img.resources import recipes_dir, samples_dir
+from img2img.testing.faults import flip_byte
 from img2img.training import train
 from img2img.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from img2img.training.discriminator import DiscriminatorTrainer
@@ -331,6 +333,23 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     found = latest_checkpoint(tmp_path)
     assert found is not None and found.facts["step"] == 2 and float(found.tensors["w"][0]) == 2
     assert "damaged" in caplog.text
+
+
+def test_any_byte_of_a_checkpoint_that_changes_is_found(tmp_path: Path) -> None:
+    """In tensors, header and facts. Files of before have no checksum of their facts."""
+    facts = {"step": 2, "averages": {"l1": [0.1, 1, float("nan")]}, "left_out": {"ä": "é"}}
+    saved = save_checkpoint(tmp_path, Checkpoint({"w": torch.ones(2)}, facts))
+    for file in (saved, saved.with_suffix(".json")):
+        content = file.read_bytes()
+        for place in range(len(content)):
+            flip_byte(file, place, 1 << place % 8)
+            assert latest_checkpoint(tmp_path) is None
+            file.write_bytes(content)
+    assert latest_checkpoint(tmp_path) is not None
+    older = json.loads(saved.with_suffix(".json").read_text())
+    del older["facts_sha256"]
+    saved.with_suffix(".json").write_text(json.dumps(older))
+    assert latest_checkpoint(tmp_path) is not None
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

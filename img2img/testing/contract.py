@@ -1,11 +1,4 @@
-"""For authors of a task: the contract as a check, and samples for tests of its own.
-
->>> from img2img.tasks.denoise import Denoise
->>> check_task(Denoise)  # or an instance, with the fields that it requires
-
-Nothing printed: Denoise keeps the contract. Elsewhere an AssertionError says what is wrong, and
-mostly what to write.
-"""
+"""The contract of a task as a check, and samples such as a task reads."""
 
 from __future__ import annotations
 
