@@ -274,7 +274,7 @@ class Model:
         filled = mask if self.fills else None
         visible = seen(photo.rgb, photo.alpha, self.recipe.background, filled)
         x = _as_planes(visible)
-        holes = None if mask is None else torch.from_numpy(mask.astype(np.float32))[None, None]
+        holes = None if mask is None else torch.from_numpy(mask)[None, None]
         result = self._apply(x, holes, options, wanted, photo.color, on_tile)
         # After the picture, which shows more of how far its network looks than an alpha does.
         alpha = self._alpha(photo.alpha, mask, options, wanted, on_tile)
@@ -497,16 +497,18 @@ class Model:
     def _views(
         self, piece: Callable[..., Tensor], x: Tensor, mask: Tensor | None, dtype: Any
     ) -> Tensor:
-        """Work view by view; what one view filled is known to the next."""
+        """Work view by view; what one view filled is known to the next. The mask is in float as far
+        as a view reaches alone.
+        """
         size = (x.shape[-2], x.shape[-1])
-        hole = None if mask is None else (mask > 0.5).float()
-        to_fill = None if hole is None else hole[0, 0].bool().cpu().numpy()
+        hole = None if mask is None else mask > 0.5
+        to_fill = None if hole is None else hole[0, 0].cpu().numpy()
         views = views_of(self.photo_task, size, to_fill)
         if len(views) == 1 and views[0].cut(x).shape == x.shape:
-            return piece(x, None if hole is None else hole.to(self.device), views[0])
+            return piece(x, None if hole is None else hole.float().to(self.device), views[0])
         out = x.clone() if x.numpy().dtype == dtype else _as_depth(as_float(x), dtype)
         for view in views:
-            inside = None if hole is None else view.cut(hole).to(self.device)
+            inside = None if hole is None else view.cut(hole).float().to(self.device)
             view.cut(out).copy_(piece(view.cut(out), inside, view))
             hole = None if hole is None else view.remaining(hole)
         return out

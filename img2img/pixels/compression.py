@@ -37,8 +37,8 @@ def blockiness_255(rgb: np.ndarray, mask: np.ndarray | None = None) -> float:
 def _at_factor(parts: list[tuple[np.ndarray, np.ndarray]], factor: int) -> float:
     small = [_reduced(luma, known, factor) for luma, known in parts]
     across = _steps(small)
-    down = _steps([(luma.T, known.T) for luma, known in small])
-    return 0.0 if min(across, down) <= 0 else (across + down) / 2
+    down = _steps([(luma.T, known.T) for luma, known in small]) if across > 0 else 0.0
+    return 0.0 if down <= 0 else (across + down) / 2
 
 
 def _reduced(luma: np.ndarray, known: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:

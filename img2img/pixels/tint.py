@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import reduce
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -72,7 +73,11 @@ class _SmallPhoto:
     counted: np.ndarray
     contrast: np.ndarray  # variance of lightness about a pixel before the blur
     noise: float
-    margin: float
+    margin: float = 0.0
+
+    def within(self, margin: float) -> _SmallPhoto:
+        """Without a margin, a share of the shorter side, which counts no longer."""
+        return replace(self, counted=self.known & _inside(self.known.shape, margin), margin=margin)
 
     @property
     def lightness(self) -> np.ndarray:
@@ -85,11 +90,10 @@ class _SmallPhoto:
 
 @dataclass(frozen=True)
 class _Tint:
-    """a*b* (levels, 2) as a function of lightness (levels,), and its residual (H,W,2)."""
+    """a*b* (levels, 2) as a function of lightness (levels,)."""
 
     lightness: np.ndarray
     ab: np.ndarray
-    rest: np.ndarray
 
     def at(self, lightness: np.ndarray) -> np.ndarray:
         return _interpolated(lightness, self.lightness, self.ab)
@@ -98,6 +102,10 @@ class _Tint:
         """The largest change of a*b* over that of lightness."""
         steps = np.hypot(*np.diff(self.ab, axis=0).T) / np.maximum(np.diff(self.lightness), 1.0)
         return float(steps.max()) if len(steps) else 0.0
+
+    def rest_of(self, photo: _SmallPhoto) -> np.ndarray:
+        """What it leaves of the pixels that count, (pixels, 2)."""
+        return photo.ab[photo.counted] - self.at(photo.lightness[photo.counted])
 
 
 def measure_color(
@@ -111,13 +119,17 @@ def measure_color(
     color, weight = _reduced(rgb, mask, small)
     if not (weight > 0.5).any():
         return PhotoColor(2)
-    color = color / np.clip(np.percentile(color[weight > 0.5].max(-1), 99.5), 1 / 32, 1)
-    fine = _small_photo(color, weight)
-    color_coarse, weight_coarse = reduced(color, _COARSE_PX), reduced(weight, _COARSE_PX)
-    coarse = [_small_photo(color_coarse, weight_coarse, margin) for margin in _MARGINS]
-    found = list(_candidates(fine, [photo for photo in coarse if photo.counted.any()]))
-    plain = next((candidate for candidate in found if candidate.tints < 2), None)
-    return plain or (found[0] if found else _photo_color(2, fine, _own_on_grey(fine)))
+    brightest = reduce(np.maximum, cv2.split(color))[weight > 0.5]
+    color = color / np.clip(np.percentile(brightest, 99.5), 1 / 32, 1)
+    fine = _small_photo(color, weight).within(_MARGINS[0])
+    whole = _small_photo(reduced(color, _COARSE_PX), reduced(weight, _COARSE_PX))
+    coarse = [whole.within(margin) for margin in _MARGINS]
+    first: PhotoColor | None = None
+    for candidate in _candidates(fine, [photo for photo in coarse if photo.counted.any()]):
+        if candidate.tints < 2:
+            return candidate
+        first = first or candidate
+    return first or _photo_color(2, fine, _own_on_grey(fine))
 
 
 def _candidates(fine: _SmallPhoto, coarse: list[_SmallPhoto]) -> Iterator[PhotoColor]:
@@ -129,8 +141,14 @@ def _candidates(fine: _SmallPhoto, coarse: list[_SmallPhoto]) -> Iterator[PhotoC
             yield _photo_color(0, fine, _own_on_grey(fine))
             return
         tint = _fit_tint(photo)
-        exact = _is_exact(_calm(fine, photo.margin)) or (photo.noise > 0.15 and _is_exact(photo))
-        if exact and tint.jump() < 2 * _JUMP and _is_carried_by_grain(fine, photo, tint, 0.65):
+        if (
+            tint.jump() < 2 * _JUMP  # first what costs least
+            and (
+                _is_exact(_calm(fine, photo.margin))
+                or (photo.noise > 0.15 and _is_exact(photo, tint))
+            )
+            and _is_carried_by_grain(fine, photo, tint, 0.65)
+        ):
             explained = tint.at(fine.lightness)
             tolerance = _TINT_OWN + 0.15 * _length(explained) + 4 * fine.noise
             yield _photo_color(1, fine, _beyond(fine.ab, explained) / tolerance)
@@ -165,20 +183,20 @@ def _is_grey(photo: _SmallPhoto) -> bool:
     return bool(most < _GREY + slack or (half < 0.5 + slack and most < 3.3 + slack))
 
 
-def _is_exact(photo: _SmallPhoto) -> bool:
+def _is_exact(photo: _SmallPhoto, tint: _Tint | None = None) -> bool:
     """Whether color is a function of luminance, to within what rounding, compression and noise
-    explain.
+    explain; `tint` is that function, where it is known.
     """
     if not photo.counted.any():
         return False
-    tint = _fit_tint(photo)
-    ab, rest = photo.ab[photo.counted], tint.rest[photo.counted]
+    tint = tint or _fit_tint(photo)
+    if tint.jump() >= _JUMP:
+        return False
+    ab, rest = photo.ab[photo.counted], tint.rest_of(photo)
     slack = 0.3 + 0.05 * np.percentile(np.hypot(*ab.T), 95) + 2.5 * photo.noise
     # The noise that JPEG and reduction leave is not white, so more of it survives the blur.
     explained = _explained_share(ab, rest, 1.3 * photo.noise)
-    return bool(
-        np.percentile(np.hypot(*rest.T), 95) < slack and explained > 0.93 and tint.jump() < _JUMP
-    )
+    return bool(explained > 0.93 and np.percentile(np.hypot(*rest.T), 95) < slack)
 
 
 def _calm(photo: _SmallPhoto, margin: float) -> _SmallPhoto:
@@ -199,17 +217,18 @@ def _is_print(fine: _SmallPhoto, coarse: _SmallPhoto, tint: _Tint) -> bool:
     Bounds are those of scanned prints; photos in color that come near, as brown cloth on a beige
     floor, fail one.
     """
-    ab, rest, left = (
-        x[coarse.counted] for x in (coarse.ab, tint.rest, tint.rest - _stain(coarse, tint))
-    )
+    ab = coarse.ab[coarse.counted]
     half, most = np.percentile(np.hypot(*ab.T), [50, 95])
+    if half <= 3:
+        return False
+    rest = tint.rest_of(coarse)
+    left = rest - _stain(coarse, tint)[coarse.counted]
     along, across = _axes(ab)
     slack, hue = 3.5 * coarse.noise, _hue_degrees(along)
     rise, fall = _ratio_change(coarse)
     shadows = float(np.hypot(*tint.ab[: max(1, len(tint.ab) // 5)].T).mean())
     return bool(
-        half > 3
-        and ((28 < hue < 140) if most < 9 else (45 < hue < 112))
+        ((28 < hue < 140) if most < 9 else (45 < hue < 112))
         and shadows > 0.2 * half
         and rise < max(0.15, fall)
         and np.percentile(ab @ along, 0.2) > -2.8 - slack
@@ -269,7 +288,10 @@ def _explained_share(ab: np.ndarray, rest: np.ndarray, noise: float = 0.0) -> fl
     """R²: the share of the variance of a*b* (pixels, 2) that is not in the rest, noise of this σ
     taken off both.
     """
-    left, all_of_it = ((x**2).sum(1).mean() - 2 * noise**2 for x in (rest, ab - ab.mean(0)))
+    left, all_of_it = (
+        sum(float((channel**2).mean()) for channel in x.T) - 2 * noise**2
+        for x in (rest, ab - ab.mean(0))
+    )
     return float(1 - max(left, 0) / max(all_of_it, 1e-6))
 
 
@@ -325,19 +347,22 @@ def _reduced(
     return to_float(color), reduced(1 - mask.astype(np.float32), SMALL_PX)
 
 
-def _small_photo(color: np.ndarray, weight: np.ndarray, margin: float = _MARGINS[0]) -> _SmallPhoto:
+def _small_photo(color: np.ndarray, weight: np.ndarray) -> _SmallPhoto:
     known = weight > 0.5
     sharp = _lab(color, weight)
     lightness, ab = sharp[..., 0], sharp[..., 1:]
     contrast = _blurred(lightness**2, _BLUR_PX) - _blurred(lightness, _BLUR_PX) ** 2
     noise = 1.4826 * float(np.median(np.abs(ab - _blurred(ab, 1.5))[known])) if known.any() else 0.0
     left = noise / (2 * np.sqrt(np.pi) * _BLUR_PX)  # of white noise, after the blur
-    lab = _lab(_blurred(color, _BLUR_PX), _blurred(weight, _BLUR_PX))
-    return _SmallPhoto(lab, known, known & _inside(known.shape, margin), contrast, left, margin)
+    soft_weight = weight if weight.min() == 1 else _blurred(weight, _BLUR_PX)
+    lab = _lab(_blurred(color, _BLUR_PX), soft_weight)
+    return _SmallPhoto(lab, known, known, contrast, left)
 
 
 def _lab(color: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor((color / np.maximum(weight, 0.05)[..., None]).clip(0, 1), cv2.COLOR_RGB2LAB)
+    if weight.min() < 1:
+        color = color / np.maximum(weight, 0.05)[..., None]
+    return cv2.cvtColor(color.clip(0, 1), cv2.COLOR_RGB2LAB)
 
 
 def _inside(size: tuple[int, ...], margin: float) -> np.ndarray:
@@ -352,20 +377,31 @@ def _fit_tint(photo: _SmallPhoto) -> _Tint:
     """
     lightness, ab = photo.lightness[photo.counted], photo.ab[photo.counted]
     span = max(float(np.ptp(lightness)), 1e-3)
-    level = ((lightness - lightness.min()) / span * (_LEVELS - 0.01)).astype(int)
-    levels = [level == n for n in range(_LEVELS)]
-    levels = [at for at in levels if at.sum() >= max(1, len(level) // 300)]
-    middle = np.array([np.median(lightness[at]) for at in levels])
-    tint = np.array([np.median(ab[at], 0) for at in levels])
-    rest = photo.ab - _interpolated(photo.lightness, middle, tint)
-    return _Tint(middle, tint, np.where(photo.counted[..., None], rest, 0).astype(np.float32))
+    level = ((lightness - lightness.min()) / span * (_LEVELS - 0.01)).astype(np.uint8)
+    by_level = np.argsort(level, kind="stable")
+    ends = np.cumsum(np.bincount(level, minlength=_LEVELS))
+    levels = [at for at in np.split(by_level, ends[:-1]) if len(at) >= max(1, len(level) // 300)]
+    middle = np.array([_median(lightness[at]) for at in levels])
+    channels = np.ascontiguousarray(ab.T)
+    tint = np.array([[_median(channel[at]) for channel in channels] for at in levels])
+    return _Tint(middle, tint)
+
+
+def _median(x: np.ndarray) -> np.floating[Any]:
+    """Of (n,), as numpy's, which takes longer to begin than to find it among a few thousand."""
+    upper = len(x) // 2
+    lower = upper - 1 + len(x) % 2
+    ordered = np.partition(x, (lower, upper))
+    return (ordered[lower] + ordered[upper]) / 2
 
 
 def _stain(photo: _SmallPhoto, tint: _Tint) -> np.ndarray:
     """What the tint leaves (H,W,2) and is smooth."""
     smooth_px = _STAIN * min(photo.known.shape)
     weight = np.maximum(_blurred(photo.counted.astype(np.float32), smooth_px), 0.05)
-    return _blurred(tint.rest, smooth_px) / weight[..., None]
+    rest = np.zeros_like(photo.ab)
+    rest[photo.counted] = tint.rest_of(photo)
+    return _blurred(rest, smooth_px) / weight[..., None]
 
 
 def _interpolated(x: np.ndarray, at: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -18,8 +18,10 @@ from img2img.inference.inputs import find_jobs
 from img2img.inference.outputs import Result, Saving
 from img2img.inference.plan import Plan
 from img2img.inference.request import Request, parse_tasks
+from img2img.inference.statistics import statistics
 from img2img.pixels.images import Photo, read_photo, write_photo
 from img2img.pixels.xmp import source_type
+from img2img.tasks import PhotoStatistics
 
 pytestmark = pytest.mark.usefixtures("zoo")
 DENOISE = Request(tasks=("denoise",))
@@ -665,6 +667,27 @@ def test_a_folder_gives_the_bytes_of_its_photos_one_by_one(tmp_path: Path) -> No
         assert (one.error is None) == (other.error is None) == (one.input.name != "0a.png")
         if one.output and other.output:
             assert one.output.read_bytes() == other.output.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_photo_is_measured_once(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(count):
+        save(tmp_path / f"{number}.png")
+    measured: list[tuple[int, int]] = []
+
+    def measure(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
+        measured.append(photo.size)
+        return statistics(photo, mask)
+
+    for room in ("batch", "request"):
+        monkeypatch.setattr(f"img2img.inference.{room}.statistics", measure)
+    inputs = [str(path) for path in sorted(tmp_path.iterdir())]
+    planned = list(FileBatch(inputs, Request()).plans())
+    assert [result.error for result in planned] == [None] * count == [None] * len(measured)
+    done = list(FileBatch(inputs, Request(), str(tmp_path / "out") + "/").run())
+    assert [result.error for result in done] == [None] * count and len(measured) == 2 * count
 
 
 @pytest.mark.parametrize("large", [False, True])
