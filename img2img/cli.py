@@ -890,10 +890,12 @@ def env(
 @app.command()
 def bench(
     what: Annotated[
-        str | None, typer.Option(metavar="train|infer|data|io", help="one part; all by default")
+        str | None,
+        typer.Option(metavar="train|infer|data|io|look|folder", help="one part; all by default"),
     ] = None,
     model: Annotated[
-        str | None, _model_option("inference of this one; the shipped by default")
+        list[str] | None,
+        _model_option("inference of this one; may be repeated; the shipped by default"),
     ] = None,
     budget: Annotated[
         float,
@@ -914,7 +916,7 @@ def bench(
     from img2img.benchmark.report import Section, as_fields, as_text
     from img2img.benchmark.run import BenchmarkRequest, measure
 
-    request = BenchmarkRequest(what, model, budget, quick)  # type: ignore[arg-type]  # checked
+    request = BenchmarkRequest(what, model or (), budget, quick)  # type: ignore[arg-type]  # checked
     sections: list[Section] = []
     for section in measure(request):
         sections.append(section)

@@ -1,23 +1,25 @@
-"""Inference of each model on photos from a training crop to 48 megapixels, each in a fresh process
-for its memory.
+"""Inference of each model on photos from a training crop to 48 megapixels, and the plain reference
+with the same weights; each in a fresh process for its memory.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from psutil import virtual_memory
 
 from img2img.benchmark.ceiling import PRECISIONS, Ceiling
 from img2img.benchmark.flops import count_flops
 from img2img.benchmark.fresh_process import MeasurementFailed, in_fresh_process
 from img2img.benchmark.photos import side_of, square_photo
+from img2img.benchmark.reference import PlainInference
 from img2img.benchmark.sizes import PX_256
 from img2img.benchmark.timing import Effort, Timing, time_repeats
 from img2img.inference.pipeline import Model, load
@@ -26,7 +28,7 @@ from img2img.pixels.images import Photo
 from img2img.resources import samples_dir
 from img2img.runtimes.network import Backend, installed_runtimes
 from img2img.tasks.photo import PhotoTask
-from img2img.zoo.catalogue import Entry
+from img2img.zoo.catalogue import CATALOGUE, Entry
 
 WARMED_UP_ON_MP = (
     1.0  # larger photos begin with a warm-up on this much: it costs as much as they do
@@ -57,12 +59,18 @@ class PhotoSpeed:
         return cls(timing, measured["flops"], dtype, *memory, measured.get("tile_difference"))
 
 
+BySize = dict[float, PhotoSpeed | str]
+"""By megapixels: what was measured, or why it was left out."""
+
+
 @dataclass(frozen=True)
 class InferenceSpeed:
-    """By model and megapixels: what was measured, or why it was left out."""
+    """Each model, and the plain reference with its weights where torch runs it."""
 
-    by_model: dict[str, dict[float, PhotoSpeed | str]]
+    by_model: dict[str, BySize]
     ceiling: Ceiling
+    references: dict[str, BySize] = field(default_factory=dict)
+    """by model"""
 
     name: ClassVar[str] = "infer"
 
@@ -72,10 +80,14 @@ class InferenceSpeed:
 
     def fields(self) -> dict[str, Any]:
         """`infer.<model>.<megapixels>.seconds` and so on, for JSON."""
-        return {
+        found = {
             model: {f"{mp:.3g}": self._fields_of(speed) for mp, speed in speeds.items()}
             for model, speeds in self.by_model.items()
         }
+        for model, speeds in self.references.items():
+            for mp, speed in speeds.items():
+                found[model][f"{mp:.3g}"]["reference"] = self._fields_of(speed)
+        return found
 
     def _fields_of(self, speed: PhotoSpeed | str) -> dict[str, Any]:
         if isinstance(speed, str):
@@ -92,7 +104,8 @@ class InferenceSpeed:
     def rows(self) -> list[tuple[str, ...]]:
         """A line each."""
         rows: list[tuple[str, ...]] = []
-        for model, speeds in self.by_model.items():
+        plain = {f"{model}, reference": by_size for model, by_size in self.references.items()}
+        for model, speeds in sorted((self.by_model | plain).items()):
             for megapixels, speed in speeds.items():
                 at = f"{megapixels:.3g} MP"
                 if isinstance(speed, str):
@@ -111,15 +124,19 @@ def measure_inference(
     entries: Sequence[Entry], megapixels: Sequence[float], ceiling: Ceiling, effort: Effort
 ) -> InferenceSpeed:
     """Each model at each size from small to large; megapixels are those of the result. Sizes that
-    are expected to take longer than the budget are left out. Installed runtimes follow as
-    `MODEL@RUNTIME`.
+    are expected to take longer than the budget, or more memory than is free, are left out.
+    Installed runtimes follow as `MODEL@RUNTIME`.
     """
-    by_model = {}
+    by_model, references = {}, {}
     for entry in entries:
         for backend in _backends_of(entry):
             name = entry.title if backend == "torch" else f"{entry.title}@{backend}"
-            by_model[name] = dict(_sizes_of(entry, megapixels, effort, backend))
-    return InferenceSpeed(by_model, ceiling)
+            measured = partial(in_fresh_process, photo_speed, backend=backend)
+            by_model[name] = dict(_sizes_of(entry, megapixels, effort, measured))
+        if isinstance(entry.task, PhotoTask) and not entry.is_graph:
+            measured = partial(in_fresh_process, reference_speed)
+            references[entry.title] = dict(_sizes_of(entry, megapixels, effort, measured))
+    return InferenceSpeed(by_model, ceiling, references)
 
 
 def _backends_of(entry: Entry) -> list[Backend]:
@@ -130,34 +147,48 @@ def _backends_of(entry: Entry) -> list[Backend]:
 
 
 def _sizes_of(
-    entry: Entry, megapixels: Sequence[float], effort: Effort, backend: Backend
+    entry: Entry,
+    megapixels: Sequence[float],
+    effort: Effort,
+    measure: Callable[..., dict[str, Any]],
 ) -> Iterator[tuple[float, PhotoSpeed | str]]:
-    seconds_per_mp: float | None = None
+    last: tuple[float, PhotoSpeed] | None = None
     for size in megapixels:
         if not isinstance(entry.task, PhotoTask):
             yield size, "it makes pictures from noise, of one size"
             continue
-        if seconds_per_mp is not None and seconds_per_mp * size > effort.budget_s:
-            expected = f"some {seconds_per_mp * size:.0f} s are expected"
-            yield size, f"{expected}, more than the budget of {effort.budget_s:g} s"
+        if last is not None and (too_much := _beyond(effort.budget_s, size, *last)):
+            yield size, too_much
             continue
         try:
-            measured = in_fresh_process(
-                photo_speed,
+            measured = measure(
                 timeout_s=START_S + 4 * effort.budget_s,
                 model=str(entry.path),
                 megapixels=size,
                 warmup=effort.warmup,
                 repeats=effort.repeats,
                 budget_s=effort.budget_s,
-                backend=backend,
             )
         except MeasurementFailed as failure:
             yield size, str(failure)
             continue
-        speed = PhotoSpeed.of(measured)
-        seconds_per_mp = speed.timing.median_s / size
-        yield size, speed
+        last = size, PhotoSpeed.of(measured)
+        yield last
+
+
+def _beyond(budget_s: float, size: float, measured_at: float, speed: PhotoSpeed) -> str | None:
+    """Why a size is left out, by what a smaller one took: None where it may be measured."""
+    growth = size / measured_at
+    seconds = speed.timing.median_s * growth
+    if seconds > budget_s:
+        expected = f"some {seconds:.0f} s are expected"
+        return f"{expected}, more than the budget of {budget_s:g} s"
+    needed_mb, free_mb = (speed.peak_mb - speed.idle_mb) * growth, virtual_memory().available / 1e6
+    if needed_mb > free_mb:
+        return (
+            f"some {needed_mb:,.0f} MB are expected, more than the {free_mb:,.0f} MB that are free"
+        )
+    return None
 
 
 def photo_speed(
@@ -174,9 +205,9 @@ def photo_speed(
     idle = resident_mb()
     scale = loaded.photo_task.scale
     small = megapixels <= WARMED_UP_ON_MP
-    photo, hole = _photo_for(loaded, side_of(megapixels) // scale)
+    photo, hole = _photo_for(loaded.photo_task, side_of(megapixels) // scale)
     if not small:
-        first = _photo_for(loaded, side_of(PX_256) // scale)
+        first = _photo_for(loaded.photo_task, side_of(PX_256) // scale)
         loaded.run(*first)
     with recorded_inputs(loaded) as inputs:
         effort = Effort(warmup if small else 0, repeats, budget_s)
@@ -194,10 +225,32 @@ def photo_speed(
     }
 
 
-def _photo_for(model: Model, side_px: int) -> tuple[Photo, np.ndarray | None]:
+def reference_speed(
+    model: str, megapixels: float, warmup: int, repeats: int, budget_s: float
+) -> dict[str, Any]:
+    """Time and memory of the plain reference at one size, for a process of its own."""
+    entry = CATALOGUE.entry(model)
+    reference = PlainInference(entry)
+    reset_peak()
+    idle = resident_mb()
+    photo, hole = _photo_for(entry.photo_task, side_of(megapixels) // entry.scale)
+    small = megapixels <= WARMED_UP_ON_MP
+    effort = Effort(warmup if small else 0, repeats, budget_s)
+    timing = time_repeats(lambda: reference.run(photo.rgb, hole), effort)
+    return {
+        "seconds": timing.seconds,
+        "warmup": timing.warmup,
+        "flops": 0,
+        "precision": "fp32",
+        "idle_mb": idle,
+        "peak_mb": peak_mb(),
+    }
+
+
+def _photo_for(task: PhotoTask, side_px: int) -> tuple[Photo, np.ndarray | None]:
     """A square photo, and for models that fill a hole in its middle, a quarter of its side."""
     photo = square_photo(samples_dir() / "macaw.jpg", side_px)
-    if not model.fills:
+    if not task.fills:
         return photo, None
     hole = np.zeros((side_px, side_px), bool)
     middle = slice(side_px * 3 // 8, side_px * 5 // 8)

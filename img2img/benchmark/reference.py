@@ -1,17 +1,24 @@
-"""The pix2pix step as it is usually written: what the training step is compared with.
+"""The pix2pix step and inference as they are usually written: what ours are compared with.
 
 The same modules with the same weights, in fp32 and torch's default memory format: no autocast, no
-channels-last, torch's Adam with its defaults, no EMA, no measures. It is kept plain: what makes
-training faster belongs into `img2img.training`, never here.
+channels-last, torch's Adam with its defaults, no EMA, no measures, no tiles. They are kept plain:
+what makes training faster belongs into `img2img.training`, and inference into `img2img.inference`,
+never here.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from img2img.pixels.images import quantise
+from img2img.pixels.tensors import as_picture, as_tensor
 from img2img.recipe import Recipe
+from img2img.tasks.forward import ForwardOptions, forward
+from img2img.tasks.masked import views_of
+from img2img.zoo.catalogue import Entry
 
 
 class PlainPix2Pix:
@@ -57,3 +64,30 @@ class PlainPix2Pix:
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+class PlainInference:
+    """A model's generator on whole photos (H,W,3) uint8, and on the crop round a hole (H,W), True =
+    to be filled, where its task takes one.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self.task, self.multiple_of = entry.photo_task, entry.recipe.generator.multiple_of
+        self.generator = entry.load_generator().float().eval()
+
+    @torch.inference_mode()
+    def run(self, rgb: np.ndarray, hole: np.ndarray | None = None) -> np.ndarray:
+        """The result (H·scale,W·scale,3) uint8."""
+        photo = as_tensor(rgb)
+        if self.task.tiles:
+            return quantise(as_picture(self._forward(photo, None, ForwardOptions())), np.uint8)
+        mask = None if hole is None else as_tensor(hole.astype(np.float32))
+        for view in views_of(self.task, rgb.shape[:2], hole):
+            inside = None if mask is None else view.cut(mask)
+            done = self._forward(view.cut(photo), inside, ForwardOptions(view.size))
+            view.cut(photo).copy_(done)
+            mask = None if mask is None else view.remaining(mask)
+        return quantise(as_picture(photo), np.uint8)
+
+    def _forward(self, photo: Tensor, mask: Tensor | None, options: ForwardOptions) -> Tensor:
+        return forward(self.task, self.generator, self.multiple_of, photo, mask, options)

@@ -17,6 +17,14 @@ class ConvolutionShape:
 
 
 @dataclass(frozen=True)
+class FolderSize:
+    """So many photos of one size."""
+
+    photos: int
+    megapixels: float
+
+
+@dataclass(frozen=True)
 class BenchmarkSizes:
     """The sizes of one benchmark."""
 
@@ -24,9 +32,14 @@ class BenchmarkSizes:
     matrix_side: int
     recipe_changes: tuple[str, ...]
     """`key.path=value`, of the recipe whose training step is measured"""
+    batch_sizes: tuple[int, ...]
+    """of training, the smallest first"""
     megapixels: tuple[float, ...]
     """of the photos that come out of a model, small ones first"""
     file_megapixels: float
+    looked_at_megapixels: tuple[float, ...]
+    """of the photos that are looked at, small ones first"""
+    folders: tuple[FolderSize, ...]
     warmup: int
     repeats: int
 
@@ -35,6 +48,7 @@ class BenchmarkSizes:
         return Effort(self.warmup, self.repeats, budget_s)
 
 
+PX_64 = 64**2 / 1e6
 PX_256 = 256**2 / 1e6  # megapixels of the crops that networks are trained on
 
 # 64 to 512 channels, as in the U-Net and the PatchGAN at 256²; 19.3 GFLOP forward each.
@@ -47,8 +61,11 @@ FULL = BenchmarkSizes(
     ),
     matrix_side=2048,
     recipe_changes=(),
+    batch_sizes=(1, 4, 16),
     megapixels=(PX_256, 1.0, 12.0, 48.0),
     file_megapixels=12.0,
+    looked_at_megapixels=(PX_256, 1.0, 4.0, 12.0),
+    folders=(FolderSize(24, PX_256), FolderSize(8, 1.0)),
     warmup=2,
     repeats=7,
 )
@@ -63,8 +80,11 @@ QUICK = BenchmarkSizes(
     convolutions=(ConvolutionShape(1, 8, 16),),
     matrix_side=64,
     recipe_changes=_SMALL_RECIPE,
+    batch_sizes=(1, 16),
     megapixels=(PX_256,),
     file_megapixels=PX_256,
+    looked_at_megapixels=(PX_64,),
+    folders=(FolderSize(2, PX_64),),
     warmup=1,
     repeats=1,
 )

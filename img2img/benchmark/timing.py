@@ -21,6 +21,10 @@ class Effort:
     repeats: int = 7
     budget_s: float = 60.0
 
+    def few(self) -> Effort:
+        """Within the same budget, for what takes long: once to warm up, three times measured."""
+        return Effort(min(self.warmup, 1), min(self.repeats, 3), self.budget_s)
+
 
 @dataclass(frozen=True)
 class Timing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -61,14 +61,13 @@ class StepPair:
 class TrainingSpeed:
     """The training step against the reference and against the ceiling."""
 
-    large: StepPair
-    """at a batch of 16"""
-    single: StepPair
-    """at a batch of 1"""
+    pairs: dict[int, StepPair]
+    """by batch size; 1 and 16 are among them"""
     dtype: torch.dtype
     ceiling: Ceiling
-    memory: dict[Side, dict[str, float]]
-    """of a batch of 16, each in a process of its own: `peak_mb`, and `idle_mb` before the first"""
+    memory: dict[int, dict[Side, dict[str, float]]]
+    """by batch size, each side in a process of its own: `peak_mb`, and `idle_mb` before the first
+    step"""
 
     name: ClassVar[str] = "train"
 
@@ -78,22 +77,34 @@ class TrainingSpeed:
 
     def fields(self) -> dict[str, Any]:
         """`train.ratio_to_reference` and so on, for JSON."""
+        large, single = self.pairs[LARGE_BATCH], self.pairs[1]
         return {
-            "ratio_to_reference": self.large.ratio,
-            "ratio_to_reference_batch1": self.single.ratio,
-            "share_of_ceiling": self.share_of_ceiling(self.large),
-            "share_of_ceiling_batch1": self.share_of_ceiling(self.single),
+            "ratio_to_reference": large.ratio,
+            "ratio_to_reference_batch1": single.ratio,
+            "share_of_ceiling": self.share_of_ceiling(large),
+            "share_of_ceiling_batch1": self.share_of_ceiling(single),
             "precision": PRECISIONS[self.dtype],
-            "batch16": self.large.fields(),
-            "batch1": self.single.fields(),
-            "memory": self.memory,
+            "batch16": large.fields(),
+            "batch1": single.fields(),
+            "memory": self.memory[LARGE_BATCH],
+            "by_batch": {str(size): self._cost_of(size) for size in self.pairs},
+        }
+
+    def _cost_of(self, batch_size: int) -> dict[str, float]:
+        pair, memory = self.pairs[batch_size], self.memory[batch_size]
+        return {
+            "seconds": pair.ours.median_s,
+            "reference_seconds": pair.reference.median_s,
+            "ratio": pair.ratio,
+            **memory["ours"],
+            **{f"reference_{name}": mb for name, mb in memory["reference"].items()},
         }
 
     def rows(self) -> list[tuple[str, ...]]:
         """A line each."""
         rows: list[tuple[str, ...]] = []
-        for pair in (self.large, self.single):
-            at = f"batch {pair.batch_size}"
+        for size, pair in self.pairs.items():
+            at = f"batch {size}"
             ours, theirs = (
                 (f"{pair.photos_per_second(timing):.3g} photos/s", timing.text())
                 for timing in (pair.ours, pair.reference)
@@ -102,24 +113,28 @@ class TrainingSpeed:
             share = f"{gflops:,.0f} GFLOP/s, {self.share_of_ceiling(pair):.0%} of the ceiling"
             rows.append((at, f"ours, {PRECISIONS[self.dtype]}", *ours, share))
             rows.append((at, "plain fp32 reference", *theirs, f"ours is ×{pair.ratio:.2f}"))
-        for side, memory in self.memory.items():
-            peak = f"at most {memory['peak_mb']:,.0f} MB"
-            rows.append((f"batch {LARGE_BATCH}", side, peak, f"{memory['idle_mb']:,.0f} MB idle"))
+            for side, memory in self.memory[size].items():
+                peak = f"at most {memory['peak_mb']:,.0f} MB"
+                rows.append((at, side, peak, f"{memory['idle_mb']:,.0f} MB idle"))
         return rows
 
 
-def measure_training(recipe: Recipe, ceiling: Ceiling, effort: Effort) -> TrainingSpeed:
+def measure_training(
+    recipe: Recipe, batch_sizes: Sequence[int], ceiling: Ceiling, effort: Effort
+) -> TrainingSpeed:
     """The step of a pix2pix recipe, against the reference and the ceiling."""
-    memory = {
-        side: in_fresh_process(step_memory, recipe_fields=recipe.fields(), side=side)
-        for side in ("ours", "reference")
-    }
+    sides: tuple[Side, ...] = ("ours", "reference")
+
+    def memory_of(size: int, side: Side) -> dict[str, float]:
+        return in_fresh_process(
+            step_memory, recipe_fields=recipe.fields(), batch_size=size, side=side
+        )
+
     return TrainingSpeed(
-        large=time_steps(recipe, LARGE_BATCH, effort),
-        single=time_steps(recipe, 1, effort),
+        pairs={size: time_steps(recipe, size, effort) for size in batch_sizes},
         dtype=precision_for(CPU, recipe.train.precision),
         ceiling=ceiling,
-        memory=memory,  # type: ignore[arg-type]  # its keys are the two sides
+        memory={size: {side: memory_of(size, side) for side in sides} for size in batch_sizes},
     )
 
 
@@ -158,11 +173,11 @@ def step_calls(
     return ours, theirs
 
 
-def step_memory(recipe_fields: dict[str, Any], side: Side) -> dict[str, Any]:
+def step_memory(recipe_fields: dict[str, Any], batch_size: int, side: Side) -> dict[str, Any]:
     """The peak of two steps of one side alone, and what the process held before; for a process of
     its own.
     """
-    recipe = with_batch(Recipe.parse(recipe_fields), LARGE_BATCH)
+    recipe = with_batch(Recipe.parse(recipe_fields), batch_size)
     batch = first_batch(recipe)
     reset_peak()
     idle = resident_mb()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from img2img.benchmark.photos import side_of, square_photo
 from img2img.cores import cpu_seconds
-from img2img.maintenance.browser import RunningApp, running_app
+from img2img.maintenance.browser import RunningApp, chromium, running_app
 from img2img.maintenance.client import called
 from img2img.memory import peak_mb
 from img2img.pixels.images import write_photo
@@ -45,6 +45,9 @@ def main() -> None:
     parser.add_argument(
         "--rest", type=float, default=0.0, help="seconds between the page and the click"
     )
+    parser.add_argument(
+        "--page", action="store_true", help="load it in Chromium too, until it can be used"
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         photo = photo_of(chosen.megapixels, Path(folder) / "photo.jpg")
@@ -55,6 +58,11 @@ def main() -> None:
                 f"{start_cpu_s:.1f} s of processor",
                 flush=True,
             )
+            if chosen.page:
+                loaded_s, usable_s = page_seconds(app.url)
+                print(
+                    f"page: loaded in {loaded_s:.1f} s, usable {usable_s:.1f} s later", flush=True
+                )
             time.sleep(chosen.rest)
             for turn in range(1, chosen.turns + 1):
                 with costs(app) as cost:
@@ -68,6 +76,21 @@ def photo_of(megapixels: float, path: Path) -> Path:
     """The old photo of the inputs, repeated to a square of so many megapixels."""
     write_photo(path, square_photo(inputs_dir() / "old_photo.jpg", side_of(megapixels)))
     return path
+
+
+def page_seconds(url: str) -> tuple[float, float]:
+    """How long a browser that runs already loads the page, and then until the first tab takes a
+    photo and its button is there.
+    """
+    with chromium() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(600_000)
+        started = time.monotonic()
+        page.goto(url)
+        loaded = time.monotonic()
+        page.locator("#restore-photos input[type=file]").wait_for(state="attached")
+        page.locator("#restore-run").wait_for()
+        return loaded - started, time.monotonic() - loaded
 
 
 @contextmanager

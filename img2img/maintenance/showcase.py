@@ -176,11 +176,11 @@ def summary_text(folder: Path) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
-def between_marks(page: str, name: str, text: str) -> str:
+def between_marks(page: str, name: str, text: str, command: str = COMMAND) -> str:
     """The page with the text between its marks of that name, `<!-- NAME: made by … -->` and
     `<!-- end of NAME -->`.
     """
-    begin, end = f"<!-- {name}: made by {COMMAND} -->", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: made by {command} -->", f"<!-- end of {name} -->"
     if begin not in page or end not in page:
         raise ValueError(f"the page has no marks {begin} … {end}")
     head, _, rest = page.partition(begin)

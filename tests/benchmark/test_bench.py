@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from mmap import mmap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from img2img.benchmark.inference_speed import (
     PhotoSpeed,
     measure_inference,
     photo_speed,
+    reference_speed,
 )
 from img2img.benchmark.machine import Machine
 from img2img.benchmark.timing import Effort, Timing
@@ -35,21 +37,37 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def test_every_field_of_a_small_run(
-    tiny_model: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    tiny_model: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Without runtimes, each of which takes a process of its own."""
+    monkeypatch.setattr(inference_speed, "installed_runtimes", list)
     assert main(["bench", "--quick", "--json", "--model", str(tiny_model("denoise"))]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["machine", "ceiling", "train", "data", "io", "infer"]
+    parts = ["machine", "ceiling", "train", "data", "io", "look", "folder", "infer"]
+    assert list(found) == parts
     assert {"cpu", "cores", "threads", "amx", "avx512_bf16", "load"} <= set(found["machine"])
     train, infer = found["train"], found["infer"]["denoise"]["0.0655"]
     for name in ("ratio_to_reference", "ratio_to_reference_batch1", "share_of_ceiling"):
         assert train[name] > 0
     assert {"seconds", "spread", "repeats", "warmup"} <= set(train["batch16"]["reference"])
     assert train["memory"]["ours"]["peak_mb"] > train["memory"]["ours"]["idle_mb"] > 0
+    assert list(train["by_batch"]) == ["1", "16"]
+    for step in train["by_batch"].values():
+        assert step["peak_mb"] > step["idle_mb"] > 0 and step["seconds"] > 0
+        assert step["reference_peak_mb"] > 0 and step["reference_seconds"] > 0
     assert infer["seconds"] > 0 and infer["share_of_ceiling"] > 0
+    assert infer["reference"]["seconds"] > 0 and infer["reference"]["precision"] == "fp32"
     assert infer["peak_mb"] >= infer["idle_mb"] > 0
     assert 0 < found["data"]["share_of_step"] < 1
     assert found["io"]["png_decode"]["megapixels_per_second"] > 0
+    (folder,) = found["folder"].values()
+    assert folder["photos"] == 2 and folder["ratio"] > 0 and folder["ratio_of_batches"] > 0
+    assert 0 < folder["share_of_files"] < 1
+    for looks in found["look"].values():
+        (look,) = looks.values()
+        assert look["seconds"] > 0 and look["work_seconds"] > 0 and "denoise" in look["tasks"]
 
 
 def test_one_part_alone_is_printed_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,11 +114,11 @@ def test_sizes_beyond_the_budget_are_left_out_and_named(
     """10 s a megapixel, so that 12 do not fit into 60 s; a process that is killed has no numbers,
     and the sizes after it are tried.
     """
-    asked: list[float] = []
+    asked: dict[object, list[float]] = {photo_speed: [], reference_speed: []}
     monkeypatch.setattr(inference_speed, "installed_runtimes", list)
 
     def measured(function: object, *, megapixels: float, **_: Any) -> dict[str, Any]:
-        asked.append(megapixels)
+        asked[function].append(megapixels)
         if megapixels == 2:
             raise MeasurementFailed("killed by signal 9: too little memory?")
         seconds = {"seconds": [10 * megapixels], "warmup": 1, "precision": "fp32"}
@@ -111,18 +129,40 @@ def test_sizes_beyond_the_budget_are_left_out_and_named(
     entries = [CATALOGUE.entry(tiny_model("denoise"))]
     speed = measure_inference(entries, (1, 2, 3, 12), ceiling, Effort(budget_s=60))
     found = speed.fields()["denoise"]
-    assert asked == [1, 2, 3]
+    assert asked == {photo_speed: [1, 2, 3], reference_speed: [1, 2, 3]}
+    assert found["1"]["reference"]["seconds"] == 10
     assert found["1"]["seconds"] == 10 and found["3"]["peak_mb"] == 300
     assert found["1"]["share_of_ceiling"] == 0.5  # 1 of 2 GFLOP/s
-    assert found["2"] == {"left_out": "killed by signal 9: too little memory?"}
-    assert found["12"] == {"left_out": "some 120 s are expected, more than the budget of 60 s"}
+    assert found["2"]["left_out"] == "killed by signal 9: too little memory?"
+    assert found["12"]["left_out"] == "some 120 s are expected, more than the budget of 60 s"
     assert [row[2] for row in speed.rows()][1].startswith("left out: killed")
+
+
+def test_a_size_that_memory_is_too_little_for_is_not_tried(
+    tiny_model: Callable[[str], Path], ceiling: Ceiling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 GB a megapixel where 3 GB are free."""
+    monkeypatch.setattr(inference_speed, "installed_runtimes", list)
+    monkeypatch.setattr(
+        inference_speed, "virtual_memory", lambda: SimpleNamespace(available=3 * 10**9)
+    )
+
+    def measured(function: object, *, megapixels: float, **_: Any) -> dict[str, Any]:
+        memory = {"idle_mb": 500.0, "peak_mb": 500.0 + 1000 * megapixels}
+        return {"seconds": [1.0], "warmup": 1, "precision": "fp32", "flops": 0, **memory}
+
+    monkeypatch.setattr(inference_speed, "in_fresh_process", measured)
+    entries = [CATALOGUE.entry(tiny_model("denoise"))]
+    found = measure_inference(entries, (1, 2, 4), ceiling, Effort()).fields()["denoise"]
+    assert found["2"]["peak_mb"] == found["2"]["reference"]["peak_mb"] == 2500
+    left_out = "some 4,000 MB are expected, more than the 3,000 MB that are free"
+    assert found["4"] == {"left_out": left_out, "reference": {"left_out": left_out}}
 
 
 def test_installed_runtimes_are_measured_next_to_torch(
     tiny_model: Callable[[str], Path], ceiling: Ceiling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(function: object, *, backend: str, **_: Any) -> dict[str, Any]:
+    def measured(function: object, *, backend: str = "torch", **_: Any) -> dict[str, Any]:
         numbers = {"seconds": [{"torch": 2.0, "onnx": 1.0}[backend]], "warmup": 1}
         memory = {"idle_mb": 100.0, "peak_mb": 300.0}
         flops = 10**9 if backend == "torch" else 0
@@ -133,7 +173,8 @@ def test_installed_runtimes_are_measured_next_to_torch(
     speed = measure_inference([CATALOGUE.entry(tiny_model("denoise"))], (1,), ceiling, Effort())
     fields = speed.fields()
     assert [fields[name]["1"]["seconds"] for name in ("denoise", "denoise@onnx")] == [2, 1]
-    assert [row[3] for row in speed.rows()] == ["25% of the ceiling", "-"]
+    shares = {row[0]: row[3] for row in speed.rows()}
+    assert shares["denoise"] == "25% of the ceiling" and shares["denoise@onnx"] == "-"
 
 
 def test_a_model_from_noise_is_named_and_left_out(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
 from img2img.benchmark.flops import count_flops
+from img2img.benchmark.reference import PlainInference
 from img2img.benchmark.run import RECIPE
 from img2img.benchmark.sizes import QUICK
 from img2img.benchmark.train_speed import first_batch, same_start, step_calls
+from img2img.inference.pipeline import load
+from img2img.pixels.images import Photo
 from img2img.recipe import Recipe
+from img2img.zoo.catalogue import CATALOGUE
 
 LOSSES = ("d_loss", "l1", "adversarial", "g_loss")
 
@@ -60,3 +68,19 @@ def test_the_reference_is_plain(recipe: Recipe) -> None:
             layer.register_forward_pre_hook(look)
     theirs()
     assert (dtypes, strided) == ({torch.float32}, {True})
+
+
+@pytest.mark.parametrize("name", ["denoise", "super_resolve_x2", "colorize", "inpaint"])
+def test_plain_inference_makes_our_picture(name: str, tiny_model: Callable[[str], Path]) -> None:
+    """To a level of 255, in the same precision."""
+    rgb = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    hole = np.zeros(rgb.shape[:2], bool)
+    hole[40:60, 50:90] = True
+    model, plain = (
+        load(tiny_model(name), device="cpu", precision="fp32"),
+        PlainInference(CATALOGUE.entry(tiny_model(name))),
+    )
+    mask = hole if model.fills else None
+    ours, theirs = model.run(Photo(rgb), mask).rgb, plain.run(rgb, mask)
+    assert theirs.shape == ours.shape and theirs.dtype == np.uint8
+    assert np.abs(ours.astype(int) - theirs).max() <= 1

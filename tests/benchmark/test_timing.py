@@ -12,7 +12,7 @@ from img2img.benchmark.ceiling import Ceiling, Rate, rates_of_convolution
 from img2img.benchmark.data_speed import DataSpeed, time_loop
 from img2img.benchmark.sizes import ConvolutionShape
 from img2img.benchmark.timing import Effort, Timing, time_in_turns, time_repeats
-from img2img.benchmark.train_speed import StepPair, TrainingSpeed
+from img2img.benchmark.train_speed import Side, StepPair, TrainingSpeed
 from img2img.data.sample import Batch
 
 
@@ -103,12 +103,27 @@ def test_the_best_shape_is_the_ceiling(ceiling: Ceiling) -> None:
 def test_fields_of_training_follow_from_its_timings(ceiling: Ceiling) -> None:
     large = StepPair(16, Timing((2.0, 4.0, 2.0)), Timing((6.0, 8.0, 10.0)), 2 * 10**9)
     single = StepPair(1, Timing((1.0,)), Timing((1.5,)), 10**9)
-    fields = TrainingSpeed(large, single, torch.bfloat16, ceiling, {}).fields()
+    sides: dict[Side, dict[str, float]] = {
+        "ours": {"idle_mb": 200.0, "peak_mb": 700.0},
+        "reference": {"idle_mb": 210.0, "peak_mb": 900.0},
+    }
+    pairs, memory = {1: single, 16: large}, {1: sides, 16: sides}
+    fields = TrainingSpeed(pairs, torch.bfloat16, ceiling, memory).fields()
     assert fields["ratio_to_reference"] == 3  # of 3, 2, 5
     assert fields["ratio_to_reference_batch1"] == 1.5
     assert fields["share_of_ceiling"] == pytest.approx(0.25)  # 2 GFLOP in 2 s of 4 GFLOP/s
     assert fields["batch16"]["ours"]["photos_per_second"] == 8
     assert fields["batch16"]["reference"]["photos_per_second"] == 2
+    assert fields["memory"] == sides
+    assert fields["by_batch"]["16"] == {
+        "seconds": 2.0,
+        "reference_seconds": 8.0,
+        "ratio": 3,
+        "idle_mb": 200.0,
+        "peak_mb": 700.0,
+        "reference_idle_mb": 210.0,
+        "reference_peak_mb": 900.0,
+    }
 
 
 def test_the_share_of_data_is_what_a_training_waits() -> None:
