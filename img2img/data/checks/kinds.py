@@ -39,7 +39,7 @@ _PART_NAMES: dict[Part, str] = {"train": "training", "val": "validation", "test"
 _MOST_GREY = 0.5  # of a side in colors; more are what the data set is of
 _ARE_MASKS, _THICK, _LEAST_MASKS = 0.8, 0.08, 3
 _NOTHING, _EVERYTHING = 0.001, 0.999  # of a mask that is marked
-_INSIDE_OUT_BORDER, _USUAL_BORDER = 0.9, 0.5
+_INVERTED_BORDER, _USUAL_BORDER = 0.9, 0.5
 
 
 def check(function: Check) -> Check:
@@ -296,19 +296,10 @@ def _odd_masks(known: Sequence[tuple[Looked, MaskLook]], number: int) -> Iterato
             [Found(one.files) for one in empty],
         )
     marked = [(one, mask) for one, mask in known if _NOTHING <= mask.white <= _EVERYTHING]
-    turned = [
-        (one, mask.white > 0.5 and mask.white_border > _INSIDE_OUT_BORDER) for one, mask in marked
-    ]
-    usual = sum(mask.white < 0.5 and mask.white_border < _USUAL_BORDER for _, mask in marked)
-    odd = [one for one, is_turned in turned if is_turned]
-    if len(odd) > usual:  # the others are the few
-        odd = [
-            one
-            for one, mask in marked
-            if mask.white < 0.5 and mask.white_border < 1 - _INSIDE_OUT_BORDER
-        ]
-        usual = len(marked) - len(odd)
-    if odd and usual >= _ARE_MASKS * len(marked):
+    holes = [one for one, m in marked if m.white < 0.5 and m.white_border < _USUAL_BORDER]
+    inverted = [one for one, m in marked if m.white > 0.5 and m.white_border > _INVERTED_BORDER]
+    odd, usual = sorted((inverted, holes), key=len)
+    if odd and len(usual) >= _ARE_MASKS * len(marked):
         yield DataFinding(
             "masks",
             "hint",

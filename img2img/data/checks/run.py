@@ -5,11 +5,11 @@ written down.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from img2img.pixels.sheets import CONTACT_PX, SheetGroup, contact_sheet, write_s
 
 log = logging.getLogger("img2img")
 SHOWN = 6  # of a kind, on the contact sheet
-
-Item = TypeVar("Item")
-Progress = Callable[[Iterable[Item], int], Iterable[Item]]
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,7 @@ def check_data(
     looked = list(progress(looks(places), len(places)))
     findings += all_findings(Inspected(task, config, opened, looked, needs_partners, fits))
     files = frozenset(path for one in looked for path in one.files)
-    summary = "" if not opened.summary else opened.summary
-    return DataReport(summary, count_of(opened.source), tuple(findings), files)
+    return DataReport(opened.summary, count_of(opened.source), tuple(findings), files)
 
 
 def _opened(
@@ -192,12 +188,3 @@ def _small(path: Path, background: str) -> np.ndarray | None:
 def _refuse_data(path: Path, report: DataReport) -> None:
     if path.resolve() in {file.resolve() for file in report.files}:
         raise UserError("is one of the data's files", place=path, remedy="write elsewhere")
-
-
-__all__: Sequence[str] = (
-    "DataReport",
-    "check_data",
-    "check_sheet_place",
-    "write_contact_sheet",
-    "write_fix_list",
-)
