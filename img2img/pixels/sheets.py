@@ -79,6 +79,7 @@ def _write(
     """Text of at most this width; what has no room ends in an ellipsis."""
     font = ImageFont.load_default(size_px)
     text = text.encode("utf-8", "replace").decode()  # names of old systems are no UTF-8
+    text = text.replace("×", "x")  # which Pillow's own font lacks
     if draw.textlength(text, font) > most_px:
         while text and draw.textlength(f"{text}…", font) > most_px:
             text = text[:-1]

@@ -45,12 +45,12 @@ def _trusted_shift(a: np.ndarray, b: np.ndarray) -> Shift | None:
     if min(a.shape[:2]) < 32:
         return None
     edges = _edges(a), _edges(b)
-    whole = _peak(*edges)
+    whole = _peak(*edges, _LEAST_PEAK)
     if whole is None:
         return None
     rows, columns = (n // 2 for n in a.shape[:2])
     halves = np.s_[:rows], np.s_[rows:], np.s_[:, :columns], np.s_[:, columns:]
-    shifts = [_peak(*(np.ascontiguousarray(x[half]) for x in edges)) for half in halves]
+    shifts = [_peak(edges[0][half], edges[1][half]) for half in halves]
     agreeing = sum(
         shift is not None and np.hypot(shift[0] - whole[0], shift[1] - whole[1]) <= _SAME_PX
         for shift in shifts
@@ -67,8 +67,9 @@ def _edges(rgb: np.ndarray) -> np.ndarray:
     return np.minimum(gradient, full) / full
 
 
-def _peak(a: np.ndarray, b: np.ndarray) -> Shift | None:
-    """Where the cross-correlation of two maps (H,W) is highest, None where it has no clear peak.
+def _peak(a: np.ndarray, b: np.ndarray, least: float = 1.0) -> Shift | None:
+    """Where the cross-correlation of two maps (H,W) is highest; None where that is not `least`
+    times as high as anywhere else.
 
     Half-way between plain and phase correlation (Kuglin & Hines 1975): of the spectrum's magnitude
     the root is left, since edges drawn with other widths have little in common at high frequencies.
@@ -85,6 +86,6 @@ def _peak(a: np.ndarray, b: np.ndarray) -> Shift | None:
     row, column = (int(n) for n in np.unravel_index(near.argmax(), near.shape))
     highest, around = near[row, column], max(5, min(a.shape) // 16)
     near[max(0, row - around) : row + around + 1, max(0, column - around) : column + around + 1] = 0
-    if highest <= 0 or highest < _LEAST_PEAK * near.max():
+    if highest <= 0 or highest < least * near.max():
         return None
     return float(column - reach[1]), float(row - reach[0])
