@@ -83,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _log_on_stderr():
         try:
             words = arguments or sys.argv[1:] or ["--help"]
-            return int(app(words, standalone_mode=False, complete_var=VARIABLE) or 0)
+            code = int(app(words, standalone_mode=False, complete_var=VARIABLE) or 0)
+            return _failed("interrupted", 1) if code == _TYPERS_CTRL_C else code
         except UserError as error:
             return _failed(error.phrase, 2)
         except KeyboardInterrupt:
@@ -96,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if os.environ.get("IMG2IMG_DEBUG") == "1":
                 traceback.print_exc()
             return _failed(f"{one_line(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
+
+
+_TYPERS_CTRL_C = 130  # newer ones answer it with this, older ones let it through
 
 
 def in_flags(part: Named) -> str:

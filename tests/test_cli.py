@@ -703,6 +703,14 @@ def test_a_broken_recipe_is_one_line_and_code_2(
     assert message in one_line(err)
 
 
+def test_ctrl_c_is_told_in_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("img2img.about.models_table", interrupted)
+    assert run("models") == (1, "", "error: interrupted\n")
+
+
 def test_an_interrupted_run_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def stops(error: Exception) -> Callable[..., None]:
         def training(*_: object, **__: object) -> None:
