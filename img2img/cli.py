@@ -137,6 +137,22 @@ _MENDABLE = frozenset(
 )
 
 
+_UNPRINTED = {
+    code: ascii(chr(code))[1:-1]
+    for code in (
+        *(*range(32), *range(127, 160)),  # C0, DEL and C1: new lines, and what terminals obey
+        *(*range(0x2028, 0x202F), *range(0x2066, 0x206A)),  # ends of lines, and turns of direction
+    )
+}
+
+
+def on_one_line(text: str) -> str:
+    """A text for a terminal: what the name of a file, or what lies in it, could break its line
+    with or tell the terminal is spelt out.
+    """
+    return text.translate(_UNPRINTED)
+
+
 def _is_mendable(error: OSError) -> bool:
     """Systems refuse a name that they do not take as an invalid argument."""
     is_name = error.errno == errno.EINVAL and error.filename is not None
@@ -975,7 +991,8 @@ def _report(result: Result, as_json: bool, planned: bool = False) -> None:
         sizes = "" if result.size_in == result.size_out else f"{before} → {after}, "
         took = "planned" if planned else f"{result.seconds:.1f} s"
         reason = rendered(result.reason or "", in_flags)
-        print(f"{result.input} → {result.output}: {reason} ({sizes}{took})", flush=True)
+        line = f"{result.input} → {result.output}: {reason} ({sizes}{took})"
+        print(on_one_line(line), flush=True)
 
 
 def _print_json(fields: dict[str, object]) -> None:
@@ -996,11 +1013,11 @@ def _summary(summary: dict[str, Any]) -> str:
     if broken := summary["left_out"]:
         named = [Path(name).name for name in list(broken)[:5]] + ["…"] * (len(broken) > 5)
         done += f", {len(broken)} of which cannot be read ({', '.join(named)})"
-    return f"{done}; {main_metric(summary)}; model: {summary['model']}"
+    return on_one_line(f"{done}; {main_metric(summary)}; model: {summary['model']}")
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"error: {rendered(message, in_flags)}", file=sys.stderr, flush=True)
+    print(f"error: {on_one_line(rendered(message, in_flags))}", file=sys.stderr, flush=True)
     return code
 
 
@@ -1008,7 +1025,8 @@ class _Lines(logging.Formatter):
     """Log messages as plain lines, options in them as flags."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return rendered(record.msg if isinstance(record.msg, Phrase) else record.message, in_flags)
+        text = record.msg if isinstance(record.msg, Phrase) else record.message
+        return on_one_line(rendered(text, in_flags))
 
 
 @contextmanager

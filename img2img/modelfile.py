@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from img2img.errors import Phrase, UserError
+from img2img.errors import Phrase, UserError, one_line
 from img2img.files import atomic_path, write_tensors
+from img2img.models.spandrel import Bounded
 from img2img.recipe import Recipe
+from img2img.recipe.reading import MAX_RECIPE_BYTES
 
 FORMAT = "img2img/1"
 FORMAT_KEY = "img2img.format"  # files of before have it as `format`, where others look for `pt`
 MODELSPEC = "1.0.1"
+_MOST_OVERLAP_PX = 1024  # several times the widest that any network needs
+_MAX_CARD = 2**20  # characters; 10,000 is much
 
 
 class Card(BaseModel):
@@ -41,7 +45,8 @@ class Card(BaseModel):
     minutes: float = 0.0
     machine: str = ""
     metrics: dict[str, Any] = {}
-    tile_overlap_px: int | None = 64  # None: to be measured
+    # None: to be measured
+    tile_overlap_px: int | None = Field(64, ge=0, le=_MOST_OVERLAP_PX)
     notes: str = ""
     teacher: str = ""  # what it learned from besides the data: a model's name, and its terms
     version: str = ""
@@ -123,13 +128,19 @@ def read_header(path: Path) -> Header:
             Phrase("'", path, f"' is of format {version}, this version reads {FORMAT}"),
             remedy="update img2img",
         )
+    sizes = {key: len(metadata.get(key, "")) for key in ("recipe", "card")}
+    if sizes["recipe"] > MAX_RECIPE_BYTES or sizes["card"] > _MAX_CARD:
+        raise UserError(
+            Phrase("'", path, "' has a broken header: it is larger than any recipe or card")
+        )
     try:
         recipe = Recipe.parse(
             json.loads(metadata["recipe"]), where=Phrase("header of '", path, "'"), trusted=False
         )
         return Header(recipe=recipe, card=Card.model_validate_json(metadata["card"]))
-    except (KeyError, json.JSONDecodeError, ValidationError) as error:
-        raise UserError(Phrase("'", path, f"' has a broken header: {error}")) from error
+    except (KeyError, ValueError, RecursionError) as error:  # of JSON, pydantic's among them
+        problem = one_line(error)
+        raise UserError(Phrase("'", path, f"' has a broken header: {problem}")) from error
 
 
 def load_generator(path: Path, header: Header | None = None) -> tuple[Header, nn.Module]:
@@ -144,8 +155,9 @@ def with_weights(recipe: Recipe, weights: dict[str, Tensor], path: Path) -> nn.M
     """A recipe's generator with the weights of a file, in evaluation mode. Raises UserError when
     they do not fit.
     """
-    generator = recipe.build_generator()
     try:
+        with Bounded():
+            generator = recipe.build_generator()
         generator.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
@@ -154,6 +166,11 @@ def with_weights(recipe: Recipe, weights: dict[str, Tensor], path: Path) -> nn.M
                 str(error).splitlines()[0],
             )
         ) from error
+    if not all(bool(one.isfinite().all()) for one in generator.parameters()):
+        raise UserError(
+            Phrase("'", path, "' holds weights that are not finite"),
+            remedy="its training broke: take another checkpoint",
+        )
     return generator.eval()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from img2img.export.graphs import write_onnx, write_openvino, write_torchscript
 from img2img.export.layouts import ANY, write_layout
-from img2img.modelfile import is_ours, save_model, with_weights
+from img2img.modelfile import is_ours, save_model
 from img2img.zoo.catalogue import Entry
 
 Writer = Callable[[Entry, Path], str]
@@ -33,10 +33,10 @@ class ExportFormat:
 
 def write_safetensors(entry: Entry, path: Path) -> str:
     """Our own file: a copy of one of ours, and what other people trained with a header of ours."""
+    generator = entry.load_generator()  # a file whose weights do not fit is refused, not copied
     if is_ours(entry.path):
         shutil.copyfile(entry.path, path)
     else:
-        generator = with_weights(entry.recipe, entry.weights(), entry.path)
         save_model(path, generator, entry.recipe, entry.card)
     return ""
 

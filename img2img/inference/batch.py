@@ -282,7 +282,8 @@ class FileBatch:
         try:
             return work(job)
         except UserError as error:
-            return Result(job.input, seconds=_since(started), error=error.phrase)
+            phrase = error.at(job.input).phrase
+            return Result(job.input, seconds=_since(started), error=phrase)
         except Exception as error:
             if not self.several:
                 raise

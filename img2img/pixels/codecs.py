@@ -4,6 +4,7 @@ are written.
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import os
@@ -13,6 +14,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -33,6 +35,12 @@ if hasattr(
     os.register_at_fork(
         before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
     )
+for _library in (
+    "PIL",
+    "tifffile",
+):  # their remarks on a damaged file, where no handler is: ours says it
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
 _HIGHEST_FLOAT = 16.0
 _STRIP_BYTES = 1 << 20
@@ -54,6 +62,15 @@ class Decoded(NamedTuple):
     converted: bool = False
 
 
+@cache
+def _quiet_libtiff() -> None:
+    """Pillow's libtiff prints what is wrong with a file onto stderr, past Python; Pillow raises it.
+    Where it cannot be found in Pillow (linked in, as on Windows), it goes on printing.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+
 @contextmanager
 def strict_pillow() -> Iterator[None]:
     """Pillow without warnings, with our bomb limit, and refusing truncated files even where the
@@ -64,6 +81,7 @@ def strict_pillow() -> Iterator[None]:
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+        _quiet_libtiff()
         Image.MAX_IMAGE_PIXELS = (
             MAX_PIXELS // 2
         )  # Pillow warns at this number and raises at twice it
@@ -140,6 +158,19 @@ def tiff_stand_in(path: Path) -> io.BytesIO | None:
     return io.BytesIO(patched)
 
 
+def is_whole_tiff(path: Path) -> bool:
+    """Whether the first picture's tags can be read, and its pixels lie in the file."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
+            return max(ends) <= path.stat().st_size
+    except Exception:  # whatever a damaged file makes of it
+        return False
+
+
 def _is_stand_in(image: Image.Image) -> bool:
     return image.format == "TIFF" and isinstance(cast(TiffImageFile, image).fp, io.BytesIO)
 
@@ -211,7 +242,8 @@ def checked_float(values: np.ndarray) -> np.ndarray:
     """`values` as float32 where 1 is white; UserError for NaN, or for a range that is plainly not
     0..1.
     """
-    values = values.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and refused
+        values = values.astype(np.float32, copy=False)
     if not np.isfinite(values).all():
         raise UserError("holds values that are not finite", remedy="replace NaN and infinity first")
     if values.size and float(np.abs(values).max()) > _HIGHEST_FLOAT:
@@ -295,9 +327,7 @@ def _numbers(image: Image.Image) -> np.ndarray:
 
 def _read_png16(path: Path) -> np.ndarray:
     """(H,W) or (H,W,2|3|4) uint16, RGB order; OpenCV gives grey with alpha as four channels."""
-    import cv2
-
-    samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    samples = _cv2_decoded(np.fromfile(path, np.uint8))
     if samples is None or samples.dtype != np.uint16:
         raise UserError(
             "is a 16-bit PNG that could not be decoded",
@@ -313,9 +343,6 @@ def _read_tiff(image: Image.Image, path: Path) -> np.ndarray:
     """
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(
-        logging.CRITICAL
-    )  # Pillow has vetted the file: the rest is remarks on tags
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         try:
@@ -331,19 +358,33 @@ def _read_tiff_cv2(path: Path, page: Any) -> np.ndarray:
     """Through OpenCV's libtiff; the orientation is blanked first, because OpenCV's versions differ
     in applying it.
     """
-    import cv2
-
     coded = np.fromfile(path, np.uint8)
     if tag := page.tags.get("Orientation"):
         coded[tag.valueoffset : tag.valueoffset + 2] = (
             (1, 0) if page.parent.byteorder == "<" else (0, 1)
         )
-    samples = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+    samples = _cv2_decoded(coded)
+    if samples is None and not is_whole_tiff(path):
+        raise ValueError("its pixels end too early")
     if samples is None or samples.dtype not in (np.uint16, np.float32):
         raise UserError(
             "is a deep TIFF in a compression that cannot be read", remedy="save it with deflate"
         )
     return _bgr_to_rgb(samples)
+
+
+def _cv2_decoded(coded: np.ndarray) -> np.ndarray | None:
+    """Samples of a file's bytes as OpenCV reads them, None where it does not; what it would print
+    of a damaged one is what the caller says.
+    """
+    import cv2
+
+    log: Any = cv2.utils.logging
+    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+    finally:
+        log.setLogLevel(before)
 
 
 def _tiff_meaning(samples: np.ndarray, image: Image.Image) -> np.ndarray:

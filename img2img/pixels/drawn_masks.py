@@ -112,7 +112,9 @@ def drawn_in_array(array: np.ndarray, size: tuple[int, int]) -> Drawn:
         raise UserError(
             f"a mask is (H,W) or (H,W,1..4) of numbers; this one is {array.shape} {array.dtype}"
         )
-    if 0 in array.shape or not np.isfinite(array).all():
+    with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and refused
+        numbers = array.astype(np.float32)
+    if 0 in array.shape or not np.isfinite(numbers).all():
         raise UserError("the mask is empty or holds values that are not finite")
     most = float(array.max())
     whites = (
@@ -123,7 +125,7 @@ def drawn_in_array(array: np.ndarray, size: tuple[int, int]) -> Drawn:
         else (1, 255, 65535)
     )
     white = next((n for n in whites if most <= n), most)
-    values = (array.astype(np.float32) / np.float32(white)).clip(0, 1).reshape(*array.shape[:2], -1)
+    values = (numbers / np.float32(white)).clip(0, 1).reshape(*array.shape[:2], -1)
     count = values.shape[2]
     return Drawn(
         values[..., :3] if count >= 3 else values[..., :1],

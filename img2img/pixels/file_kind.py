@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, features
 
 from img2img.errors import UserError
-from img2img.pixels.codecs import strict_pillow
+from img2img.pixels.codecs import is_whole_tiff, strict_pillow
 from img2img.pixels.metadata import orientation_of
 
 _INSTALL = "pip install 'img2img[formats]' opens"
@@ -63,6 +63,7 @@ EXTRA_KINDS = frozenset(_READER)
 # Formats whose beginning is distinctive enough to recognise a photo without its suffix.
 _PLAIN = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PSD")
 _WITH_SIZE = (*_PLAIN[:-1], "PPM", "TGA")  # whose headers can be believed
+_DISTINCT = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "JPEG2000", "PSD", "ICNS", "DDS", "QOI")
 _CFA, _LINEAR_RAW, _DNG_VERSION, _SUB_IFDS, _REDUCED = 32803, 34892, 50706, 330, 1
 
 
@@ -176,11 +177,7 @@ def _plain(path: Path) -> FileKind | None:
     """A photo by Pillow's own readers; its header is parsed, since two letters (BMP) begin many a
     text.
     """
-    Image.init()
-    with path.open("rb") as file:
-        prefix = file.read(16)
-    readers = {name: Image.OPEN[name][1] for name in _PLAIN if name in Image.OPEN}
-    accepting = [name for name, accept in readers.items() if accept and accept(prefix) is True]
+    accepting = _beginning_of(path, _PLAIN)
     if not accepting:
         return None
     try:
@@ -190,6 +187,24 @@ def _plain(path: Path) -> FileKind | None:
         return PHOTO  # whoever opens it says so
     except Exception:
         return PHOTO if accepting[0] in ("JPEG", "PNG") else None
+
+
+def damaged_kind(path: Path) -> str | None:
+    """The format of a file that Pillow does not know although it begins as one: its first bytes are
+    whole, and what follows is not. None for what is no photo, and for a TIFF that is whole.
+    """
+    if found := _beginning_of(path, _DISTINCT):
+        return found[0]
+    return "TIFF" if _beginning_of(path, ("TIFF",)) and not is_whole_tiff(path) else None
+
+
+def _beginning_of(path: Path, names: Iterable[str]) -> list[str]:
+    """Those of Pillow's formats whose first bytes a file has."""
+    Image.init()
+    with path.open("rb") as file:
+        prefix = file.read(16)
+    readers = {name: Image.OPEN[name][1] for name in names if name in Image.OPEN}
+    return [name for name, accept in readers.items() if accept and accept(prefix) is True]
 
 
 def size_in_header(path: Path) -> tuple[int, int] | None:

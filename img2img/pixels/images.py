@@ -27,7 +27,7 @@ from img2img.pixels.color_space import ColorDescription
 from img2img.pixels.color_tags import described
 from img2img.pixels.drawn_masks import Drawn, marked, misfit
 from img2img.pixels.extra_formats import read_extra
-from img2img.pixels.file_kind import EXTRA_KINDS, reader_suffixes, special_kind
+from img2img.pixels.file_kind import EXTRA_KINDS, damaged_kind, reader_suffixes, special_kind
 from img2img.pixels.metadata import (
     Chunks,
     Metadata,
@@ -48,6 +48,7 @@ Half = Literal["left", "right"]
 _NOT_PHOTOS = frozenset(
     ("EPS", "PDF", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MCIDAS", "SPIDER")
 )
+_DAMAGED, _COPY_AGAIN = "damaged or cut short", "copy or export it again"
 _LOSSY = frozenset(("JPEG", "MPO", "AVIF", "HEIF", "JPEG2000", "GIF"))
 _CARRIES_ALPHA = frozenset(("PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "TGA", "ICO", "QOI"))
 _DEEP, _DEEP_GREY = frozenset(("PNG", "TIFF")), frozenset(("PNG", "TIFF", "JPEG2000", "PPM"))
@@ -500,7 +501,7 @@ def _opened(path: PathLike, shorter_px: int | None = None) -> Iterator[Image.Ima
     except UserError as error:
         raise error.at(place) from None
     except UnidentifiedImageError:
-        raise UserError(f"not an image that can be read{_advice(place)}", place=place) from None
+        raise _unidentified(place) from None
     except Image.DecompressionBombError:
         raise UserError(
             f"more than {limit}", place=place, remedy="crop it or make it smaller first"
@@ -512,9 +513,9 @@ def _opened(path: PathLike, shorter_px: int | None = None) -> Iterator[Image.Ima
     # decoders raise OSError, SyntaxError, struct.error, ... on damaged files
     except Exception as error:
         raise UserError(
-            f"damaged or cut short ({_one_line(error)})",
+            f"{_DAMAGED} ({_one_line(error)})",
             place=place,
-            remedy="copy or export it again",
+            remedy=_COPY_AGAIN,
         ) from error
 
 
@@ -542,14 +543,17 @@ def _check_file(path: Path) -> None:
         raise UserError("may not be read", place=path, remedy="check its permissions")
 
 
-def _advice(path: Path) -> str:
-    """What to do about a file that Pillow does not know."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head in (b"II*\0", b"MM\0*"):
-        remedy = "save it with 8 or 16 bits a channel, grey, RGB or RGBA"
-        return f": this kind of TIFF is not supported: {remedy}"
-    return ": save it as PNG, JPEG, TIFF or WebP"
+def _unidentified(path: Path) -> UserError:
+    """What is to be said of a file that Pillow does not know."""
+    if kind := damaged_kind(path):
+        problem, remedy = f"{_DAMAGED} (a {kind} by its beginning)", _COPY_AGAIN
+    else:
+        problem, remedy = "not an image that can be read", "save it as PNG, JPEG, TIFF or WebP"
+        with path.open("rb") as file:
+            if file.read(4) in (b"II*\0", b"MM\0*"):
+                problem += ": this kind of TIFF is not supported"
+                remedy = "save it with 8 or 16 bits a channel, grey, RGB or RGBA"
+    return UserError(problem, place=path, remedy=remedy)
 
 
 def _decode(image: Image.Image, path: Path, turn: int) -> tuple[codecs.Decoded, int]:
@@ -688,7 +692,8 @@ def _fitting(kind: str, meta: Metadata) -> Metadata:
     can write anew.
     """
     if kind == "AVIF":
-        return replace(meta, exif=rewritable_exif(meta.exif))
+        with codecs.strict_pillow():
+            return replace(meta, exif=rewritable_exif(meta.exif))
     if kind != "JPEG":
         return meta
     exif = meta.exif if meta.exif and len(meta.exif) <= 65533 else None

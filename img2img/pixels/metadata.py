@@ -22,6 +22,7 @@ COLOR_CHUNKS = (b"cICP", b"mDCV", b"cLLI", b"sRGB", b"gAMA", b"cHRM")
 
 _PREFIX = b"Exif\0\0"
 _ORIENTATION, _THUMB_OFFSET, _THUMB_LENGTH, _EXIF_IFD = 0x0112, 0x0201, 0x0202, 0x8769
+_COLOR_SPACE, _INTEROP_IFD = 0xA001, 0xA005
 _WIDTH_TAGS, _HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)
 _LONG, _SHORT = 4, 3
 # How a TIFF stores its pixels, and what travels with EXIF: never carried into another file as
@@ -107,17 +108,24 @@ def is_adobe_rgb(exif: bytes | None) -> bool:
     """Whether an EXIF block says Adobe RGB: color space 2, or interoperability "R03" where it does
     not say sRGB.
     """
-    if not exif:
-        return False
-    block = Image.Exif()
     try:
-        block.load(exif)
-        details = block.get_ifd(ExifTags.IFD.Exif)
-        space = details.get(0xA001)
-        rule = block.get_ifd(ExifTags.IFD.Interop).get(1) if ExifTags.IFD.Interop in details else ""
-    except Exception:  # see orientation_of
+        tiff, order = _open_block(exif or b"")
+        (details_at,) = struct.unpack_from(order + "I", tiff, _places(tiff, order)[_EXIF_IFD])
+        details, space = _places(tiff, order, details_at), 0
+        if (place := details.get(_COLOR_SPACE)) is not None:
+            (space,) = struct.unpack_from(order + "H", tiff, place)
+        if space == 2 or space == 1 or _INTEROP_IFD not in details:
+            return space == 2
+        (rules_at,) = struct.unpack_from(order + "I", tiff, details[_INTEROP_IFD])
+        place = _places(tiff, order, rules_at)[1]
+        return tiff[place : place + 3] == b"R03"
+    except (struct.error, ValueError, KeyError):  # damaged, or it says nothing of the kind
         return False
-    return space == 2 or (space != 1 and str(rule).startswith("R03"))
+
+
+def _places(tiff: bytearray, order: str, directory: int | None = None) -> dict[int, int]:
+    """Where the value of each tag of a directory stands, or that value's offset."""
+    return {tag: at + 8 for tag, at in _entries(tiff, order, directory)}
 
 
 def color_chunks(image: Image.Image, path: Path | None = None) -> Chunks:

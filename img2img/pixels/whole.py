@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from img2img.pixels.codecs import strict_pillow
+
 ENDS = 64  # bytes looked at on either side
 _PNG_END = b"IEND\xaeB`\x82"
 _STRIPS, _TILES = (273, 279), (324, 325)  # TIFF's tags of places and lengths
@@ -26,7 +28,7 @@ def looks_whole(path: Path) -> bool:
             tail = file.read(ENDS)
         if head[:4] in (b"II*\0", b"MM\0*"):
             return _tiff_ends(path) <= size
-    except (OSError, ValueError, TypeError, SyntaxError):  # Pillow's readers raise them all
+    except Exception:  # of any kind, as a damaged file makes Pillow raise it; a bomb among them
         return False
     if head.startswith(b"\xff\xd8\xff"):
         return tail.rstrip(b"\0").endswith(b"\xff\xd9")
@@ -41,7 +43,7 @@ def looks_whole(path: Path) -> bool:
 
 def _tiff_ends(path: Path) -> float:
     """Where the last strip or tile of the first picture ends; infinity where no tag says so."""
-    with Image.open(path, formats=["TIFF"]) as image:
+    with strict_pillow(), Image.open(path, formats=["TIFF"]) as image:
         tags = image.tag_v2  # type: ignore[attr-defined]  # TIFF's own
         for places, lengths in (_STRIPS, _TILES):
             if places in tags and lengths in tags:

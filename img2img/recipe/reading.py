@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from img2img.resources import recipes_dir
 
 KIND_ALONE = ("task", "method")
 """What may be written as one word, its kind, in the place of its fields."""
+MAX_RECIPE_BYTES = 100_000
+"""Recipes have a page or two; PyYAML reads some hundred kB a second."""
+_MAX_VALUES = 100_000  # of a recipe that is written out, each alias as what it stands for
 
 
 def recipe_path(source: str | Path) -> Path:
@@ -40,7 +44,15 @@ def recipe_path(source: str | Path) -> Path:
 def read_recipe(path: Path) -> Any:
     """What a recipe's file says, not checked yet. Raises UserError."""
     try:
-        return read_yaml(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_RECIPE_BYTES + 1)
+        if len(content) > MAX_RECIPE_BYTES:
+            raise UserError(
+                f"is larger than {MAX_RECIPE_BYTES // 1000} kB, as no recipe is",
+                place=path,
+                remedy="is it another file?",
+            )
+        return read_yaml(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"not readable as YAML: {error}", place=path) from error
     except ValueError as error:
@@ -68,6 +80,14 @@ class _Loader(yaml.SafeLoader):
             lines[name if isinstance(name, str) else id(key)] = line
         return super().construct_mapping(node, deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and "\0" in value:  # no name of a file may
+            raise yaml.constructor.ConstructorError(
+                None, None, "a text holds a null character", node.start_mark
+            )
+        return value
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
@@ -82,6 +102,14 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, problem, mark) from error
 
 
+# What YAML has beyond plain data loses the order of a list, or means what no recipe does.
+_Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in _Loader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] not in ("binary", "omap", "pairs", "set")
+}
+
+
 def read_yaml(text: str) -> Any:
     """What a YAML text says. Raises ValueError for what cannot be read, is nested too deeply or is
     written twice.
@@ -89,7 +117,9 @@ def read_yaml(text: str) -> Any:
     try:
         loader = _Loader(text)  # which may already find it unreadable
         try:
-            return loader.get_single_data()
+            node = loader.get_single_node()
+            _written_out(node, {})
+            return None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
     except RecursionError as error:
@@ -97,6 +127,26 @@ def read_yaml(text: str) -> Any:
     except (yaml.YAMLError, TypeError) as error:
         problem = str(error).replace('in "<unicode string>", ', "in ")
         raise ValueError(f"not readable as YAML: {problem}") from error
+
+
+def _written_out(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values a node has with each alias as what it stands for. Raises ValueError for too
+    many, where short files stand for gigabytes, and for a node that holds itself.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if (values := known.get(id(node))) is None:
+        known[id(node)] = 0  # until it is counted
+        inside = (
+            chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        )
+        values = known[id(node)] = 1 + sum(_written_out(one, known) for one in inside)
+    if not values:
+        raise ValueError(f"what begins in line {node.start_mark.line + 1} holds itself")
+    if values > _MAX_VALUES:
+        line = node.start_mark.line + 1
+        raise ValueError(f"with its aliases, line {line} stands for more than {_MAX_VALUES} values")
+    return values
 
 
 def apply_override(fields: dict[str, Any], text: str) -> list[str]:

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hostile_files as hostile
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from hostile_files import StorageClaim, TensorClaim, torch_legacy, torch_zip
+from hostile import model_files as hostile
+from hostile.model_files import StorageClaim, TensorClaim, torch_legacy, torch_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
