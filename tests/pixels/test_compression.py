@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from img2img.pixels import degrade
-from img2img.pixels.compression import blockiness_255
+from img2img.pixels.compression import PLAIN_BLOCKS_255, blockiness_255
 from img2img.pixels.images import read_photo
 from img2img.resources import samples_dir
-from img2img.tasks.denoise import LEAST_BLOCKS_255
 
 SAMPLES = sorted(samples_dir().glob("*.jpg"))[::3]
 
@@ -26,7 +25,7 @@ def compressed(path: Path, quality: int) -> np.ndarray:
 def test_strong_compression_shows_and_mild_does_not(path: Path) -> None:
     assert blockiness_255(read_photo(path).rgb) < 1
     measured = [blockiness_255(compressed(path, quality)) for quality in (10, 20, 75, 85, 95)]
-    assert [blocks >= LEAST_BLOCKS_255 for blocks in measured] == [
+    assert [blocks >= PLAIN_BLOCKS_255 for blocks in measured] == [
         True, True, False, False, False
     ]  # fmt: skip
 
@@ -42,11 +41,11 @@ def test_the_grid_is_found_in_crops_frames_masks_and_enlargements(path: Path) ->
     assert blockiness_255(framed) == pytest.approx(whole, rel=0.2)
     for factor in (2, 3):
         large = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-        assert blockiness_255(large) >= LEAST_BLOCKS_255
+        assert blockiness_255(large) >= PLAIN_BLOCKS_255
     mask = np.zeros(rgb.shape[:2], bool)
     mask[:, rgb.shape[1] // 2 :] = True
     rgb[mask] = 0
-    assert blockiness_255(rgb, mask) >= LEAST_BLOCKS_255
+    assert blockiness_255(rgb, mask) >= PLAIN_BLOCKS_255
 
 
 def test_depth_does_not_matter_and_a_large_photo_is_judged_by_windows() -> None:
