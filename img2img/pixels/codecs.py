@@ -8,7 +8,10 @@ import ctypes
 import io
 import logging
 import os
+import re
 import struct
+import sys
+import tempfile
 import threading
 import warnings
 import zlib
@@ -374,17 +377,44 @@ def _read_tiff_cv2(path: Path, page: Any) -> np.ndarray:
 
 
 def _cv2_decoded(coded: np.ndarray) -> np.ndarray | None:
-    """Samples of a file's bytes as OpenCV reads them, None where it does not; what it would print
-    of a damaged one is what the caller says.
+    """Samples of a file's bytes as OpenCV reads them, None where it does not; what it and libpng
+    would print of a damaged one is what the caller says.
     """
     import cv2
 
     log: Any = cv2.utils.logging
     before = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
-        return cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+        with without_remarks(rb"libpng (error|warning): .*\n"):
+            return cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
     finally:
         log.setLogLevel(before)
+
+
+@contextmanager
+def without_remarks(remark: bytes) -> Iterator[None]:
+    """While a decoder works that prints what is wrong with a file onto stderr, past Python: what
+    matches the pattern is dropped, all else that is written there meanwhile follows. One at a time,
+    since stderr is the whole process's.
+    """
+    with _STDERR, tempfile.TemporaryFile() as written:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # there is none
+            yield
+            return
+        sys.stderr.flush()
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            written.seek(0)
+            os.write(stderr, re.sub(remark, b"", written.read()))
+            os.close(stderr)
+
+
+_STDERR = threading.Lock()
 
 
 def _tiff_meaning(samples: np.ndarray, image: Image.Image) -> np.ndarray:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +17,13 @@ import numpy as np
 from PIL import Image
 
 from img2img.errors import UserError
-from img2img.pixels.codecs import MAX_PIXELS, Decoded, checked_float, decoded_samples
+from img2img.pixels.codecs import (
+    MAX_PIXELS,
+    Decoded,
+    checked_float,
+    decoded_samples,
+    without_remarks,
+)
 from img2img.pixels.metadata import Metadata, checked_exif, nclx_chunks, upright_xmp
 
 _SRGB_CURVE = 2.4, 12.92  # power and slope of LibRaw's output curve
@@ -87,35 +90,13 @@ def _read_raw(path: Path) -> tuple[Decoded, Metadata, bool]:
     with rawpy.imread(str(path)) as raw:
         sizes = raw.sizes
         _check_size((sizes.width, sizes.height))
-        with _without_remarks_on(path):
+        remark = re.escape(os.fsencode(path)) + rb": (Unexpected end|data corrupted).*\n"
+        with without_remarks(remark):  # LibRaw raises it as well
             raw.unpack()
         samples = raw.postprocess(use_camera_wb=True, output_bps=16, gamma=_SRGB_CURVE)
     notes = ("camera raw: developed with the camera's white balance",)
     developed = Decoded(np.ascontiguousarray(samples), None, False, None, converted=True)
     return developed, _metadata(_raw_exif(path), None, notes), False
-
-
-@contextmanager
-def _without_remarks_on(path: Path) -> Iterator[None]:
-    """LibRaw prints what is wrong with a file onto stderr, past Python, and raises it as well; all
-    else that is written there meanwhile follows.
-    """
-    try:
-        stderr = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    with tempfile.TemporaryFile() as written:
-        sys.stderr.flush()
-        os.dup2(written.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            written.seek(0)
-            remark = re.escape(os.fsencode(path)) + rb": (Unexpected end|data corrupted).*\n"
-            os.write(stderr, re.sub(remark, b"", written.read()))
-            os.close(stderr)
 
 
 def _raw_exif(path: Path) -> bytes | None:
