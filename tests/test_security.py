@@ -36,8 +36,17 @@ def test_what_people_do_opens_no_connection_starts_nothing_and_unpickles_nothing
     tmp_path: Path,
 ) -> None:
     photo, run = samples_dir() / "macaw.jpg", tmp_path / "run"
+    # Without loader processes, which are forked and pass batches on by pickle, all their own.
     commands = [
-        ["train", "denoise_tiny", "train.steps=2", f"data.path={samples_dir()}", "--out", str(run)],
+        [
+            "train",
+            "denoise_tiny",
+            "train.steps=2",
+            "data.workers=0",
+            f"data.path={samples_dir()}",
+            "--out",
+            str(run),
+        ],
         ["infer", "--input", str(photo), "--model", str(run), "--output", f"{tmp_path}/a.png"],
         ["infer", "--input", str(inputs_dir() / "small.jpg"), "--output", f"{tmp_path}/b.png"],
         ["models", "denoise"],

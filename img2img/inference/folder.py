@@ -80,9 +80,13 @@ class FolderRun:
             elif self.arrivals is not None:
                 yield from self._watched(manifest, self.arrivals, work)
             else:
-                yield from self._worked(manifest, self.batch.jobs, work)
+                failed = False
+                for result in self._worked(manifest, self.batch.jobs, work):
+                    failed |= result.error is not None
+                    yield result
                 if self.batch.several or not manifest.is_unfinished:  # by a photo that was left
                     manifest.finish()
+                    manifest.is_needed = self.goes_on or failed or not manifest.is_new
 
     # --- the photos
 
@@ -177,6 +181,8 @@ class FolderRun:
                 manifest.begin(len(self.batch.jobs), self.goes_on)
                 self.batch.manifest = manifest
                 yield manifest
+            if not manifest.is_needed:
+                manifest.path.unlink()
         finally:
             lock.release()
 

@@ -79,6 +79,9 @@ class Manifest:
 
     def __init__(self, folder: Path, request: Mapping[str, object]) -> None:
         self.folder, self.path = folder, folder / NAME
+        self.is_new = not self.path.exists()
+        self.is_needed = True
+        """Nothing is left to go on with where it is not."""
         self.request = dict(request)
         text = json.dumps(self.request, sort_keys=True)
         self.run = hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -36,6 +36,7 @@ from img2img.zoo.catalogue import CATALOGUE
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
+@pytest.mark.slow
 def test_every_field_of_a_small_run(
     tiny_model: Callable[[str], Path],
     capsys: pytest.CaptureFixture[str],

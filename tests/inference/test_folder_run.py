@@ -149,14 +149,16 @@ def test_who_is_asked_to_end_does_so_in_order_and_no_photo_is_suspected(
 
 @posix
 @pytest.mark.slow
+@pytest.mark.parametrize("when", ["after each line", *range(4)])
 def test_a_run_is_killed_after_every_line_of_its_manifest_and_at_any_moment(
-    infer: KillableRuns, scans: Path, tmp_path: Path
+    when: str | int, infer: KillableRuns, scans: Path, tmp_path: Path
 ) -> None:
-    assert infer(*words(scans, tmp_path / "whole")).code == 0
-    whole, rng = files(tmp_path / "whole"), random.Random(0)
+    assert infer(*words(scans, tmp_path / "whole"), "--resume").code == 0
+    whole, rng = files(tmp_path / "whole"), random.Random(when)
     moments: list[tuple[str, float]]
     moments = [("lines", number) for number in range(len(lines(tmp_path / "whole")))]
-    moments += [("seconds", rng.uniform(0.01, 0.6)) for _ in range(40)]
+    if when != "after each line":
+        moments = [("seconds", rng.uniform(0.01, 0.6)) for _ in range(10)]
     for number, moment in enumerate(moments):
         out = tmp_path / str(number)
         ended = infer(*words(scans, out), fault=(*moment, signal.SIGKILL))
@@ -174,7 +176,7 @@ def test_what_is_done_is_passed_over_unless_the_photo_has_changed_or_the_result_
     scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "out"
-    assert [done.error for done in work(scans, out)] == [None] * 4
+    assert [done.error for done in work(scans, out, resume=True)] == [None] * 4
     assert work(scans, out, resume=True) == []
     assert "4 of 4 are done already" in caplog.text
     save(scans / "a.png", 7)
@@ -198,7 +200,7 @@ def test_a_result_that_was_changed_since_is_not_replaced_unless_told(
     scans: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    work(scans, out)
+    work(scans, out, resume=True)
     (out / "a.denoise.png").write_bytes(b"retouched")
     save(scans / "a.png", 7)
     for _ in range(2):
@@ -237,7 +239,7 @@ def test_other_options_are_refused_in_one_line(
     message: str,
 ) -> None:
     line = ["infer", "--input", str(scans), "--output", str(tmp_path / "out")]
-    assert main([*line, *begun]) == 0
+    assert main([*line, *begun, "--resume"]) == 0
     before = files(tmp_path / "out")
     capsys.readouterr()
     assert main([*line, *then, "--resume"]) == 2
@@ -253,7 +255,7 @@ def test_a_model_is_known_by_its_content(
 ) -> None:
     mine = tmp_path / "mine.safetensors"
     mine.write_bytes(tiny_model("denoise").read_bytes())
-    work(scans, tmp_path / "out", request=Request(model=str(mine)))
+    work(scans, tmp_path / "out", True, request=Request(model=str(mine)))
     assert work(scans, tmp_path / "out", True, request=Request(model=str(mine))) == []
     mine.write_bytes(tiny_model("colorize").read_bytes())
     with pytest.raises(UserError, match="another file as model"):
@@ -286,7 +288,7 @@ def test_a_plan_of_what_is_left_writes_nothing(
     scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    work(scans / "sub", out)
+    work(scans / "sub", out, resume=True)
     before = (out / NAME).read_bytes()
     save(scans / "sub" / "e.png")
     line = ["infer", "--input", str(scans / "sub"), "--output", str(out), "--task", "denoise"]
@@ -312,6 +314,18 @@ def test_a_manifest_needs_a_folder_and_one_writer(
     assert len(files(tmp_path / "out")) == 4 and not (tmp_path / "out" / NAME).exists()
 
 
+def test_a_whole_run_leaves_nothing_but_its_results_unless_asked(
+    scans: Path, tmp_path: Path
+) -> None:
+    work(scans, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("a.denoise.png", "b.denoise.jpg", "c.denoise.png", "sub")
+    ]
+    work(scans, tmp_path / "kept", resume=True)
+    work(scans, tmp_path / "kept", overwrite=True)
+    assert set(states(tmp_path / "kept").values()) == {"done"}
+
+
 def test_photos_that_are_named_keep_no_manifest_unless_asked(scans: Path, tmp_path: Path) -> None:
     out, named = tmp_path / "out", [str(scans / name) for name in PHOTOS[:2]]
     list(FolderRun(FileBatch(named, DENOISE, str(out))).run())
@@ -322,7 +336,7 @@ def test_photos_that_are_named_keep_no_manifest_unless_asked(scans: Path, tmp_pa
 
 def test_lines_that_no_run_has_written_are_passed_over(scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    work(scans, out)
+    work(scans, out, resume=True)
     run = lines(out)[0]["run"]
     odd = [
         b"\xff\xfe\x00",
@@ -365,7 +379,7 @@ def test_what_a_killed_writer_leaves_is_known_by_its_name(tmp_path: Path) -> Non
 
 
 def test_the_manifest_names_photos_from_its_own_folder(scans: Path, tmp_path: Path) -> None:
-    work(scans, tmp_path / "out")
+    work(scans, tmp_path / "out", resume=True)
     (tmp_path / "moved").mkdir()
     for name in ("scans", "out"):
         (tmp_path / name).rename(tmp_path / "moved" / name)

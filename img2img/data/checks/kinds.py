@@ -279,7 +279,7 @@ def _are_masks(group: Sequence[tuple[Looked, MaskLook | None, bool]]) -> bool:
 def _polarity(known: Sequence[MaskLook]) -> str:
     share = median(mask.white for mask in known)
     said = f"white is {100 * share:.0f} % of them"
-    return f"{said}: to fill what is black, infer takes --mask-invert" if share > 0.5 else said
+    return f"{said}: to fill what is black, invert them" if share > 0.5 else said
 
 
 def _odd_masks(known: Sequence[tuple[Looked, MaskLook]], number: int) -> Iterator[DataFinding]:

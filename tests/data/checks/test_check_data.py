@@ -318,7 +318,7 @@ def test_masks_among_photos_would_be_trained_on(photos: Path, inverted: bool) ->
     found = [f for f in checked(photos).findings if f.kind == "masks"]
     (finding,) = found
     assert "8 pictures in masks/" in finding.problem
-    assert ("--mask-invert" in finding.problem) == inverted
+    assert ("invert them" in finding.problem) == inverted
 
 
 def test_shapes_alone_are_a_data_set(tmp_path: Path) -> None:
