@@ -110,7 +110,7 @@ def _arm(moment: str, name: Any, number: int) -> None:
             written.append(line)
             real_write(manifest, line, sync)
 
-        Manifest._write = write  # type: ignore[method-assign]
+        Manifest._write = write  # type: ignore[method-assign]  # kills after a line
 
 
 def _serve(zoo: Path) -> None:
