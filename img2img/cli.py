@@ -67,6 +67,16 @@ Threads = Annotated[
 ]
 
 
+RecipeName = Annotated[
+    str,
+    typer.Argument(help="a recipe file, or the name of a shipped one", autocompletion=recipe_names),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="key.path=value", help="changes, such as data.path=MY_PHOTOS train.steps=500"
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
 
 
@@ -216,18 +226,8 @@ def options(
 
 @app.command()
 def train(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            help="a recipe file, or the name of a shipped one", autocompletion=recipe_names
-        ),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="key.path=value", help="changes, such as data.path=MY_PHOTOS train.steps=500"
-        ),
-    ] = None,
+    recipe: RecipeName,
+    overrides: Overrides = None,
     out: Annotated[
         str | None, typer.Option(help="the run's folder; runs/<name> by default")
     ] = None,
@@ -269,16 +269,8 @@ def train(
 
 @app.command("check-data")
 def check_data(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            help="a recipe file, or the name of a shipped one", autocompletion=recipe_names
-        ),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="key.path=value", help="changes, such as data.path=MY_PHOTOS"),
-    ] = None,
+    recipe: RecipeName,
+    overrides: Overrides = None,
     fix_list: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="write the files to mend or take out, one path a line"),

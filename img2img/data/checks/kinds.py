@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import combinations
 from pathlib import Path
 from statistics import median
 
@@ -141,14 +142,12 @@ def duplicates(data: Inspected) -> Iterator[DataFinding]:
         if all(picture.hash is not None for picture in one.pictures):
             by_part[one.side, one.part].append(one)
     sides = dict.fromkeys(side for side, _ in by_part)
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+    for first, second in combinations(_PART_NAMES, 2):
         leaks = [
-            leak
-            for side in sides
-            for leak in _leaks(by_part[side, first], by_part[side, second])  # type: ignore[index]  # both are parts
+            leak for side in sides for leak in _leaks(by_part[side, first], by_part[side, second])
         ]
         if leaks:
-            known, asked = _PART_NAMES[first], _PART_NAMES[second]  # type: ignore[index]  # the same
+            known, asked = _PART_NAMES[first], _PART_NAMES[second]
             count = len({found.files[0] for found in leaks})
             yield DataFinding(
                 "duplicates",
