@@ -30,6 +30,7 @@ from img2img_apps.request_limits import BodyLimit, EndOnDisconnect
 from img2img_apps.service import Service, automatic_kinds
 from img2img_apps.settings import Settings
 from img2img_apps.theme import css, theme
+from img2img_apps.unread_bodies import DropUnread
 
 MOST_UPLOAD_MB = 1000  # a file: other people's models have hundreds
 _GRACE_S = 0.3  # for answers on their way
@@ -86,12 +87,13 @@ class _Server(uvicorn.Server):
 
 
 def _app(demo: gr.Blocks, service: Service, calm: Calm) -> FastAPI:
-    """The guard before everything; Gradio leaves other origins to the middleware that its parent
+    """The guard before every route; Gradio leaves other origins to the middleware that its parent
     has for them.
     """
     settings = service.settings
     origins = sorted(settings.known.origins)
     layers = [
+        Middleware(DropUnread),
         Middleware(Guard, known=settings.known),
         Middleware(NoteRequests, calm=calm),
         Middleware(BodyLimit, workspace=service.workspace),

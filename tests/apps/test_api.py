@@ -15,23 +15,28 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 from hostile.calls import ELSEWHERE, MISTAKES, ORIGINS, PATHS, PHOTO
 from PIL import Image
+from starlette.responses import PlainTextResponse
 
 from img2img.cli import main
 from img2img.maintenance.benchmark import costs, photo_of
-from img2img.maintenance.browser import RunningApp, running_app
+from img2img.maintenance.browser import RunningApp, free_port, running_app
 from img2img.maintenance.client import answered, called, uploaded
 from img2img.pixels.images import read_photo
 from img2img.resources import inputs_dir
+from img2img_apps.unread_bodies import DropUnread
 
 EXAMPLES = Path(__file__).parents[2] / "apps" / "api_examples"
 OLD, MASKED, MASK, SKETCH = (
@@ -395,8 +400,10 @@ def test_uploads_have_a_quota(served_app: RunningApp, tmp_path: Path) -> None:
         urllib.request.urlopen(page)
     with caught.value as answer:
         assert answer.read().decode().startswith("there is no room"), "as the page shows it"
-    with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)):
+    with pytest.raises(urllib.error.HTTPError) as caught:
         chunked(app.url, large)
+    with caught.value as answer:
+        assert answer.code == 507 and "--quota-mb" in answer.read().decode()
     taken = sum(
         path.stat().st_size
         for path in Path(tempfile.gettempdir()).rglob(f"img2img-app-{app.process.pid}-*/*/*.bin")
@@ -417,11 +424,104 @@ def test_a_call_of_fifty_megabytes_is_not_read(app: RunningApp) -> None:
     request = urllib.request.Request(
         f"{app.url}gradio_api/call/restore", data, {"Content-Type": "application/json"}
     )
-    with pytest.raises(
-        urllib.error.URLError
-    ) as caught:  # answered and closed, perhaps before all was sent
+    with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
-    assert getattr(caught.value, "code", 413) == 413
+    with caught.value as answer:
+        assert answer.code == 413 and "upload files first" in answer.read().decode()
+
+
+# --- a refusal reaches whoever sends all before reading
+
+
+CHUNK = bytes(100_000)
+UPLOAD, CALL = "gradio_api/upload", "gradio_api/call/restore"
+FOREIGN, JSON = "Origin: https://evil.example", "Content-Type: application/json"
+FORM = "Content-Type: multipart/form-data; boundary=xxx"
+
+
+@pytest.mark.parametrize(
+    ("place", "header", "status", "words"),
+    [
+        (UPLOAD, FORM, 507, "--quota-mb"),
+        (CALL, JSON, 413, "upload files first"),
+        (UPLOAD, FOREIGN, 403, "--allow-origin"),
+        ("gradio_api/proxy=http://x/", JSON, 404, "not offered"),
+    ],
+)
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_refusal_reaches_who_sends_all_before_reading(
+    served_app: RunningApp, place: str, header: str, status: int, words: str, is_chunked: bool
+) -> None:
+    for _ in range(10):
+        answer = sent_whole(f"{served_app.url}{place}", header, 60, is_chunked)
+        assert answer.startswith(f"HTTP/1.1 {status} ") and words in answer
+
+
+def test_an_answer_at_once_to_who_asks_before_sending(served_app: RunningApp) -> None:
+    headers = f"{JSON}\r\nExpect: 100-continue"
+    answer = sent_whole(f"{served_app.url}{CALL}", headers, 60, is_chunked=False, sends=0)
+    assert answer.startswith("HTTP/1.1 413 ")
+
+
+@pytest.fixture
+def hasty() -> Iterator[tuple[str, list[int]]]:
+    """A server that refuses all it is sent, and drops little and briefly; what it has received."""
+    received = []
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await PlainTextResponse("refused", 413)(scope, receive, send)
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        async def counting() -> Any:
+            message = await receive()
+            received.append(len(message.get("body", b"")))
+            return message
+
+        await DropUnread(refuse, most_bytes=300_000, most_seconds=0.2)(scope, counting, send)
+
+    server = uvicorn.Server(uvicorn.Config(counted, port=(port := free_port()), lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+    yield f"http://127.0.0.1:{port}/", received
+    server.should_exit = True
+    thread.join()
+
+
+def test_what_is_dropped_is_bounded(hasty: tuple[str, list[int]]) -> None:
+    url, received = hasty
+    with suppress(ConnectionError):  # beyond the bound the connection is closed
+        sent_whole(url, JSON, 300, is_chunked=False)
+    assert 0 < sum(received) < 300_000 + 2**20
+
+
+def test_waiting_for_a_body_is_bounded(hasty: tuple[str, list[int]]) -> None:
+    url, received = hasty
+    answer = sent_whole(url, JSON, 3, is_chunked=False, sends=2)
+    assert answer.startswith("HTTP/1.1 413 ") and answer.endswith("refused")
+    assert sum(received) == 2 * len(CHUNK)
+
+
+def sent_whole(
+    url: str, headers: str, chunks: int, is_chunked: bool, sends: int | None = None
+) -> str:
+    """All that is answered to a body of so many chunks, read after the last of them (or of
+    `sends`) was sent; the connection is the client's to close only after that.
+    """
+    host, place = url.removeprefix("http://").split("/", 1)
+    name, port = host.split(":")
+    size = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {chunks * len(CHUNK)}"
+    piece = b"%x\r\n%s\r\n" % (len(CHUNK), CHUNK) if is_chunked else CHUNK
+    with socket.create_connection((name, int(port)), timeout=300) as connection:
+        head = f"POST /{place} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+        connection.sendall(f"{head}{headers}\r\n{size}\r\n\r\n".encode())
+        for _ in range(chunks if sends is None else sends):
+            connection.sendall(piece)
+        if is_chunked:
+            connection.sendall(b"0\r\n\r\n")
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
 
 # --- what is said of mistakes
