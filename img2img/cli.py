@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ from img2img.completion import (
     recipe_names,
 )
 from img2img.errors import (
+    Advice,
     Command,
     Interrupted,
     Named,
@@ -56,6 +58,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+class Engine(StrEnum):
+    """Where photos are worked on."""
+
+    plain = "plain"
+    ray = "ray"
+
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
 Precision = Annotated[
@@ -94,7 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             words = arguments or sys.argv[1:] or ["--help"]
             code = int(app(words, standalone_mode=False, complete_var=VARIABLE) or 0)
-            return _failed("interrupted", 1) if code == _TYPERS_CTRL_C else code
+            return _failed("interrupted", 1) if code == _CTRL_C else code
+        except SystemExit as stop:
+            return int(stop.code or 0)
         except UserError as error:
             return _failed(error.phrase, 2)
         except KeyboardInterrupt:
@@ -109,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _failed(f"{one_line(error)} (IMG2IMG_DEBUG=1 shows where)", 1)
 
 
-_TYPERS_CTRL_C = 130  # newer ones answer it with this, older ones let it through
+_CTRL_C = 130  # by which newer versions of typer answer it; older ones let it through
 
 
 def in_flags(part: Named) -> str:
@@ -457,6 +469,18 @@ def infer(
         bool,
         typer.Option("--plan", help="say what would be done to each photo and why; do nothing"),
     ] = False,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="ray: in several processes, of one machine or of many (RAY_ADDRESS)"),
+    ] = Engine.plain,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="with ray: processes; by default, all there is room"),
+    ] = None,
+    worker_gpus: Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, help="with ray: what each takes of a GPU, such as 0.25"),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON Lines on stdout, one object a photo")
     ] = False,
@@ -475,6 +499,14 @@ def infer(
     from img2img.interrupts import ended_as_by_ctrl_c
 
     named = [*inputs, *(more or ())]
+    spread = None
+    if engine is Engine.ray:
+        from img2img.inference.ray_engine import RayEngine
+
+        spread = RayEngine(workers, threads, worker_gpus)
+    elif (workers, worker_gpus) != (None, None):
+        several = "workers" if workers is not None else "worker_gpus"
+        raise UserError("is for several", field=several, remedy=Advice.set("engine", "ray"))
     done = 0
     failed: list[Result] = []
     with _refusal_in_json(named, as_json), TileLine(wanted=not as_json) as line:
@@ -498,7 +530,7 @@ def infer(
         saving = Saving(format, quality)
         photos = [] if watch else named
         batch = FileBatch(photos, request, output, mask, overwrite, hints, saving, pairs)
-        run = FolderRun(batch, resume, named if watch else ())
+        run = FolderRun(batch, resume, named if watch else (), spread)
         results = run.plans() if plan else run.run(line.tile, line.begin)
         try:
             with ended_as_by_ctrl_c() if run.is_recorded else nullcontext(), closing(results):
@@ -511,6 +543,8 @@ def infer(
             if not run.is_recorded:
                 raise
             line.end()
+            if spread is not None:  # who schedules machines goes by the code that shells have
+                raise SystemExit(_failed("interrupted: --resume goes on", _CTRL_C)) from None
             if not watch:
                 raise typer.Exit(_failed("interrupted: --resume goes on", 1)) from None
             bad = f" ({', '.join(one.input.name for one in failed)})" if failed else ""

@@ -30,8 +30,17 @@ def _doors() -> Facts:
         ("push_to_hub(…)", f"uploads a model; {_package('huggingface_hub')}, {_hub_state()}"),
         *((f"train.track: {name}", f"{_package(name)}, {where}") for name, where in _trackers()),
         ("several processes", "torchrun and accelerate connect them, where they are told to"),
+        ("folders on Ray", f"{_package('ray')}, {_cluster()}"),
         ("all else", "opens no connection: models, networks for losses, pages lie in packages"),
     ]
+
+
+def _cluster() -> str:
+    """How a run on Ray would find its processes."""
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        return f"joins the cluster at {address} (RAY_ADDRESS), which can run code here"
+    return "opens ports on 127.0.0.1 while it runs, with a token; no dashboard"
 
 
 def _hub_state() -> str:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -40,7 +40,6 @@ from img2img.files import (
     shortened,
 )
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
-from img2img.inference.manifest import Manifest
 from img2img.inference.output_size import WidthHeight
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.inference.plan import OnStepTile, Plan
@@ -102,6 +101,18 @@ class Done(NamedTuple):
     begun_s: float
 
 
+class Records(Protocol):
+    """Who is told of each photo that is begun and done: a manifest."""
+
+    def started(self, job: Job) -> None: ...
+
+    def writing(self, job: Job, output: Path) -> None: ...
+
+    def ended(self, job: Job, result: Result) -> None: ...
+
+    def owns(self, job: Job, output: Path) -> bool: ...
+
+
 Stage = TypeVar("Stage")
 
 
@@ -122,7 +133,7 @@ class FileBatch:
     """The files are pairs side by side, of which the model's input is taken; None: as a folder's
     files show it."""
     taken: set[Path] = field(default_factory=set, init=False)
-    manifest: Manifest | None = field(default=None, init=False)
+    manifest: Records | None = field(default=None, init=False)
     """Told of each photo that is begun and done."""
 
     def __post_init__(self) -> None:
@@ -460,32 +471,29 @@ class FileBatch:
 
     def _check_free(self, job: Job, output: Path) -> None:
         if known_as(output) in self.taken:
-            raise UserError(
-                Phrase(output, " was just made from another photo of that name"),
-                place=job.input,
-                remedy="give the folder above both",
-            )
+            raise name_is_taken(job, output)
         if output.exists() and output.samefile(job.input):
             raise UserError(
                 Phrase(Option("output"), " is the photo itself"),
                 place=job.input,
                 remedy="choose another name",
             )
-        if self.overwrite and output.exists() and self._is_input(output):
+        if self.overwrite and output.exists() and self.is_input(output):
             raise UserError(
                 Phrase(output, " is one of the photos that were given"),
                 place=job.input,
                 remedy=Advice("choose another ", Option("output")),
             )
-        is_own = self.manifest is not None and self.manifest.owns(job, output)
-        if os.path.lexists(output) and not (self.overwrite or is_own):
+        if self.overwrite or not os.path.lexists(output):
+            return
+        if self.manifest is None or not self.manifest.owns(job, output):
             raise UserError(
                 Phrase(output, " exists"),
                 place=job.input,
                 remedy=OVERWRITE_OR_ANOTHER,
             )
 
-    def _is_input(self, path: Path) -> bool:
+    def is_input(self, path: Path) -> bool:
         """Whether it is one of the photos, by whatever name, and not a result of an earlier run."""
         if self._identities is None:
             known = (identity(job.input) for job in self.jobs)
@@ -518,6 +526,15 @@ class FileBatch:
                 if is_photo(path) and path.stem == job.input.stem and not path.samefile(job.input):
                     return path
         raise UserError(Phrase(f"no {what} named {job.input.stem}.* in ", folder), place=job.input)
+
+
+def name_is_taken(job: Job, output: Path) -> UserError:
+    """Of a photo whose result would be another's."""
+    return UserError(
+        Phrase(output, " was just made from another photo of that name"),
+        place=job.input,
+        remedy="give the folder above both",
+    )
 
 
 def known_as(path: Path) -> Path:

@@ -20,6 +20,7 @@ from img2img.inference.inputs import Job, Siblings, is_plain_file
 from img2img.inference.manifest import MODEL_SHA256, Manifest, Standing, seen_from
 from img2img.inference.outputs import Result, Saving
 from img2img.inference.plan import OnStepTile
+from img2img.inference.ray_engine import RayEngine
 from img2img.inference.request import AUTO, Request
 from img2img.inference.watch import Arrivals
 from img2img.lock import FolderLock
@@ -36,24 +37,38 @@ class FolderRun:
     or patterns.
 
     With `resume` it goes on where an earlier run of the same request was ended. `watched` are
-    folders or patterns in the place of the batch's own inputs; that always goes on. Raises
-    UserError where there is no folder for the results, or nothing to watch.
+    folders or patterns in the place of the batch's own inputs; that always goes on. An `engine`
+    works on the photos in other processes than this, always with a manifest. Raises UserError where
+    there is no folder for the results, or nothing to watch.
     """
 
-    def __init__(self, batch: FileBatch, resume: bool = False, watched: Sequence[str] = ()) -> None:
-        self.batch = batch
+    def __init__(
+        self,
+        batch: FileBatch,
+        resume: bool = False,
+        watched: Sequence[str] = (),
+        engine: RayEngine | None = None,
+    ) -> None:
+        self.batch, self.engine = batch, engine
         self.arrivals = Arrivals(watched, batch.is_result) if watched else None
         self.goes_on = resume or bool(watched)
-        self.option = "watch" if watched else "resume"
+        self.option = "watch" if watched else "resume" if resume else "engine"
         into_folder = batch.output is not None and batch.into_folder()
-        if self.goes_on and not into_folder:
+        self.must_record = self.goes_on or engine is not None
+        if self.must_record and not into_folder:
             raise UserError(
                 "the results and their manifest need a folder",
                 field=self.option,
                 remedy=Advice.give("output"),
             )
+        if engine is not None and watched:
+            raise UserError(
+                "is for photos that are there",
+                field=Option("engine", "ray"),
+                remedy=Advice.leave_out("watch"),
+            )
         self.is_recorded = into_folder and (
-            self.goes_on or not all(map(is_plain_file, batch.inputs))
+            self.must_record or not all(map(is_plain_file, batch.inputs))
         )
 
     def plans(self) -> Generator[Result, None, None]:
@@ -73,10 +88,14 @@ class FolderRun:
         as errors. A watched folder never ends it. Where the iterator is closed, or anything is
         raised, the manifest says that the run was stopped.
         """
-        work = partial(self.batch.run, on_tile, on_plan)
+        work: Callable[[Sequence[Job]], Iterator[Result]]
+        if self.engine is None:
+            work = partial(self.batch.run, on_tile, on_plan)
+        else:
+            work = partial(self.engine.run, self.batch)
         with self._recorded() as manifest:
             if manifest is None:
-                yield from work()
+                yield from work(self.batch.jobs)
             elif self.arrivals is not None:
                 yield from self._watched(manifest, self.arrivals, work)
             else:
@@ -113,19 +132,11 @@ class FolderRun:
             (one for one in standing if one[1] in ("open", "alone")), key=lambda one: one[1]
         ):
             together = [job for job, _ in group]
-            for part in [[job] for job in together] if how == "alone" else [together]:
+            apart = how == "alone" and self.engine is None
+            for part in [[job] for job in together] if apart else [together]:
                 yield from work(part)
         for job in [job for job, how in standing if how == "aside"]:
-            manifest.put_aside(job)
-            refusal = UserError(
-                "put aside: twice the process ended while it was worked on",
-                place=job.input,
-                remedy=Advice(
-                    *("give it alone as ", Option("input"), ", with ", Option("resume")),
-                    ", to try again",
-                ),
-            )
-            yield Result(job.input, error=refusal.phrase)
+            yield manifest.put_aside(job)
 
     def _watched(
         self,
@@ -170,7 +181,7 @@ class FolderRun:
         try:
             lock = FolderLock(Path(self.batch.output), "output")
         except UserError as error:
-            if self.goes_on:
+            if self.must_record:
                 raise
             log.warning(Phrase(error.phrase, ": ", Option("resume"), " will not know of this run"))
             yield None

@@ -189,11 +189,31 @@ class Manifest:
             return False
         return record.result is not None and record.result == stamp_of(output)
 
-    def put_aside(self, job: Job) -> None:
-        """A photo that is not to be tried again."""
+    def put_aside(self, job: Job) -> Result:
+        """What to report of a photo that is not to be tried again."""
         key = seen_from(self.folder, job.input)
         if self.records[key].state != "aside":
             self._add(key, replace(self.records[key], state="aside"))
+        refusal = UserError(
+            "put aside: twice the process ended while it was worked on",
+            place=job.input,
+            remedy=Advice(
+                *("give it alone as ", Option("input"), ", with ", Option("resume")),
+                ", to try again",
+            ),
+        )
+        return Result(job.input, error=refusal.phrase)
+
+    def is_in_work(self, job: Job) -> bool:
+        """Whether it was begun in this run, and has had no end."""
+        return seen_from(self.folder, job.input) in self._in_work
+
+    def left(self, job: Job) -> Standing:
+        """What is to be done with a photo in work when the process that worked on it has ended."""
+        key = seen_from(self.folder, job.input)
+        self._settle(key)
+        del self._in_work[key]
+        return self.standing(job)
 
     def started(self, job: Job) -> None:
         """A photo is about to be opened."""
