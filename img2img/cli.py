@@ -136,7 +136,9 @@ def in_flags(part: Named) -> str:
             words = (word if isinstance(word, str) else in_flags(word) for word in arguments)
             return " ".join(["img2img", verb, *words])
         case _:
-            return str(part)
+            from img2img.inference.urls import url_of
+
+            return url_of(str(part))
 
 
 _FLAG_OF = {"count": "n", "inputs": "input"}  # where a flag is not the name in Python
@@ -332,7 +334,8 @@ def check_data(
 @app.command()
 def infer(
     inputs: Annotated[
-        list[str], typer.Option("--input", metavar="FILE|DIR|GLOB", help="photos; more may follow")
+        list[str],
+        typer.Option("--input", metavar="FILE|DIR|GLOB|URL", help="photos; more may follow"),
     ],
     more: Annotated[
         list[str] | None,
@@ -340,7 +343,9 @@ def infer(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(metavar="FILE|DIR", help="photo.<task>.<ext> next to each photo by default"),
+        typer.Option(
+            metavar="FILE|DIR|URL", help="photo.<task>.<ext> next to each photo by default"
+        ),
     ] = None,
     task: Annotated[
         str,
@@ -1006,6 +1011,8 @@ def _report(result: Result, as_json: bool, planned: bool = False) -> None:
     """One line for one photo: on stdout, but for errors, which are for stderr unless JSON is
     wanted.
     """
+    from img2img.inference.urls import url_of
+
     if as_json:
         _print_json(result.fields())
     if result.error:
@@ -1017,7 +1024,8 @@ def _report(result: Result, as_json: bool, planned: bool = False) -> None:
         sizes = "" if result.size_in == result.size_out else f"{before} → {after}, "
         took = "planned" if planned else f"{result.seconds:.1f} s"
         reason = rendered(result.reason or "", in_flags)
-        line = f"{result.input} → {result.output}: {reason} ({sizes}{took})"
+        files = f"{url_of(result.input)} → {url_of(result.output or '')}"
+        line = f"{files}: {reason} ({sizes}{took})"
         print(on_one_line(line), flush=True)
 
 

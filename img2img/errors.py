@@ -164,6 +164,10 @@ class StructuredError(Exception):
         """The same error, which happened there; one that knows its place already keeps it."""
         return self._with(place=self.place or place)
 
+    def moved(self, place: str | Path) -> Self:
+        """The same error where the caller knows the place by another name."""
+        return self._with(place=place)
+
     def about(self, field: str) -> Self:
         """The same error where the caller knows the field by another name."""
         return self._with(fields=(_option(field),), is_subject=False)

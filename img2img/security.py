@@ -31,6 +31,7 @@ def _doors() -> Facts:
         *((f"train.track: {name}", f"{_package(name)}, {where}") for name, where in _trackers()),
         ("several processes", "torchrun and accelerate connect them, where they are told to"),
         ("folders on Ray", f"{_package('ray')}, {_cluster()}"),
+        ("photos and results by URL", f"{_package('fsspec')}; s3:// and http(s)://, those named"),
         ("all else", "opens no connection: models, networks for losses, pages lie in packages"),
     ]
 

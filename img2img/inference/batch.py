@@ -40,11 +40,21 @@ from img2img.files import (
     shortened,
 )
 from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_photo, is_plain_file
+from img2img.inference.manifest import stamp_of
 from img2img.inference.output_size import WidthHeight
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.inference.plan import OnStepTile, Plan
 from img2img.inference.request import AUTO, Request
 from img2img.inference.statistics import statistics
+from img2img.inference.urls import (
+    Stamp,
+    check_url,
+    discard,
+    fetched,
+    is_url,
+    local_of,
+    sending,
+)
 from img2img.pixels.file_kind import counted, size_in_header
 from img2img.pixels.hints import Hints, read_hints
 from img2img.pixels.images import (
@@ -108,9 +118,11 @@ class Records(Protocol):
 
     def writing(self, job: Job, output: Path) -> None: ...
 
+    def sync(self) -> None: ...
+
     def ended(self, job: Job, result: Result) -> None: ...
 
-    def owns(self, job: Job, output: Path) -> bool: ...
+    def owns(self, job: Job, output: Path, stamp: Stamp | None) -> bool: ...
 
 
 Stage = TypeVar("Stage")
@@ -137,10 +149,13 @@ class FileBatch:
     """Told of each photo that is begun and done."""
 
     def __post_init__(self) -> None:
+        self.inputs = [local_of(text) for text in self.inputs]
+        self.output = None if self.output is None else local_of(self.output)
         masked, hinted = self.mask is not None, bool(self.hints)
         self.resolved = self.request.resolve(with_mask=masked, with_hints=hinted)
         self.half = self._half_of_pairs()
         self.siblings = Siblings()
+        self._check_urls()
         self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
         jobs = [job for text in self.inputs for job in self._jobs(text)]
         self._check_output()
@@ -152,7 +167,7 @@ class FileBatch:
     def take(self, jobs: list[Job]) -> None:
         """The photos that there are; those that would share a name are told apart."""
         self.jobs = jobs
-        self._identities: set[tuple[int, int]] | None = None
+        self._identities: set[tuple[int, int] | Path] | None = None
         guessed = (self._name(job, self.saving.guessed_suffix(job.input)) for job in self.jobs)
         self.names = Counter(map(known_as, guessed))
 
@@ -206,7 +221,8 @@ class FileBatch:
         if isinstance(opened, Result):
             return opened
         ready = self._prepared(job, opened.photo, opened.seen)
-        check_folder(ready.output.parent)
+        if not is_url(ready.output):
+            check_folder(ready.output.parent)
         if on_plan:
             on_plan(job.input, ready.plan, ready.canvas.size)
         photo = ready.plan.run(ready.canvas, ready.mask, on_tile)
@@ -222,10 +238,12 @@ class FileBatch:
         assert result.output is not None
         if self.manifest is not None:
             self.manifest.writing(job, result.output)
-        if done.is_copy:
-            _copy(result.input, result.output)
-        else:
-            write_photo(result.output, done.photo, quality=self.saving.quality or QUALITY)
+            self.manifest.sync()
+        with sending(result.output) as file:
+            if done.is_copy:
+                _copy(fetched(result.input), file)
+            else:
+                write_photo(file, done.photo, quality=self.saving.quality or QUALITY)
         return replace(result, seconds=_since(done.begun_s))
 
     def _run_overlapped(
@@ -263,7 +281,7 @@ class FileBatch:
         """A photo before its turn; None for one that is too large to lie waiting, or may be."""
         self._begin(job)
         try:
-            size = size_in_header(job.input)
+            size = size_in_header(fetched(job.input))
         except UserError:
             size = None
         return self._tried(job, self._opened) if size and _is_light(size) else None
@@ -283,6 +301,7 @@ class FileBatch:
     def _ended(self, job: Job, work: Callable[[Job], Result]) -> Result:
         """What the last stage of the work gives."""
         result = self._tried(job, work)
+        discard(job.input)
         if self.manifest is not None:
             self.manifest.ended(job, result)
         return result
@@ -388,7 +407,7 @@ class FileBatch:
         if self.half is None:
             return jobs
         if self.pairs is None:
-            if not are_pairs([job.input for job in jobs], Cache(_LOOKED_AT_MB)):
+            if is_url(text) or not are_pairs([job.input for job in jobs], Cache(_LOOKED_AT_MB)):
                 return jobs
             taken = f"{text}: pairs side by side: the {self.half} halves are taken; "
             log.warning(Phrase(taken, Option("no_pairs"), " takes them whole"))
@@ -398,6 +417,8 @@ class FileBatch:
         """By its name next to its photo, or by lying in the output folder, unless that is where the
         search began.
         """
+        if is_url(job.input):
+            return self.output is not None and Path(self.output) in job.input.parents
         if self.siblings.named_like_result(job.input, (AUTO, *task_kinds())):
             return True
         if self.output is None:
@@ -429,7 +450,20 @@ class FileBatch:
 
     def into_folder(self) -> bool:
         assert self.output is not None
+        if is_url(self.output):
+            return self.several or not has_photo_suffix(self.output)
         return self.several or os.path.isdir(self.output) or self.output.endswith(("/", os.sep))
+
+    def _check_urls(self) -> None:
+        """Raise UserError for URLs that are not taken, and results that would lie next to them."""
+        for text in filter(is_url, self.inputs):
+            check_url(text, "input")
+            if self.output is None:
+                raise UserError(
+                    "results do not lie next to it", place=text, remedy=Advice.give("output")
+                )
+        if self.output is not None and is_url(self.output):
+            check_url(self.output, "output")
 
     def _check_output(self) -> None:
         if self.output is None:
@@ -472,21 +506,22 @@ class FileBatch:
     def _check_free(self, job: Job, output: Path) -> None:
         if known_as(output) in self.taken:
             raise name_is_taken(job, output)
-        if output.exists() and output.samefile(job.input):
+        stamp = stamp_of(output)
+        if output == job.input or (stamp and identity(output) == (identity(job.input) or ())):
             raise UserError(
                 Phrase(Option("output"), " is the photo itself"),
                 place=job.input,
                 remedy="choose another name",
             )
-        if self.overwrite and output.exists() and self.is_input(output):
+        if self.overwrite and stamp and self.is_input(output):
             raise UserError(
                 Phrase(output, " is one of the photos that were given"),
                 place=job.input,
                 remedy=Advice("choose another ", Option("output")),
             )
-        if self.overwrite or not os.path.lexists(output):
+        if self.overwrite or not (stamp or os.path.lexists(output)):
             return
-        if self.manifest is None or not self.manifest.owns(job, output):
+        if self.manifest is None or not self.manifest.owns(job, output, stamp):
             raise UserError(
                 Phrase(output, " exists"),
                 place=job.input,
@@ -496,8 +531,10 @@ class FileBatch:
     def is_input(self, path: Path) -> bool:
         """Whether it is one of the photos, by whatever name, and not a result of an earlier run."""
         if self._identities is None:
-            known = (identity(job.input) for job in self.jobs)
-            self._identities = {one for one in known if one is not None}
+            known = (identity(job.input) or job.input for job in self.jobs)
+            self._identities = set(known)
+        if is_url(path):
+            return path in self._identities
         is_result = self.siblings.named_like_result(path, (AUTO, *task_kinds()))
         return identity(path) in self._identities and not is_result
 
@@ -523,7 +560,11 @@ class FileBatch:
         """
         for place in (folder / job.relative.parent, folder):
             for path in sorted(place.glob(f"{glob.escape(job.input.stem)}.*")):
-                if is_photo(path) and path.stem == job.input.stem and not path.samefile(job.input):
+                if (
+                    is_photo(path)
+                    and path.stem == job.input.stem
+                    and not path.samefile(fetched(job.input))
+                ):
                     return path
         raise UserError(Phrase(f"no {what} named {job.input.stem}.* in ", folder), place=job.input)
 
@@ -543,7 +584,11 @@ def known_as(path: Path) -> Path:
 
 
 def _read(job: Job) -> Photo:
-    photo = read_photo(job.input)
+    copy = fetched(job.input)
+    try:
+        photo = read_photo(copy)
+    except UserError as error:
+        raise error if copy == job.input else error.moved(job.input) from error
     if job.half is not None:
         try:
             photo = photo.half(job.half)

@@ -22,6 +22,7 @@ from img2img.inference.outputs import Result, Saving
 from img2img.inference.plan import OnStepTile
 from img2img.inference.ray_engine import RayEngine
 from img2img.inference.request import AUTO, Request
+from img2img.inference.urls import is_url
 from img2img.inference.watch import Arrivals
 from img2img.lock import FolderLock
 from img2img.version import __version__
@@ -179,7 +180,7 @@ class FolderRun:
             return
         assert self.batch.output is not None
         try:
-            lock = FolderLock(Path(self.batch.output), "output")
+            lock = self._lock(Path(self.batch.output))
         except UserError as error:
             if self.must_record:
                 raise
@@ -193,9 +194,14 @@ class FolderRun:
                 self.batch.manifest = manifest
                 yield manifest
             if not manifest.is_needed:
-                manifest.path.unlink()
+                manifest.remove()
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
+
+    def _lock(self, folder: Path) -> FolderLock | None:
+        """The folder's one writer; an object store knows no locks."""
+        return None if is_url(folder) else FolderLock(folder, "output")
 
     def _manifest(self) -> Manifest:
         assert self.batch.output is not None

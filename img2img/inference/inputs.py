@@ -10,6 +10,7 @@ from pathlib import Path
 
 from img2img.data.listing import parted, photos_and_others
 from img2img.files import longest_name, shortened
+from img2img.inference.urls import files_of, is_url
 from img2img.pixels.file_kind import FileKind
 from img2img.pixels.images import Half, photo_suffixes
 
@@ -27,6 +28,8 @@ class Job:
 
 def is_plain_file(text: str) -> bool:
     """Whether it names one file, which need not exist, rather than a folder or a pattern."""
+    if is_url(text):
+        return has_photo_suffix(text)
     return not os.path.isdir(text) and (
         os.path.exists(text) or not glob.has_magic(text)
     )  # of any length
@@ -46,6 +49,9 @@ def found(text: str) -> tuple[list[Job], list[FileKind]]:
     path = Path(text)
     if is_plain_file(text):
         return [Job(path, Path(path.name))], []
+    if is_url(text):
+        files = [one for one in files_of(text) if has_photo_suffix(one.path)]
+        return [Job(*one) for one in files], []
     if path.is_dir():
         root, (photos, others) = path, photos_and_others(path)
     else:

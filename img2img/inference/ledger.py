@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from img2img.inference.batch import FileBatch, known_as, name_is_taken
 from img2img.inference.inputs import Job
-from img2img.inference.manifest import Manifest, Standing
+from img2img.inference.manifest import Manifest, Standing, stamp_of
 from img2img.inference.outputs import Result
+from img2img.inference.urls import Stamp
 
 log = logging.getLogger("img2img")
 
@@ -76,36 +77,41 @@ class Ledger:
         self.results: list[Result] = []
         self._made_from: dict[Path, Path] = {}
 
-    def answer(self, question: Question) -> Any:
-        """What the method of that name says."""
-        return getattr(self, question.name)(*question.arguments)
+    def answers(self, questions: Sequence[Question]) -> dict[int, Any]:
+        """What the methods of these names say, by the questions' numbers; what they have written
+        is on the disk.
+        """
+        said = {one.number: getattr(self, one.name)(*one.arguments) for one in questions}
+        if questions:
+            self.manifest.sync()
+        return said
 
     def standings(self, jobs: Sequence[Job]) -> list[tuple[Standing, Path | None]]:
         """What is to be done with the photos of a block, and where results of earlier work lie."""
         return [(self._standing(job), self.manifest.output(job)) for job in jobs]
 
-    def started(self, job: Job) -> None:
+    def started(self, job: Job, stamp: Stamp | None = None) -> None:
         """A photo is about to be opened."""
-        self.manifest.started(job)
+        self.manifest.started(job, stamp)
 
-    def writing(self, job: Job, output: Path) -> bool:
+    def writing(self, job: Job, output: Path, replaces: Stamp | None = None) -> bool:
         """Whether its result may have this name, which no other photo's result has."""
         known = known_as(output)
         if known in self.batch.taken or self._made_from.setdefault(known, job.input) != job.input:
             return False
-        self.manifest.writing(job, output)
+        self.manifest.writing(job, output, replaces)
         return True
 
-    def ended(self, job: Job, result: Result) -> None:
+    def ended(self, job: Job, result: Result, stamp: Stamp | None = None) -> None:
         """A photo is done, or was refused."""
         if job.input in self.open:
             self.open.remove(job.input)
-            self.manifest.ended(job, result)
+            self.manifest.ended(job, result, stamp)
             self.results.append(result)
 
-    def owns(self, job: Job, output: Path) -> bool:
+    def owns(self, job: Job, output: Path, stamp: Stamp | None) -> bool:
         """Whether the file is the photo's former result, nothing having changed it since."""
-        return self.manifest.owns(job, output)
+        return self.manifest.owns(job, output, stamp)
 
     def is_input(self, path: Path) -> bool:
         """Whether the file is one of the photos."""
@@ -131,24 +137,28 @@ class Ledger:
 
 
 class RemoteRecords:
-    """The manifest of a batch, as a worker has it."""
+    """The manifest of a batch, as a worker has it, who looks at the files itself."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
 
     def started(self, job: Job) -> None:
         """See `Ledger`."""
-        self.ask("started", job)
+        self.ask("started", job, stamp_of(job.input))
 
     def writing(self, job: Job, output: Path) -> None:
         """Raises UserError where another photo's result has that name."""
-        if not self.ask("writing", job, output):
+        if not self.ask("writing", job, output, stamp_of(output)):
             raise name_is_taken(job, output)
+
+    def sync(self) -> None:
+        """It was brought to the disk before the answer came."""
 
     def ended(self, job: Job, result: Result) -> None:
         """See `Ledger`."""
-        self.ask("ended", job, replace(result, plan=None))
+        stamp = None if result.output is None else stamp_of(result.output)
+        self.ask("ended", job, replace(result, plan=None), stamp)
 
-    def owns(self, job: Job, output: Path) -> bool:
+    def owns(self, job: Job, output: Path, stamp: Stamp | None) -> bool:
         """See `Ledger`."""
-        return bool(self.ask("owns", job, output))
+        return bool(self.ask("owns", job, output, stamp))

@@ -23,7 +23,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,16 @@ from img2img.errors import Advice, Option, Phrase, UserError
 from img2img.files import leftovers
 from img2img.inference.inputs import Job
 from img2img.inference.outputs import Result
+from img2img.inference.urls import (
+    Journal,
+    Stamp,
+    content_of,
+    is_url,
+    parts_of,
+    remove,
+    stamp_of_url,
+    url_of,
+)
 from img2img.version import __version__
 
 log = logging.getLogger("img2img")
@@ -44,8 +54,6 @@ MOST_TRIES = 2
 MODEL_SHA256 = "model_sha256"
 """The field of a request that no option has."""
 
-Stamp = tuple[int, int]
-"""Bytes and modification time in ns: by these a file is known to be unchanged."""
 Standing = Literal["open", "alone", "done", "aside"]
 """What a run that goes on makes of a photo; one that may have ended the process is worked on while
 no other is."""
@@ -79,7 +87,7 @@ class Manifest:
 
     def __init__(self, folder: Path, request: Mapping[str, object]) -> None:
         self.folder, self.path = folder, folder / NAME
-        self.is_new = not self.path.exists()
+        self.is_new = not self._exists()
         self.is_needed = True
         """Nothing is left to go on with where it is not."""
         self.request = dict(request)
@@ -116,11 +124,7 @@ class Manifest:
 
     def begin(self, photos: int, go_on: bool) -> None:
         """Open the manifest for a run, which begins with what a killed process left half-done."""
-        self._file = self.path.open("a+b", buffering=0)
-        if self._file.seek(0, os.SEEK_END):
-            self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":  # the last line is torn
-                self._file.write(b"\n")
+        self._file = Journal(self.path) if is_url(self.path) else _opened(self.path)
         self.may_replace = go_on
         now = datetime.now(UTC).isoformat(timespec="seconds")
         begun = {"manifest": 1, "version": __version__, "time": now, "photos": photos}
@@ -148,9 +152,17 @@ class Manifest:
             self._add(key, _restored(former, record) or replace(stopped, tries=0))
         self._in_work.clear()
         with suppress(OSError):  # which the first line that was lost has told
-            os.fsync(self._file.fileno())
-        self._file.close()
+            self.sync()
+            self._file.close()
         self._file = None
+
+    def remove(self) -> None:
+        """Nothing is to be gone on with."""
+        if is_url(self.path):
+            for part in parts_of(self.path):
+                remove(part)
+        else:
+            self.path.unlink()
 
     def notice(self) -> Phrase | None:
         """What to say of an earlier run that was ended, to who begins another."""
@@ -175,19 +187,22 @@ class Manifest:
         if record.has_no_end:
             return "alone" if record.tries else "open"
         output = self.output(job)
-        return "done" if record.state == "done" and output and output.exists() else "open"
+        return "done" if record.state == "done" and output and stamp_of(output) else "open"
 
     def output(self, job: Job) -> Path | None:
         """The result of a photo by its record."""
         record = self.records.get(seen_from(self.folder, job.input))
         return None if record is None or record.output is None else self.folder / record.output
 
-    def owns(self, job: Job, output: Path) -> bool:
-        """Whether the file is the photo's former result, nothing having changed it since."""
+    def owns(self, job: Job, output: Path, stamp: Stamp | None = None) -> bool:
+        """Whether the file is the photo's former result, nothing having changed it since.
+
+        Here and below, `stamp` is the file's, of who has it already.
+        """
         record = self.records.get(seen_from(self.folder, job.input))
         if record is None or not self.may_replace or output != self.output(job):
             return False
-        return record.result is not None and record.result == stamp_of(output)
+        return record.result is not None and record.result == (stamp or stamp_of(output))
 
     def put_aside(self, job: Job) -> Result:
         """What to report of a photo that is not to be tried again."""
@@ -215,26 +230,27 @@ class Manifest:
         del self._in_work[key]
         return self.standing(job)
 
-    def started(self, job: Job) -> None:
+    def started(self, job: Job, stamp: Stamp | None = None) -> None:
         """A photo is about to be opened."""
-        key, stamp = seen_from(self.folder, job.input), stamp_of(job.input)
+        key = seen_from(self.folder, job.input)
         if key in self._in_work:
             return
+        stamp = stamp or stamp_of(job.input)
         former = self._in_work[key] = self.records.get(key)
         known = former or Record("started")
         again = known.stamp == stamp and (known.has_no_end or known.state == "aside")
         tries = known.tries + 1 if again else 1
         self._add(key, Record("started", stamp, tries, known.output, known.result))
 
-    def writing(self, job: Job, output: Path) -> None:
-        """Its result is about to be written; that is on the disk before the result is."""
+    def writing(self, job: Job, output: Path, replaces: Stamp | None = None) -> None:
+        """Its result is about to be written, once `sync` has brought that to the disk."""
         key, name = seen_from(self.folder, job.input), output.relative_to(self.folder).as_posix()
         record = self.records[key]
         ours = record.result if record.output == name else None
         written = replace(record, state="writing", output=name, result=ours)
-        self._add(key, replace(written, replaces=stamp_of(output)), sync=True)
+        self._add(key, replace(written, replaces=replaces or stamp_of(output)))
 
-    def ended(self, job: Job, result: Result) -> None:
+    def ended(self, job: Job, result: Result, stamp: Stamp | None = None) -> None:
         """A photo is done, or was refused; what was done before and is so still is not lost by a
         refusal."""
         key = seen_from(self.folder, job.input)
@@ -242,7 +258,8 @@ class Manifest:
         record = self.records[key]
         if result.error is None:
             assert result.output is not None
-            written = replace(record, state="done", tries=0, result=stamp_of(result.output))
+            stamp = stamp or stamp_of(result.output)
+            written = replace(record, state="done", tries=0, result=stamp)
             self._add(key, replace(written, replaces=None))
         elif record.state != "done":  # which another mention of the same file did
             failed = replace(record, state="failed", tries=0, error=str(result.error))
@@ -256,7 +273,7 @@ class Manifest:
         if record.output is None:
             return
         output = self.folder / record.output
-        left = leftovers(output)
+        left = [] if is_url(output) else leftovers(output)
         if record.state == "writing":
             stamp = stamp_of(output)
             if not left and stamp not in (None, record.replaces):
@@ -281,23 +298,37 @@ class Manifest:
             ", ",
         )
 
-    def _add(self, key: str, record: Record, sync: bool = False) -> None:
+    def _add(self, key: str, record: Record) -> None:
         self.records[key] = record
         known = {f.name: v for f in fields(record) if (v := getattr(record, f.name)) is not None}
-        self._write({"state": record.state, "run": self.run, "input": key, **known}, sync)
+        self._write({"state": record.state, "run": self.run, "input": key, **known})
 
-    def _write(self, line: Mapping[str, object], sync: bool = False) -> None:
+    def _write(self, line: Mapping[str, object]) -> None:
         """In one call, so that no other thread's line comes between."""
-        with self._lock:
-            try:
-                self._file.write(json.dumps(line).encode() + b"\n")
-                if sync:
-                    os.fsync(self._file.fileno())
-            except OSError as error:  # the results say what a full disk has kept from them
-                if not self._is_incomplete:
-                    what = f": cannot be written ({error.strerror}), and so is not whole"
-                    log.warning(Phrase(self.path, what))
-                self._is_incomplete = True
+        with self._lock, self._reported():
+            self._file.write(json.dumps(line).encode() + b"\n")
+
+    def sync(self) -> None:
+        """What was written is on the disk."""
+        with self._lock, self._reported():
+            if isinstance(self._file, Journal):
+                self._file.sync()
+            else:
+                os.fsync(self._file.fileno())
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """The results say what a full disk has kept from them; of the manifest, a line does."""
+        try:
+            yield
+        except OSError as error:
+            if not self._is_incomplete:
+                what = f": cannot be written ({error.strerror}), and so is not whole"
+                log.warning(Phrase(self.path, what))
+            self._is_incomplete = True
+
+    def _exists(self) -> bool:
+        return bool(parts_of(self.path)) if is_url(self.path) else self.path.exists()
 
     def _read(self) -> None:
         for line in _lines(self.path):
@@ -315,6 +346,8 @@ class Manifest:
 
 def stamp_of(path: Path) -> Stamp | None:
     """Size and time of a file; None where there is none."""
+    if is_url(path):
+        return stamp_of_url(path)
     try:
         found = path.stat()
     except (OSError, ValueError):  # a name that can be none
@@ -323,7 +356,9 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 def seen_from(folder: Path, path: Path) -> str:
-    """The way from a folder to a file; its full path where there is none (another drive)."""
+    """The way from a folder to a file; its full path where there is none (another drive, URLs)."""
+    if is_url(folder) or is_url(path):
+        return url_of(path) if is_url(path) else Path(os.path.abspath(path)).as_posix()
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
@@ -338,16 +373,32 @@ def _restored(former: Record | None, record: Record) -> Record | None:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The whole lines of a manifest, which need not exist."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                known = json.loads(line)
-            except (ValueError, RecursionError):  # torn, or none of ours
-                continue
-            if isinstance(known, dict):
-                yield known
+    for line in _raw_lines(path):
+        try:
+            known = json.loads(line)
+        except (ValueError, RecursionError):  # torn, or none of ours
+            continue
+        if isinstance(known, dict):
+            yield known
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    if is_url(path):
+        for part in parts_of(path):
+            yield from content_of(part).splitlines()
+    elif path.exists():
+        with path.open("rb") as file:
+            yield from file
+
+
+def _opened(path: Path) -> Any:
+    """A manifest to add lines to."""
+    file = path.open("a+b", buffering=0)
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":  # the last line is torn
+            file.write(b"\n")
+    return file
 
 
 def _record(line: Mapping[str, Any]) -> Record | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from img2img.errors import Advice, UserError, did_you_mean
 from img2img.inference.plan import Plan, PlanStep
+from img2img.inference.urls import url_of
 from img2img.pixels.images import Photo, output_format
 
 FORMATS = ("jpg", "png", "tif", "webp", "avif", "jp2", "bmp", "tga", "qoi")
@@ -91,8 +92,8 @@ class Result:
         """Plain data for `--json`; `error` only where one happened."""
         names = ("task", "model", "size_in", "size_out", "seconds", "reason")
         known: dict[str, object] = {
-            "input": str(self.input),
-            "output": None if self.output is None else str(self.output),
+            "input": url_of(self.input),
+            "output": None if self.output is None else url_of(self.output),
         }
         known |= {name: getattr(self, name) for name in names}
         if self.steps is not None:

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -84,7 +85,7 @@ class RayEngine:
             while True:
                 was_alive = work.is_alive()
                 questions = self.ray.get(desk.take.remote(answers))
-                answers = {one.number: ledger.answer(one) for one in questions}
+                answers = ledger.answers(questions)
                 yield from ledger.results
                 ledger.results.clear()
                 if not was_alive and not questions:
@@ -104,7 +105,9 @@ class RayEngine:
     def _dataset(self, batch: FileBatch, ledger: Ledger, desk: Any) -> Any:
         """Blocks of photos mapped to nothing by workers that work on them."""
         data = self.ray.data
-        context = data.DataContext.get_current()
+        with warnings.catch_warnings():  # Ray warns of a default of its own
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context = data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         rows = [{"photos": _encoded(group)} for group in _groups(batch.jobs, ledger.open)]
         workers, gpus = self._room(batch.request.device)

@@ -103,12 +103,12 @@ def _arm(moment: str, name: Any, number: int) -> None:
     else:  # so many lines were written, and half of the next is
         real_write, written = Manifest._write, []
 
-        def write(manifest: Manifest, line: Any, sync: bool = False) -> None:
+        def write(manifest: Manifest, line: Any) -> None:
             if len(written) == name:
                 manifest._file.write(json.dumps(line).encode()[:20])
                 end()
             written.append(line)
-            real_write(manifest, line, sync)
+            real_write(manifest, line)
 
         Manifest._write = write  # type: ignore[method-assign]  # kills after a line
 

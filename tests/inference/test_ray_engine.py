@@ -22,6 +22,7 @@ from PIL import Image
 
 from img2img.cli import main
 from img2img.errors import UserError
+from img2img.inference import urls
 from img2img.inference.batch import FileBatch
 from img2img.inference.folder import FolderRun
 from img2img.inference.inputs import Job
@@ -100,7 +101,7 @@ def test_a_result_that_was_written_before_its_worker_ended_counts_once(ledger: L
 def test_no_two_photos_share_a_result(ledger: Ledger) -> None:
     first, second = ledger.batch.jobs[:2]
     output = ledger.manifest.folder / "x.png"
-    records = RemoteRecords(lambda name, *words: ledger.answer(Question(0, name, words)))
+    records = RemoteRecords(lambda name, *words: ledger.answers([Question(0, name, words)])[0])
     records.started(first)
     records.writing(first, output)
     records.started(second)
@@ -229,3 +230,53 @@ def test_ctrl_c_ends_it_in_order_and_a_plain_run_goes_on(
     assert len(files(tmp_path / "out")) == len(files(scans))
     done = [line["input"] for line in lines(tmp_path / "out") if line["state"] == "done"]
     assert len(done) == len(set(done)) == len(files(scans))
+
+
+@pytest.mark.slow
+def test_photos_of_a_bucket_become_results_in_a_bucket(
+    scans: Path,
+    tmp_path: Path,
+    tiny_model: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    urls._system.cache_clear()
+    try:
+        store = urls._system("s3")
+        store.mkdir("bucket")
+        for path in scans.rglob("*.*"):
+            store.put_file(str(path), f"bucket/photos/{path.relative_to(scans).as_posix()}")
+        model = str(tiny_model("denoise"))
+        words = ["infer", "--model", model, "--device", "cpu", "--threads", "1"]
+        assert main([*words, "--input", str(scans), "--output", f"{tmp_path}/plain/"]) == 1
+        words += ["--input", "s3://bucket/photos", "--output", "s3://bucket/out", "--resume"]
+        capfd.readouterr()
+        assert main([*words, "--engine", "ray", "--workers", "1"]) == 1
+        assert capfd.readouterr().out.count("→ s3://bucket/out/") == len(PHOTOS)
+        found = {name.removeprefix("bucket/out/"): name for name in store.find("bucket/out")}
+        manifest = found.pop(f"{Path(NAME).stem}-000000.jsonl")
+        assert {name: store.cat_file(place) for name, place in found.items()} == files(
+            tmp_path / "plain"
+        )
+        known = [json.loads(line) for line in store.cat_file(manifest).splitlines()]
+        states = {line["input"]: line["state"] for line in known if "input" in line}
+        assert Counter(states.values()) == {"done": len(PHOTOS), "failed": 1}
+        assert states["s3://bucket/photos/broken.png"] == "failed"
+        assert main(words) == 1  # the plain engine goes on: nothing but the one that failed
+        printed = capfd.readouterr()
+        assert printed.out == "" and "s3://bucket/photos/broken.png: damaged" in printed.err
+    finally:
+        server.stop()
+        urls._system.cache_clear()
