@@ -78,11 +78,11 @@ class Ledger:
         self._made_from: dict[Path, Path] = {}
 
     def answers(self, questions: Sequence[Question]) -> dict[int, Any]:
-        """What the methods of these names say, by the questions' numbers; what they have written
-        is on the disk.
+        """What the methods of these names say, by the questions' numbers; that results are about
+        to be written is on the disk.
         """
         said = {one.number: getattr(self, one.name)(*one.arguments) for one in questions}
-        if questions:
+        if any(one.name == "writing" for one in questions):
             self.manifest.sync()
         return said
 

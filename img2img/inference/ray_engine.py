@@ -110,7 +110,8 @@ class RayEngine:
             context = data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         rows = [{"photos": _encoded(group)} for group in _groups(batch.jobs, ledger.open)]
-        workers, gpus = self._room(batch.request.device)
+        gpus = gpus_of_worker(self.ray.cluster_resources(), batch.request.device, self.gpus)
+        workers = workers_of(self.ray.cluster_resources(), self.workers, self.threads, gpus)
         in_block = min(MOST_IN_BLOCK, max(1, len(rows) // (workers * BLOCKS_A_WORKER)))
         fields = {
             name: getattr(batch, name)
@@ -120,28 +121,11 @@ class RayEngine:
         return data.from_items(rows, override_num_blocks=-(-len(rows) // in_block)).map_batches(
             _Worker,
             fn_constructor_args=(fields, shared, desk, os.getcwd(), self.threads),
-            batch_size=None,
+            batch_size=in_block,
             compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=self.threads,
             num_gpus=gpus,
         )
-
-    def _room(self, device: str) -> tuple[int, float]:
-        """Workers, and what each takes of a GPU."""
-        has = self.ray.cluster_resources()
-        gpus = self.gpus
-        if gpus is None:
-            gpus = 1.0 if has.get("GPU", 0) and device in ("auto", "cuda") else 0.0
-        rooms = [has.get("CPU", 1) / self.threads, *([has.get("GPU", 0) / gpus] if gpus else [])]
-        workers = self.workers or max(1, int(min(rooms)))
-        if workers > min(rooms):
-            raise UserError(
-                f"{workers} × {self.threads} cores and {workers} × {gpus:g} GPUs are more than the "
-                f"cluster's {has.get('CPU', 0):g} and {has.get('GPU', 0):g}",
-                field="workers",
-                remedy="take fewer, or less for each",
-            )
-        return workers, gpus
 
     @contextmanager
     def _cluster(self, device: str) -> Iterator[None]:
@@ -178,7 +162,7 @@ class RayEngine:
                 finally:
                     processes = _processes_of(folder)
         finally:
-            _end(processes)
+            _end([*processes, *_processes_of(folder)])
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -259,6 +243,31 @@ class _Forwarded(logging.Handler):
         self.ask("logged", record.levelno, record.msg if not record.args else record.getMessage())
 
 
+def gpus_of_worker(has: Mapping[str, float], device: str, asked: float | None) -> float:
+    """What each worker takes of a GPU, where a cluster has these resources."""
+    if asked is not None:
+        return asked
+    return 1.0 if has.get("GPU", 0) >= 1 and device in ("auto", "cuda") else 0.0
+
+
+def workers_of(has: Mapping[str, float], asked: int | None, threads: int, gpus: float) -> int:
+    """How many workers of so many cores and GPUs there are. Raises UserError where there is no room
+    for those that were asked for.
+    """
+    room = has.get("CPU", 0) // threads
+    if gpus:
+        room = min(room, has.get("GPU", 0) // gpus)
+    if (asked or 1) > room:
+        takes = f"{threads} cores" + f" and {gpus:g} GPUs" * bool(gpus)
+        raise UserError(
+            f"{asked or 1} of {takes} are more than the cluster's {has.get('CPU', 0):g} cores and "
+            f"{has.get('GPU', 0):g} GPUs",
+            field="workers",
+            remedy="take fewer, or less for each",
+        )
+    return asked or int(room)
+
+
 def _groups(jobs: Sequence[Job], wanted: Collection[Path]) -> list[list[Job]]:
     """Photos that one worker has to work on in order, for their results' names depend on each
     other: those whose names differ in the suffix alone. Groups without any that is wanted are left
@@ -287,12 +296,18 @@ def _joined(ray: Any, address: str, **options: Any) -> Iterator[None]:
     # What Ray tells of workers that died goes to stdout; no option switches that off.
     worker.print_to_stdstream = lambda *_, **__: None
     ends = signal.getsignal(signal.SIGTERM)
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
-        with without_remarks(rb".*RAY_BACKEND_LOG_LEVEL.*\n"):
-            ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except Exception as error:
-        ray.shutdown()
-        raise UserError(f"no cluster at '{address}' ({one_line(error)})", field=_ENGINE) from None
+        for tries_left in (1, 0):  # on a busy machine Ray's processes are late for each other
+            try:
+                with without_remarks(rb".*RAY_BACKEND_LOG_LEVEL.*\n"):
+                    ray.init(address, **quiet, **options)
+                break
+            except Exception as error:
+                ray.shutdown()
+                if not tries_left:
+                    what = f"no cluster at '{address}' ({one_line(error)})"
+                    raise UserError(what, field=_ENGINE) from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, ends)  # which Ray has taken

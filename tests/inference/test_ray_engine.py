@@ -29,7 +29,14 @@ from img2img.inference.inputs import Job
 from img2img.inference.ledger import Desk, Ledger, Question, RemoteRecords
 from img2img.inference.manifest import NAME, Manifest
 from img2img.inference.outputs import Result
-from img2img.inference.ray_engine import RayEngine, _decoded, _encoded, _groups
+from img2img.inference.ray_engine import (
+    RayEngine,
+    _decoded,
+    _encoded,
+    _groups,
+    gpus_of_worker,
+    workers_of,
+)
 from img2img.inference.request import Request
 
 PHOTOS = ("a.png", "a.jpg", "b.jpg", "sub/c.png", *(f"{n}.png" for n in range(12)))
@@ -161,6 +168,30 @@ def test_without_ray_a_line_says_what_to_install(
     assert line.startswith("error: --engine ray: needs Ray") and "img2img[scale]" in line
 
 
+@pytest.mark.parametrize(
+    ("has", "asked", "threads", "gpus", "workers"),
+    [
+        ({"CPU": 8}, None, 1, 0, 8),
+        ({"CPU": 8}, None, 3, 0, 2),
+        ({"CPU": 64, "GPU": 2}, None, 4, 0.25, 8),  # four to a GPU
+        ({"CPU": 8, "GPU": 2}, None, 4, 0.25, 2),  # the cores are fewer
+        ({"CPU": 8, "GPU": 1}, 2, 1, 0.5, 2),
+    ],
+)
+def test_how_many_workers_there_is_room_for(
+    has: dict[str, float], asked: int | None, threads: int, gpus: float, workers: int
+) -> None:
+    assert workers_of(has, asked, threads, gpus) == workers
+
+
+def test_more_than_there_is_room_for_is_refused() -> None:
+    with pytest.raises(UserError, match=r"3 of 1 cores and .* are more than the cluster's 8"):
+        workers_of({"CPU": 8, "GPU": 1}, 3, 1, 0.5)
+    assert gpus_of_worker({"CPU": 8, "GPU": 1}, "auto", None) == 1
+    assert gpus_of_worker({"CPU": 8, "GPU": 1}, "cpu", None) == 0
+    assert gpus_of_worker({"CPU": 8, "GPU": 1}, "auto", 0.25) == 0.25
+
+
 # --- with Ray
 
 
@@ -183,14 +214,14 @@ def test_a_worker_is_killed_and_every_photo_is_done_once(
     engine, killed = RayEngine(workers=2), []
     real_writing = Ledger.writing
 
-    def writing(ledger: Ledger, job: Job, output: Path) -> bool:
+    def writing(ledger: Ledger, job: Job, *files: Any) -> bool:
         if job.input.name == "3.png" and not killed:
             time.sleep(1)  # both workers wait for answers meanwhile
             workers = [p for p in ray_processes() if p.cmdline()[0].startswith("ray::MapWorker")]
             killed.append(workers[0])
             assert len(workers) == 2
             workers[0].kill()
-        return real_writing(ledger, job, output)
+        return real_writing(ledger, job, *files)
 
     monkeypatch.setattr(Ledger, "writing", writing)
     batch = FileBatch([str(scans)], request, str(tmp_path / "out"))
@@ -280,3 +311,34 @@ def test_photos_of_a_bucket_become_results_in_a_bucket(
     finally:
         server.stop()
         urls._system.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_nodes_is_joined_and_left_as_it_was(
+    scans: Path, tmp_path: Path, tiny_model: Callable[[str], Path]
+) -> None:
+    RayEngine()  # so that this process and its nodes agree
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    try:
+        for _ in range(2):  # workers take half of the one GPU that each says it has
+            cluster.add_node(num_cpus=1, num_gpus=1, include_dashboard=False)
+        model = str(tiny_model("denoise"))
+        words = ["infer", "--input", str(scans), "--model", model, "--device", "cpu"]
+        assert main([*words, "--threads", "1", "--output", f"{tmp_path}/plain/"]) == 1
+        spread = [*words, "--output", f"{tmp_path}/out/", "--engine", "ray"]
+        ended = subprocess.run(
+            [sys.executable, "-m", "img2img", *spread, "--worker-gpus", "0.5"],
+            env={**os.environ, "RAY_ADDRESS": cluster.address},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert len(ended.stderr.splitlines()) == 1, ended.stderr[-3000:]
+        error = ended.stderr
+        assert ended.returncode == 1 and "broken.png: damaged" in error
+        assert files(tmp_path / "out") == files(tmp_path / "plain")
+        assert all(node.any_processes_alive() for node in cluster.list_all_nodes())
+    finally:
+        cluster.shutdown()
