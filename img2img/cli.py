@@ -723,6 +723,12 @@ def serve(
     quota_mb: Annotated[
         float, typer.Option(metavar="N", help="disk space for all uploads and results")
     ] = 2000.0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="processes that work on photos; 0: the page's own, one at a time"
+        ),
+    ] = 0,
     threads: Threads = None,
 ) -> None:
     """Open the app in the browser: upload a photo, see the difference, keep the file."""
@@ -745,6 +751,8 @@ def serve(
             origins,
             root_path,
             quota_mb,
+            workers,
+            threads,
         )
     )
 

@@ -45,7 +45,10 @@ def launch(settings: Settings) -> None:
         from img2img_apps.server import serve
 
         serve(demo, service)
-        if not service.jobs.end(LAST_TILE_S) or service.models.reader.is_reading:
+        is_busy = not service.jobs.end(LAST_TILE_S) or service.models.reader.is_reading
+        if service.workers:
+            service.workers.close()
+        if is_busy:
             _leave()
     finally:
         workspace.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from img2img.errors import UserError
 from img2img_apps.checks import check_values, completed
+from img2img_apps.fair_queue import RETRY_AFTER_S
 from img2img_apps.jobs import Stopped
 from img2img_apps.wording import for_the_api
 
@@ -75,7 +77,10 @@ def handlers() -> dict[Any, Any]:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = for_the_api(error.detail) if isinstance(error.detail, str) else error.detail
-    return JSONResponse({"error": words, "detail": words}, error.status_code, error.headers)
+    headers = {**(error.headers or {})}
+    if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = f"{RETRY_AFTER_S}"
+    return JSONResponse({"error": words, "detail": words}, error.status_code, headers)
 
 
 def _no_call(status: int) -> Any:

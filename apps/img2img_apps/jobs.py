@@ -7,17 +7,37 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from img2img_apps.progress_line import OnProgress, Progress
 
 Value = TypeVar("Value")
+Made = TypeVar("Made", covariant=True)
 EVERY_S = 0.5  # a line of progress
 
 
 class Stopped(Exception):
     """The user pressed Stop, left, or the app is ending."""
+
+
+class StopSignal(Protocol):
+    """Tells work that it is to end."""
+
+    def is_set(self) -> bool:
+        """Whether it is to end now."""
+
+
+class Work(Protocol[Made]):
+    """What this process or a worker does; it can be sent to one."""
+
+    @property
+    def place(self) -> Path:
+        """The file it is about, for messages."""
+
+    def run(self, stop: StopSignal, report: OnProgress) -> Made:
+        """Do it. Raises UserError, and Stopped where it is to end."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,10 @@ OnProgress = Callable[[int, int | None, str], None]  # tiles done, of how many, 
 _SURE_AFTER_S = 1.0  # before that, the first piece's speed says little
 
 
+def unheard(done: int, total: int | None, doing: str) -> None:
+    """Progress that nobody waits for."""
+
+
 @dataclass
 class Progress:
     """What a job last reported; `photos` times pieces are counted from 0."""

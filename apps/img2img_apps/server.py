@@ -158,9 +158,11 @@ def _warm(service: Service, calm: Calm) -> None:
     """Load what the first click will need, one model at a time while nobody waits for the app, then
     read what lies in the folder of models.
     """
+    turns = service.workers.count if service.workers else 1  # each worker has its own models
     with suppress(Exception):  # it is only for speed
         for example in Examples(service.workspace).of(("", "small.jpg")):
             for kind in filter(is_installed, automatic_kinds()):
-                calm.wait()
-                service.run([example.path], Request((kind,)))
+                for _ in range(turns):
+                    calm.wait()
+                    service.run([example.path], Request((kind,)))
     service.models.read_folder()

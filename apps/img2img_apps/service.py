@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import shutil
-import threading
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +21,12 @@ from img2img.inference.previews import pair, preview
 from img2img.inference.request import Request, ResolvedRequest
 from img2img.tasks import PhotoStatistics, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
-from img2img_apps.jobs import Jobs, Owner, Stopped
+from img2img_apps.jobs import Jobs, Owner, Stopped, StopSignal
 from img2img_apps.offered_models import SHIPPED, Models
-from img2img_apps.progress_line import OnProgress
+from img2img_apps.progress_line import OnProgress, unheard
 from img2img_apps.settings import MOST_PHOTOS, Settings
 from img2img_apps.wording import memory_errors, on_page
+from img2img_apps.workers import Workers
 from img2img_apps.workspace import Workspace
 
 MOST_EXTENSION_PX = 4096  # a side
@@ -82,6 +82,7 @@ class Service:
     settings: Settings
     workspace: Workspace
     models: Models
+    workers: Workers | None = None  # None: this process does all
     jobs: Jobs = field(default_factory=Jobs)
     _inspected: dict[Path, UploadInfo] = field(default_factory=dict)
     _last: tuple[Path, Inspection] | None = (
@@ -103,7 +104,7 @@ class Service:
         info = UploadInfo(
             path, shown, size, found.findings, notes, found.statistics, found.proposed
         )
-        self._inspected[path], self._last = info, (path, found)
+        self._inspected[path], self._last = info, None if self.workers else (path, found)
         for old in [p for p in self._inspected if not p.exists()]:
             self._inspected.pop(old, None)
         return info
@@ -174,7 +175,7 @@ class Service:
         hints: Path | None = None,
         user: str = "",
         tab: str = "",
-        on_progress: OnProgress | None = None,
+        on_progress: OnProgress = unheard,
     ) -> RunOutcome:
         """What `img2img infer` does to each upload, by one request or each by its own. Raises
         UserError and Stopped.
@@ -219,14 +220,15 @@ class Service:
                 if request is None:
                     return _untouched(info, folder)
                 folder.mkdir(parents=True)
-                mask, hints = (None if file is None else str(file) for file in drawn)
-                batch = FileBatch([str(path)], request, str(folder), mask, hints=hints)
-                expected = self._expected(info, batch.resolved)
-                pieces.expect(path, expected, info.size)
+                number = pieces.number, pieces.photos
+                work = PhotoWork(path, request, folder, *drawn, info.statistics, number)
+                pieces.expect(path, self._expected(info, work.batch().resolved), info.size)
+                if self.workers:
+                    return self.workers.run(work, pieces.stop, pieces.report)
                 # The photo as `inspect` has read it, unless another was inspected since.
                 last, self._last = self._last, None
-                photo = last[1].photo if last and last[0] == path else None
-                return batch.write(batch.jobs[0], photo, pieces, pieces.planned, info.statistics)
+                known = last[1] if last and last[0] == path else None
+                return work.run(pieces.stop, pieces.report, known)
         except UserError as error:
             return Result(path, error=error.phrase)
 
@@ -235,14 +237,39 @@ class Service:
         self.jobs.stop(Owner(user, tab))
 
 
+@dataclass(frozen=True)
+class PhotoWork:
+    """One photo and all that is wanted of it, to be done by this process or a worker."""
+
+    place: Path
+    request: Request
+    folder: Path  # where the result goes
+    mask: Path | None
+    hints: Path | None
+    seen: PhotoStatistics
+    number: tuple[int, int]  # of a click's photos, and how many those are
+
+    def batch(self) -> FileBatch:
+        """What `img2img infer` makes of it. Raises UserError."""
+        mask, hints = (None if file is None else str(file) for file in (self.mask, self.hints))
+        return FileBatch([str(self.place)], self.request, str(self.folder), mask, hints=hints)
+
+    def run(self, stop: StopSignal, report: OnProgress, known: Inspection | None = None) -> Result:
+        """The result; `known` where the photo was read already. Raises UserError and Stopped."""
+        photo = known.photo if known else None
+        with memory_errors(self.place):
+            batch, pieces = self.batch(), TileProgress(*self.number, stop, report)
+            return batch.write(batch.jobs[0], photo, pieces, pieces.planned, self.seen)
+
+
 @dataclass
 class TileProgress:
     """Called after every tile: reports, and ends the work when it is to stop."""
 
     number: int
     photos: int
-    stop: threading.Event
-    report: OnProgress | None
+    stop: StopSignal
+    report: OnProgress
     totals: tuple[int | None, ...] = ()
     verbs: tuple[str, ...] = ()
     counted: Callable[[], tuple[int | None, ...]] = tuple
@@ -273,7 +300,7 @@ class TileProgress:
         """Tiles are counted over all steps of the photo; where one cannot say how many it has, none
         are.
         """
-        if self.report is None or step >= len(self.totals):
+        if step >= len(self.totals):
             return
         photo = f"photo {self.number + 1} of {self.photos}: " if self.photos > 1 else ""
         known = [total for total in self.totals if total is not None]

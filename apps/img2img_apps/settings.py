@@ -12,6 +12,7 @@ from img2img.errors import UserError
 from img2img_apps.origins import KnownOrigins, known_origins
 
 MOST_PHOTOS = 50  # of one batch
+MOST_WORKERS = 32  # each that works keeps a thread of the page's process, which has 40
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,14 @@ class Settings:
     allow_origins: tuple[str, ...] = ()
     root_path: str = ""
     quota_mb: float = 2000.0  # of all uploads and results together
+    workers: int = 0  # processes that work on photos; 0: the page's own does
+    threads: int | None = None  # of each worker; None: they share the cores
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UserError(f"{self.port} is not between 0 and 65535", field="port")
+        if not 0 <= self.workers <= MOST_WORKERS:
+            raise UserError(f"{self.workers} is not between 0 and {MOST_WORKERS}", field="workers")
         for name in ("max_megapixels", "quota_mb"):
             if not (number := getattr(self, name)) > 0:
                 raise UserError(f"{number} is not more than 0", field=name)

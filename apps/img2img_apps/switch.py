@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from img2img.errors import UserError
+from img2img_apps.fair_queue import WORK_ID
 from img2img_apps.jobs import Finished, Stopped, Value, with_progress
 from img2img_apps.progress_line import OnProgress, Progress
 from img2img_apps.service import Service, escaped
@@ -17,7 +18,7 @@ from img2img_apps.service import Service, escaped
 log = logging.getLogger("img2img")
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-WORK: dict[str, Any] = {"concurrency_id": "work", "concurrency_limit": 1}
+WORK: dict[str, Any] = {"concurrency_id": WORK_ID, "concurrency_limit": 1}  # or one a worker
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 STOPPED = '<p class="quiet">Stopped.</p>'
 WAITING = '<p class="quiet">Waiting for its turn …</p>'

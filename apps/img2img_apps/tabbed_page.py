@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gradio as gr
 
+from img2img.cores import usable_cores
 from img2img_apps import api
 from img2img_apps.answers import Page
 from img2img_apps.examples import Examples
+from img2img_apps.fair_queue import MOST_SESSIONS, FairQueue
 from img2img_apps.labels import OWN_TABS
 from img2img_apps.model_facts import GENERATE
 from img2img_apps.offered_models import Models
@@ -24,6 +26,7 @@ from img2img_apps.tabs import (
     translate_tab,
 )
 from img2img_apps.train_runs import TrainRuns
+from img2img_apps.workers import Workers
 from img2img_apps.workspace import Workspace
 
 _MASTHEAD = """<div><h1><span class="mark" aria-hidden="true"></span>img2img</h1>
@@ -42,7 +45,9 @@ def page(service: Service) -> gr.Blocks:
         shade.click(None, js=_SHADE, api_visibility="private")
         _tabs(demo, service, examples)
         api.endpoints(service)
-    demo.queue(default_concurrency_limit=2, max_size=64, api_open=False)
+    demo.state_session_capacity = MOST_SESSIONS
+    demo.queue(api_open=False)
+    demo._queue = FairQueue(demo, at_once=max(1, service.settings.workers))
     return demo
 
 
@@ -77,4 +82,7 @@ def _tabs(demo: gr.Blocks, service: Service, examples: Examples) -> None:
 
 def service_of(settings: Settings, workspace: Workspace) -> Service:
     """What stands behind a page."""
-    return Service(settings, workspace, Models(workspace, settings.models))
+    count = settings.workers
+    threads = settings.threads or max(1, usable_cores() // max(1, count))
+    workers = Workers(count, threads) if count else None
+    return Service(settings, workspace, Models(workspace, settings.models), workers)
