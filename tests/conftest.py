@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer.main
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from forked import Forks
 from PIL import Image
 
 from img2img.modelfile import Card, save_model
@@ -26,8 +29,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_LONG = (
+    *("apps/test_page.py", "apps/test_api.py", "apps/test_community_models.py"),
+    *("diagnostics/test_doctor.py", "hostile/test_models.py", "hostile/test_photos.py"),
+    *("maintenance/test_faults.py", "test_recipes.py", "training/test_processes.py"),
+    *("training/test_telling.py", "training/test_trainer.py"),
+)
+"""Files that take longest: begun first, so that at the end no process is left with one of them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist: not those of most tests first
+        config.option.loadscopereorder = False
+
+
 @pytest.hookimpl(trylast=True)  # after -m has chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG))
     if wanted := config.getoption("--part"):
         part, parts = (int(number) for number in wanted.split("/"))
         chosen = sorted(items, key=lambda item: item.nodeid)[part - 1 :: parts]
@@ -57,6 +75,14 @@ def _threads() -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _commands_declared_once() -> Iterator[None]:
+    """Not by every call of `img2img.cli.main`, each of which would take 30 ms more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", functools.cache(typer.main.get_command))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> Iterator[None]:
     """Every test starts from the same torch seed, whatever ran before it."""
@@ -80,6 +106,16 @@ def accelerator() -> Iterator[Accelerator]:
     AcceleratorState._reset_state(reset_partial_state=True)
     yield Accelerator(cpu=True)
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Runs programs in processes of their own that have imported everything already."""
+    if not hasattr(os, "fork"):
+        pytest.skip("processes are not forked here")
+    forks = Forks(tmp_path_factory.mktemp("forked") / "printed")
+    yield forks
+    forks.close()
 
 
 @pytest.fixture

@@ -209,6 +209,11 @@ class Bounded(TorchDispatchMode):
         self._bytes = self._operations = 0
         self._warnings = warnings.catch_warnings()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled in it; to be kept out of that, torch imports Dynamo: a second."""
+        return False
+
     def __enter__(self) -> Bounded:
         self._warnings.__enter__()
         warnings.simplefilter("ignore")

@@ -404,6 +404,7 @@ def unzipped(path: Path) -> dict[str, bytes]:
 # --- erasing
 
 
+@pytest.mark.slow  # every stroke and picture is drawn by software
 def test_an_examples_mask_goes_with_its_photo(page: Any, tmp_path: Path) -> None:
     with Image.open(OBJECT) as photo:
         size = photo.size
@@ -462,6 +463,7 @@ def test_a_canvas_is_extended_once(page: Any, tmp_path: Path) -> None:
     holds(page, "#erase-right input", "24")  # undone is as it was before
 
 
+@pytest.mark.slow  # as above
 def test_undo_brings_back_the_result_before_and_the_strokes(page: Any, tmp_path: Path) -> None:
     open_tab(page, "Erase")
     upload(page, "erase", OBJECT)
@@ -600,15 +602,16 @@ def test_a_password_is_asked_for_first(
         page.close()
 
 
-@pytest.mark.parametrize("width", [360, 390])
 def test_phone_window_has_no_sideways_scrolling(
-    open_page: Callable[..., Any], app: RunningApp, width: int
+    open_page: Callable[..., Any], app: RunningApp
 ) -> None:
-    page = open_page(app.url, viewport={"width": width, "height": 800}, has_touch=True)
+    page = open_page(app.url, viewport={"width": 390, "height": 800}, has_touch=True)
     for tab in ALL:
         open_tab(page, tab)
-        settled(page, [f"#{tab.lower()}-status"])
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+        for width in (390, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            settled(page, [f"#{tab.lower()}-status"])
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
     open_tab(page, "Restore")
     page.locator("#restore-example-2").click()
     done(page, "restore")

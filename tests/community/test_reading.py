@@ -270,7 +270,11 @@ BOMBS = [
 @pytest.fixture(scope="module")
 def bombs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small files that ask for gigabytes."""
-    return hostile.bombs(tmp_path_factory.mktemp("bombs"))
+    folder = tmp_path_factory.mktemp("bombs")
+    return {
+        name: write(folder / f"{number}.{'safetensors' if 'safetensors' in name else 'pth'}")
+        for number, (name, write) in enumerate(hostile.bombs().items())
+    }
 
 
 @pytest.mark.parametrize("bomb", BOMBS)

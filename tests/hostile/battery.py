@@ -8,6 +8,7 @@ stack trace, one that takes too much memory gets MemoryError, a crash of a decod
 from __future__ import annotations
 
 import faulthandler
+import functools
 import json
 import os
 import subprocess
@@ -83,9 +84,13 @@ def _import_path() -> str:
 
 
 def _main(zoo: str, commands: Iterable[str]) -> None:
+    import typer.main
+
     import img2img.cores
     import img2img.zoo
     from img2img.cli import main
+
+    typer.main.get_command = functools.cache(typer.main.get_command)  # declared once, not each time
 
     img2img.zoo.zoo_dir = lambda: Path(zoo)
     img2img.cores._COUNTS = Path("/nowhere/stat")  # who else uses this machine is not told

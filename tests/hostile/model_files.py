@@ -140,7 +140,8 @@ def torchscript(path: Path) -> Path:
     """A real one, with code in it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # people have such files all the same
-        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), path)
+        traced = torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2), check_trace=False)
+        torch.jit.save(traced, path)
     return path
 
 
@@ -156,8 +157,10 @@ def weights_of_no_restorer() -> dict[str, torch.Tensor]:
     return {f"classifier.{name}": value for name, value in network.state_dict().items()}
 
 
-def bombs(folder: Path) -> dict[str, Path]:
-    """Small files that ask for gigabytes, by what they do; each is to be refused for nothing."""
+def bombs() -> dict[str, Callable[[Path], Path]]:
+    """What writes small files that ask for gigabytes, by what they do; each is to be refused for
+    nothing.
+    """
     big = 700_000_000  # numbers; 2.8 GB in fp32, which a weights file might have
     one = {"0": b"\0" * 4}
     number = StorageClaim(numbers=1)
@@ -168,33 +171,29 @@ def bombs(folder: Path) -> dict[str, Path]:
     laughs: dict[str, Any] = {"w": TensorClaim()}
     for _ in range(6):
         laughs = {f"{i}": laughs for i in range(100)}
-    claim = StorageClaim(numbers=big)
+    beyond = TensorClaim((big,), (1,), 0, StorageClaim(numbers=big))
     unpacked = TensorClaim((2**26,), (1,), 0, StorageClaim(numbers=2**26))
     return {
-        "zip, shape beyond its storage": torch_zip(folder / "a.pth", {"w": wide}, one),
-        "zip, storage beyond its record": torch_zip(
-            folder / "b.pth", {"w": TensorClaim((big,), (1,), 0, claim)}, one
+        "zip, shape beyond its storage": lambda path: torch_zip(path, {"w": wide}, one),
+        "zip, storage beyond its record": lambda path: torch_zip(path, {"w": beyond}, one),
+        "zip, one number a billion times": lambda path: torch_zip(path, {"w": repeated}, one),
+        "zip, one storage many times": lambda path: torch_zip(path, many, {"0": bytes(2**20)}),
+        "zip, compressed zeros": lambda path: torch_zip(
+            path, {"w": unpacked}, {"0": bytes(2**28)}, compression=zipfile.ZIP_DEFLATED
         ),
-        "zip, one number a billion times": torch_zip(folder / "c.pth", {"w": repeated}, one),
-        "zip, one storage many times": torch_zip(folder / "d.pth", many, {"0": bytes(2**20)}),
-        "zip, compressed zeros": torch_zip(
-            folder / "e.pth", {"w": unpacked}, {"0": bytes(2**28)}, compression=zipfile.ZIP_DEFLATED
+        "legacy, storage beyond the file": lambda path: torch_legacy(
+            path, {"w": beyond}, {"0": (big, b"")}
         ),
-        "legacy, storage beyond the file": torch_legacy(
-            folder / "f.pth", {"w": TensorClaim((big,), (1,), 0, claim)}, {"0": (big, b"")}
+        "legacy, shape beyond its storage": lambda path: torch_legacy(
+            path, {"w": wide}, {"0": (1, bytes(4))}
         ),
-        "legacy, shape beyond its storage": torch_legacy(
-            folder / "g.pth", {"w": wide}, {"0": (1, bytes(4))}
-        ),
-        "zip, a byte array": torch_zip(folder / "h.pth", {"w": Call(bytearray, big)}),
-        "zip, a new tensor": torch_zip(folder / "i.pth", {"w": Call(torch.FloatTensor, big)}),
-        "zip, a new storage": torch_zip(folder / "j.pth", {"w": Call(torch.FloatStorage, big)}),
-        "zip, dicts that are one": torch_zip(folder / "k.pth", laughs),
-        "safetensors, header": safetensors(folder / "l.safetensors", {}, b"", 90_000_000),
-        "safetensors, shape": safetensors(
-            folder / "m.safetensors",
-            {"w": {"dtype": "F32", "shape": [big], "data_offsets": [0, 4]}},
-            bytes(4),
+        "zip, a byte array": lambda path: torch_zip(path, {"w": Call(bytearray, big)}),
+        "zip, a new tensor": lambda path: torch_zip(path, {"w": Call(torch.FloatTensor, big)}),
+        "zip, a new storage": lambda path: torch_zip(path, {"w": Call(torch.FloatStorage, big)}),
+        "zip, dicts that are one": lambda path: torch_zip(path, laughs),
+        "safetensors, header": lambda path: safetensors(path, {}, b"", 90_000_000),
+        "safetensors, shape": lambda path: safetensors(
+            path, {"w": {"dtype": "F32", "shape": [big], "data_offsets": [0, 4]}}, bytes(4)
         ),
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -195,8 +194,9 @@ def _add_pickles() -> None:
         "torchscript called safetensors", "a.safetensors", files.torchscript, refused="TorchScript"
     )
     MODELS.add("suffix of torchscript", "a.pt", files.torchscript, refused="TorchScript")
+    bombs = files.bombs()
     for name, file in _BOMBS.items():
-        MODELS.add(f"bomb: {name}", file, _bomb(name), refused="a")
+        MODELS.add(f"bomb: {name}", file, bombs[name], refused="a")
     for name, file, content, words in (
         ("0 bytes", "a.safetensors", b"", "is empty|not a model file"),
         ("1 byte", "a.pth", b"\x80", "not a model file"),
@@ -240,16 +240,6 @@ _BOMBS = {
     "zip, dicts that are one": "k.pth",
     "safetensors, shape": "m.safetensors",
 }
-
-
-def _bomb(name: str) -> Callable[[Path], object]:
-    def write(path: Path) -> None:
-        folder = path.with_name("bombs")
-        folder.mkdir()
-        shutil.move(files.bombs(folder)[name], path)
-        shutil.rmtree(folder)
-
-    return write
 
 
 def _add_places() -> None:

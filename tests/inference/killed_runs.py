@@ -1,67 +1,51 @@
-"""`img2img infer` in processes that end at a chosen moment, or at any: a server that has imported
-everything, and forks for each line of JSON that it reads. Started by `KillableRuns`.
-"""
+"""`img2img infer` in processes that end at a chosen moment, or at any."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Ended(NamedTuple):
-    """How a process ended; a signal is a negative code."""
-
-    code: int
-    out: str
-    err: str
+from forked import Ended, Forks
 
 
 class KillableRuns:
     """Runs of the command with the models of `zoo`."""
 
-    def __init__(self, zoo: Path, folder: Path) -> None:
-        """What they print is kept in `folder`."""
-        folder.mkdir()
-        self.folder = folder
-        command = [sys.executable, __file__, str(zoo)]
-        self.server = subprocess.Popen(command, stdin=-1, stdout=-1, text=True)
+    def __init__(self, forks: Forks, zoo: Path) -> None:
+        self.forks, self.zoo = forks, zoo
 
     def begin(self, *words: object, fault: Sequence[object] | None = None) -> int:
         """Start a run, and return the number of its process; a fault is a moment, what belongs to
         it, and a signal.
         """
-        for name in ("out", "err"):
-            (self.folder / name).write_text("")
-        order = {"words": [str(word) for word in words], "fault": fault, "at": str(self.folder)}
-        assert self.server.stdin is not None and self.server.stdout is not None
-        self.server.stdin.write(json.dumps(order) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
-
-    def end(self) -> Ended:
-        """Wait for the run that was begun."""
-        assert self.server.stdout is not None
-        code = int(self.server.stdout.readline())
-        return Ended(code, *((self.folder / name).read_text() for name in ("out", "err")))
+        order = json.dumps([[str(word) for word in words], fault])
+        return self.forks.begin(_RUN, self.zoo, order)
 
     def __call__(self, *words: object, fault: Sequence[object] | None = None) -> Ended:
         self.begin(*words, fault=fault)
-        return self.end()
-
-    def close(self) -> None:
-        assert self.server.stdin is not None and self.server.stdout is not None
-        self.server.stdin.close()
-        self.server.wait()
-        self.server.stdout.close()
+        return self.forks.end()
 
 
-def _arm(moment: str, name: Any, number: int) -> None:
+_RUN = """
+import json, sys
+from pathlib import Path
+import img2img.zoo
+from img2img.cli import main
+from killed_runs import arm
+
+img2img.zoo.zoo_dir = lambda: Path(sys.argv[1])
+words, fault = json.loads(sys.argv[2])
+if fault:
+    arm(*fault)
+sys.exit(main(words))
+"""
+
+
+def arm(moment: str, name: Any, number: int) -> None:
     """Have the process end by a signal at a moment of the work on the photo called `name`."""
     from img2img import files
     from img2img.inference import batch
@@ -111,32 +95,3 @@ def _arm(moment: str, name: Any, number: int) -> None:
             real_write(manifest, line)
 
         Manifest._write = write  # type: ignore[method-assign]  # kills after a line
-
-
-def _serve(zoo: Path) -> None:
-    import img2img.zoo
-
-    img2img.zoo.zoo_dir = lambda: zoo
-    from img2img import cli, cores, devices  # noqa: F401  # once, not in each child
-    from img2img.inference import batch, canvas, folder, pipeline, progress  # noqa: F401  # the same
-
-    cores._COUNTS = Path("/nowhere/stat")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for line in sys.stdin:
-        order = json.loads(line)
-        child = os.fork()
-        if not child:
-            for number, name in ((1, "out"), (2, "err")):
-                file = os.open(Path(order["at"]) / name, os.O_WRONLY)
-                os.dup2(file, number)
-            if order["fault"]:
-                _arm(*order["fault"])
-            code = cli.main(order["words"])
-            sys.stdout.flush()
-            os._exit(code)
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-
-
-if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))

@@ -8,12 +8,13 @@ import random
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forked import Forks
 from killed_runs import KillableRuns
 from PIL import Image
 
@@ -75,10 +76,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def infer(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillableRuns]:
-    runs = KillableRuns(tiny_zoo, tmp_path_factory.mktemp("runs") / "printed")
-    yield runs
-    runs.close()
+def infer(forks: Forks, tiny_zoo: Path) -> KillableRuns:
+    return KillableRuns(forks, tiny_zoo)
 
 
 def words(scans: Path, out: Path) -> tuple[object, ...]:

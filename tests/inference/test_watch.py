@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import Forks
 from killed_runs import KillableRuns
 from PIL import Image
 
@@ -176,19 +177,20 @@ def test_a_watcher_that_is_started_again_does_nothing_twice(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="forks and kills processes")
-def test_the_command_watches_until_it_is_asked_to_end(tiny_zoo: Path, tmp_path: Path) -> None:
+def test_the_command_watches_until_it_is_asked_to_end(
+    forks: Forks, tiny_zoo: Path, tmp_path: Path
+) -> None:
     (tmp_path / "scans").mkdir()
-    runs = KillableRuns(tiny_zoo, tmp_path / "printed")
+    runs = KillableRuns(forks, tiny_zoo)
     for number in (signal.SIGINT, signal.SIGTERM):
         picture().save(tmp_path / "scans" / f"{number}.png")
         words = ("infer", "--input", tmp_path / "scans", "--output", tmp_path / "out", "--json")
         process = runs.begin(*words, "--task", "denoise", "--watch")
-        while not (tmp_path / "printed" / "out").read_text():
+        while not (forks.folder / "out").read_text():
             time.sleep(0.05)
         os.kill(process, number)
-        ended = runs.end()
+        ended = forks.end()
         assert ended.code == 0
         [line] = ended.out.splitlines()
         assert json.loads(line)["output"] == str(tmp_path / "out" / f"{number}.denoise.png")
         assert ended.err.splitlines()[-1] == "ended: 1 photos done, 0 failed"
-    runs.close()

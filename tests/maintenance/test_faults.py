@@ -37,7 +37,7 @@ def injected(*options: object) -> dict[str, dict[str, Any]]:
 
 
 def test_a_training_survives_some_of_each_fault() -> None:
-    found = injected("--kills", 4, "--every", 60, "--others", 1)
+    found = injected("--kills", 4, "--every", 100, "--others", 1)
     assert found.keys() == KINDS
     assert {name: kind["problems"] for name, kind in found.items() if kind["problems"]} == {}
     assert all(kind["injected"] == kind["survived"] > 0 for kind in found.values())

@@ -42,6 +42,7 @@ def sharpen(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Task]]:
     tasks.plugins.cache_clear()
 
 
+@pytest.mark.slow  # where the types of the package and of torch are not known yet
 def test_it_type_checks(tmp_path: Path) -> None:
     """With the types of the package as they are known since it was last checked as a whole."""
     (tmp_path / "sharpen.py").write_text(CODE)

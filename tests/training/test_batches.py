@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Forks
 
 from img2img.recipe import Recipe
 from img2img.training import batches
@@ -73,13 +73,12 @@ img2img.train(img2img.Recipe.load("denoise_tiny", changes), sys.argv[2], device=
 """
 
 
-def test_loaders_work_after_opencv_has_used_its_threads(photo_folder: Path, tmp_path: Path) -> None:
+def test_loaders_work_after_opencv_has_used_its_threads(
+    forks: Forks, photo_folder: Path, tmp_path: Path
+) -> None:
     """A forked process does not have them."""
-    subprocess.run(
-        [sys.executable, "-c", TRAINED_AFTER_THREADS, str(photo_folder), str(tmp_path / "run")],
-        check=True,
-        timeout=240,
-    )
+    ended = forks(TRAINED_AFTER_THREADS, photo_folder, tmp_path / "run")
+    assert ended.code == 0, ended.err
     assert (tmp_path / "run/model.safetensors").is_file()
 
 
@@ -112,20 +111,14 @@ sys.exit(img2img.cli.main(arguments))
 @pytest.mark.skipif(sys.platform != "linux", reason="the loader is forked with the fault in it")
 @pytest.mark.parametrize("fault", ["killed", "cannot be sent"])
 def test_a_loader_that_ends_leaves_what_is_saved_and_says_what_helps(
-    photo_folder: Path, tmp_path: Path, fault: str
+    forks: Forks, photo_folder: Path, tmp_path: Path, fault: str
 ) -> None:
     run = tmp_path / "run"
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING_LOADER, fault, str(photo_folder), str(run)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
+    done = forks(FAILING_LOADER, fault, photo_folder, run)
+    (error,) = (line for line in done.err.splitlines() if line.startswith("error:"))
     saved = latest_checkpoint(run / "checkpoints")
-    assert done.returncode == 1 and saved is not None
+    assert done.code == 1 and saved is not None
     kept = f"the checkpoint of step {saved.facts['step']} is kept"
     for words in ("loads photos ended", kept, "data.workers=0", "go on with --resume"):
         assert words in error
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.err

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forks
 from PIL import Image
 from stopping import after_step
 
@@ -448,7 +449,9 @@ sys.exit(main(sys.argv[2:]))
 
 @posix
 @pytest.mark.parametrize("named", ["step_00000003.safetensors", "recipe.yaml"])
-def test_a_real_limit_on_files_ends_the_command_with_one_line(tmp_path: Path, named: str) -> None:
+def test_a_real_limit_on_files_ends_the_command_with_one_line(
+    forks: Forks, tmp_path: Path, named: str
+) -> None:
     """What the operating system says when a file cannot grow: safetensors' own writer, and before
     the first step.
     """
@@ -459,18 +462,12 @@ def test_a_real_limit_on_files_ends_the_command_with_one_line(tmp_path: Path, na
     before = content(out / "checkpoints")
     largest = max((out / "checkpoints").iterdir(), key=lambda path: path.stat().st_size)
     arguments = ["train", str(recipe), "--out", str(out), "--resume", "--device", "cpu"]
-    limit = str(largest.stat().st_size // 2 if named.startswith("step") else 700)
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, limit, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 1
-    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
+    limits = {"recipe.yaml": (out / "recipe.yaml").stat().st_size - 1}
+    done = forks(LIMITED, limits.get(named, largest.stat().st_size // 2), *arguments)
+    assert done.code == 1
+    (error,) = (line for line in done.err.splitlines() if line.startswith("error:"))
     assert "File too large" in error and named in error and "step 2 is kept" in error
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.err
     assert content(out / "checkpoints") == before
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
+from forked import Forks
 from PIL import Image
 from safetensors.torch import load_file
 from stopping import stop_at, stopped_at
@@ -227,28 +229,18 @@ def test_a_later_stop_does_not_validate_again(tmp_path: Path) -> None:
     assert not any("stopped" in row for row in rows(tmp_path / "run"))
 
 
-def test_a_real_ctrl_c_before_the_first_validation(tmp_path: Path) -> None:
+def test_a_real_ctrl_c_before_the_first_validation(forks: Forks, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "img2img",
-        "train",
-        "denoise_tiny",
-        "train.log_every=1",
-        "train.steps=100000",
-    ]
-    process = subprocess.Popen(
-        [*command, "train.validate_every=100000", "--out", str(out), "--device", "cpu"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 240
+    command = "import sys; from img2img.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["train", "denoise_tiny", "train.log_every=1", "train.steps=100000"]
+    words += ["train.validate_every=100000", "--out", str(out), "--device", "cpu"]
+    process = psutil.Process(forks.begin(command, *words))
     while not ((out / "log.jsonl").exists() and any("g_loss" in row for row in rows(out))):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.status() != psutil.STATUS_ZOMBIE, forks.end()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == 1 and "everything is saved. Go on with: img2img train" in said
+    ended = forks.end()
+    assert ended.code == 1 and "everything is saved. Go on with: img2img train" in ended.err
     assert list((out / "samples").glob("step_*.png")) and (out / "report.html").exists()
     assert not (out / ".lock").exists()
 

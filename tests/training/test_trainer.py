@@ -5,18 +5,15 @@ all, NaN.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forked import Forks
 from PIL import Image
 from safetensors.torch import load_file
 from stopping import after_step, before_step, stopped_at
@@ -250,28 +247,36 @@ def test_other_photos_are_told_when_a_run_is_taken_up_again(
     )
 
 
-def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
-    recipe = small("denoise_tiny", steps=60, checkpoint_every=5, batch_size=8)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from img2img.recipe import Recipe
+from img2img.training.trainer import Trainer
+from stopping import after_step
+
+torch.set_num_threads(int(sys.argv[3]))
+trainer = Trainer(Recipe.load(sys.argv[1]), Path(sys.argv[2]), device="cpu")
+after_step(trainer, 7, lambda: os.kill(os.getpid(), signal.SIGKILL))
+trainer.run()
+"""
+
+
+def test_kill_9_loses_nothing_but_the_steps_since_the_checkpoint(
+    forks: Forks, tmp_path: Path
+) -> None:
+    recipe = small("denoise_tiny", steps=12, checkpoint_every=5)
     yaml = tmp_path / "r.yaml"
     yaml.write_text(recipe.to_yaml())
-    paths = f"{str(yaml)!r}, {str(tmp_path / 'cut')!r}"
-    code = f"from img2img.training import train; train({paths}, device='cpu')"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-    )
-    deadline = time.monotonic() + 120
-    while latest_checkpoint(tmp_path / "cut/checkpoints") is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed = forks(KILLED, yaml, tmp_path / "cut", torch.get_num_threads())
+    assert killed.code == -signal.SIGKILL, killed
     reached = latest_checkpoint(tmp_path / "cut/checkpoints")
-    assert reached is not None and 0 < reached.facts["step"] < 60
+    assert reached is not None and reached.facts["step"] == 5
     train(recipe, tmp_path / "cut", resume=True, device="cpu")
     train(recipe, tmp_path / "whole", device="cpu")
     same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     steps = [line["step"] for line in lines(tmp_path / "cut") if "g_loss" in line]
-    assert steps == list(range(1, 61))
+    assert steps == list(range(1, 13))
 
 
 def test_log_has_one_line_a_step_and_ends_with_the_summary(tmp_path: Path) -> None:
