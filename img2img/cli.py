@@ -350,7 +350,8 @@ def infer(
     task: Annotated[
         str,
         typer.Option(
-            metavar="auto|NAME[,NAME…]", help="denoise colorize super-resolve inpaint translate"
+            metavar="auto|NAME[,NAME…]",
+            help="repair denoise colorize super-resolve inpaint translate",
         ),
     ] = "auto",
     model: Annotated[
@@ -374,6 +375,14 @@ def infer(
     mask_invert: Annotated[
         bool, typer.Option("--mask-invert", help="fill what the mask leaves out")
     ] = False,
+    save_mask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="also write the mask that is filled, such as the damage that repair finds; "
+            "give it back with --mask once edited",
+        ),
+    ] = None,
     mask_grow: Annotated[int, typer.Option(metavar="PX", help="widen the mask")] = 0,
     feather: Annotated[
         int, typer.Option(metavar="PX", help="blend the fill into the photo around the mask")
@@ -534,7 +543,7 @@ def infer(
         )
         saving = Saving(format, quality)
         photos = [] if watch else named
-        batch = FileBatch(photos, request, output, mask, overwrite, hints, saving, pairs)
+        batch = FileBatch(photos, request, output, mask, overwrite, hints, saving, pairs, save_mask)
         run = FolderRun(batch, resume, named if watch else (), spread)
         results = run.plans() if plan else run.run(line.tile, line.begin)
         try:

@@ -84,6 +84,7 @@ class TaskFacts(Facts):
     draws: bool
     prediction_strides: tuple[int, ...]
     fills: bool = False
+    finds: bool = False
     predicts_residual: bool = False
     trained_by: str = "paired"
     bottleneck: BottleneckShapes | None = None

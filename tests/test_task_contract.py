@@ -95,6 +95,9 @@ UNTOUCHED: dict[str, Any] = {
 }
 
 
+REPAIRED = ["repair", "denoise", "colorize"]
+
+
 @pytest.mark.parametrize(
     ("change", "asks_for"),
     [
@@ -106,6 +109,7 @@ UNTOUCHED: dict[str, Any] = {
         ({"tints": 1, "tones": "halftone"}, []),
         ({"noise_sigma_255": 20.0}, ["denoise"]),
         ({"width": 300, "height": 200}, ["super-resolve"]),
+        ({"damaged_share": 0.02, "tints": 0, "noise_sigma_255": 20.0}, REPAIRED),
         (
             {"has_mask": True, "tints": 0, "noise_sigma_255": 20.0, "width": 300, "height": 200},
             ["inpaint", "denoise", "colorize", "super-resolve"],

@@ -22,14 +22,16 @@ def network(
     import torch
 
     from img2img.data.sample import as_picture
+    from img2img.evaluation.ours import applied
     from img2img.inference.pipeline import load
 
     loaded = load(model, device=device, precision=precision)  # type: ignore[arg-type]  # any other is refused
+    on_pictures = applied(loaded, self_ensemble)
 
     def apply(given: Given) -> np.ndarray:
         hole = None if given.hole is None else torch.from_numpy(given.hole)[None, None].float()
         x = torch.from_numpy(given.x)[None]
-        return as_picture(loaded.predict_tensor(x, hole, self_ensemble=self_ensemble))
+        return as_picture(on_pictures(x, hole))
 
     return apply
 

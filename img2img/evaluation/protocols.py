@@ -1,4 +1,4 @@
-"""The protocols of the five tasks, and the default of any other: the cases made of a photo, the
+"""The protocols of the built-in tasks, and the default of any other: the cases made of a photo, the
 baselines, and the numbers reported.
 
 Randomness is frozen per photo (its place in the folder) and setting, so all models meet the same
@@ -27,6 +27,7 @@ from img2img.evaluation.protocol import Protocol, Scores, mean
 from img2img.pixels import degrade, masks
 from img2img.pixels.augment import Augment
 from img2img.pixels.color import downscale, from_lab, luminance
+from img2img.pixels.print_damage import damaged_print
 from img2img.tasks.base import COPIED
 from img2img.tasks.photo import PhotoTask
 from img2img.tasks.translate import Translate
@@ -37,6 +38,7 @@ SEED = 0
 _PSNR = Column("PSNR dB", "higher", 2)
 _Y_PSNR, _Y_SSIM = Column("Y-PSNR dB", "higher", 2), Column("Y-SSIM", "higher", 4)
 _SSIM = Column("SSIM", "higher", 4)
+_F1 = Column("F1", "higher", 3)
 _HOLE_L1 = Column("hole L1", "lower", 4)
 _CIEDE = Column("CIEDE2000", "lower", 2)
 # Fields of report.json and photos.csv keep the spelling that they began with.
@@ -176,6 +178,48 @@ class InpaintProtocol(Protocol):
         }
 
 
+class RepairProtocol(Protocol):
+    """Damage drawn on a photo: what of it is found, and how well that is filled."""
+
+    statement = (
+        "640×640 center crops (smaller photos as far as they reach) made old prints (tone, grain), "
+        "then damaged (scratches, hairs, dust, cracks, folds, torn corners and blotches, a thin "
+        "scratch being 0.8–2 px wide), then scanned (blur, JPEG), from a fixed seed per photo; "
+        "results rounded to 8 bits; PSNR over RGB against the print before; F1 at 1 px between the "
+        "damage and the pixels that a method changes; found pixels are filled by the shipped model "
+        "that fills"
+    )
+    own_columns = (_F1, _PSNR)
+    ranked_by = _PSNR
+    reports_perceptual = True
+    reports_niqe = False  # grain belongs to the prints
+    crop_px: ClassVar[int] = 640
+    unit_px: ClassVar[tuple[float, float]] = (0.8, 2.0)
+
+    def __init__(self, task: PhotoTask, crop: Augment, device: torch.device | str = "cpu") -> None:
+        super().__init__(task, crop, device)
+        self.damage: dict[str, np.ndarray] = {}
+
+    def baselines(self) -> dict[str, Method]:
+        return {"median 5×5": baselines.classic("median")}
+
+    def trivial(self, case: Case) -> dict[str, Tensor]:
+        return {"the damaged print": case.given}
+
+    def cases(self, photo: str, sample: Sample) -> Iterator[Case]:
+        rgb = as_picture(_center(_photo(sample), self.crop_px))
+        worn = damaged_print(rgb, sample_rng(SEED, 2, sample.number), self.unit_px)
+        self.damage[photo] = worn.mask
+        yield Case(photo, "", as_8_bit(as_tensor(worn.damaged)), as_8_bit(as_tensor(worn.truth)))
+
+    def measure(self, case: Case, rgb: Tensor) -> Scores:
+        changed = (rgb != case.given).any(1)[0].numpy()
+        return {
+            _F1.name: masks.f1(changed, self.damage[case.photo]),
+            _PSNR.name: metrics.psnr_db(rgb, case.truth),
+        }
+
+
 class ColorizeProtocol(Protocol):
     """Grey in, color out."""
 
@@ -300,6 +344,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {
     "denoise": DenoiseProtocol,
     "super-resolve": SuperResolveProtocol,
     "inpaint": InpaintProtocol,
+    "repair": RepairProtocol,
     "colorize": ColorizeProtocol,
     "translate": TranslateProtocol,
 }

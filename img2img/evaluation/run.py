@@ -27,6 +27,7 @@ from img2img.errors import UserError, did_you_mean
 from img2img.evaluation.case import Case, Method, as_8_bit
 from img2img.evaluation.generated import measure_generated
 from img2img.evaluation.metrics import PERCEPTUAL_METRICS, perceptual_networks
+from img2img.evaluation.ours import applied
 from img2img.evaluation.peers import (
     PEAK_MEMORY,
     SECONDS,
@@ -209,7 +210,8 @@ def _as_peer(model: Model, source: str | Path | Entry, self_ensemble: bool) -> P
 
 def method_of(model: Model, self_ensemble: bool = False) -> Method:
     """A model as a method: it sees the same pixels as every baseline."""
-    return lambda case: model.predict_tensor(case.given, case.mask, self_ensemble=self_ensemble)
+    apply = applied(model, self_ensemble)
+    return lambda case: apply(case.given, case.mask)
 
 
 def measure(

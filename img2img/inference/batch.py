@@ -46,6 +46,7 @@ from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
 from img2img.inference.plan import OnStepTile, Plan
 from img2img.inference.request import AUTO, Request
 from img2img.inference.statistics import statistics
+from img2img.inference.steps import fills_mask
 from img2img.inference.urls import (
     Stamp,
     check_url,
@@ -61,6 +62,7 @@ from img2img.pixels.images import (
     Half,
     Photo,
     check_fits,
+    from_array,
     lost_in,
     output_format,
     read_mask,
@@ -144,6 +146,8 @@ class FileBatch:
     pairs: bool | None = None
     """The files are pairs side by side, of which the model's input is taken; None: as a folder's
     files show it."""
+    save_mask: str | None = None
+    """Where the mask that is filled is written, white = filled: a file, or a folder of several."""
     taken: set[Path] = field(default_factory=set, init=False)
     manifest: Records | None = field(default=None, init=False)
     """Told of each photo that is begun and done."""
@@ -159,6 +163,7 @@ class FileBatch:
         self.several = len(self.inputs) != 1 or not is_plain_file(self.inputs[0])
         jobs = [job for text in self.inputs for job in self._jobs(text)]
         self._check_output()
+        self._check_save_mask()
         for option, drawn in (("mask", self.mask), ("hints", self.hints)):
             if drawn and not os.path.exists(drawn):
                 raise UserError(Phrase("'", Path(drawn), "': no such file or folder"), field=option)
@@ -225,7 +230,7 @@ class FileBatch:
             check_folder(ready.output.parent)
         if on_plan:
             on_plan(job.input, ready.plan, ready.canvas.size)
-        photo = ready.plan.run(ready.canvas, ready.mask, on_tile)
+        photo = ready.plan.run(ready.canvas, ready.mask, on_tile, partial(self._keep_mask, job))
         if not self._is_copy(ready):
             _log_notes(ready.output, lost_in(ready.output, photo))
         self.taken.add(known_as(ready.output))
@@ -337,8 +342,10 @@ class FileBatch:
         """Everything that can fail before the work does so here."""
         canvas, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
         plan = self.resolved.plan(canvas, mask, hints=self._hints(job, photo), seen=seen)
-        ready = Prepared(job, photo, canvas, mask, plan, self._output(job, photo, plan.tag))
+        ready = Prepared(job, photo, canvas, mask, plan, self._output(job, photo, plan))
         self._check_free(job, ready.output)
+        if (place := self._mask_place(job)) and place.exists() and not self.overwrite:
+            raise UserError(Phrase(place, " exists"), place=job.input, remedy=OVERWRITE_OR_ANOTHER)
         if not self._is_copy(ready):
             check_fits(ready.output, ready.size_out)
         return ready
@@ -428,11 +435,11 @@ class FileBatch:
 
     # --- where results go
 
-    def _output(self, job: Job, photo: Photo, tag: str) -> Path:
+    def _output(self, job: Job, photo: Photo, plan: Plan) -> Path:
         if self.output is not None and not self.into_folder():
             return Path(self.output)
-        fills = self.mask is not None or self.request.canvas.extends
-        suffix = self.saving.suffix_for(photo, job.input, fills)
+        fills = self.mask is not None or self.request.canvas.extends or plan.keeps_known
+        suffix, tag = self.saving.suffix_for(photo, job.input, fills), plan.tag
         output, guessed = self._name(job, suffix, tag), self.saving.guessed_suffix(job.input)
         if self.names[known_as(self._name(job, guessed))] > 1 or known_as(output) in self.taken:
             return self._name(job, suffix, tag, job.input.name)
@@ -478,6 +485,31 @@ class FileBatch:
                 field="output",
                 remedy="name a folder",
             )
+
+    def _check_save_mask(self) -> None:
+        steps = self.resolved.steps
+        if self.save_mask is None:
+            return
+        if steps and not any(map(fills_mask, steps)):
+            raise UserError(
+                "none of the steps fills anything",
+                field="save_mask",
+                remedy=Advice.leave_out("save_mask"),
+            )
+        if is_url(self.save_mask):
+            raise UserError(
+                "masks are written on this machine",
+                field="save_mask",
+                remedy="name a file or folder of it",
+            )
+        if self.several and os.path.isfile(self.save_mask):
+            raise UserError(
+                f"'{self.save_mask}' is one file, and there may be several photos",
+                field="save_mask",
+                remedy="name a folder",
+            )
+        if not self.several and not os.path.isdir(self.save_mask):
+            output_format(self.save_mask)  # raises for a name that is no picture's
 
     def _check_file_name(self, name: str) -> None:
         kind, path = output_format(name), Path(name)
@@ -547,6 +579,22 @@ class FileBatch:
         return read_mask(
             self._drawn_in(path, job, "mask") if path.is_dir() else path, photo.size, must_mark=True
         )
+
+    def _mask_place(self, job: Job) -> Path | None:
+        """Where the mask that is filled is written; in a folder by the photo's name, as masks are
+        found there.
+        """
+        if self.save_mask is None:
+            return None
+        is_folder = os.path.isdir(self.save_mask) or self.save_mask.endswith(("/", os.sep))
+        if not (self.several or is_folder):
+            return Path(self.save_mask)
+        return Path(self.save_mask) / job.relative.parent / f"{job.input.stem}.png"
+
+    def _keep_mask(self, job: Job, mask: np.ndarray) -> None:
+        if place := self._mask_place(job):
+            check_folder(place.parent)
+            write_photo(place, from_array(mask))
 
     def _hints(self, job: Job, photo: Photo) -> Hints | None:
         if self.hints is None:

@@ -61,6 +61,7 @@ from img2img.runtimes.network import (
     graphs_of,
 )
 from img2img.runtimes.onnx_file import read_onnx
+from img2img.tasks.finding import FindingTask
 from img2img.tasks.forward import (
     ForwardOptions,
     forward,
@@ -284,6 +285,25 @@ class Model:
             rgb[~filled] = quantise(photo.rgb[~filled], wanted)
         done = replace(photo, rgb=rgb, alpha=alpha)
         return self._with_source_type(replace(done, is_grey=done.shows_grey))
+
+    @torch.inference_mode()
+    def find(self, photo: Photo, on_tile: OnTile | None = None) -> np.ndarray:
+        """Where a photo is to be filled, boolean (H,W), by a model whose task finds that.
+
+        Args:
+            photo: what `read_photo` gives.
+            on_tile: as of `run`.
+
+        Raises:
+            UserError: the model makes pictures, and finds nothing.
+        """
+        task = self.photo_task
+        if not isinstance(task, FindingTask):
+            raise UserError(f"model '{self.name}' finds nothing that is to be filled")
+        seen_as = as_srgb(photo)
+        pixels = seen(seen_as.rgb, photo.alpha, self.recipe.background)
+        found = task.mask_of(self._apply(_as_planes(pixels), None, DEFAULTS, on_tile=on_tile))
+        return found if photo.alpha is None else found & (photo.alpha > 0)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Keep the model as a folder of the Hugging Face Hub's form.

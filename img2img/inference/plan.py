@@ -21,7 +21,7 @@ from img2img.inference.loaded import MODELS
 from img2img.inference.options import Options
 from img2img.inference.output_size import WidthHeight
 from img2img.inference.pipeline import Model
-from img2img.pixels.images import Photo
+from img2img.pixels.images import Photo, quantise
 from img2img.pixels.masks import grow
 from img2img.pixels.reduction import reduced
 from img2img.runtimes.network import Backend
@@ -43,6 +43,8 @@ class PlanStep:
     reason: str = ""
     detail: float | None = None
     """In [0,1], mixes the model with its crisper half; None leaves it as it is."""
+    fill: Entry | None = None
+    """The model that fills what this one finds."""
 
     @property
     def task(self) -> str:
@@ -52,7 +54,8 @@ class PlanStep:
     def fields(self) -> dict[str, object]:
         """Plain data for `--json`, the model by its name."""
         named = {"task": self.task, "model": self.model.name, "verb": self.verb}
-        return named | {"reason": self.reason, "detail": self.detail}
+        filled = {} if self.fill is None else {"fill": self.fill.name}
+        return named | filled | {"reason": self.reason, "detail": self.detail}
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,20 @@ class Plan:
     @property
     def models(self) -> str:
         """Model names, separated by commas."""
-        return ",".join(step.model.name for step in self.steps)
+        entries = [entry for step in self.steps for entry in (step.model, step.fill) if entry]
+        return ",".join(entry.name for entry in entries)
 
     @property
     def tag(self) -> str:
         """What stands in a result's name: the task, or `auto` for several and for a copy."""
         tasks = {step.task for step in self.steps}
         return tasks.pop() if len(tasks) == 1 else "auto"
+
+    @property
+    def keeps_known(self) -> bool:
+        """Every step fills, and all else comes back bit for bit."""
+        fills = (step.fill or step.model.photo_task.fills for step in self.steps)
+        return bool(self.steps) and all(fills)
 
     @property
     def scale(self) -> int:
@@ -133,12 +143,17 @@ class Plan:
             overlap_px = MODELS.measured_overlap_px(
                 step.model, self.device, self.precision, step.detail, self.backend
             )
-            counts.append(_tile_count(step.model, size, overlap_px) if task.tiles else None)
+            known = task.tiles and step.fill is None  # what is found may be filled in many parts
+            counts.append(_tile_count(step.model, size, overlap_px) if known else None)
             size = (size[0] * task.scale, size[1] * task.scale)
         return tuple(counts)
 
     def run(
-        self, photo: Photo, mask: np.ndarray | None = None, on_tile: OnStepTile | None = None
+        self,
+        photo: Photo,
+        mask: np.ndarray | None = None,
+        on_tile: OnStepTile | None = None,
+        on_mask: Callable[[np.ndarray], None] | None = None,
     ) -> Photo:
         """The photo after every step, in float between them and at its own depth at the end, where
         it may be reduced.
@@ -148,6 +163,7 @@ class Plan:
             mask: boolean (H,W), True = to be filled.
             on_tile: called as work goes on with the step, counted from 0, and its tiles done;
                 raising in it cancels.
+            on_mask: called with the mask that is filled, the one given or the one found.
 
         Returns:
             The result; `write_photo` writes it.
@@ -165,7 +181,13 @@ class Plan:
             model = MODELS.get(step.model, self.device, self.precision, step.detail, self.backend)
             dtype = depth if number == len(self.steps) - 1 else np.dtype(np.float32)
             tile = None if on_tile is None else partial(on_tile, number)
-            photo = self._applied(model, photo, mask, dtype, tile)
+            hole = mask
+            if step.fill is not None:
+                hole = model.find(photo, tile) if mask is None else mask
+                model = MODELS.get(step.fill, self.device, self.precision, None, self.backend)
+            if hole is not None and model.fills and on_mask is not None:
+                on_mask(hole)
+            photo = self._applied(model, photo, hole, dtype, tile)
             scale = model.photo_task.scale
             if mask is not None and scale > 1:
                 mask = mask.repeat(scale, 0).repeat(scale, 1)
@@ -187,6 +209,9 @@ class Plan:
         options, feather_px = self.options, self.feather_px
         if not model.photo_task.takes_hints:
             options = replace(options, hints=None)  # they are for another step of the plan
+        if model.fills and mask is not None and (not mask.any() or mask.all()):
+            alpha = None if photo.alpha is None else quantise(photo.alpha, dtype)
+            return photo.with_pixels(quantise(photo.rgb, dtype), alpha)  # nothing to fill, or by
         if not model.fills or mask is None or not feather_px:
             return model.run(photo, mask, options, dtype, on_tile)
         filled = model.run(photo, grow(mask, feather_px), options, dtype, on_tile)

@@ -1,9 +1,12 @@
-"""Measures of a photo that need no network: size, colors, tones, noise, compression."""
+"""Measures of a photo: size, colors, tones, noise, compression, and what is to be filled. Only the
+last takes a network, where one ships.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from img2img.inference.damage import damaged_share
 from img2img.inference.noise_level import measure_noise
 from img2img.inference.tones import classify_tones
 from img2img.pixels.alpha import seen, uncounted
@@ -35,6 +38,7 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
         own_color_share=color.share,
         own_hue=color.hue,
         one_hue=color.one_hue,
+        damaged_share=damaged_share(photo) if mask is None else 0.0,
         tones=classify_tones(rgb, left_out, small) if color.tints < 2 else "continuous",
     )
 

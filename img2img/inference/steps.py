@@ -22,7 +22,7 @@ from img2img.tasks import (
     photo_tasks,
     task_class,
 )
-from img2img.zoo.catalogue import CATALOGUE
+from img2img.zoo.catalogue import CATALOGUE, Entry
 
 
 def asked_steps(
@@ -115,13 +115,18 @@ def check_photo(plan: Plan, size: WidthHeight, masked: bool) -> None:
             f"the photo is {size[0]}x{size[1]}",
             remedy=f"at least {least}x{least} pixels are needed",
         )
-    if masked and not any(step.model.photo_task.fills for step in plan.steps):
-        fills = _names(lambda task: task.fills)
+    if masked and not any(fills_mask(step) for step in plan.steps):
+        fills = _names(lambda task: task.fills or task.finds)
         raise UserError(
             f"'{plan.tasks}' fills nothing",
             field="mask",
             remedy=Advice("leave the mask out, or ask for ", Option("task", fills)),
         )
+
+
+def fills_mask(step: PlanStep) -> bool:
+    """Whether a step fills a mask: one that it is given, or one that it finds."""
+    return step.fill is not None or step.model.photo_task.fills
 
 
 def check_hints(steps: Sequence[PlanStep]) -> None:
@@ -160,13 +165,18 @@ def _steps(
         if growth is not None:
             factors = factors_for(growth, [entry.scale for entry in CATALOGUE.defaults(kind)])
     return [
-        PlanStep(
+        _step(
             CATALOGUE.default(kind, factor, found_photo=found_photo),
             _verb(task.verb, factor or 1),
             reason,
         )
         for factor in factors
     ]
+
+
+def _step(model: Entry, verb: str, reason: str = "") -> PlanStep:
+    fill = CATALOGUE.filler() if model.photo_task.finds else None
+    return PlanStep(model, verb, reason, fill=fill)
 
 
 def _steps_of_model(name: str, tasks: Sequence[str], growth: Growth | None) -> list[PlanStep]:
@@ -185,7 +195,7 @@ def _steps_of_model(name: str, tasks: Sequence[str], growth: Growth | None) -> l
     check_grows(growth, task.scale, Phrase("'", Path(name), "'"))
     if growth is not None and growth.factor <= 1 and task.scale > 1:
         return []
-    return [PlanStep(model, _verb(task.verb, task.scale))]
+    return [_step(model, _verb(task.verb, task.scale))]
 
 
 def _with_detail(step: PlanStep, detail: float | None) -> PlanStep:

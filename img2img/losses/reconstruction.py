@@ -169,6 +169,37 @@ class FocalFrequencyLoss(PictureLoss):
         return (weight / largest * squared).mean()
 
 
+class MaskLoss(PictureLoss):
+    """Of a task whose picture is a mask, found p against true t in [0,1].
+
+    cross_entropy: mean -t log p - (1 - t) log(1 - p), nats a pixel. dice: 1 - 2Σpt / (Σp² + Σt²)
+    over the batch (V-Net, Milletari et al. 2016, equation 1), which thin and rare things count in.
+
+    Example:
+        >>> import torch
+        >>> half, mask = torch.full((1, 3, 8, 8), 0.5), torch.ones(1, 3, 8, 8)
+        >>> [MaskLoss(kind=k)(half, mask, None) for k in ("cross_entropy", "dice")]
+        [tensor(0.6931), tensor(0.2000)]
+    """
+
+    kind: Literal["cross_entropy", "dice"]
+
+    def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
+        yield from super().conflicts(context)
+        if not context.task.finds:
+            yield Conflict(".kind", f"'{self.kind}' compares masks, and the task makes none")
+
+    def __call__(
+        self, rgb: Tensor, target: Tensor, mask: Tensor | None, center: Tensor | None = None
+    ) -> Tensor:
+        found, true = rgb[:, 0].float(), target[:, 0].float()
+        if self.kind == "dice":
+            both = found.square().sum() + true.square().sum()
+            return 1 - (2 * (found * true).sum() + 1) / (both + 1)
+        found = found.clamp(1e-6, 1 - 1e-6)
+        return -(true * found.log() + (1 - true) * (1 - found).log()).mean()
+
+
 class FeatureMatchingLoss(LossConfig):
     """Mean |d| in each of the discriminator's layers, and over them (pix2pixHD, Wang et al. 2018,
     equation 4).
@@ -316,6 +347,7 @@ Loss = Annotated[
     | PerceptualLoss
     | ColorfulnessLoss
     | FocalFrequencyLoss
+    | MaskLoss
     | ChromaLoss
     | ColorClassesLoss
     | FeatureMatchingLoss

@@ -64,7 +64,7 @@ def _pyramid(picture: Picture, hole: np.ndarray) -> list[tuple[Picture, np.ndarr
         known, missing = levels[0]
         half = ((missing.shape[1] + 1) // 2, (missing.shape[0] + 1) // 2)
         share = cv2.resize((~missing).astype(np.float32), half, interpolation=cv2.INTER_AREA)
-        if not (share >= 0.5).any():
+        if not 0 < (share >= 0.5).sum() < share.size:  # thin holes are none from here on
             break
         mean = cv2.resize(known, half, interpolation=cv2.INTER_AREA)
         mean = mean / np.maximum(share, 1e-6)[..., None]

@@ -128,3 +128,29 @@ def thickness_px(mask: Mask) -> float:
         return 0.0
     padded = np.pad(mask.astype(np.uint8), 1, mode="edge")
     return 2 * float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
+
+
+def f1(found: np.ndarray, true: np.ndarray, tolerance_px: int = 1) -> float:
+    """Harmonic mean of precision and recall of masks (H,W) or (B,H,W), pixels within
+    `tolerance_px` (in each direction) of one of the other mask counting as met.
+
+    1 also where nothing is to be found and nothing was; 0 where one of both is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> line = np.eye(8, dtype=bool)
+        >>> f1(line, line), f1(np.roll(line, 1, 1), line), f1(~line & line, line)
+        (1.0, 1.0, 0.0)
+    """
+    if not found.any() or not true.any():
+        return float(found.any() == true.any())
+    around = np.ones((2 * tolerance_px + 1,) * 2, np.uint8)
+
+    def met(mask: np.ndarray, other: np.ndarray) -> float:
+        height, width = mask.shape[-2:]
+        pairs = zip(mask.reshape(-1, height, width), other.reshape(-1, height, width), strict=True)
+        near = [m & (cv2.dilate(o.astype(np.uint8), around) > 0) for m, o in pairs]
+        return float(np.sum(near) / mask.sum())
+
+    precision, recall = met(found, true), met(true, found)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -21,6 +21,7 @@ from img2img.errors import UserError, did_you_mean
 from img2img.explain import explain
 from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import Task
+from img2img.tasks.finding import FindingTask
 from img2img.tasks.masked import MaskedTask
 from img2img.tasks.noise import NoiseTask
 from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason
@@ -28,6 +29,7 @@ from img2img.tasks.unpaired import UnpairedTask
 
 __all__ = [
     "AutoencoderTask",
+    "FindingTask",
     "MaskedTask",
     "NoiseTask",
     "PhotoStatistics",

@@ -13,7 +13,7 @@ from img2img.tasks.base import COPIED, Task
 from img2img.tasks.photo import PhotoTask
 
 NEAREST = "nearest-neighbor enlargement"
-SHARES = ("ssim", "share_near_modes", "accuracy")  # metrics of which 1 is the best there is
+SHARES = ("ssim", "share_near_modes", "accuracy", "f1")  # metrics of which 1 is the best there is
 HIGHER_IS_BETTER = ("_db", "modes_covered", "diversity", *SHARES)
 MEAN_COLOR, MEAN = "the mean color of the training targets", "the mean of the training targets"
 

@@ -39,6 +39,8 @@ class PhotoStatistics:
     """Hardly any of these is of another."""
     tones: Tones = "continuous"
     """Of a photo without colors of its own; any other counts as continuous."""
+    damaged_share: float = 0.0
+    """Of the pixels, that a shipped model finds to be filled; 0 where none looks for any."""
 
 
 class Reason(str):
@@ -102,6 +104,8 @@ class PhotoTask(Task):
     condition_is_noise: ClassVar[bool] = False
     fills: ClassVar[bool] = False
     """A mask says which part of a photo is to be filled. Such tasks derive from `MaskedTask`."""
+    finds: ClassVar[bool] = False
+    """Its picture is a mask, of what is to be filled. Such tasks derive from `FindingTask`."""
     usual_scale: ClassVar[int] = 1
     """Enlargement where none was asked for; 1 for tasks that do not enlarge."""
     minimum_px: ClassVar[int] = 16

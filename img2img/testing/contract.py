@@ -21,6 +21,7 @@ from img2img.pixels.tensors import ScoreFunction
 from img2img.recipe import Recipe
 from img2img.tasks.base import Task
 from img2img.tasks.baseline import trivial_answers
+from img2img.tasks.finding import FindingTask
 from img2img.tasks.masked import MaskedTask, prepared, views_of
 from img2img.tasks.photo import PhotoStatistics, PhotoTask
 from img2img.tasks.unpaired import UnpairedTask
@@ -114,7 +115,7 @@ def _check_pair(task: Task) -> Batch:
         low, high = float(pictures.min()), float(pictures.max())
         reach = 0.0 if name == "target" else 1.5  # noise may reach beyond, but 0-255 may not
         _ensure(
-            -reach <= low < high <= 1 + reach,
+            -reach <= low <= high <= 1 + reach and (low < high or (facts.finds and reach == 0)),
             f"make_pair: {name} goes from {low:.3g} to {high:.3g}: pictures are in [0,1]",
         )
     _ensure(
@@ -224,6 +225,8 @@ def _check_numbers(task: Task, batch: Batch) -> None:
 def _check_class(found: type[PhotoTask]) -> None:
     masked = issubclass(found, MaskedTask)
     _ensure(found.fills == masked, f"{found.__name__}: derive tasks that fill from MaskedTask")
+    finding = issubclass(found, FindingTask)
+    _ensure(found.finds == finding, f"{found.__name__}: derive tasks that find from FindingTask")
     for question in ("applies", "declines", "wants_found_model"):
         try:
             answer = getattr(found, question)(UNTOUCHED)

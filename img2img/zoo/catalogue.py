@@ -13,7 +13,7 @@ from img2img.errors import Advice, Command, Option, Phrase, TaskKind, UserError
 from img2img.modelfile import Card, Header, is_ours, read_header, read_weights, with_weights
 from img2img.recipe import Recipe
 from img2img.runtimes.onnx_file import is_our_graph, read_onnx
-from img2img.tasks import PhotoTask, Task
+from img2img.tasks import PhotoTask, Task, photo_tasks
 from img2img.zoo import model_path, shipped_models
 
 _KEPT = 512  # headers of about 10 kB each
@@ -170,6 +170,16 @@ class Catalogue:
         fitting = [entry for entry in self.shipped().values() if entry.task.kind == task_kind]
         scales = sorted({entry.scale for entry in fitting})
         return [self.default(task_kind, scale) for scale in scales] or [self.default(task_kind)]
+
+    def finders(self) -> list[Entry]:
+        """The shipped models that find what of a photo is to be filled."""
+        shipped = self.shipped().values()
+        return [e for e in shipped if isinstance(e.task, PhotoTask) and e.task.finds]
+
+    def filler(self) -> Entry:
+        """The shipped model that fills what others find. Raises UserError if there is none."""
+        kinds = [kind for kind, task in photo_tasks().items() if task.fills]
+        return self.default(kinds[0])
 
     def clear(self) -> None:
         """Forget all headers."""

@@ -88,6 +88,26 @@ def test_inpaint_crops_the_center():
     )
 
 
+def test_repair_draws_the_same_damage_and_counts_what_a_method_changes():
+    protocol = protocol_for(build_task("repair"), Augment(crop_px=48))
+    number = 0
+    while True:  # the first print on which much is drawn
+        sample = PhotoSample(number, picture(number, 96, 96))
+        (case,) = protocol.cases(str(number), sample)
+        damage = protocol.damage[str(number)]
+        if damage.mean() > 0.02:
+            break
+        number += 1
+    assert is_8_bit(case.given)
+    assert is_8_bit(case.truth)
+    assert torch.equal(cases("repair", sample)[0].given, case.given)
+    mask = as_tensor(damage.astype(np.float32)[..., None])
+    mended = torch.where(mask > 0.5, 1 - case.given, case.given)
+    found = {name: protocol.measure(case, x) for name, x in {"a": case.given, "b": mended}.items()}
+    assert (found["a"]["F1"], round(found["b"]["F1"], 2)) == (0, 1)
+    assert protocol.trivial(case).keys() == {"the damaged print"}
+
+
 def test_colorize_gives_the_grey_of_the_same_luminance():
     (case,) = cases("colorize")
     given, truth = to_lab(case.given), to_lab(case.truth)
