@@ -7,13 +7,9 @@ does the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast
 
 from img2img.diagnostics.chart import LogRow, RunFacts
 from img2img.diagnostics.doctor import diagnose
@@ -43,12 +39,12 @@ class Remedies:
 
 class Treatment:
     """Reads the rows of a run whenever one is added, and decides as the recipe says; the same in
-    every process.
+    every process: `agree` gives all of them the numbers of the first.
     """
 
-    def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
+    def __init__(self, recipe: Recipe, agree: Callable[[list[float]], list[float]]) -> None:
         self.facts, self.on_trouble = RunFacts.of(recipe.fields(), recipe), recipe.train.on_trouble
-        self.accelerator, self.has_discriminator = accelerator, recipe.discriminator is not None
+        self.agree, self.has_discriminator = agree, recipe.discriminator is not None
 
     def news(self, rows: Sequence[LogRow]) -> list[Diagnosis]:
         """What is wrong now and not in the log yet, or only in a milder form."""
@@ -67,7 +63,7 @@ class Treatment:
         """Whether the run is to end here; a mild finding is only logged."""
         if self.on_trouble != "stop":
             return False
-        return bool(self._agreed([float(any(d.rank > 0 for d in found))])[0])
+        return bool(self.agree([float(any(d.rank > 0 for d in found))])[0])
 
     def adapted(
         self, rows: Sequence[LogRow], before: Remedies
@@ -84,22 +80,13 @@ class Treatment:
                 after, row = changed, _remedy_row(diagnosis, before, changed)
                 break
         numbers = [after.d_lr_factor, after.instance_noise, float(after.d_every)]
-        slower, noise, every = self._agreed(numbers)
+        slower, noise, every = self.agree(numbers)
         return Remedies(slower, noise, int(every)), row
 
     def _diagnoses(self, rows: Sequence[LogRow]) -> list[Diagnosis]:
         """After a remedy, only rows since then count."""
         given = [int(row["step"]) for row in rows if "remedy" in row]
         return diagnose(rows, self.facts, since=given[-1] if given else 0)
-
-    def _agreed(self, numbers: list[float]) -> list[float]:
-        """The main process's numbers, in every process."""
-        if self.accelerator.num_processes == 1:
-            return numbers
-        exact = torch.float32 if self.accelerator.device.type == "mps" else torch.float64
-        given = torch.tensor(numbers, dtype=exact, device=self.accelerator.device)
-        shared: torch.Tensor = broadcast(given)
-        return shared.tolist()
 
 
 def severity_before(diagnosis: Diagnosis, rows: Sequence[LogRow]) -> str | None:

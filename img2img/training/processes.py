@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -149,6 +149,13 @@ def first_decides(decide: Callable[[], Decided], accelerator: Accelerator) -> De
     return value
 
 
+def of_all(value: Decided, accelerator: Accelerator) -> list[Decided]:
+    """The value of each process, in their order."""
+    with _connected():
+        values: list[Decided] = gather_object([value])
+    return values
+
+
 def anywhere(flag: bool, accelerator: Accelerator) -> bool:
     """Whether the flag is set in any of the processes."""
     if accelerator.num_processes == 1:
@@ -179,6 +186,4 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # of gloo and NCCL: a peer's connection is closed
-        raise ProcessLost(
-            "another process of this run has ended, its own message says why"
-        ) from error
+        raise ProcessLost("another process of this run has ended") from error

@@ -128,6 +128,40 @@ def _differences(place: str, old: Any, new: Any) -> str:
     )
 
 
+def recipe_of_process(
+    recipe: Recipe, facts: dict[str, Any] | None, accelerator: Accelerator
+) -> Recipe:
+    """The recipe with the batches of one process: its own, unless the run is resumed in another
+    number of processes than it began in.
+
+    A step is of the same samples in any number of them: each process takes an equal part, in
+    micro-batches no larger than the recipe's. Raises UserError where there is no such part.
+    """
+    train, now = recipe.train, accelerator.num_processes
+    began = (facts or {}).get("processes", now)  # earlier versions did not write it
+    if began == now:
+        return recipe
+    images = train.batch_size * train.accumulate * began
+    part, left = divmod(images, now)
+    size = max((n for n in range(1, train.batch_size + 1) if part % n == 0), default=1)
+    fields = (f"train.batch_size={size}", f"train.accumulate={max(part // size, 1)}")
+    own = None if left else recipe.changed(fields)
+    if own is None:
+        raise UserError(
+            f"the run began in {began} processes, with {images} samples a step: {now} cannot take "
+            "equal parts of them",
+            field="resume",
+            remedy=f"start {began}, or another number that divides the samples",
+        )
+    if accelerator.is_main_process:
+        log.warning(
+            "the run began in %d processes and goes on in %d: the same %d samples a step, %d at "
+            "once in each",
+            *(began, now, images, size),
+        )
+    return own
+
+
 def compare_data(photos: Photos, facts: dict[str, Any]) -> None:
     """Warn when the photos are not those that the run was started with; files that were left out
     before stay in the list.
@@ -155,7 +189,10 @@ def check_teacher(teacher: Teacher | None, facts: dict[str, Any]) -> None:
 
 
 def load_state(
-    step: TrainingStep, tensors: dict[str, torch.Tensor], accelerator: Accelerator
+    step: TrainingStep,
+    tensors: dict[str, torch.Tensor],
+    accelerator: Accelerator,
+    facts: dict[str, Any] | None,
 ) -> None:
     """Take up a checkpoint's tensors, if any; every process then has the first one's state."""
     if tensors:
@@ -163,10 +200,10 @@ def load_state(
             step.load_state(tensors)
         except (KeyError, IndexError, RuntimeError, ValueError) as error:
             raise other_version() from error
-    if accelerator.num_processes == 1:
-        return
-    step.load_state(of_the_first(step.state(), accelerator))
-    if tensors and any(d.pool for d in step.discriminators.values()):
+    if accelerator.num_processes > 1:
+        step.load_state(of_the_first(step.state(), accelerator))
+    several = max(accelerator.num_processes, (facts or {}).get("processes", 1)) > 1
+    if tensors and several and any(d.pool for d in step.discriminators.values()):
         log.warning(
             "the replay pool of the first process is taken up by all: not the run it would have "
             "been"

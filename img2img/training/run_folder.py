@@ -91,13 +91,15 @@ class RunFolder:
         """Close the folder after `what` ended the run: what is kept, and how to go on."""
         with suppress(OSError):
             self.write(step=step, error=what)
-        kept, again = "nothing was saved yet", Phrase("start again")
-        if saved := latest_checkpoint(self.path / "checkpoints"):
-            kept = f"the checkpoint of step {saved.facts['step']} is kept"
-            again = Phrase("go on with ", Option("resume"))
         self.close()
-        if not saved and holds_run(self.path):
-            again = Phrase(again, " with another ", Option("out"))
+        kept, again = "what was saved is kept", Phrase("go on with ", Option("resume"))
+        if self.is_main:  # of the others, each may be on a machine without the folder
+            if saved := latest_checkpoint(self.path / "checkpoints"):
+                kept = f"the checkpoint of step {saved.facts['step']} is kept"
+            else:
+                kept, again = "nothing was saved yet", Phrase("start again")
+                if holds_run(self.path):
+                    again = Phrase(again, " with another ", Option("out"))
         return TrainingError(
             Phrase(f"{what}; {kept}; {remedy}, then ", again), place=f"step {step}"
         )

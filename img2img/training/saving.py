@@ -52,8 +52,11 @@ class Saver:
         self.saved_at = time.monotonic()
         if not self.folder.is_main:
             return
+        train = self.recipe.train
         facts = {
             "step": step,
+            # in which the run began, and of whose batches a step is
+            "processes": self.step.images_per_step // (train.batch_size * train.accumulate),
             "seconds": self.clock.seconds,
             "averages": self.averages.state(),
             "recipe": self.recipe.fields(),

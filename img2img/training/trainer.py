@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
 
 from img2img.cores import CrowdWatch
 from img2img.data.sample import Batch
@@ -47,10 +47,18 @@ from img2img.training.listeners import (
 from img2img.training.processes import (
     ProcessLost,
     anywhere,
+    decided,
     leave,
+    of_all,
     wait_for_all,
 )
-from img2img.training.resume import check_teacher, compare_data, load_state, start_or_resume
+from img2img.training.resume import (
+    check_teacher,
+    compare_data,
+    load_state,
+    recipe_of_process,
+    start_or_resume,
+)
 from img2img.training.run_folder import MODEL, RESUME_GOES_ON, RunFolder
 from img2img.training.saving import Saver
 from img2img.training.setup import (
@@ -126,7 +134,7 @@ class Trainer:
     def batches(self) -> Iterator[tuple[int, list[Batch]]]:
         """Each step to come, counted from 0, with its micro-batches."""
         step, gathered = self.done, list[Batch]()
-        coming = load_batches(self.recipe, self.photos.train, self.accelerator, self.done)
+        coming = load_batches(self.own, self.photos.train, self.accelerator, self.done)
         for batch, broken in coming:
             if new := self.photos.leave_out(broken):
                 self.folder.write(step=step, left_out=new)
@@ -138,7 +146,7 @@ class Trainer:
                     remedy=RESUME_GOES_ON,
                 )
             gathered.append(batch.to(self.accelerator.device))
-            if len(gathered) == self.recipe.train.accumulate:
+            if len(gathered) == self.own.train.accumulate:
                 yield step, gathered
                 step, gathered = step + 1, []
 
@@ -153,19 +161,20 @@ class Trainer:
         """Lock the folder, open the data, build networks, load weights, attach the listeners."""
         recipe, folder = self.recipe, self.folder
         facts, tensors = start_or_resume(folder, recipe, self.accelerator, resume)
+        self.own = own = recipe_of_process(recipe, facts, self.accelerator)
         self.photos = open_data(recipe, is_main=folder.is_main)
         before = bool(facts.get("compiled")) if facts else None
         done = int(facts["step"]) if facts else 0
-        compiled = chooses_compiling(recipe, self.photos.train, self.accelerator, done, before)
+        compiled = chooses_compiling(own, self.photos.train, self.accelerator, done, before)
         torch.manual_seed(recipe.seed)
-        self.step = build_step(recipe, self.accelerator)
+        self.step = build_step(own, self.accelerator)
         if compiled:
             compile_networks(self.step)
         init = {} if facts else set_initial_weights(self.step)
         if facts:
             self.done, self.clock.before = int(facts["step"]), float(facts["seconds"])
             compare_data(self.photos, facts)
-        load_state(self.step, tensors, self.accelerator)
+        load_state(self.step, tensors, self.accelerator, facts)
         self.teacher = open_teacher(
             recipe, self.photos.train, folder.path / "teacher", self.accelerator
         )
@@ -188,7 +197,7 @@ class Trainer:
         if weights and self.done == 0:
             folder.write(step=0, **weights)
         self.validation = Validation(recipe, self.photos, self.step)
-        self.treatment = Treatment(recipe, self.accelerator)
+        self.treatment = Treatment(recipe, partial(decided, accelerator=self.accelerator))
         self.validate = Validate(self.validation, folder, self.saver, best)
         self.doctor = Doctor(self.treatment, folder, self.step, self._save_and_show)
         self.listeners: list[Listener] = [
@@ -224,7 +233,7 @@ class Trainer:
             write_animation(samples / "animation.gif", sorted(samples.glob("step_*.png")))
         # Files that could not be read, also those found when measuring; of all processes.
         self.photos.leave_out(self.photos.train.cache.broken)
-        broken: list[dict[str, str]] = gather_object([self.photos.left_out])
+        broken = of_all(self.photos.left_out, self.accelerator)
         summary = {
             "summary": True,
             "step": self.done,
@@ -259,8 +268,12 @@ class Trainer:
         """
         try:
             yield
-        except (Interrupted, StoppedByDoctor, ProcessLost):
+        except (Interrupted, StoppedByDoctor):
             raise
+        except ProcessLost as error:
+            raise self.folder.closed_after(
+                str(error), "see its last line, which a killed one lacks", self.done
+            ) from error
         except TrainingError as error:
             raise self._nan_error(error) from error
         except BaseException as error:

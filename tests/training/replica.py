@@ -4,7 +4,7 @@ the end.
 python -m torch.distributed.run --nproc_per_node 2 replica.py FOLDER FAULT: each FOLDER/*.yaml into
 FOLDER/<its name>. `first_RANK.safetensors` are the gradients that the first optimizer steps of each
 side saw, `last_RANK.safetensors` all that a checkpoint would hold. FAULT (or "none") happens to the
-last process alone, in its third step.
+last process alone, in its third step; with "resume" instead, runs that are there go on.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main(folder: Path, fault: str) -> None:
     """Train every recipe of a folder, in this process."""
     for recipe in sorted(folder.glob("*.yaml")):
         out = folder / recipe.stem
-        trainer = Trainer(Recipe.load(recipe), out)
+        trainer = Trainer(Recipe.load(recipe), out, resume=fault == "resume")
         seen: dict[str, Tensor] = {}
         for name, optimized in optimized_modules(trainer.step).items():
             watched(optimized, name, seen)

@@ -7,12 +7,14 @@ All of it in real processes on the CPU, started by torchrun as its documentation
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from img2img.diagnostics.runlog import read_rows
 from img2img.errors import UserError
 from img2img.recipe import Recipe
 from img2img.training.processes import check_processes
+from img2img.training.resume import recipe_of_process
 
 PROGRAM = Path(__file__).with_name("replica.py")
 SHORT: dict[str, Any] = {
@@ -99,26 +102,37 @@ def written(folder: Path, name: str, shipped: str, *changes: dict[str, Any]) -> 
     return folder
 
 
-def torchrun(
-    *arguments: str | Path, processes: int = 2, **env: str
-) -> subprocess.CompletedProcess[str]:
+def torchrun(*arguments: str | Path, processes: int = 2) -> subprocess.CompletedProcess[str]:
     """What a user gets who starts them with torchrun's defaults."""
-    started = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+    return launched(("-m", "torch.distributed.run"), *arguments, processes=processes)
+
+
+def launched(
+    launcher: Sequence[str], *arguments: str | Path, processes: int = 2
+) -> subprocess.CompletedProcess[str]:
+    number = "--num_processes" if "accelerate.commands.launch" in launcher else "--nproc_per_node"
     known = {
         name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"
     }  # torchrun sets it
     return subprocess.run(
-        [*started, *map(str, arguments)],
+        [sys.executable, *launcher, number, str(processes), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=600,
-        env={**known, **env},
+        env=known,
     )
 
 
-def trained(folder: Path, processes: int = 2) -> None:
-    done = torchrun(PROGRAM, folder, "none", processes=processes)
+def trained(folder: Path, processes: int = 2, *, resume: bool = False) -> str:
+    """Train all recipes of a folder; returns what was printed."""
+    mode = "resume" if resume else "none"
+    if processes == 1:
+        with _one_thread():  # as torchrun gives each: two sum in another order, and differ by 3e-5
+            replica.main(folder, mode)
+        return ""
+    done = torchrun(PROGRAM, folder, mode, processes=processes)
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def same_bits(folder: Path, processes: int = 2) -> None:
@@ -164,8 +178,7 @@ def test_two_processes_hold_the_same_bits_and_are_one_training(two: Path, tmp_pa
         "translate_tiny",
         {"train": {"steps": 3, "batch_size": 2, "accumulate": 2}},
     )
-    with _one_thread():  # as torchrun gives each: two sum in another order, and differ by 3e-5
-        replica.main(one, "none")
+    trained(one, 1)
     same_bits(two / "run")
     assert gradients_apart(one / "run", two / "run") <= 1e-5
     assert len(list((two / "run/tensorboard").rglob("events*"))) == 1  # one folder is written once
@@ -229,20 +242,104 @@ def test_gradients_are_those_of_one_process_at_the_same_batch(
             changes = {"train": {"steps": 1, "batch_size": size, "accumulate": accumulate}}
             written(tmp_path / name, f"{shipped}_{seed}", shipped, changes, {"seed": seed})
     trained(tmp_path / "two")
-    with _one_thread():
-        replica.main(tmp_path / "one", "none")
+    trained(tmp_path / "one", 1)
     for shipped in recipes:
         runs = [f"{shipped}_{seed}" for seed in seeds]
         apart = [gradients_apart(tmp_path / "one" / run, tmp_path / "two" / run) for run in runs]
         assert min(apart) <= 1e-5 and max(apart) <= 1e-2, (shipped, apart)
 
 
+OF_SAMPLES = {
+    "regression": ("denoise_tiny", {}),
+    "paired": ("translate_tiny", {}),
+    "cycle": ("cyclegan_tiny", {}),
+    "autoencoder": (
+        "vae_tiny",
+        {"generator": {"variational": False, "norm": "instance"}, "losses": [{"kind": "l2"}]},
+    ),
+}
+"""A recipe of each method whose steps are functions of their samples alone: they draw nothing, look
+at no statistic of a batch, and their replay pool is not full."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["module", "script"])
-def test_torchrun_on_a_machine_without_a_gpu_trains_one_model(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(("began", "goes_on"), [(2, 1), (1, 2), (2, 3)])
+def test_a_run_goes_on_in_another_number_of_processes(
+    tmp_path: Path, began: int, goes_on: int
+) -> None:
+    """With the same samples a step, against going on in as many as before: gradients, then all that
+    a checkpoint holds, the average too.
+    """
+    size = {1: 4, 2: 2}[began] if goes_on < 3 else 3
+
+    def write(folder: Path, steps: int) -> None:
+        for name, (shipped, changes) in OF_SAMPLES.items():
+            train = {"steps": steps, "batch_size": size, "checkpoint_every": 100}
+            written(folder, name, shipped, changes, {"train": train})
+
+    write(tmp_path / "same", 3)
+    trained(tmp_path / "same", began)
+    shutil.copytree(tmp_path / "same", tmp_path / "other")
+    for folder in ("same", "other"):
+        write(tmp_path / folder, 6)
+    trained(tmp_path / "same", began, resume=True)
+    said = trained(tmp_path / "other", goes_on, resume=True)
+    if goes_on > 1:
+        assert said.count(f"began in {began} processes and goes on in {goes_on}") == len(OF_SAMPLES)
+        assert said.count("the replay pool of the first process is taken up by all") == 1  # cycle
+    for name in OF_SAMPLES:
+        same, other = (tmp_path / folder / name for folder in ("same", "other"))
+        assert gradients_apart(same, other) <= 1e-3, name
+        one, two = (load_file(folder / "last_0.safetensors") for folder in (same, other))
+        assert one.keys() == two.keys() and any(each.startswith("ema.") for each in one)
+        for each in one:
+            torch.testing.assert_close(one[each], two[each], atol=1e-3, rtol=1e-2)
+        logs = [read_rows(folder / "log.jsonl")[-1]["images"] for folder in (same, other)]
+        assert logs == [6 * began * size] * 2
+        if goes_on > 1:
+            same_bits(other, goes_on)
+
+
+def test_each_process_takes_an_equal_part_of_the_samples_that_a_step_had() -> None:
+    def batches(began: int | None, now: int, *overrides: str) -> tuple[int, int]:
+        recipe = Recipe.load("dcgan", overrides)
+        facts = None if began is None else {"processes": began}
+        there: Any = SimpleNamespace(num_processes=now, is_main_process=True)
+        train = recipe_of_process(recipe, facts, there).train
+        return train.batch_size, train.accumulate
+
+    three, four = "train.batch_size=3", "train.batch_size=4"
+    twice = "train.accumulate=2"
+    assert batches(None, 2, four) == batches(2, 2, four) == (4, 1)
+    assert batches(2, 1, four) == batches(8, 4, four) == (4, 2)
+    assert batches(2, 1, four, twice) == (4, 4)
+    assert batches(1, 2, four, twice) == (4, 1)
+    assert batches(1, 2, four) == (2, 1)
+    assert batches(2, 3, three, twice) == (2, 2)  # 12 samples: 4 each
+    for began, now, size in ((1, 2, three), (1, 4, four), (1, 5, four)):  # 1 is no batch to norm
+        with pytest.raises(UserError, match=f"began in {began} processes.*: {now} cannot"):
+            batches(began, now, size)
+    assert recipe_of_process(Recipe.load("ring"), {}, SimpleNamespace(num_processes=2))  # type: ignore[arg-type]  # all that is asked
+
+
+LAUNCHERS = {
+    "module": ("-m", "torch.distributed.run"),
+    "script": ("-m", "torch.distributed.run"),
+    # `accelerate launch`: several processes have this name, on a CPU too
+    "accelerate": (
+        *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", LAUNCHERS)
+def test_a_launcher_on_a_machine_without_a_gpu_trains_one_model(tmp_path: Path, how: str) -> None:
     common = ("denoise_tiny", "train.steps=20", "train.precision=fp32", "train.log_every=1")
-    started = ("-m", "img2img") if how == "module" else (script(tmp_path),)
-    done = torchrun(*started, "train", *common, "train.batch_size=2", "--out", tmp_path / "two")
+    started = (script(tmp_path),) if how == "script" else ("-m", "img2img")
+    command = (*started, "train", *common, "train.batch_size=2", "--out", tmp_path / "two")
+    done = launched(LAUNCHERS[how], *command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("run folder:") == 1
     replica.main(
