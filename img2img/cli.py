@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +36,7 @@ from img2img.errors import (
     Option,
     Phrase,
     RecipeField,
+    StorageError,
     TaskKind,
     TrainingError,
     UserError,
@@ -109,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(stop.code or 0)
         except UserError as error:
             return _failed(error.phrase, 2)
+        except StorageError as error:
+            return _failed(error.phrase, 1)
         except KeyboardInterrupt:
             return _failed("interrupted", 1)
         except Exception as error:
@@ -298,29 +301,18 @@ def check_data(
     """Check a recipe's photos before training: pairs, broken files, copies, grey ones, … Nothing is
     changed. Exit code 2 where training would refuse them.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from img2img.data.checks import run as checks
     from img2img.recipe import Recipe
 
     known = Recipe.load(recipe, overrides or ())
     if sheet is not None:
         checks.check_sheet_place(sheet, known.data)
-    console = Console(stderr=True)
     report = checks.check_data(
         known.task,
         known.data,
         known.seed,
         fits=lambda px: known.changed([f"data.crop_px={px}"]) is not None,
-        progress=lambda looks, count: track(
-            looks,
-            "looking at photos",
-            count,
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        ),
+        progress=_bar("looking at photos"),
     )
     _print_json(report.fields()) if as_json else print(report.text)
     if fix_list is not None:
@@ -329,6 +321,34 @@ def check_data(
         checks.write_contact_sheet(sheet, report, known.data.background_for(known.task))
     if not report.can_train:
         raise typer.Exit(2)
+
+
+@app.command()
+def shard(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="photos, pairs, classes; train/, val/, test/")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="a new folder for shards and index")],
+    shard_mb: Annotated[
+        int, typer.Option(metavar="N", min=1, help="size of a shard, in 10⁶ bytes")
+    ] = 256,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="leave out photos that cannot be read")
+    ] = False,
+) -> None:
+    """Write a folder as shards (tar files, as WebDataset reads them) with an index, for data.kind
+    shards. Each photo is decoded first; stopped, the same command goes on where it was.
+    """
+    from img2img.data.sharding import write_shards
+
+    written = write_shards(
+        folder,
+        out,
+        shard_bytes=shard_mb * 10**6,
+        skip_broken=skip_broken,
+        progress=_bar("writing shards"),
+    )
+    print(on_one_line(f"{folder} → {out}: {written.line}"))
 
 
 @app.command()
@@ -991,6 +1011,19 @@ def bench(
         print(end="" if as_json else f"{as_text(section)}\n", flush=True)
     if as_json:
         _print_json(as_fields(sections))
+
+
+def _bar(what: str) -> Callable[[Iterator[Any], int], Iterable[Any]]:
+    """Progress on a terminal's stderr, as the library takes it: given items and their number, it
+    passes them on.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return lambda items, count: track(
+        items, what, count, console=console, transient=True, disable=not console.is_terminal
+    )
 
 
 def _use_cores(threads: int | None, device: str) -> None:

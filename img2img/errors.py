@@ -184,6 +184,13 @@ class UserError(StructuredError):
     """
 
 
+class StorageError(StructuredError):
+    """A place that holds data does not give what it should: a server, a damaged shard. Unlike a
+    broken photo it is never passed over, since another photo in its place would be another
+    training. Exit code 1.
+    """
+
+
 class TrainingError(StructuredError):
     """The run cannot go on (NaN, a full disk); what was saved is good. Exit code 1."""
 

@@ -28,6 +28,10 @@ def _doors() -> Facts:
     return [
         ("img2img app", "listens on 127.0.0.1, unless it is given another address"),
         ("push_to_hub(…)", f"uploads a model; {_package('huggingface_hub')}, {_hub_state()}"),
+        (
+            "data.urls (shards)",
+            f"reads what http(s):// and s3:// name; {_package('fsspec')}, {_s3()}",
+        ),
         *((f"train.track: {name}", f"{_package(name)}, {where}") for name, where in _trackers()),
         ("several processes", "torchrun and accelerate connect them, where they are told to"),
         ("folders on Ray", f"{_package('ray')}, {_cluster()}"),
@@ -47,6 +51,11 @@ def _cluster() -> str:
 def _hub_state() -> str:
     offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE")
     return "offline (HF_HUB_OFFLINE=0 allows it)" if offline else "allowed by HF_HUB_OFFLINE"
+
+
+def _s3() -> str:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return f"S3 at {endpoint or 'AWS'} with the credentials that AWS's tools find"
 
 
 def _trackers() -> Facts:
@@ -96,6 +105,8 @@ _READERS = {
     "other people's (.pth, .ckpt)": "opcodes are read and never executed; tensors are copied out",
     "ncnn's (.param, .bin)": "text and numbers, by img2img",
     "ONNX files of img2img": "checked from their own bytes, then onnxruntime or OpenVINO",
+    "shards (.tar) and their index": "ranges of bytes, with checksums; the index is JSON; no file "
+    "is opened or written by a name in them",
     "checkpoints of runs": "safetensors and JSON, with checksums",
     "recipes": "YAML without tags or objects, checked against the schema",
     "models inside packages": "as files; the package is never imported",

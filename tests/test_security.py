@@ -153,12 +153,15 @@ def test_security_tells_what_is_installed_and_what_is_allowed(
         security, "entry_points", lambda group: [plugin] if group == "img2img.tasks" else []
     )
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example")
     assert main(["env", "--security", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (
         "other_package:Sharpen"
         in facts["could run code that is not ours"]["img2img.tasks: sharpen"]
     )
-    assert "allowed" in facts["could reach out, and only when asked"]["push_to_hub(…)"]
+    doors = facts["could reach out, and only when asked"]
+    assert "allowed" in doors["push_to_hub(…)"]
+    assert "S3 at https://s3.example with the credentials" in doors["data.urls (shards)"]
     assert main(["env", "--security"]) == 0
     assert "HF_HUB_OFFLINE            0 (yours; ours is 1)" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from img2img.benchmark.timing import Clock, Effort, Timing
 from img2img.benchmark.train_speed import CPU, LARGE_BATCH, with_batch
 from img2img.data.dataset import load_photos
 from img2img.data.sample import Batch
-from img2img.errors import UserError
+from img2img.errors import StructuredError
 from img2img.recipe import Recipe
 from img2img.training.batches import load_batches, loader_workers
 from img2img.training.setup import accelerator_for, build_step
@@ -83,7 +83,7 @@ def measure_data(recipe: Recipe, effort: Effort) -> DataSpeed:
 
     def batches() -> Generator[Batch]:
         for batch, _ in load_batches(recipe, photos.train, accelerator, 0):
-            if isinstance(batch, UserError):
+            if isinstance(batch, StructuredError):
                 raise batch
             yield batch.to(CPU)
 

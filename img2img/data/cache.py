@@ -16,6 +16,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from img2img.data.shards import ShardPath, local_file
 from img2img.errors import UserError
 from img2img.pixels.alpha import BLEED
 from img2img.pixels.images import decode_rgb8
@@ -140,7 +141,7 @@ class Cache:
         """The photo as (H,W,3) uint8; `parts` pictures side by side in it do not bleed into each
         other.
 
-        Raises UserError when its file cannot be read.
+        Raises UserError when its file cannot be read, StorageError when its shard cannot.
         """
         if path in self.broken:
             raise UserError(self.broken[path], place=path)
@@ -156,10 +157,11 @@ class Cache:
 
     def check(self, paths: Iterable[Path]) -> None:
         """Find broken files before training does, by their ends; only what looks broken is decoded
-        to make sure.
+        to make sure. Files in shards were decoded when these were written.
         """
         for path in paths:
-            if path not in self.broken and not looks_whole(path):
+            known = isinstance(path, ShardPath) or path in self.broken
+            if not known and not looks_whole(path):
                 with suppress(UserError):
                     self._decoded(
                         path, 1
@@ -167,7 +169,8 @@ class Cache:
 
     def _decoded(self, path: Path, parts: int) -> np.ndarray:
         try:
-            return decode_rgb8(path, self.background, parts, self.shorter_px)
+            with local_file(path) as file:
+                return decode_rgb8(file, self.background, parts, self.shorter_px)
         except UserError as error:
             raise self.refused(path, error.problem, error.remedy) from error
         except OSError as error:

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from torch.utils.data import Dataset
 
 from img2img.config import OneOrMany
@@ -21,7 +21,12 @@ from img2img.conflicts import Conflict, RecipeContext
 from img2img.data.cache import Cache
 from img2img.data.folder import Unmatched, open_pairs, open_photos, pair_source, photo_source
 from img2img.data.identity import files_of, identity_of
-from img2img.data.labelled import LabelledSource, array_source, open_classes
+from img2img.data.labelled import (
+    LabelledSource,
+    array_source,
+    open_class_folder,
+    open_classes,
+)
 from img2img.data.sample import (
     Batch,
     EmptySample,
@@ -31,10 +36,12 @@ from img2img.data.sample import (
     collate,
     sample_rng,
 )
+from img2img.data.shards import open_shards
 from img2img.data.source import Opened, Reading, Source
+from img2img.data.storage import checked_url
 from img2img.data.taught import TaughtSource
 from img2img.data.unpaired import UnpairedSource, two_halves, two_sides
-from img2img.errors import UserError
+from img2img.errors import StorageError, StructuredError, UserError
 from img2img.files import at_home
 from img2img.pixels.alpha import AUTO, checked_background
 from img2img.pixels.augment import Augment
@@ -57,12 +64,29 @@ def _or_auto(schema: dict[str, Any]) -> None:
 class DataConfig(Augment):
     """Where photos lie and how crops are cut from them."""
 
+    kind: Literal["folder", "shards"] = Field(
+        "folder", description="folders of photos, or shards that img2img shard made of one"
+    )
     path: Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], OneOrMany] = Field(
         (SAMPLES,),
         min_length=1,
         description="folder of photos, or several; mnist, fashion-mnist or cifar-10, also as "
         "NAME:FOLDER",
         json_schema_extra={"type": ["string", "array"]},
+    )
+    urls: Annotated[
+        tuple[Annotated[str, AfterValidator(checked_url)], ...],
+        OneOrMany,
+    ] = Field(
+        (),
+        description="of kind shards: tar files, as PATH/{000000..000999}.tar, "
+        "https://HOST/PATH/… or s3://BUCKET/PATH/…, with index.json next to them; or that index",
+        json_schema_extra={"type": ["string", "array"]},
+    )
+    download_cache_mb: int = Field(
+        10_000,
+        ge=0,
+        description="of kind shards: how much of what was downloaded may stay on this disk",
     )
     terms: str = Field(
         "unknown", description="the photos' terms of use; written into the model file"
@@ -97,7 +121,15 @@ class DataConfig(Augment):
     )
 
     def conflicts(self, context: RecipeContext) -> Iterator[Conflict]:
-        """A teacher has seen each photo once, so that no crop may be of another input."""
+        """Photos come from one place. A teacher has seen each photo once, so that no crop may be
+        of another input.
+        """
+        if self.kind == "shards" and not self.urls:
+            yield Conflict(".urls", "is missing: name the shards, as PATH/{000000..000999}.tar")
+        if self.kind == "shards" and self.path != (SAMPLES,):
+            yield Conflict(".path", "names folders, and data.kind is shards: leave it out")
+        if self.kind == "folder" and self.urls:
+            yield Conflict(".urls", "names shards, and data.kind is folder", ("data.kind=shards",))
         if context.teacher is None:
             return
         if self.resize_px is not None and self.resize_px[0] != self.resize_px[1]:
@@ -107,6 +139,20 @@ class DataConfig(Augment):
         if self.color_jitter:
             problem = "changes the colors of each crop, and train.teacher has seen the photo's own"
             yield Conflict(".color_jitter", problem, ("data.color_jitter=0",))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where the photos lie, as the recipe names it."""
+        return self.urls if self.kind == "shards" else self.path
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders on this machine; none of shards."""
+        return [] if self.kind == "shards" else [resolve_folder(p) for p in self.path]
+
+    def open_shards(self) -> list[Path]:
+        """The folders that the shards hold. Raises UserError."""
+        return list[Path](open_shards(self.urls, self.download_cache_mb))
 
     def background_for(self, task: PairMaker) -> str:
         """What pictures' transparency is laid on while this task is trained."""
@@ -236,7 +282,7 @@ class TrainingSet(Dataset[Batch]):
             return replace(pair, teacher=as_tensor(to_float(cut.teacher)))
         return pair
 
-    def __getitems__(self, numbers: Sequence[int]) -> list[Batch] | UserError:
+    def __getitems__(self, numbers: Sequence[int]) -> list[Batch] | StructuredError:
         """A loader's batch, in one part or several. An error is returned: raised in a loader's
         process, nothing but the text of its traceback would arrive.
         """
@@ -244,23 +290,26 @@ class TrainingSet(Dataset[Batch]):
             return [_drawn(self.task, self.seed, TRAINING, numbers)]
         try:
             return [self[number] for number in numbers]
-        except UserError as error:
+        except (UserError, StorageError) as error:
             return error
 
     def batch(self, first: int, count: int) -> Batch:
-        """Samples `first` to `first + count - 1`. Raises UserError where none can be read."""
+        """Samples `first` to `first + count - 1`. Raises UserError where none can be read, and
+        StorageError where a shard cannot.
+        """
         found = self.__getitems__(range(first, first + count))
-        if isinstance(found, UserError):
+        if isinstance(found, StructuredError):
             raise found
         return collate(found)
 
     def collate(
-        self, items: Sequence[Batch] | UserError
-    ) -> tuple[Batch | UserError, dict[Path, str]]:
+        self, items: Sequence[Batch] | StructuredError
+    ) -> tuple[Batch | StructuredError, dict[Path, str]]:
         """One batch of many, and the files that this process has found broken so far: loaders live
         in their own.
         """
-        return items if isinstance(items, UserError) else collate(items), dict(self.cache.broken)
+        batch = items if isinstance(items, StructuredError) else collate(items)
+        return batch, dict(self.cache.broken)
 
     def order(self, epoch: int) -> np.ndarray:
         """The items in the order in which this epoch goes through them."""
@@ -367,7 +416,7 @@ def load_photos(
         names,
         opened.summary,
         drawn,
-        not drawn and samples_dir() in map(resolve_folder, config.path),
+        not drawn and samples_dir() in config.folders,
         identity_of(source),
     )
     photos.leave_out(cache.broken)
@@ -407,13 +456,18 @@ def open_source(task: PairMaker, config: DataConfig, seed: int, cache: Cache) ->
     """The files of a recipe as they are listed and parted; none is read, but where it takes that to
     know whether they are pairs. Raises UserError for what `load_photos` refuses of it.
     """
-    opened = _listed(task, config, seed, cache)
-    if not opened.train:
-        raise UserError(
-            f"{count_of(opened.source)} photos leave none to train on",
-            field="data.path",
-            remedy="add photos",
-        )
+    try:
+        opened = _listed(task, config, seed, cache)
+        if not opened.train:
+            raise UserError(
+                f"{count_of(opened.source)} photos leave none to train on",
+                field="data.path",
+                remedy="add photos",
+            )
+    except UserError as error:
+        if config.kind == "shards" and error.field == "data.path":
+            raise error.about("data.urls") from error
+        raise
     return opened
 
 
@@ -428,11 +482,11 @@ def _listed(task: PairMaker, config: DataConfig, seed: int, cache: Cache) -> Ope
         return _shared(Nothing(config.validation_max), share, "")
     if task.reads == "label":
         return _with_classes(task.classes, config, cache)
-    if task.reads == "photo" and len(config.path) == 1:
+    if task.reads == "photo" and config.kind == "folder" and len(config.path) == 1:
         known = array_source(config.path[0])
         if known is not None:
             return _shared(known, share, f"the training part of {config.path[0]}")
-    folders = [resolve_folder(p) for p in config.path]
+    folders = config.folders if config.kind == "folder" else config.open_shards()
     if task.reads in ("two sides", "two halves"):
         parted = (two_sides if task.reads == "two sides" else two_halves)(
             folders, cache, share, seed
@@ -449,14 +503,26 @@ def measured_source(task: PairMaker, folders: Sequence[Path], cache: Cache) -> S
 
 
 def _with_classes(wanted: int, config: DataConfig, cache: Cache) -> Opened:
-    opened = open_classes(config.path, cache, config.validation_share)
+    opened = _classes(config, cache)
     names = opened.source.class_names if isinstance(opened.source, LabelledSource) else ()
     if len(names) != wanted:
         listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
         raise UserError(
-            f"task.labels is {wanted}, and '{config.path[0]}' has {len(names)} classes ({listed})"
+            f"task.labels is {wanted}, and '{config.places[0]}' has {len(names)} classes ({listed})"
         )
     return opened
+
+
+def _classes(config: DataConfig, cache: Cache) -> Opened:
+    if config.kind == "folder":
+        return open_classes(config.path, cache, config.validation_share)
+    folders = config.open_shards()
+    if len(folders) != 1:
+        raise UserError(
+            f"{len(folders)} indexes, and pictures with classes come from one",
+            remedy="make shards of one folder with all of them",
+        )
+    return open_class_folder(folders[0], cache, config.validation_share)
 
 
 def _shared(source: Source, share: float, called: str) -> Opened:

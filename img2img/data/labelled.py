@@ -247,12 +247,22 @@ def open_classes(paths: Sequence[str], cache: Cache, share: float) -> Opened:
     share held out.
     """
     source = labelled_source(paths, cache)
-    reading: Reading[int] = Reading("pictures")
     if isinstance(source, ArraySource):
+        reading: Reading[int] = Reading("pictures")
         reading.add({"train": range(len(source))}, f"the training part of {paths[0]}")
         return reading.opened(lambda _: source, share)
-    folder = at_home(paths[0]).resolve()
-    roots, whole = _class_roots(folder), source
+    return _opened(at_home(paths[0]).resolve(), source, cache, share)
+
+
+def open_class_folder(folder: Path, cache: Cache, share: float) -> Opened:
+    """The same of a folder with one folder a class."""
+    return _opened(folder, _class_folders(folder, cache, "train"), cache, share)
+
+
+def _opened(folder: Path, source: ClassFolderSource, cache: Cache, share: float) -> Opened:
+    whole = source
+    reading: Reading[int] = Reading("pictures")
+    roots = _class_roots(folder)
     parts: dict[Part, range] = {"train": range(len(source))}
     for part in (p for p in HELD if p in roots):
         whole, first = _joined(whole, _classes_in(roots[part], cache)), len(whole)
@@ -347,24 +357,14 @@ def _joined(train: ClassFolderSource, held: ClassFolderSource) -> ClassFolderSou
 def _listed(
     folder: Path, without: Sequence[Path]
 ) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
-    """Classes and photos with their class as ImageFolder lists them; what is hidden or no photo is
-    passed over.
+    """Classes and photos with their class as torchvision's ImageFolder numbers them; what is hidden
+    or no photo is passed over.
     """
-    declare_torchvision_ops()
-    from torchvision.datasets import ImageFolder
-
     folders = (d for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
     names = sorted(d.name for d in folders if d not in without)
-    if not names:
-        return (), []  # which it refuses
-    labels, photos = (
-        {name: label for label, name in enumerate(names)},
-        {str(path) for path in photos_in(folder)},
-    )
-    listed = ImageFolder.make_dataset(
-        folder, labels, is_valid_file=photos.__contains__, allow_empty=True
-    )
-    return tuple(names), [(Path(path), label) for path, label in listed]
+    labels = {name: label for label, name in enumerate(names)}
+    placed = ((path, path.relative_to(folder).parts[0]) for path in photos_in(folder))
+    return tuple(names), [(path, labels[name]) for path, name in placed if name in labels]
 
 
 def _loader(known: PublishedDataSet) -> Any:

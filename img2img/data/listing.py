@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from img2img.data.shards import ShardPath
 from img2img.errors import UserError
 from img2img.pixels.file_kind import PHOTO, FileKind, counted, file_kind
 from img2img.pixels.images import photo_suffixes
@@ -25,9 +26,11 @@ def photos_and_others(folder: Path) -> tuple[list[Path], list[FileKind]]:
     """All photos under a folder, sorted, and the kinds of those pictures and videos that cannot be
     opened here.
 
-    Links to folders are followed.     A photo's suffix, in any case, is enough (who opens a damaged
+    Links to folders are followed. A photo's suffix, in any case, is enough (who opens a damaged
     one says so); for the rest the content decides.
     """
+    if isinstance(folder, ShardPath):  # what is in shards was looked at when they were written
+        return list[Path](folder.files()), []
     return parted(sorted(path for path in _under(folder) if path.is_file()))
 
 

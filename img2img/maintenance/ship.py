@@ -43,7 +43,7 @@ def main() -> None:
             "overlap"
         )
     # this machine's folders mean nothing elsewhere
-    names = tuple(Path(path).name for path in header.recipe.data.path)
+    names = tuple(Path(path).name for path in header.recipe.data.places)
     train = header.recipe.train
     # An earlier block of this run is no start of its own; what the file that ships so far began
     # with still is.
@@ -54,7 +54,9 @@ def main() -> None:
     teacher = Path(train.teacher).stem if train.teacher else None
     recipe = header.recipe.model_copy(
         update={
-            "data": header.recipe.data.model_copy(update={"path": names, "terms": terms}),
+            "data": header.recipe.data.model_copy(
+                update={"kind": "folder", "urls": (), "path": names, "terms": terms}
+            ),
             "train": train.model_copy(update={"init": start, "teacher": teacher}),
         }
     )

@@ -19,7 +19,7 @@ from img2img.cores import usable_cores
 from img2img.data.cache import FORKS
 from img2img.data.dataset import TrainingSet, reads_nothing
 from img2img.data.sample import Batch
-from img2img.errors import UserError, one_line
+from img2img.errors import StructuredError, one_line
 from img2img.recipe import Recipe
 
 log = logging.getLogger("img2img")
@@ -29,9 +29,10 @@ MOST_LOADERS = 8
 
 def load_batches(
     recipe: Recipe, data: TrainingSet, accelerator: Accelerator, done: int
-) -> Iterator[tuple[Batch | UserError, dict[Path, str]]]:
+) -> Iterator[tuple[Batch | StructuredError, dict[Path, str]]]:
     """This process's micro-batches of every step from `done` on, `train.accumulate` a step, each
-    with the files that are broken so far; a UserError where none can be read any more.
+    with the files that are broken so far; a UserError where none can be read any more, a
+    StorageError where a place does not give what it holds.
 
     There is no sampler state to save: a resumed run goes on with the same samples.
     """

@@ -36,7 +36,7 @@ def other_version() -> UserError:
 MENDING = {"train": ("lr", "clip_norm", "precision"), "adversarial": ("lr",)}
 # Fields that may differ: where the same photos lie, how often is reported and saved, the mending.
 FREE = {
-    "data": ("path", "terms", "cache_mb", "workers"),
+    "data": ("kind", "path", "urls", "download_cache_mb", "terms", "cache_mb", "workers"),
     "train": (
         "steps",
         "init",

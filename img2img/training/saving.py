@@ -80,7 +80,7 @@ class Saver:
         device, threads = self.step.accelerator.device.type, torch.get_num_threads()
         card = Card(
             photos=self.photos.count,
-            data=", ".join(data.path),
+            data=", ".join(data.places),
             data_terms=data.terms,
             teacher=self.teacher.stated if self.teacher else "",
             class_names=self.photos.class_names,

@@ -26,6 +26,8 @@ from img2img.errors import (
     Option,
     Phrase,
     StoppedByDoctor,
+    StorageError,
+    StructuredError,
     TrainingError,
     UserError,
 )
@@ -138,7 +140,11 @@ class Trainer:
         for batch, broken in coming:
             if new := self.photos.leave_out(broken):
                 self.folder.write(step=step, left_out=new)
-            if isinstance(batch, UserError):  # all photos are gone: what was learned is kept
+            if isinstance(batch, StorageError):
+                if self.accelerator.num_processes == 1:  # the others may go on for a while
+                    self.saver.save(self.done)
+                raise batch
+            if isinstance(batch, StructuredError):  # all photos are gone: what was learned is kept
                 self.saver.save(self.done)
                 raise UserError(
                     Phrase(batch.phrase, "; everything is saved"),
@@ -263,8 +269,8 @@ class Trainer:
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
-        """NaN, a failing disk and a loader that ends become a TrainingError that says what is kept
-        and how to go on.
+        """NaN, a failing disk or server and a loader that ends become a TrainingError that says
+        what is kept and how to go on.
         """
         try:
             yield
@@ -282,6 +288,9 @@ class Trainer:
             cause = error.__cause__ if isinstance(error, UserError) else error
             if isinstance(cause, OSError):
                 raise self.folder.disk_error(self.done, cause) from error
+            if isinstance(error, StorageError):
+                remedy = "see that it can be read"
+                raise self.folder.closed_after(str(error), remedy, self.done) from error
             if is_of_loader(error):
                 remedy = "give it more (shared) memory, or set data.workers=0"
                 what = f"a process that loads photos ended ({error})"

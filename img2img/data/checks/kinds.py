@@ -28,6 +28,7 @@ from img2img.data.checks.similar import (
 )
 from img2img.data.dataset import LEAST_CROP_PX
 from img2img.data.layout import Part
+from img2img.data.shards import local_file
 from img2img.errors import UserError
 from img2img.pixels.compression import PLAIN_BLOCKS_255
 
@@ -214,7 +215,7 @@ def repeated(data: Inspected) -> Iterator[DataFinding]:
 
 def _digest(path: Path) -> str:
     digest = blake2b(digest_size=16)
-    with path.open("rb") as file:
+    with local_file(path) as local, local.open("rb") as file:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()

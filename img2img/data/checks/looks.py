@@ -16,6 +16,7 @@ from img2img.data.dataset import DataConfig
 from img2img.data.folder import PhotoSource
 from img2img.data.layout import PARTS, Part
 from img2img.data.sample import PairSample, PhotoSample
+from img2img.data.shards import local_file
 from img2img.data.source import Opened, Source
 from img2img.data.unpaired import UnpairedSource
 from img2img.errors import UserError
@@ -122,7 +123,7 @@ def looks(places: Sequence[Place]) -> Iterator[Looked]:
 
 def _look(part: Part, side: str, source: Source, index: int, *, registers: bool) -> Looked:
     files = source.files(index)
-    turns = tuple(turn_in_header(path) for path in files)
+    turns = tuple(_turn(path) for path in files)
     try:
         sizes = [_upright_size(path, turn) for path, turn in zip(files, turns, strict=True)]
         rgb = _pictures(source, index)
@@ -144,8 +145,14 @@ def _pictures(source: Source, index: int) -> tuple[np.ndarray, ...]:
     return (sample.other, sample.photo) if isinstance(sample, PairSample) else (sample.photo,)
 
 
+def _turn(path: Path) -> int:
+    with local_file(path) as file:
+        return turn_in_header(file)
+
+
 def _upright_size(path: Path, turn: int) -> tuple[int, int] | None:
-    size = size_in_header(path)
+    with local_file(path) as file:
+        size = size_in_header(file)
     return size[::-1] if size and turn >= 5 else size
 
 

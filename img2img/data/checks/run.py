@@ -17,7 +17,8 @@ from img2img.data.cache import Cache
 from img2img.data.checks.finding import DataFinding, Found, Inspected
 from img2img.data.checks.kinds import all_findings
 from img2img.data.checks.looks import Looked, looks, places_of
-from img2img.data.dataset import DataConfig, PairMaker, count_of, open_source, resolve_folder
+from img2img.data.dataset import DataConfig, PairMaker, count_of, open_source
+from img2img.data.shards import local_file
 from img2img.data.source import Opened, name_of
 from img2img.errors import UserError
 from img2img.files import write_bytes
@@ -146,7 +147,7 @@ def write_fix_list(path: Path, report: DataReport) -> None:
 def check_sheet_place(path: Path, config: DataConfig) -> None:
     """Raise UserError for a contact sheet that would be no picture, or one of the data's."""
     output_format(path)
-    for folder in map(resolve_folder, config.path):
+    for folder in config.folders:
         if path.resolve().is_relative_to(folder):
             raise UserError(
                 f"a sheet in '{folder}' would be one of its photos",
@@ -180,7 +181,8 @@ def _row(one: Found, background: str) -> tuple[str, list[np.ndarray | None]]:
 
 def _small(path: Path, background: str) -> np.ndarray | None:
     try:
-        return decode_rgb8(path, background, shorter_px=CONTACT_PX)
+        with local_file(path) as file:
+            return decode_rgb8(file, background, shorter_px=CONTACT_PX)
     except (UserError, OSError):
         return None
 
