@@ -22,6 +22,7 @@ import gradio as gr
 import psutil
 import pytest
 from gradio.data_classes import PredictBodyInternal
+from gradio.queueing import Event, Queue
 from PIL import Image
 
 from img2img.cli import main
@@ -116,6 +117,26 @@ def test_no_more_wait_than_there_is_room_for() -> None:
     answers, order = pushed(*(f"{number}" for number in range(MOST_WAITING + 1)))
     words = f"{MOST_WAITING} calls wait already: come back in {RETRY_AFTER_S} seconds"
     assert answers[-1] == (False, words, "queue_full") and len(order) == MOST_WAITING
+
+
+def test_nothing_is_kept_of_a_call_but_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def process(queue: FairQueue, events: list[Any], *_: Any) -> None:
+        assert all(queue.blocks.state_holder[event.session_hash] for event in events)
+
+    monkeypatch.setattr(Queue, "process_events", process)
+
+    async def kept() -> set[str]:
+        with gr.Blocks() as demo:
+            gr.Button().click(lambda: None)
+        queue, fn = FairQueue(demo, at_once=1), demo.fns[0]
+        for session in (None, "page"):
+            event = Event(session, fn, request_of("me"), None)
+            await queue.process_events([event], False, 0.0, fn)
+        holder = demo.state_holder
+        assert holder.session_data.keys() == holder.time_last_used.keys()
+        return {*holder.session_data}
+
+    assert asyncio.run(kept()) == {"page"}
 
 
 # --- processes
