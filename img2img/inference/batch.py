@@ -89,6 +89,7 @@ class Prepared:
     mask: np.ndarray | None
     plan: Plan
     output: Path
+    replaces: Stamp | None
 
     @property
     def size_out(self) -> WidthHeight:
@@ -110,6 +111,7 @@ class Done(NamedTuple):
     result: Result
     photo: Photo
     is_copy: bool
+    replaces: Stamp | None
     begun_s: float
 
 
@@ -118,7 +120,7 @@ class Records(Protocol):
 
     def started(self, job: Job) -> None: ...
 
-    def writing(self, job: Job, output: Path) -> None: ...
+    def writing(self, job: Job, output: Path, replaces: Stamp | None) -> None: ...
 
     def sync(self) -> None: ...
 
@@ -234,7 +236,8 @@ class FileBatch:
         if not self._is_copy(ready):
             _log_notes(ready.output, lost_in(ready.output, photo))
         self.taken.add(known_as(ready.output))
-        return Done(self._result(ready, photo.size), photo, self._is_copy(ready), opened.begun_s)
+        result = self._result(ready, photo.size)
+        return Done(result, photo, self._is_copy(ready), ready.replaces, opened.begun_s)
 
     def _written(self, job: Job, done: Done | Result) -> Result:
         if isinstance(done, Result):
@@ -242,7 +245,7 @@ class FileBatch:
         result = done.result
         assert result.output is not None
         if self.manifest is not None:
-            self.manifest.writing(job, result.output)
+            self.manifest.writing(job, result.output, done.replaces)
             self.manifest.sync()
         with sending(result.output) as file:
             if done.is_copy:
@@ -342,8 +345,8 @@ class FileBatch:
         """Everything that can fail before the work does so here."""
         canvas, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
         plan = self.resolved.plan(canvas, mask, hints=self._hints(job, photo), seen=seen)
-        ready = Prepared(job, photo, canvas, mask, plan, self._output(job, photo, plan))
-        self._check_free(job, ready.output)
+        output = self._output(job, photo, plan)
+        ready = Prepared(job, photo, canvas, mask, plan, output, self._replaced(job, output))
         if (place := self._mask_place(job)) and place.exists() and not self.overwrite:
             raise UserError(Phrase(place, " exists"), place=job.input, remedy=OVERWRITE_OR_ANOTHER)
         if not self._is_copy(ready):
@@ -471,6 +474,9 @@ class FileBatch:
                 )
         if self.output is not None and is_url(self.output):
             check_url(self.output, "output")
+        for option in ("mask", "hints", "save_mask"):
+            if (place := getattr(self, option)) and is_url(place):
+                raise UserError("takes no URL", field=option, remedy="name a file or a folder")
 
     def _check_output(self) -> None:
         if self.output is None:
@@ -535,7 +541,10 @@ class FileBatch:
                 remedy="shorten it",
             )
 
-    def _check_free(self, job: Job, output: Path) -> None:
+    def _replaced(self, job: Job, output: Path) -> Stamp | None:
+        """What lies under a result's name; None where nothing does. Raises UserError where it may
+        not be replaced.
+        """
         if known_as(output) in self.taken:
             raise name_is_taken(job, output)
         stamp = stamp_of(output)
@@ -552,13 +561,14 @@ class FileBatch:
                 remedy=Advice("choose another ", Option("output")),
             )
         if self.overwrite or not (stamp or os.path.lexists(output)):
-            return
+            return stamp
         if self.manifest is None or not self.manifest.owns(job, output, stamp):
             raise UserError(
                 Phrase(output, " exists"),
                 place=job.input,
                 remedy=OVERWRITE_OR_ANOTHER,
             )
+        return stamp
 
     def is_input(self, path: Path) -> bool:
         """Whether it is one of the photos, by whatever name, and not a result of an earlier run."""

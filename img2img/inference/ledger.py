@@ -94,7 +94,7 @@ class Ledger:
         """A photo is about to be opened."""
         self.manifest.started(job, stamp)
 
-    def writing(self, job: Job, output: Path, replaces: Stamp | None = None) -> bool:
+    def writing(self, job: Job, output: Path, replaces: Stamp | None) -> bool:
         """Whether its result may have this name, which no other photo's result has."""
         known = known_as(output)
         if known in self.batch.taken or self._made_from.setdefault(known, job.input) != job.input:
@@ -146,9 +146,9 @@ class RemoteRecords:
         """See `Ledger`."""
         self.ask("started", job, stamp_of(job.input))
 
-    def writing(self, job: Job, output: Path) -> None:
+    def writing(self, job: Job, output: Path, replaces: Stamp | None) -> None:
         """Raises UserError where another photo's result has that name."""
-        if not self.ask("writing", job, output, stamp_of(output)):
+        if not self.ask("writing", job, output, replaces):
             raise name_is_taken(job, output)
 
     def sync(self) -> None:

@@ -194,15 +194,14 @@ class Manifest:
         record = self.records.get(seen_from(self.folder, job.input))
         return None if record is None or record.output is None else self.folder / record.output
 
-    def owns(self, job: Job, output: Path, stamp: Stamp | None = None) -> bool:
-        """Whether the file is the photo's former result, nothing having changed it since.
-
-        Here and below, `stamp` is the file's, of who has it already.
+    def owns(self, job: Job, output: Path, stamp: Stamp | None) -> bool:
+        """Whether the file, which has this stamp, is the photo's former result, nothing having
+        changed it since.
         """
         record = self.records.get(seen_from(self.folder, job.input))
         if record is None or not self.may_replace or output != self.output(job):
             return False
-        return record.result is not None and record.result == (stamp or stamp_of(output))
+        return record.result is not None and record.result == stamp
 
     def put_aside(self, job: Job) -> Result:
         """What to report of a photo that is not to be tried again."""
@@ -231,7 +230,7 @@ class Manifest:
         return self.standing(job)
 
     def started(self, job: Job, stamp: Stamp | None = None) -> None:
-        """A photo is about to be opened."""
+        """A photo is about to be opened; `stamp` is its own, of who has it already."""
         key = seen_from(self.folder, job.input)
         if key in self._in_work:
             return
@@ -242,17 +241,20 @@ class Manifest:
         tries = known.tries + 1 if again else 1
         self._add(key, Record("started", stamp, tries, known.output, known.result))
 
-    def writing(self, job: Job, output: Path, replaces: Stamp | None = None) -> None:
-        """Its result is about to be written, once `sync` has brought that to the disk."""
+    def writing(self, job: Job, output: Path, replaces: Stamp | None) -> None:
+        """Its result is about to be written, in the place of a file with that stamp, once `sync`
+        has brought that to the disk.
+        """
         key, name = seen_from(self.folder, job.input), output.relative_to(self.folder).as_posix()
         record = self.records[key]
         ours = record.result if record.output == name else None
         written = replace(record, state="writing", output=name, result=ours)
-        self._add(key, replace(written, replaces=replaces or stamp_of(output)))
+        self._add(key, replace(written, replaces=replaces))
 
     def ended(self, job: Job, result: Result, stamp: Stamp | None = None) -> None:
-        """A photo is done, or was refused; what was done before and is so still is not lost by a
-        refusal."""
+        """A photo is done, its result having that stamp, or was refused; what was done before and
+        is so still is not lost by a refusal.
+        """
         key = seen_from(self.folder, job.input)
         former = self._in_work.pop(key, None)
         record = self.records[key]

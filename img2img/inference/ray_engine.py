@@ -5,6 +5,7 @@ Ray. What becomes of each photo, `ledger` says.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ import psutil
 
 from img2img.cores import set_threads, usable_cores
 from img2img.devices import pick_device
-from img2img.errors import Option, UserError, one_line
+from img2img.errors import Advice, Option, UserError, one_line
 from img2img.inference.batch import FileBatch, known_as
 from img2img.inference.inputs import Job
 from img2img.inference.ledger import Ask, Desk, Ledger, RemoteRecords
@@ -90,8 +91,10 @@ class RayEngine:
                 ledger.results.clear()
                 if not was_alive and not questions:
                     break
-        if work.error is not None:
-            raise UserError(f"a worker failed: {one_line(work.error)}", field=_ENGINE)
+        if work.error is not None or ledger.open:
+            why = str(work.error or "").strip().splitlines()[-1:]  # the cause ends the trace
+            left = f"a worker failed, and {len(ledger.open)} photos are left"
+            raise UserError(": ".join([left, *why])[:300], field=_ENGINE, remedy=_AGAIN)
 
     def _desk(self) -> Any:
         """The actor that workers ask, next to this process."""
@@ -113,14 +116,14 @@ class RayEngine:
         gpus = gpus_of_worker(self.ray.cluster_resources(), batch.request.device, self.gpus)
         workers = workers_of(self.ray.cluster_resources(), self.workers, self.threads, gpus)
         in_block = min(MOST_IN_BLOCK, max(1, len(rows) // (workers * BLOCKS_A_WORKER)))
-        fields = {
-            name: getattr(batch, name)
-            for name in ("request", "output", "mask", "overwrite", "hints", "saving", "pairs")
+        given = {
+            one.name: getattr(batch, one.name) for one in dataclasses.fields(batch) if one.init
         }
+        given["inputs"] = ()  # which the rows name
         shared = {name: number for name, number in batch.names.items() if number > 1}
         return data.from_items(rows, override_num_blocks=-(-len(rows) // in_block)).map_batches(
             _Worker,
-            fn_constructor_args=(fields, shared, desk, os.getcwd(), self.threads),
+            fn_constructor_args=(given, shared, desk, os.getcwd(), self.threads),
             batch_size=in_block,
             compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=self.threads,
@@ -167,6 +170,7 @@ class RayEngine:
 
 
 _ENGINE = Option("engine", "ray")
+_AGAIN = Advice(Option("resume"), " goes on")
 
 
 class _Consumed(threading.Thread):
@@ -190,7 +194,7 @@ class _Worker:
 
     def __init__(
         self,
-        fields: Mapping[str, Any],
+        given: Mapping[str, Any],
         shared_names: Mapping[Path, int],
         desk: Any,
         folder: str,
@@ -203,7 +207,7 @@ class _Worker:
         set_threads(threads)
         self.ask: Ask = lambda *question: ray.get(desk.ask.remote(*question))
         log.addHandler(_Forwarded(self.ask))
-        self.batch = _WorkersBatch((), **fields)
+        self.batch = _WorkersBatch(**given)
         self.batch.names = Counter(shared_names)
         self.batch.manifest = RemoteRecords(self.ask)
 

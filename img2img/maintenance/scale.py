@@ -37,8 +37,10 @@ COMMAND = "python -m img2img.maintenance.scale"
 PAGE = Path("img2img/cluster/README.md")
 REQUEST = Request(("denoise",), device="cpu")
 DAY_S = 86_400
-READS = 5
-"""Of a photo by URL: its content, and what its server says of it and of its result."""
+READS, WRITES = 4, 3
+"""Of a photo by URL: its content, and what the store says of it and of its result; the result, the
+manifest, and a look for a former result, which stores charge as a write.
+"""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def takes(
     """What so many photos of a size take, by name."""
     core_hours = photos * megapixels * measured.core_s / 3600
     a_day = math.ceil(core_hours / (24 * prices.cores))
-    requests = photos / 1e6 * (READS * prices.million_gets + prices.million_puts)
+    requests = photos / 1e6 * (READS * prices.million_gets + WRITES * prices.million_puts)
     grown = megapixels / measured.megapixels
     bytes_in, bytes_out = (photos * b * grown for b in (measured.bytes_in, measured.bytes_out))
     return {
@@ -216,7 +218,7 @@ def text_of(measured: ScaleMeasured, prices: Prices) -> str:
         f"{markdown_table(_columns(many))}\n\n"
         f"Assumed: ${prices.core_hour:g} for an hour of a core like these, "
         f"${prices.million_gets:g} for a million reads from a store ({READS} a photo), "
-        f"${prices.million_puts:g} for a million writes, nothing for traffic in its region; "
+        f"${prices.million_puts:g} for a million writes ({WRITES}), none for traffic in a region; "
         f"{mb_in:.2f} MB a megapixel in and {mb_out:.2f} MB out. Runs at once: one manifest takes "
         f"{_short(measured.most_per_s)} photos a second here; what is more in a day is split by "
         "prefix into as many runs, each with an output of its own.\n"

@@ -97,7 +97,7 @@ def test_a_result_that_was_written_before_its_worker_ended_counts_once(ledger: L
     job = ledger.batch.jobs[0]
     output = ledger.manifest.folder / "a.denoise.png"
     ledger.started(job)
-    assert ledger.writing(job, output)
+    assert ledger.writing(job, output, None)
     output.write_bytes(b"whole")
     assert ledger.standings([job]) == [("done", output)]
     ledger.ended(job, Result(job.input, output))  # an answer that comes late
@@ -110,11 +110,11 @@ def test_no_two_photos_share_a_result(ledger: Ledger) -> None:
     output = ledger.manifest.folder / "x.png"
     records = RemoteRecords(lambda name, *words: ledger.answers([Question(0, name, words)])[0])
     records.started(first)
-    records.writing(first, output)
+    records.writing(first, output, None)
     records.started(second)
     with pytest.raises(UserError, match="was just made from another photo"):
-        records.writing(second, output)
-    records.writing(first, output)  # which its next worker asks
+        records.writing(second, output, None)
+    records.writing(first, output, None)  # which its next worker asks
 
 
 def test_the_desk_passes_questions_and_answers_on_in_order() -> None:

@@ -145,6 +145,10 @@ def test_no_name_in_a_store_leads_out_of_the_output(memory: Any) -> None:
     ("options", "says"),
     [
         (["--input", "ftp://host/a.png", "--output", "out/"], "--input: 'ftp://' is none of s3, "),
+        (
+            ["--input", "a.png", "--mask", "s3://bucket/mask.png"],
+            "--mask: takes no URL: name a fil",
+        ),
         (["--input", "a.png", "--output", "https://host/out"], "--output: 'https://' is none of"),
         (["--input", "memory://nowhere", "--output", "out/"], "--input: no photo in 'memory://no"),
     ],

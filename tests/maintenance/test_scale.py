@@ -30,7 +30,7 @@ def test_a_million_photos_take_what_one_takes_a_million_times() -> None:
         "machines for a day": "3",
         "runs at once": "1",
         "US$ for cores": "330",
-        "US$ for requests": "7.0",
+        "US$ for requests": "17",
         "TB in": "2.4",
         "TB out": "4.8",
         "Gbit/s on a day": "0.67",
