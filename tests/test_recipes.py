@@ -223,7 +223,7 @@ FITS = {
     "denoise": {"unet", "resnet", "restorer", *COMMUNITY},
     "restoration": {"unet", "resnet", "restorer", *COMMUNITY},
     "super-resolve": {"restorer", *COMMUNITY},
-    "repair": {"unet", "resnet", "restorer", *COMMUNITY},
+    "repair": {"unet", "resnet", "restorer"},
     "inpaint": {"unet", "resnet", "restorer", "gated", "glcic"},
     "points": {"mlp"},
     "generate": {"dcgan", "mlp"},

@@ -4,10 +4,20 @@ only by JPEG.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 
 Picture = np.ndarray
+Interpolation = Literal["area", "bilinear", "bicubic"]
+
+_INTERPOLATIONS: dict[Interpolation, int] = {
+    "area": cv2.INTER_AREA,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+}
+INTERPOLATIONS: tuple[Interpolation, ...] = ("area", "bilinear", "bicubic")
 
 
 def gaussian_noise(rgb: Picture, sigma_255: float, rng: np.random.Generator) -> Picture:
@@ -44,6 +54,18 @@ def jpeg(rgb: Picture, quality: int) -> Picture:
 def blur(rgb: Picture, sigma_px: float) -> Picture:
     """Gaussian blur."""
     return cv2.GaussianBlur(np.ascontiguousarray(rgb), (0, 0), sigma_px)
+
+
+def filtered(rgb: Picture, kernel: np.ndarray) -> Picture:
+    """The picture after a filter, mirrored beyond its border."""
+    return cv2.filter2D(np.ascontiguousarray(rgb), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+
+
+def resized(rgb: Picture, size: tuple[int, int], how: Interpolation) -> Picture:
+    """The picture at another (height, width)."""
+    if rgb.shape[:2] == size:
+        return rgb
+    return cv2.resize(np.ascontiguousarray(rgb), size[::-1], interpolation=_INTERPOLATIONS[how])
 
 
 def camera(rgb: Picture, rng: np.random.Generator, strength: float = 1.0) -> Picture:

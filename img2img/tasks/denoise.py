@@ -16,6 +16,7 @@ from img2img.pixels import degrade
 from img2img.pixels.compression import PLAIN_BLOCKS_255
 from img2img.pixels.images import to_float
 from img2img.tasks.base import COPIED
+from img2img.tasks.degradation import Degradation
 from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason
 
 LEAST_NOISE_255 = 6.0  # σ of white noise that is worth what denoising takes from the rest
@@ -45,6 +46,9 @@ class Denoise(PhotoTask):
     poisson_share: float = Field(
         0.0, ge=0, le=1, description="share with shot noise alone, 30-1000 photons at white"
     )
+    degrade: Degradation | None = Field(
+        None, description="all samples are damaged by this instead; {}: as for Real-ESRGAN"
+    )
     grey_share: float = Field(0.0, ge=0, le=1, description="share of photos made grey first")
 
     draws: ClassVar[bool] = True
@@ -56,7 +60,7 @@ class Denoise(PhotoTask):
 
     @property
     def for_found_photos(self) -> bool:  # type: ignore[override]  # read only
-        return self.camera_share >= 0.5
+        return self.camera_share >= 0.5 or self.degrade is not None
 
     @model_validator(mode="after")
     def _shares_leave_something(self) -> Denoise:
@@ -65,6 +69,8 @@ class Denoise(PhotoTask):
         """
         named = ("camera_share", "correlated_share", "jpeg_share", "poisson_share")
         shares = {name: getattr(self, name) for name in named if getattr(self, name)}
+        if shares and self.degrade is not None:
+            raise ValueError(f"degrade damages all samples: leave {', '.join(shares)} out")
         total = sum(shares.values())
         if total > 1 + 1e-9:  # 0.7 + 0.2 + 0.1 need not be 1 exactly
             parts = " + ".join(f"{name} {share:g}" for name, share in shares.items())
@@ -81,6 +87,8 @@ class Denoise(PhotoTask):
 
     def _damage(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One kind of damage a sample; shares that are left over are white Gaussian noise."""
+        if self.degrade is not None:
+            return self.degrade(clean, rng)
         sigma, draw = rng.uniform(*self.sigma_255), rng.random()
         if (draw := draw - self.camera_share) < 0:
             return degrade.camera(clean, rng)

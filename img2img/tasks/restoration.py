@@ -15,6 +15,7 @@ from img2img.data.sample import Batch, PairSample, PhotoSample, as_tensor
 from img2img.pixels import degrade
 from img2img.pixels.images import to_float
 from img2img.tasks.base import COPIED, Reads
+from img2img.tasks.degradation import Degradation
 from img2img.tasks.photo import PhotoTask
 
 
@@ -28,6 +29,10 @@ class Restoration(PhotoTask):
         "what a camera or scanner does (blur, noise or grain, JPEG)",
     )
 
+    degrade: Degradation | None = Field(
+        None, description="damaged photos are made by this instead; {}: as for Real-ESRGAN"
+    )
+
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 15
     predicts_residual: ClassVar[bool] = True
@@ -36,15 +41,17 @@ class Restoration(PhotoTask):
 
     @property
     def draws(self) -> bool:  # type: ignore[override]  # read only
-        return self.source != "pairs"
+        return self.reads == "photo"
 
     @property
     def reads(self) -> Reads:
-        return "pair" if self.source == "pairs" else "photo"
+        return "pair" if self.source == "pairs" and self.degrade is None else "photo"
 
     def make_pair(self, sample: PhotoSample | PairSample, rng: np.random.Generator) -> Batch:
         if isinstance(sample, PairSample):
             damaged = sample.other
+        elif self.degrade is not None:
+            damaged = self.degrade(to_float(sample.photo), rng)
         elif self.source == "jpeg":
             damaged = degrade.jpeg(to_float(sample.photo), int(rng.integers(10, 91)))
         else:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from img2img.data.sample import Batch, PhotoSample, as_tensor
+from img2img.data.sample import Batch, PhotoSample, as_picture, as_tensor
 from img2img.pixels.color import downscale, upscale, y_channel
 from img2img.pixels.tensors import as_float, as_uint8
 from img2img.tasks.base import MainMetric
+from img2img.tasks.degradation import Degradation
 from img2img.tasks.photo import PhotoStatistics, PhotoTask, Reason
 
 SMALL_PX = 640  # a photo whose longer side is not above this asks to be enlarged
@@ -30,6 +31,12 @@ class SuperResolve(PhotoTask):
         5, ge=0, le=20, description="rounds that make the reduced result equal its input"
     )
 
+    degrade: Degradation | None = Field(
+        None,
+        description="small photos as they are found instead of well reduced ones; {}: as published "
+        "for Real-ESRGAN. Take back_projections 0",
+    )
+
     usual_scale: ClassVar[int] = 2
     tiles: ClassVar[bool] = True
     plan_order: ClassVar[int] = 40
@@ -39,14 +46,33 @@ class SuperResolve(PhotoTask):
     main_metric: ClassVar[MainMetric] = MainMetric("psnr_y_db")
 
     @property
+    def draws(self) -> bool:  # type: ignore[override]  # read only
+        return self.degrade is not None
+
+    @property
+    def for_found_photos(self) -> bool:  # type: ignore[override]  # read only
+        return self.degrade is not None
+
+    @model_validator(mode="after")
+    def _does_not_bring_damage_back(self) -> SuperResolve:
+        if self.degrade is not None and self.back_projections:
+            raise ValueError(
+                "back_projections would bring back what degrade did to the input: set it to 0"
+            )
+        return self
+
+    @property
     def scale(self) -> int:  # type: ignore[override]  # read only
         return self.factor
 
     def make_pair(self, sample: PhotoSample, rng: np.random.Generator) -> Batch:
         height, width = (n - n % self.factor for n in sample.photo.shape[:2])
         target = as_tensor(sample.photo[:height, :width])
-        small = as_uint8(downscale(target, self.factor))  # as a file would hold it
-        return Batch(condition=as_float(small), target=target)
+        if self.degrade is None:
+            small = downscale(target, self.factor)
+        else:
+            small = as_tensor(self.degrade(as_picture(target), rng, self.factor))
+        return Batch(condition=as_float(as_uint8(small)), target=target)  # as a file would hold it
 
     def decode(self, condition: Tensor, prediction: Tensor) -> Tensor:
         return upscale(condition, self.factor) + prediction
