@@ -122,7 +122,7 @@ class RayEngine:
         given["inputs"] = ()  # which the rows name
         shared = {name: number for name, number in batch.names.items() if number > 1}
         return data.from_items(rows, override_num_blocks=-(-len(rows) // in_block)).map_batches(
-            _Worker,
+            _PhotoWorker,
             fn_constructor_args=(given, shared, desk, os.getcwd(), self.threads),
             batch_size=in_block,
             compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
@@ -189,7 +189,7 @@ class _Consumed(threading.Thread):
             self.error = error
 
 
-class _Worker:
+class _PhotoWorker:
     """One process with its models; called with the blocks that it is to work on."""
 
     def __init__(
