@@ -58,7 +58,7 @@ class ShardSet:
     validation."""
     files: dict[Parts, ShardFile]
     kept: KeptRanges | None
-    """What was downloaded; None where nothing has to be."""
+    """What was downloaded; None where nothing has to be, or may be kept."""
     folders: dict[Parts, dict[str, None]] = field(init=False)
     """The names in each folder."""
 
@@ -348,7 +348,8 @@ def _opened(base: str, names: Parts, kept: KeptRanges) -> ShardSet:
         if not is_remote(base):
             _check_size(Path(url), shard.size)
         files |= {file: ShardFile(url, *where) for file, where in shard.files.items()}
-    return ShardSet(base, chosen, index.name, files, kept if is_remote(base) else None)
+    keeps = is_remote(base) and kept.budget_bytes > 0
+    return ShardSet(base, chosen, index.name, files, kept if keeps else None)
 
 
 def _check_size(path: Path, size: int) -> None:

@@ -8,6 +8,7 @@ requests cost here, and no network. Nothing decoded is kept; places take turns, 
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import os
 import tempfile
@@ -45,6 +46,7 @@ def server_of(kind: str, folder: Path) -> Iterator[str]:
 
 
 def _serve(kind: str, folder: Path, pipe: Connection) -> None:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's, a line for each request
     with ExitStack() as stack:
         if kind == "s3":
             url = stack.enter_context(s3_server(folder, BUCKET))
