@@ -155,7 +155,13 @@ class _FileSystem(Protocol):
 
 
 def _file_system(scheme: str) -> _FileSystem:
-    """fsspec's, one in each process: it keeps connections, which no forked process may share."""
+    """fsspec's, one in each process: it keeps connections, which no forked process may share.
+
+    Those of the process that this one was forked from stay referred to: their end here would take
+    the connections from what that process waits for, since both have one epoll.
+    """
+    if (os.getpid(), scheme) in _SYSTEMS:
+        return _SYSTEMS[os.getpid(), scheme]
     try:
         import fsspec
 
@@ -170,7 +176,12 @@ def _file_system(scheme: str) -> _FileSystem:
         raise UserError(
             f"reading {scheme}:// needs an extra", field="data.urls", remedy=INSTALL
         ) from error
+    _SYSTEMS[os.getpid(), scheme] = system
     return system
+
+
+_SYSTEMS: dict[tuple[int, str], Any] = {}
+"""By process and scheme."""
 
 
 @dataclass(frozen=True)

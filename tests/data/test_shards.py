@@ -486,6 +486,7 @@ def test_s3_gives_the_same_samples_and_says_what_it_asks_for(
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anyone")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         s3fs.S3FileSystem.clear_instance_cache()
+        storage._SYSTEMS.clear()
         plain, packed = (
             opened("inpaint", path=str(folder)),
             opened("inpaint", kind="shards", urls=urls),
