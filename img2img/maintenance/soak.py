@@ -43,7 +43,7 @@ READINGS = 20
 
 
 @dataclass(frozen=True)
-class Reading:
+class MemoryReading:
     """What the app's processes held when so many requests had been served."""
 
     served: int
@@ -77,7 +77,7 @@ def main() -> None:
     if chosen.csv:
         with chosen.csv.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerows([[f.name for f in fields(Reading)], *map(astuple, readings)])
+            writer.writerows([[f.name for f in fields(MemoryReading)], *map(astuple, readings)])
     if chosen.svg:
         write_text(chosen.svg, picture(readings))
     sys.exit(bool(soak.lost))
@@ -92,7 +92,7 @@ class Soak:
     users: int
     lost: int = 0
 
-    def readings(self, requests: int) -> Iterator[Reading]:
+    def readings(self, requests: int) -> Iterator[MemoryReading]:
         """The memory at the beginning, then after each part of so many requests."""
         started, every = time.monotonic(), max(1, requests // READINGS)
         first = self._reading(0, 0.0)
@@ -119,29 +119,29 @@ class Soak:
             print(f"{name} {photo.name}: {error}", file=sys.stderr)
             return False
 
-    def _reading(self, served: int, seconds: float) -> Reading:
+    def _reading(self, served: int, seconds: float) -> MemoryReading:
         page = psutil.Process(self.app.process.pid)
         processes = page, *page.children(recursive=True)
         spent_s = sum(cpu_seconds(one.pid) for one in processes)
         held = [one.memory_info().rss / 1e6 for one in processes]
         memory = round(held[0], 1), round(sum(held[1:]), 1)
-        return Reading(served, round(seconds, 1), round(spent_s, 1), *memory)
+        return MemoryReading(served, round(seconds, 1), round(spent_s, 1), *memory)
 
 
-def slope_mb(readings: Sequence[Reading], name: str) -> float:
+def slope_mb(readings: Sequence[MemoryReading], name: str) -> float:
     """By how much memory grows in 1,000 requests: a line through the second half."""
     half = readings[len(readings) // 2 :]
     served, held = [one.served for one in half], [getattr(one, name) for one in half]
     return 1000 * float(np.polyfit(served, held, 1)[0])
 
 
-def table(readings: Sequence[Reading]) -> str:
+def table(readings: Sequence[MemoryReading]) -> str:
     """The curve as text."""
     rows = [tuple(f"{value:g}" for value in astuple(one)) for one in readings]
     return aligned([("requests", "seconds", "CPU s", "page MB", "workers MB"), *rows])
 
 
-def summary(readings: Sequence[Reading], lost: int) -> str:
+def summary(readings: Sequence[MemoryReading], lost: int) -> str:
     """What the curve says, in lines."""
     last = readings[-1]
     each = f"{last.cpu_s / last.served:.3f} s of processor each"
@@ -155,7 +155,7 @@ def summary(readings: Sequence[Reading], lost: int) -> str:
     return "\n".join(lines)
 
 
-def picture(readings: Sequence[Reading]) -> str:
+def picture(readings: Sequence[MemoryReading]) -> str:
     """The curve as an SVG file."""
     curves = [
         CostCurve(words, [(one.served, getattr(one, name)) for one in readings if one.served])

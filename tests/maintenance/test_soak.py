@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from img2img.maintenance import soak
-from img2img.maintenance.soak import Reading, picture, slope_mb, summary, table
+from img2img.maintenance.soak import MemoryReading, picture, slope_mb, summary, table
 
-FLAT = [Reading(0, 0, 0, 300, 0)] + [
-    Reading(n, n / 10, n / 5, min(500, 300 + n), 0.02 * n) for n in range(50, 1001, 50)
+FLAT = [MemoryReading(0, 0, 0, 300, 0)] + [
+    MemoryReading(n, n / 10, n / 5, min(500, 300 + n), 0.02 * n) for n in range(50, 1001, 50)
 ]
 
 
