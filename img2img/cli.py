@@ -370,8 +370,9 @@ def infer(
     task: Annotated[
         str,
         typer.Option(
-            metavar="auto|NAME[,NAME…]",
-            help="repair denoise colorize super-resolve inpaint translate",
+            metavar="auto|none|NAME[,NAME…]",
+            help="repair denoise colorize super-resolve inpaint translate; none: only saved anew, "
+            "in the size and format that are asked for",
         ),
     ] = "auto",
     model: Annotated[
@@ -435,6 +436,14 @@ def infer(
     strength: Annotated[
         float, typer.Option(metavar="0..1", help="how much of the network's change is applied")
     ] = 1.0,
+    strength_mask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="strength by region: a grey picture of the photo's aspect, white = full, black = "
+            "the photo itself; matched by name",
+        ),
+    ] = None,
     detail: Annotated[
         float | None,
         typer.Option(
@@ -486,6 +495,13 @@ def infer(
     quality: Annotated[
         int | None, typer.Option(metavar="1..100", help="of JPEG, WebP and AVIF; 95 by default")
     ] = None,
+    metadata: Annotated[
+        bool,
+        typer.Option(
+            "--metadata/--no-metadata",
+            help="keep EXIF, XMP and resolution; colors are always said",
+        ),
+    ] = True,
     overwrite: Overwrite = False,
     resume: Annotated[
         bool,
@@ -561,9 +577,12 @@ def infer(
             precision=precision,  # type: ignore[arg-type]  # checked by Request.check
             backend=backend,  # type: ignore[arg-type]  # the same
         )
-        saving = Saving(format, quality)
+        saving = Saving(format, quality, metadata)
         photos = [] if watch else named
-        batch = FileBatch(photos, request, output, mask, overwrite, hints, saving, pairs, save_mask)
+        batch = FileBatch(
+            *(photos, request, output, mask, overwrite, hints, saving, pairs, save_mask),
+            strength_mask=strength_mask,
+        )
         run = FolderRun(batch, resume, named if watch else (), spread)
         results = run.plans() if plan else run.run(line.tile, line.begin)
         try:

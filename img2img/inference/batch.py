@@ -43,7 +43,7 @@ from img2img.inference.inputs import Job, Siblings, found, has_photo_suffix, is_
 from img2img.inference.manifest import stamp_of
 from img2img.inference.output_size import WidthHeight
 from img2img.inference.outputs import QUALITY, WITH_QUALITY, Result, Saving
-from img2img.inference.plan import OnStepTile, Plan
+from img2img.inference.plan import OnStepPart, OnStepTile, Plan
 from img2img.inference.request import AUTO, Request
 from img2img.inference.statistics import statistics
 from img2img.inference.steps import fills_mask
@@ -67,8 +67,10 @@ from img2img.pixels.images import (
     output_format,
     read_mask,
     read_photo,
+    without_metadata,
     write_photo,
 )
+from img2img.pixels.strength_map import read_strength
 from img2img.tasks import PhotoStatistics, task_kinds
 
 log = logging.getLogger("img2img")
@@ -90,6 +92,7 @@ class Prepared:
     plan: Plan
     output: Path
     replaces: Stamp | None
+    strength: np.ndarray | None = None
 
     @property
     def size_out(self) -> WidthHeight:
@@ -150,6 +153,8 @@ class FileBatch:
     files show it."""
     save_mask: str | None = None
     """Where the mask that is filled is written, white = filled: a file, or a folder of several."""
+    strength_mask: str | None = None
+    """Where less of the change is wanted: a grey picture, or a folder of them."""
     taken: set[Path] = field(default_factory=set, init=False)
     manifest: Records | None = field(default=None, init=False)
     """Told of each photo that is begun and done."""
@@ -166,10 +171,15 @@ class FileBatch:
         jobs = [job for text in self.inputs for job in self._jobs(text)]
         self._check_output()
         self._check_save_mask()
-        for option, drawn in (("mask", self.mask), ("hints", self.hints)):
+        for option, drawn in self.drawn.items():
             if drawn and not os.path.exists(drawn):
                 raise UserError(Phrase("'", Path(drawn), "': no such file or folder"), field=option)
         self.take(jobs)
+
+    @property
+    def drawn(self) -> dict[str, str | None]:
+        """The files or folders of what is drawn for photos, by the names of the options."""
+        return {"mask": self.mask, "hints": self.hints, "strength_mask": self.strength_mask}
 
     def take(self, jobs: list[Job]) -> None:
         """The photos that there are; those that would share a name are told apart."""
@@ -208,14 +218,15 @@ class FileBatch:
         on_tile: OnStepTile | None = None,
         on_plan: OnPlan | None = None,
         seen: PhotoStatistics | None = None,
+        on_part: OnStepPart | None = None,
     ) -> Result:
         """The result of one photo, which may have been read already; `seen` are its statistics
-        where they are known. Raises UserError.
+        where they are known, and `on_part` is called as in `Plan.run`. Raises UserError.
         """
         begun_s, read_before = time.monotonic(), photo is not None
         opened = OpenedPhoto(photo or _read(job), seen, begun_s)
         _log_notes(job.input, () if read_before else opened.photo.notes)
-        return self._written(job, self._done(job, opened, on_tile, on_plan))
+        return self._written(job, self._done(job, opened, on_tile, on_plan, on_part))
 
     def _done(
         self,
@@ -223,6 +234,7 @@ class FileBatch:
         opened: OpenedPhoto | Result,
         on_tile: OnStepTile | None,
         on_plan: OnPlan | None,
+        on_part: OnStepPart | None = None,
     ) -> Done | Result:
         """The work on one photo, up to what is to be written."""
         if isinstance(opened, Result):
@@ -232,7 +244,12 @@ class FileBatch:
             check_folder(ready.output.parent)
         if on_plan:
             on_plan(job.input, ready.plan, ready.canvas.size)
-        photo = ready.plan.run(ready.canvas, ready.mask, on_tile, partial(self._keep_mask, job))
+        keep_mask = partial(self._keep_mask, job)
+        photo = ready.plan.run(
+            ready.canvas, ready.mask, on_tile, keep_mask, on_part, ready.strength
+        )
+        if not self.saving.metadata:
+            photo = without_metadata(photo)
         if not self._is_copy(ready):
             _log_notes(ready.output, lost_in(ready.output, photo))
         self.taken.add(known_as(ready.output))
@@ -345,8 +362,9 @@ class FileBatch:
         """Everything that can fail before the work does so here."""
         canvas, mask = self.request.canvas.prepared(photo, self._mask(job, photo))
         plan = self.resolved.plan(canvas, mask, hints=self._hints(job, photo), seen=seen)
-        output = self._output(job, photo, plan)
-        ready = Prepared(job, photo, canvas, mask, plan, output, self._replaced(job, output))
+        output, strength = self._output(job, photo, plan), self._strength(job, photo)
+        replaces = self._replaced(job, output)
+        ready = Prepared(job, photo, canvas, mask, plan, output, replaces, strength)
         if (place := self._mask_place(job)) and place.exists() and not self.overwrite:
             raise UserError(Phrase(place, " exists"), place=job.input, remedy=OVERWRITE_OR_ANOTHER)
         if not self._is_copy(ready):
@@ -370,7 +388,8 @@ class FileBatch:
         """Nothing is to be done and nothing else was asked for: the file itself is the result."""
         same = output_format(ready.output) == ready.photo.format.replace("MPO", "JPEG")
         changed = ready.plan.steps or ready.plan.reduced_to
-        return not changed and same and self.saving.quality is None
+        kept = self.saving.quality is None and self.saving.metadata
+        return not changed and same and kept
 
     # --- which photos
 
@@ -611,6 +630,13 @@ class FileBatch:
             return None
         path = Path(self.hints)
         return read_hints(self._drawn_in(path, job, "hints") if path.is_dir() else path, photo)
+
+    def _strength(self, job: Job, photo: Photo) -> np.ndarray | None:
+        if self.strength_mask is None:
+            return None
+        path = Path(self.strength_mask)
+        path = self._drawn_in(path, job, "strength mask") if path.is_dir() else path
+        return self.request.canvas.widened(read_strength(path, photo.size))
 
     def _drawn_in(self, folder: Path, job: Job, what: str) -> Path:
         """The mask or hints of the photo's name with any suffix, in the same sub-folder or at

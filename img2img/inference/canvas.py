@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from img2img.errors import Advice, UserError
-from img2img.pixels.images import Photo, quantise, to_float
+from img2img.inference.mixing import mixed
+from img2img.pixels.images import Photo, quantise
 from img2img.pixels.masks import grow
 
 
@@ -78,6 +79,12 @@ class Canvas:
             )
         return photo, wider
 
+    def widened(self, strength: np.ndarray) -> np.ndarray:
+        """A strength (H,W) of whole numbers on the larger canvas, full on the new border."""
+        left, top, right, bottom = self.extend
+        full = np.iinfo(strength.dtype).max
+        return np.pad(strength, ((top, bottom), (left, right)), constant_values=full)
+
 
 def parse_extend(text: str) -> tuple[int, int, int, int]:
     """`"L,T,R,B"` as four whole numbers of pixels. Raises UserError."""
@@ -119,19 +126,4 @@ def feathered(photo: Photo, filled: Photo, mask: np.ndarray, feather_px: int) ->
     """
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     weight = np.clip(1 - distance / (feather_px + 1), 0, 1)
-    depth, inside = filled.rgb.dtype, weight > 0
-
-    def mixed(before: np.ndarray, after: np.ndarray, share: np.ndarray) -> np.ndarray:
-        end = to_float(after)  # started from, so that a share of 1 is the fill itself
-        return np.where(
-            inside.reshape(share.shape),
-            quantise(end + (to_float(before) - end) * (1 - share), depth),
-            quantise(before, depth),
-        )
-
-    if photo.alpha is None or filled.alpha is None:
-        return filled.with_pixels(mixed(photo.rgb, filled.rgb, weight[..., None]), filled.alpha)
-    alpha = mixed(photo.alpha, filled.alpha, weight)
-    shows, hides = (to_float(a) * w for a, w in ((filled.alpha, weight), (photo.alpha, 1 - weight)))
-    share = np.divide(shows, shows + hides, out=weight.astype(np.float32), where=shows + hides > 0)
-    return filled.with_pixels(mixed(photo.rgb, filled.rgb, share[..., None]), alpha)
+    return mixed(photo, filled, weight)

@@ -229,7 +229,7 @@ def request_fields(batch: FileBatch) -> dict[str, object]:
     if batch.request.model is not None and batch.resolved.steps:
         entry = batch.resolved.steps[0].model
         known |= {"model": entry.title, MODEL_SHA256: sha256_of(entry.path)[:16]}
-    for name, drawn in (("mask", batch.mask), ("hints", batch.hints)):
+    for name, drawn in batch.drawn.items():
         if drawn:
             known[name] = seen_from(Path(batch.output or "."), Path(drawn))
     return known if batch.pairs is None else known | {"pairs": batch.pairs}
@@ -254,4 +254,5 @@ def _described(request: Request, saving: Saving) -> dict[str, object]:
         "backend": request.backend,
         "format": saving.suffix,
         "quality": saving.quality,
+        "metadata": saving.metadata,
     }

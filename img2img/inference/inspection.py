@@ -16,6 +16,7 @@ from img2img.pixels.images import Photo, read_photo
 from img2img.tasks import PhotoStatistics, ask, photo_tasks
 
 _TINTS = {0: "grey", 1: "one tint", 2: "color"}
+_PHOTOS = {"grey": "A grey photo", "one tint": "A photo of one tint", "color": "A color photo"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,14 @@ class Inspection:
     """In a word or two each: its color, and what tasks find that they could mend."""
     proposed: Plan
     """The automatic plan."""
+
+    @property
+    def sentence(self) -> str:
+        """What is seen, as one sentence without its full stop."""
+        tint, *rest = self.findings
+        width, height = self.photo.size
+        found = ": " + ", ".join(rest) if rest else ""
+        return f"{_PHOTOS[tint]} of {width} × {height} px{found}"
 
 
 def inspect(path: Path, most_megapixels: float) -> Inspection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from img2img.errors import Advice, UserError, did_you_mean
 from img2img.inference.plan import Plan, PlanStep
 from img2img.inference.urls import url_of
@@ -17,6 +19,17 @@ _SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif
 _PNG = (".png",)
 
 
+def writable_formats() -> list[dict[str, object]]:
+    """The formats of `FORMATS` that this installation writes, and whether they have a quality."""
+    Image.init()
+    kinds = {name: output_format(f"x.{name}") for name in FORMATS}
+    return [
+        {"name": name, "title": kind, "quality": kind in WITH_QUALITY}
+        for name, kind in kinds.items()
+        if kind in Image.SAVE
+    ]
+
+
 @dataclass(frozen=True)
 class Saving:
     """How results are written: in the photo's own format unless one is named, lossy ones at quality
@@ -25,6 +38,7 @@ class Saving:
 
     format: str | None = None  # a suffix: jpg, png, tif, webp, avif, …
     quality: int | None = None  # 1..100
+    metadata: bool = True  # else without EXIF, XMP and resolution
 
     def __post_init__(self) -> None:
         if self.format is not None:

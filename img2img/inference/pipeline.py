@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -47,7 +47,7 @@ from img2img.pixels.images import (
 )
 from img2img.pixels.reduction import reduced
 from img2img.pixels.tensors import as_float
-from img2img.pixels.tiling import TileGrid, middle, tiled
+from img2img.pixels.tiling import Tile, TileGrid, middle, tiled
 from img2img.pixels.xmp import source_type, with_source_type
 from img2img.recipe import Recipe
 from img2img.resources import samples_dir
@@ -76,6 +76,25 @@ from img2img.zoo.catalogue import CATALOGUE, Entry
 
 ImageOrArray = TypeVar("ImageOrArray", Image.Image, np.ndarray)
 OnTile = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class FinishedPart:
+    """A finished part of a result: left, top, width and height in its px, and the pixels (h,w,3) at
+    its depth, which may change after the call.
+    """
+
+    box: tuple[int, int, int, int]
+    rgb: np.ndarray
+
+    @classmethod
+    def at(cls, top: int, left: int, pixels: Tensor) -> FinishedPart:
+        """That of (1,3,h,w) at a place."""
+        height, width = pixels.shape[-2:]
+        return cls((left, top, width, height), pixels[0].permute(1, 2, 0).numpy())
+
+
+OnPart = Callable[[FinishedPart], None]
 
 
 class Model:
@@ -241,6 +260,7 @@ class Model:
         options: Options = DEFAULTS,
         dtype: Any = None,
         on_tile: OnTile | None = None,
+        on_part: OnPart | None = None,
     ) -> Photo:
         """Apply the model to a photo as it was read from a file.
 
@@ -254,6 +274,7 @@ class Model:
             options: strength, seed and the like.
             dtype: the result's depth; the photo's own by default.
             on_tile: called with the number of tiles done; raising in it cancels the work.
+            on_part: called with each part of the picture that is finished, after `on_tile`.
 
         Returns:
             The photo with the new pixels.
@@ -276,7 +297,7 @@ class Model:
         visible = seen(photo.rgb, photo.alpha, self.recipe.background, filled)
         x = _as_planes(visible)
         holes = None if mask is None else torch.from_numpy(mask)[None, None]
-        result = self._apply(x, holes, options, wanted, photo.color, on_tile)
+        result = self._apply(x, holes, options, wanted, photo.color, on_tile, on_part)
         # After the picture, which shows more of how far its network looks than an alpha does.
         alpha = self._alpha(photo.alpha, mask, options, wanted, on_tile)
         rgb = np.ascontiguousarray(result[0].permute(1, 2, 0).numpy())
@@ -406,6 +427,7 @@ class Model:
         dtype: Any = np.float32,
         color: ColorDescription = SRGB,
         on_tile: OnTile | None = None,
+        on_part: OnPart | None = None,
     ) -> Tensor:
         """One picture (1,3,H,W) of any depth to the result at `dtype`; only one tile or view is in
         float at a time.
@@ -432,10 +454,13 @@ class Model:
             return _finished_as(dtype, task, color, part, rgb)
 
         if task.tiles:
-            return self._tiled(piece, x, on_tile)
+            return self._tiled(piece, x, on_tile, on_part)
         if task.finishes_in_strips and mask is None and not options.from_photo:
-            return self._in_strips(x, options, how, dtype, on_tile)
-        return self._views(piece, x, mask, dtype)
+            result = self._in_strips(x, options, how, dtype, on_tile)
+            if on_part:
+                on_part(FinishedPart.at(0, 0, result))
+            return result
+        return self._views(piece, x, mask, dtype, on_part)
 
     def _in_strips(
         self, x: Tensor, options: Options, how: ForwardOptions, dtype: Any, on_tile: OnTile | None
@@ -456,19 +481,31 @@ class Model:
         return out
 
     def _tiled(
-        self, piece: Callable[[Tensor], Tensor], x: Tensor, on_tile: OnTile | None
+        self,
+        piece: Callable[[Tensor], Tensor],
+        x: Tensor,
+        on_tile: OnTile | None,
+        on_part: OnPart | None = None,
     ) -> Tensor:
         """(B,C,H,W) in the generator's tiles; whole where it may not be cut. `on_tile` may cancel
         the measuring before the first.
         """
         generator, scale = self.recipe.generator, self.photo_task.scale
         size = (x.shape[-2], x.shape[-1])
+
+        def done(tile: Tile, core: Tensor) -> None:
+            if on_part:
+                on_part(FinishedPart.at(tile.core[0] * scale, tile.core[2] * scale, core))
+
         if not generator.tiles_photo(size):
-            return piece(x)
+            result = piece(x)
+            if on_part:
+                on_part(FinishedPart.at(0, 0, result))
+            return result
         if max(size) > generator.tile_px(scale):
             self.card = self.with_measured_overlap(on_tile)
         grid = generator.tile_grid(size, scale, self.card.tile_overlap_px)
-        return tiled(piece, x, scale, grid)
+        return tiled(piece, x, scale, grid, done)
 
     def with_measured_overlap(self, on_tile: OnTile | None = None) -> Card:
         """The card with a tile overlap, measured where it told none.
@@ -515,7 +552,12 @@ class Model:
         return float((tiled(run, x, scale, grid) - run(x)).abs().max())
 
     def _views(
-        self, piece: Callable[..., Tensor], x: Tensor, mask: Tensor | None, dtype: Any
+        self,
+        piece: Callable[..., Tensor],
+        x: Tensor,
+        mask: Tensor | None,
+        dtype: Any,
+        on_part: OnPart | None,
     ) -> Tensor:
         """Work view by view; what one view filled is known to the next. The mask is in float as far
         as a view reaches alone.
@@ -525,11 +567,16 @@ class Model:
         to_fill = None if hole is None else hole[0, 0].cpu().numpy()
         views = views_of(self.photo_task, size, to_fill)
         if len(views) == 1 and views[0].cut(x).shape == x.shape:
-            return piece(x, None if hole is None else hole.float().to(self.device), views[0])
+            result = piece(x, None if hole is None else hole.float().to(self.device), views[0])
+            if on_part:
+                on_part(FinishedPart.at(0, 0, result))
+            return result
         out = x.clone() if x.numpy().dtype == dtype else _as_depth(as_float(x), dtype)
         for view in views:
             inside = None if hole is None else view.cut(hole).float().to(self.device)
             view.cut(out).copy_(piece(view.cut(out), inside, view))
+            if on_part:
+                on_part(FinishedPart.at(view.top, view.left, view.cut(out)))
             hole = None if hole is None else view.remaining(hole)
         return out
 

@@ -18,9 +18,10 @@ from img2img.devices import Precision
 from img2img.errors import Option, Phrase
 from img2img.inference.canvas import feathered
 from img2img.inference.loaded import MODELS
+from img2img.inference.mixing import by_region
 from img2img.inference.options import Options
 from img2img.inference.output_size import WidthHeight
-from img2img.inference.pipeline import Model
+from img2img.inference.pipeline import FinishedPart, Model, OnPart, OnTile
 from img2img.pixels.images import Photo, quantise
 from img2img.pixels.masks import grow
 from img2img.pixels.reduction import reduced
@@ -30,6 +31,21 @@ from img2img.zoo.catalogue import Entry
 
 OnStepTile = Callable[[int, int], None]
 """Called with a step, counted from 0, and how many of its tiles are done."""
+
+
+@dataclass(frozen=True)
+class StepPart:
+    """A finished part of what a step makes: left, top, width and height in px of a picture of that
+    size, and its pixels, which may change after the call.
+    """
+
+    step: int
+    box: tuple[int, int, int, int]
+    size: WidthHeight
+    photo: Photo
+
+
+OnStepPart = Callable[[StepPart], None]
 
 
 @dataclass(frozen=True)
@@ -154,6 +170,8 @@ class Plan:
         mask: np.ndarray | None = None,
         on_tile: OnStepTile | None = None,
         on_mask: Callable[[np.ndarray], None] | None = None,
+        on_part: OnStepPart | None = None,
+        strength: np.ndarray | None = None,
     ) -> Photo:
         """The photo after every step, in float between them and at its own depth at the end, where
         it may be reduced.
@@ -164,6 +182,8 @@ class Plan:
             on_tile: called as work goes on with the step, counted from 0, and its tiles done;
                 raising in it cancels.
             on_mask: called with the mask that is filled, the one given or the one found.
+            on_part: called with each part of a step's picture that is finished, after `on_tile`.
+            strength: (H,W) uint8 or uint16; the top of it takes the result, 0 leaves the photo.
 
         Returns:
             The result; `write_photo` writes it.
@@ -176,7 +196,7 @@ class Plan:
             >>> plan.run(photo).size
             (96, 64)
         """
-        depth = photo.rgb.dtype
+        depth, before = photo.rgb.dtype, photo
         for number, step in enumerate(self.steps):
             model = MODELS.get(step.model, self.device, self.precision, step.detail, self.backend)
             dtype = depth if number == len(self.steps) - 1 else np.dtype(np.float32)
@@ -187,15 +207,17 @@ class Plan:
                 model = MODELS.get(step.fill, self.device, self.precision, None, self.backend)
             if hole is not None and model.fills and on_mask is not None:
                 on_mask(hole)
-            photo = self._applied(model, photo, hole, dtype, tile)
+            part = None if on_part is None else partial(_part, on_part, number, model, photo)
+            photo = self._applied(model, photo, hole, dtype, tile, part)
             scale = model.photo_task.scale
             if mask is not None and scale > 1:
                 mask = mask.repeat(scale, 0).repeat(scale, 1)
-        if self.reduced_to is None:
-            return photo
-        # It may be cancelled too, but counts as no tile.
-        uncounted = partial(on_tile, max(len(self.steps) - 1, 0), 0) if on_tile else lambda: None
-        return reduced(photo, self.reduced_to, uncounted)
+        if self.reduced_to is not None:
+            # It may be cancelled too, but counts as no tile.
+            last = max(len(self.steps) - 1, 0)
+            uncounted = partial(on_tile, last, 0) if on_tile else lambda: None
+            photo = reduced(photo, self.reduced_to, uncounted)
+        return photo if strength is None else by_region(before, photo, strength)
 
     def _applied(
         self,
@@ -203,7 +225,8 @@ class Plan:
         photo: Photo,
         mask: np.ndarray | None,
         dtype: np.dtype[Any],
-        on_tile: Callable[[int], None] | None,
+        on_tile: OnTile | None,
+        on_part: OnPart | None,
     ) -> Photo:
         """The photo after one model; a fill is made wider by the feather, and fades out over it."""
         options, feather_px = self.options, self.feather_px
@@ -213,9 +236,16 @@ class Plan:
             alpha = None if photo.alpha is None else quantise(photo.alpha, dtype)
             return photo.with_pixels(quantise(photo.rgb, dtype), alpha)  # nothing to fill, or by
         if not model.fills or mask is None or not feather_px:
-            return model.run(photo, mask, options, dtype, on_tile)
-        filled = model.run(photo, grow(mask, feather_px), options, dtype, on_tile)
+            return model.run(photo, mask, options, dtype, on_tile, on_part)
+        filled = model.run(photo, grow(mask, feather_px), options, dtype, on_tile, on_part)
         return feathered(photo, filled, mask, feather_px)
+
+
+def _part(on_part: OnStepPart, step: int, model: Model, photo: Photo, part: FinishedPart) -> None:
+    """Hand on a part of what a model makes of a photo."""
+    (width, height), scale = photo.size, model.photo_task.scale
+    size = width * scale, height * scale
+    on_part(StepPart(step, part.box, size, photo.with_pixels(part.rgb)))
 
 
 def _tile_count(model: Entry, size: WidthHeight, overlap_px: int | None) -> int | None:

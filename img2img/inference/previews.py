@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import Image
 
+from img2img.pixels.alpha import seen
 from img2img.pixels.file_kind import size_in_header
-from img2img.pixels.images import Photo, read_photo, to_pil
+from img2img.pixels.images import Photo, as_srgb, quantise, read_photo, to_pil
 
 MOST_PX = 1600
+_LEAST_PX = 256  # of the longer side of a pyramid's smallest level
 _GROUND = (128, 128, 128)
 
 
@@ -20,6 +25,34 @@ def preview(photo: Photo, path: Path, most_px: int = MOST_PX) -> Path:
     profile = picture.info.get("icc_profile")
     picture.thumbnail((most_px, most_px), Image.Resampling.LANCZOS)
     return _saved(_on_white(picture), path, profile)
+
+
+def thumbnail(photo: Photo, most_px: int) -> bytes:
+    """The photo as a JPEG in sRGB of at most `most_px` a side, without its metadata."""
+    picture = to_pil(replace(as_srgb(photo), alpha=None, is_grey=False, exif=None))
+    picture.thumbnail((most_px, most_px), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def pyramid(path: Path) -> list[np.ndarray]:
+    """A photo as (H,W,3), or with transparency (H,W,4), uint8 in sRGB, then means of 2 × 2 px of
+    the one before as long as it is large. What alpha hides continues what is visible.
+    """
+    photo = as_srgb(read_photo(path))
+    pixels = quantise(seen(photo.rgb, photo.alpha), np.uint8)
+    if photo.alpha is not None:
+        pixels = np.dstack([pixels, quantise(photo.alpha, np.uint8)])
+    levels = [pixels]
+    while max(pixels.shape[:2]) > _LEAST_PX:
+        height, width = pixels.shape[:2]
+        if height % 2 or width % 2:
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        half = pixels.shape[1] // 2, pixels.shape[0] // 2
+        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
+        levels.append(pixels)
+    return levels
 
 
 def pair(

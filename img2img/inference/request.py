@@ -4,7 +4,7 @@ models, `ResolvedRequest.plan` says what is to be done to one photo, `Plan.run` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -19,6 +19,7 @@ from img2img.inference.output_size import OutputSize, WidthHeight
 from img2img.inference.plan import Plan, PlanStep
 from img2img.inference.statistics import statistics, with_mask_alone
 from img2img.inference.steps import (
+    NONE,
     asked_steps,
     automatic_plan,
     check_detail,
@@ -40,7 +41,7 @@ class Request:
     """What a user wants of photos; `img2img infer` and the widgets of the app fill it in."""
 
     tasks: tuple[str, ...] = ()
-    """Names in the order of the steps; none: the automatic plan."""
+    """Names in the order of the steps, or NONE; empty: the automatic plan."""
     model: str | None = None
     """A shipped model's name, a model file, or a run folder; it brings its task."""
     scale: float | None = None
@@ -192,19 +193,36 @@ class ResolvedRequest:
             >>> [(step.verb, step.reason) for step in plan.steps]
             [('denoise', 'it is noisy (σ about 21 of 255)'), ('enlarge ×2', '... small (360×270)')]
         """
+        known = seen if mask is None else None
+        measure = cache(lambda: known or statistics(photo, mask))
+        return self._planned(photo.size, mask is not None, measure, hints)
+
+    def plan_for(self, seen: PhotoStatistics) -> Plan:
+        """The same for a photo of these statistics, which need not be at hand; with a mask where
+        they say so. Raises UserError as `plan` does.
+        """
+        return self._planned((seen.width, seen.height), seen.has_mask, lambda: seen)
+
+    def _planned(
+        self,
+        size: WidthHeight,
+        masked: bool,
+        measure: Callable[[], PhotoStatistics],
+        hints: Hints | None = None,
+    ) -> Plan:
         request, options = self.request, self.request.options
         if hints is not None:
             options = replace(options, hints=hints)
-        known = seen if mask is None else None
-        measure = cache(lambda: known or statistics(photo, mask))
-        plan = self.expected(photo.size)
+        plan = self.expected(size)
         if plan is None:
-            looked = measure() if mask is None else with_mask_alone(photo)
-            growth = request.output_size.growth(photo.size)
-            plan = self._reduced(automatic_plan(looked, growth, request.detail), photo.size)
+            looked = with_mask_alone(size) if masked else measure()
+            growth = request.output_size.growth(size)
+            plan = self._reduced(automatic_plan(looked, growth, request.detail), size)
+        elif request.tasks == (NONE,):
+            plan = replace(plan, skipped=("no task was asked for",))
         elif not request.model:
             plan = replace(plan, steps=for_found_photos(plan.steps, measure))
-        check_photo(plan, photo.size, mask is not None)
+        check_photo(plan, size, masked)
         if options.hints is not None:
             check_hints(plan.steps)
         if options.from_photo:
@@ -224,18 +242,21 @@ class ResolvedRequest:
         )
 
 
+_ALONE = {AUTO: "it chooses the tasks itself", NONE: "nothing is done"}
+
+
 def parse_tasks(text: str) -> tuple[str, ...]:
-    """`auto`, or task names separated by commas; `auto` is the empty tuple. Raises UserError for
-    unknown names.
+    """`auto`, `none`, or task names separated by commas; `auto` is the empty tuple. Raises
+    UserError for unknown names.
     """
     names = tuple(part.strip() for part in text.split(","))
     if names == (AUTO,):
         return ()
+    if names == (NONE,):
+        return names
     for name in names:
-        if name == AUTO:
-            raise UserError(
-                f"'{text}': auto stands alone, it chooses the tasks itself", field="task"
-            )
+        if name in (AUTO, NONE):
+            raise UserError(f"'{text}': {name} stands alone, {_ALONE[name]}", field="task")
         if name not in task_kinds():
             task_class(name, trusted=False)  # raises with what was probably meant
     return names

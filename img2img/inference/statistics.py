@@ -43,9 +43,9 @@ def statistics(photo: Photo, mask: np.ndarray | None = None) -> PhotoStatistics:
     )
 
 
-def with_mask_alone(photo: Photo) -> PhotoStatistics:
-    """What the automatic plan needs to know of a photo with a mask: to fill it is what is wanted,
-    so nothing is measured.
+def with_mask_alone(size: tuple[int, int]) -> PhotoStatistics:
+    """What the automatic plan needs to know of a photo of a (width, height) with a mask: to fill it
+    is what is wanted, so nothing is measured.
     """
-    width, height = photo.size
+    width, height = size
     return PhotoStatistics(width, height, has_mask=True, tints=2, noise_sigma_255=0.0)

@@ -24,6 +24,9 @@ from img2img.tasks import (
 )
 from img2img.zoo.catalogue import CATALOGUE, Entry
 
+NONE = "none"
+"""In the place of tasks: nothing is to be done."""
+
 
 def asked_steps(
     tasks: Sequence[str], growth: Growth | None, model: str | None, detail: float | None
@@ -36,12 +39,13 @@ def asked_steps(
     """
     if detail is not None:
         check_share("detail", detail)  # here, for a plan may hold no step that would notice
+    kinds = [kind for kind in tasks if kind != NONE]
     if model is not None:
         steps = _steps_of_model(model, tasks, growth)
     elif not tasks:
         return None
     else:
-        enlarges = any(_class_of(kind).usual_scale > 1 for kind in tasks)
+        enlarges = any(_class_of(kind).usual_scale > 1 for kind in kinds)
         if growth is not None and growth.factor > 1 and not enlarges:
             able = _names(lambda task: task.usual_scale > 1)
             raise UserError(
@@ -49,7 +53,7 @@ def asked_steps(
                 field=growth.option,
                 remedy=Advice.leave_out(growth.option) | Advice.set("task", able),
             )
-        steps = [step for kind in tasks for step in _steps(kind, growth)]
+        steps = [step for kind in kinds for step in _steps(kind, growth)]
     return tuple(_with_detail(step, detail) for step in steps)
 
 

@@ -299,6 +299,18 @@ def write_photo(
         raise UserError(problem, place=Path(path)) from error
 
 
+def without_metadata(photo: Photo) -> Photo:
+    """The photo without EXIF, XMP and resolution: where it was taken, when and by whom. What its
+    numbers mean is said as before, and so is that a network made them.
+    """
+    color, kind = photo.color, source_type(photo.xmp)
+    by_exif = color.transform is not None and photo.icc is None and not photo.color_chunks
+    icc = color.icc_writer(False) if by_exif and color.icc_writer else photo.icc
+    stated = get_args(DigitalSourceType)
+    xmp = with_source_type(None, cast(DigitalSourceType, kind)) if kind in stated else None
+    return replace(photo, exif=None, dpi=None, icc=icc, xmp=xmp)
+
+
 def check_fits(path: PathLike, size: tuple[int, int]) -> None:
     """Raise UserError when the format of `path` cannot hold a picture of (width, height)."""
     kind = output_format(path)

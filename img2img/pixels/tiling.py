@@ -99,9 +99,16 @@ class TileGrid:
         return Tile((*row, *column), (*rows, *columns))
 
 
-def tiled(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, grid: TileGrid) -> Tensor:
+def tiled(
+    run: Callable[[Tensor], Tensor],
+    x: Tensor,
+    scale: int,
+    grid: TileGrid,
+    on_core: Callable[[Tile, Tensor], None] | None = None,
+) -> Tensor:
     """`run` on every tile of (B,C,H,W), put together at `scale`, channels last; what `run` gives
-    where one tile is the whole.
+    where one tile is the whole. `on_core` is called with each tile and the part of its result that
+    is kept.
 
     Where memory is too short for a tile, it and those that follow are halved, and a line says so;
     the error is raised where they are small already.
@@ -122,6 +129,9 @@ def tiled(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, grid: TileGrid
             left = deque(part for each in (tile, *left) for part in grid.halves(each) or [each])
             log.warning(_HALVED, tile.side_px, left[0].side_px)
             continue
+        core = cut_core(result, tile, scale)
+        if on_core:
+            on_core(tile, core)
         if tile.core == (0, height, 0, width):
             return result
         if out is None:
@@ -130,7 +140,7 @@ def tiled(run: Callable[[Tensor], Tensor], x: Tensor, scale: int, grid: TileGrid
             # as pictures lie in memory, so that none needs a copy
             out = result.new_empty(size).permute(0, 3, 1, 2)
         top, bottom, first, last = (edge * scale for edge in tile.core)
-        out[..., top:bottom, first:last] = cut_core(result, tile, scale)
+        out[..., top:bottom, first:last] = core
     assert out is not None
     return out
 
