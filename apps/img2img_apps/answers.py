@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +18,7 @@ from img2img.errors import UserError
 from img2img_apps.checks import check_values, completed
 from img2img_apps.fair_queue import RETRY_AFTER_S
 from img2img_apps.jobs import Stopped
+from img2img_apps.tools.controls import Control
 from img2img_apps.wording import for_the_api
 
 log = logging.getLogger("img2img")
@@ -30,6 +32,11 @@ _NOT_A_CALL = (
 class Page(gr.Blocks):
     """Gradio's page, whose every error is in words; the values of endpoints are looked at first."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.controls: dict[str, Sequence[Control]] = {}
+        """The parameters of each endpoint."""
+
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> Any:
@@ -38,8 +45,9 @@ class Page(gr.Blocks):
         """
         try:
             if block_fn.api_visibility == "public" and not explicit_call:
-                inputs = completed(f"{block_fn.api_name}", block_fn.inputs, inputs)
-                check_values(block_fn.inputs, inputs)
+                controls = self.controls[f"{block_fn.api_name}"]
+                inputs = completed(controls, inputs)
+                check_values(controls, inputs)
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except UserError as error:
             raise _worded(error.phrase) from None
@@ -68,6 +76,7 @@ def handlers() -> dict[Any, Any]:
     """Answers to errors outside of endpoints."""
     return {
         HTTPException: _http,
+        UserError: _mistake,
         RequestValidationError: _no_call(422),
         FnIndexInferError: _no_call(404),
         Exception: _unexpected,
@@ -81,6 +90,13 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = f"{RETRY_AFTER_S}"
     return JSONResponse({"error": words, "detail": words}, error.status_code, headers)
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    """What somebody asked of an address outside of the endpoints cannot be done."""
+    assert isinstance(error, UserError)
+    words = for_the_api(error.phrase)
+    return JSONResponse({"error": words, "detail": words}, 400)
 
 
 def _no_call(status: int) -> Any:

@@ -8,49 +8,51 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import gradio as gr
-
 from img2img.errors import UserError
+from img2img_apps.tools.controls import Control
 from img2img_apps.wording import echo
 
-MOST_SEED = 2**53 - 1  # beyond this, numbers in JSON lose digits
 MOST_TEXT = 1000
 
 
-ADDED = {"restore": 2, "enlarge": 4}
-"""How many parameters, the last ones, an endpoint got later: older calls end before them."""
-
-
-def completed(endpoint: str, components: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+def completed(controls: Sequence[Control], values: Sequence[Any]) -> list[Any]:
     """The values of a call, with the defaults of parameters that it is too old to know."""
-    absent = len(components) - len(values)
-    older = 0 < absent <= ADDED.get(endpoint, 0)
-    return [*values, *(one.value for one in components[-absent:])] if older else [*values]
+    absent = len(controls) - len(values)
+    older = 0 < absent <= sum(control.later for control in controls)
+    return [*values, *(control.default for control in controls[-absent:])] if older else [*values]
 
 
-def check_values(components: Sequence[Any], values: Sequence[Any]) -> None:
-    """Raise UserError, naming the parameter, unless the values are what the endpoint's components
+def check_values(controls: Sequence[Control], values: Sequence[Any]) -> None:
+    """Raise UserError, naming the parameter, unless the values are what the endpoint's controls
     take.
     """
-    names = [str(component.label) for component in components]
-    if len(values) != len(components):
-        raise UserError(f"give {len(names)} values ({', '.join(names)}), not {len(values)}")
-    for component, name, value in zip(components, names, values, strict=True):
-        _check(component, name, value)
+    if len(values) != len(controls):
+        first, later = (
+            [control.name for control in controls if control.later is late]
+            for late in (False, True)
+        )
+        more = f"; {', '.join(later)} may follow" if later else ""
+        wanted = f"give {len(first)} values ({', '.join(first)})"
+        raise UserError(f"{wanted}, not {len(values)}{more}")
+    for control, value in zip(controls, values, strict=True):
+        check_value(control, value)
 
 
-def _check(component: Any, name: str, value: Any) -> None:
-    if isinstance(component, gr.File):
-        _check_file(name, value)
-    elif isinstance(component, gr.Slider | gr.Number):
-        _check_number(component, name, value)
-    elif isinstance(component, gr.Checkbox):
-        if not isinstance(value, bool | None):
-            raise UserError(f"give true or false, not {echo(value)}", field=name)
-    elif isinstance(component, gr.Radio):
-        _check_choice(component, name, value)
-    elif isinstance(component, gr.Textbox):
-        _check_text(name, value)
+def check_value(control: Control, value: Any) -> None:
+    """Raise UserError unless the value is what a control takes."""
+    name = control.name
+    match control.kind:
+        case "file":
+            _check_file(name, value)
+        case "range" | "number" | "whole" | "seed":
+            _check_number(control, value)
+        case "switch":
+            if not isinstance(value, bool | None):
+                raise UserError(f"give true or false, not {echo(value)}", field=name)
+        case "choice":
+            _check_choice(control, value)
+        case _:
+            _check_text(name, value)
 
 
 def _check_file(name: str, value: Any) -> None:
@@ -65,15 +67,15 @@ def _check_file(name: str, value: Any) -> None:
         )
 
 
-def _check_number(component: Any, name: str, value: Any) -> None:
-    if value is None and isinstance(component, gr.Number):
+def _check_number(control: Control, value: Any) -> None:
+    name = control.name
+    if value is None and control.kind != "range":
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"give a number, not {echo(value)}", field=name)
-    whole = component.step == 1 if isinstance(component, gr.Slider) else component.precision == 0
-    if whole and value != int(value):
+    if control.is_whole and value != int(value):
         raise UserError(f"give a whole number, not {echo(value)}", field=name)
-    least, most = component.minimum, component.maximum
+    least, most = control.least, control.most
     if most is not None and value > most:
         raise UserError(f"{echo(value)} is more than the maximum value {most}", field=name)
     if least is not None and value < least:
@@ -84,13 +86,13 @@ def _check_number(component: Any, name: str, value: Any) -> None:
         )
 
 
-def _check_choice(component: Any, name: str, value: Any) -> None:
-    known = [choice for _, choice in component.choices]
+def _check_choice(control: Control, value: Any) -> None:
+    known = [choice for choice, _ in control.choices]
     if value is None and "" in known:
         return
     if isinstance(value, bool) or value not in known:
         listed = ", ".join(repr(choice) for choice in known)
-        raise UserError(f"{echo(value)} is none of {listed}", field=name)
+        raise UserError(f"{echo(value)} is none of {listed}", field=control.name)
 
 
 def _check_text(name: str, value: Any) -> None:

@@ -25,6 +25,7 @@ LABELS = {
     "width": "Width",
     "height": "Height",
     "strength": "Strength",
+    "strength_mask": "Strength by region",
     "detail": "Detail",
     "seed": "Seed",
     "direction": "Direction",
@@ -37,6 +38,9 @@ LABELS = {
     "label": "Label",
     "count": "How many",
     "interpolate": "Walk",
+    "format": "Format",
+    "quality": "Quality",
+    "metadata": "Metadata",
     "out": "Name of the run",
     "resume": "Resume",
 }

@@ -24,6 +24,7 @@ from img2img_apps.model_facts import GENERATE, ModelFacts, ModelReader
 from img2img_apps.workspace import Workspace
 
 SHIPPED = ""  # the choice that leaves the model to the plan
+_FIRST = {"restoration": "None: the steps above"}  # where no model is shipped
 _KEEP_USERS = 200
 
 
@@ -180,6 +181,11 @@ class Models:
             self._own.setdefault(user or "", {})[title] = path
             while len(self._own) > _KEEP_USERS:
                 del self._own[next(iter(self._own))]
+
+
+def first_choice(kind: str) -> str:
+    """What the choice that leaves the model to the plan is called in the list for a task."""
+    return _FIRST.get(kind, "Shipped with img2img")
 
 
 def is_installed(kind: str, scale: int | None = None) -> bool:

@@ -17,9 +17,17 @@ from img2img.inference.request import Request
 from img2img_apps.examples import Example
 from img2img_apps.jobs import Finished
 from img2img_apps.labels import LABELS
-from img2img_apps.offered_models import SHIPPED, verb
+from img2img_apps.offered_models import SHIPPED, first_choice, verb
 from img2img_apps.progress_line import Progress
-from img2img_apps.service import RequestOf, RunOutcome, Service, UploadInfo, escaped
+from img2img_apps.service import (
+    SENT_NOTHING,
+    RequestOf,
+    RunOutcome,
+    Sent,
+    Service,
+    UploadInfo,
+    escaped,
+)
 from img2img_apps.switch import PRIVATE, QUIET, WORK, Switch, bad
 from img2img_apps.wording import plan_on_page
 
@@ -30,8 +38,6 @@ StageUpdates = tuple[Any, Any, str, Any]  # preview, slider, status, download
 MakeRequest = Callable[..., Request | RequestOf]
 EMPTY = '<p class="quiet">Drop a photo, or try an example.</p>'
 DOWNLOAD = "Download full size"
-_FIRST = {"restoration": "None: the steps above"}
-"""The first choice of a model, where it is none that is shipped."""
 
 
 @dataclass
@@ -241,9 +247,10 @@ class Panel:
     ) -> Iterator[tuple[Any, ...]]:
         """Run, and say in the page how it goes and how it went; `done` in the tab's own words."""
         paths, user = paths_of(photos), f"{request.session_hash}"
+        sent = Sent({"mask": mask}) if mask else SENT_NOTHING
         steps = self.switch.watch(
             lambda report: self.service.run(
-                paths, wanted(), mask=mask, user=user, tab=self.name, on_progress=report
+                paths, wanted(), sent, user=user, tab=self.name, on_progress=report
             ),
             request,
             Progress(len(paths)),
@@ -373,7 +380,7 @@ def model_choices(
     service: Service, kind: str, user: str | None, *, shipped: bool = True
 ) -> list[tuple[str, str]]:
     """Labels and names; the first leaves the choice to the toolkit."""
-    first = [(_FIRST.get(kind, "Shipped with img2img"), SHIPPED)] if shipped else []
+    first = [(first_choice(kind), SHIPPED)] if shipped else []
     return first + [(name, name) for name in service.models.of_task(kind, user)]
 
 

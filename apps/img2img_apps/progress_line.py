@@ -37,16 +37,22 @@ class Progress:
             return 0.0
         return min(1.0, (max(0, self.begun - 1) + done / total) / self.photos)
 
+    def seconds_left(self, now: float) -> float | None:
+        """How long the rest takes, where that can be known already."""
+        passed = now - self.started
+        if not self.share or passed < _SURE_AFTER_S:
+            return None
+        return round(passed * (1 / self.share - 1), 1)
+
     def line(self, now: float) -> str:
         """`Denoise: 3 of 25 tiles, about 12 s left`."""
-        (done, total, doing), passed = self.last, now - self.started
+        done, total, doing = self.last
         doing = doing[:1].upper() + doing[1:] or "Starting"
         if not total:
             return f"{doing} …"
         count = f"{doing}: {done} of {total} {self.unit}"
-        if not self.share or passed < _SURE_AFTER_S:
-            return f"{count} …"
-        return f"{count}, {time_left(passed * (1 / self.share - 1))}"
+        seconds = self.seconds_left(now)
+        return f"{count} …" if seconds is None else f"{count}, {time_left(seconds)}"
 
 
 def time_left(seconds: float) -> str:

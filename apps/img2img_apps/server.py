@@ -8,18 +8,21 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request
+from gradio.routes import App
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Mount
 
 from img2img.errors import UserError
-from img2img.inference.request import Request
+from img2img.inference.request import Request as PhotoRequest
 from img2img.version import __version__
 from img2img_apps.answers import handlers
 from img2img_apps.examples import Examples
@@ -28,11 +31,11 @@ from img2img_apps.offered_models import is_installed
 from img2img_apps.page_load import Calm, CompressedPage, NoteRequests
 from img2img_apps.request_limits import BodyLimit, EndOnDisconnect
 from img2img_apps.service import Service, automatic_kinds
-from img2img_apps.settings import Settings
+from img2img_apps.settings import MOST_UPLOAD_MB, Settings
+from img2img_apps.stage_routes import stage_routes
 from img2img_apps.theme import css, theme
 from img2img_apps.unread_bodies import DropUnread
 
-MOST_UPLOAD_MB = 1000  # a file: other people's models have hundreds
 _GRACE_S = 0.3  # for answers on their way
 
 
@@ -107,7 +110,13 @@ def _app(demo: gr.Blocks, service: Service, calm: Calm) -> FastAPI:
         ),
         Middleware(CompressedPage, compresslevel=5),
     ]
-    parent = FastAPI(middleware=layers, docs_url=None, redoc_url=None, openapi_url=None)
+    parent = FastAPI(
+        middleware=layers,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        exception_handlers=handlers(),
+    )
     gr.mount_gradio_app(
         parent,
         demo,
@@ -128,8 +137,25 @@ def _app(demo: gr.Blocks, service: Service, calm: Calm) -> FastAPI:
         theme=theme(),
         css=css(),
     )
+    mounted = parent.routes.pop()  # which takes every address: ours come before it
+    parent.include_router(stage_routes(service, _login_check(mounted)))
+    parent.routes.append(mounted)
     demo.has_launched = True  # without it, Gradio takes any file of this machine for an upload
     return parent
+
+
+def _login_check(mounted: BaseRoute) -> Callable[[Request], None]:
+    """A dependency that refuses whoever has not logged in to Gradio, where that is asked for."""
+    assert isinstance(mounted, Mount) and isinstance(mounted.app, App)
+    gradio = mounted.app
+
+    def check(request: Request) -> None:
+        names = (f"access-token-{gradio.cookie_id}", f"access-token-unsecure-{gradio.cookie_id}")
+        tokens = (request.cookies.get(name) for name in names)
+        if gradio.auth is not None and not any(token in gradio.tokens for token in tokens):
+            raise HTTPException(401, "log in first")
+
+    return check
 
 
 def _listening(settings: Settings) -> socket.socket:
@@ -164,5 +190,5 @@ def _warm(service: Service, calm: Calm) -> None:
             for kind in filter(is_installed, automatic_kinds()):
                 for _ in range(turns):
                     calm.wait()
-                    service.run([example.path], Request((kind,)))
+                    service.run([example.path], PhotoRequest((kind,)))
     service.models.read_folder()

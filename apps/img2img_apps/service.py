@@ -5,22 +5,25 @@ from __future__ import annotations
 import html
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from img2img.errors import UserError, rendered
 from img2img.inference.batch import FileBatch
 from img2img.inference.canvas import Canvas
 from img2img.inference.inspection import Inspection, check_megapixels, inspect
 from img2img.inference.options import Options
-from img2img.inference.outputs import Result
+from img2img.inference.output_size import WidthHeight
+from img2img.inference.outputs import Result, Saving
 from img2img.inference.plan import Plan
 from img2img.inference.previews import pair, preview
 from img2img.inference.request import Request, ResolvedRequest
 from img2img.tasks import PhotoStatistics, has_answer, photo_tasks
 from img2img.tasks.unpaired import Direction
+from img2img_apps.job_feeds import Feed, Feeds, OnEvent, PartEvents
 from img2img_apps.jobs import Jobs, Owner, Stopped, StopSignal
 from img2img_apps.offered_models import SHIPPED, Models
 from img2img_apps.progress_line import OnProgress, unheard
@@ -56,6 +59,11 @@ class UploadInfo:
     notes: tuple[str, ...]
     statistics: PhotoStatistics
     proposed: Plan
+    sees: str
+    """The findings as a sentence."""
+    format: str
+    bits: int
+    has_alpha: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,17 @@ class RunOutcome:
         return tuple(result for result in self.results if not result.error)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What comes with a request: files drawn for the photo, by the names of the options, and how
+    results are to be written.
+    """
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    saving: Saving = field(default_factory=Saving)
+
+
+SENT_NOTHING = Sent()
 RequestOf = Callable[[UploadInfo], Request | None]  # a photo's own; None leaves it as it is
 
 
@@ -84,6 +103,7 @@ class Service:
     models: Models
     workers: Workers | None = None  # None: this process does all
     jobs: Jobs = field(default_factory=Jobs)
+    feeds: Feeds = field(default_factory=Feeds)
     _inspected: dict[Path, UploadInfo] = field(default_factory=dict)
     _last: tuple[Path, Inspection] | None = (
         None  # the photo inspected last, until work on it begins
@@ -100,9 +120,19 @@ class Service:
             self.check_upload(path)
             found = inspect(path, self.settings.max_megapixels)
             shown = preview(found.photo, self.workspace.new_folder() / "before.jpg")
-        notes, size = found.photo.notes, found.photo.size
+        photo = found.photo
         info = UploadInfo(
-            path, shown, size, found.findings, notes, found.statistics, found.proposed
+            path=path,
+            preview=shown,
+            size=photo.size,
+            words=found.findings,
+            notes=photo.notes,
+            statistics=found.statistics,
+            proposed=found.proposed,
+            sees=found.sentence,
+            format=photo.format,
+            bits=8 * photo.rgb.dtype.itemsize,
+            has_alpha=photo.alpha is not None,
         )
         self._inspected[path], self._last = info, None if self.workers else (path, found)
         for old in [p for p in self._inspected if not p.exists()]:
@@ -149,6 +179,21 @@ class Service:
             )
         return expected
 
+    def outlook(
+        self, info: UploadInfo, request: Request, *, masked: bool = False, hinted: bool = False
+    ) -> tuple[Plan, WidthHeight]:
+        """What a request would do to a photo, and the (width, height) of the result. Raises
+        UserError.
+        """
+        resolved = request.resolve(with_mask=masked, with_hints=hinted)
+        self._expected(info, resolved)
+        left, top, right, bottom = request.canvas.extend
+        size = info.size[0] + left + right, info.size[1] + top + bottom
+        fills = masked or request.canvas.extends
+        seen = replace(info.statistics, width=size[0], height=size[1], has_mask=fills)
+        plan = resolved.plan_for(seen)
+        return plan, plan.size_out(size)
+
     def request(
         self,
         kind: str,
@@ -170,15 +215,15 @@ class Service:
         self,
         uploads: Sequence[Path],
         request: Request | RequestOf,
+        sent: Sent = SENT_NOTHING,
         *,
-        mask: Path | None = None,
-        hints: Path | None = None,
         user: str = "",
         tab: str = "",
         on_progress: OnProgress = unheard,
+        feed: Feed | None = None,
     ) -> RunOutcome:
-        """What `img2img infer` does to each upload, by one request or each by its own. Raises
-        UserError and Stopped.
+        """What `img2img infer` does to each upload, by one request or each by its own, with what
+        was sent along. Raises UserError and Stopped.
         """
         if not uploads:
             raise UserError("Drop a photo first.")
@@ -190,9 +235,10 @@ class Service:
                 self._process(
                     path,
                     request,
-                    (mask, hints),
+                    sent,
                     folder / str(n),
-                    TileProgress(n, len(uploads), stop, on_progress),
+                    TileProgress(n, len(uploads), stop, feed.report if feed else on_progress),
+                    feed is not None,
                 )
                 for n, path in enumerate(uploads)
             ]
@@ -202,16 +248,19 @@ class Service:
             first = done[0]
             extend = request.canvas.extend if isinstance(request, Request) else (0, 0, 0, 0)
             shown = pair(self.inspect(first.input).preview, _output(first), folder, extend)
-            download = _output(first) if len(uploads) == 1 else zipped(done, folder / "img2img.zip")
+            download = _output(first)
+            if len(uploads) > 1:
+                download = zipped(done, folder / "img2img.zip")
             return RunOutcome(tuple(results), download, shown)
 
     def _process(
         self,
         path: Path,
         wanted: Request | RequestOf,
-        drawn: tuple[Path | None, Path | None],
+        sent: Sent,
         folder: Path,
         pieces: TileProgress,
+        tells: bool,
     ) -> Result:
         try:
             with memory_errors(path):
@@ -221,7 +270,7 @@ class Service:
                     return _untouched(info, folder)
                 folder.mkdir(parents=True)
                 number = pieces.number, pieces.photos
-                work = PhotoWork(path, request, folder, *drawn, info.statistics, number)
+                work = PhotoWork(path, request, folder, sent, info.statistics, number, tells)
                 pieces.expect(path, self._expected(info, work.batch().resolved), info.size)
                 if self.workers:
                     return self.workers.run(work, pieces.stop, pieces.report)
@@ -244,22 +293,31 @@ class PhotoWork:
     place: Path
     request: Request
     folder: Path  # where the result goes
-    mask: Path | None
-    hints: Path | None
+    sent: Sent
     seen: PhotoStatistics
     number: tuple[int, int]  # of a click's photos, and how many those are
+    tells: bool = False  # of the parts of its picture that are done: `report` takes events, too
 
     def batch(self) -> FileBatch:
         """What `img2img infer` makes of it. Raises UserError."""
-        mask, hints = (None if file is None else str(file) for file in (self.mask, self.hints))
-        return FileBatch([str(self.place)], self.request, str(self.folder), mask, hints=hints)
+        files = {name: str(file) for name, file in self.sent.files.items()}
+        return FileBatch(
+            *([str(self.place)], self.request, str(self.folder), files.get("mask")),
+            hints=files.get("hints"),
+            saving=self.sent.saving,
+            strength_mask=files.get("strength_mask"),
+        )
 
     def run(self, stop: StopSignal, report: OnProgress, known: Inspection | None = None) -> Result:
         """The result; `known` where the photo was read already. Raises UserError and Stopped."""
         photo = known.photo if known else None
+        parts = PartEvents(cast(OnEvent, report)) if self.tells else None
         with memory_errors(self.place):
-            batch, pieces = self.batch(), TileProgress(*self.number, stop, report)
-            return batch.write(batch.jobs[0], photo, pieces, pieces.planned, self.seen)
+            batch, pieces = self.batch(), TileProgress(*self.number, stop, report, parts)
+            on_part = parts.part if parts else None
+            return batch.write(
+                *(batch.jobs[0], photo, pieces, pieces.planned, self.seen), on_part=on_part
+            )
 
 
 @dataclass
@@ -270,6 +328,7 @@ class TileProgress:
     photos: int
     stop: StopSignal
     report: OnProgress
+    parts: PartEvents | None = None
     totals: tuple[int | None, ...] = ()
     verbs: tuple[str, ...] = ()
     counted: Callable[[], tuple[int | None, ...]] = tuple
@@ -278,11 +337,16 @@ class TileProgress:
         """Work out how many tiles each step has, as far as it can be known beforehand."""
         if self.stop.is_set():
             raise Stopped
-        self.planned(path, expected, size)
+        self._count(expected, size)
         self._say(0, 0)
 
     def planned(self, _: Path, chosen: Plan, size: tuple[int, int]) -> None:
         """The plan that is carried out; its models may be others than those expected by name."""
+        self._count(chosen, size)
+        if self.parts:
+            self.parts.began(chosen, size)
+
+    def _count(self, chosen: Plan, size: WidthHeight) -> None:
         self.counted = partial(chosen.tile_counts, size)
         self.totals = self.counted()
         self.verbs = tuple(step.verb for step in chosen.steps)
@@ -310,13 +374,17 @@ class TileProgress:
 
 
 def zipped(results: Sequence[Result], path: Path) -> Path:
-    """Results in a zip, stored as they are; a name that is taken gets a number."""
+    """Results in a zip."""
+    return zipped_files([_output(result) for result in results], path)
+
+
+def zipped_files(files: Sequence[Path], path: Path) -> Path:
+    """Files in a zip, stored as they are; a name that is taken gets a number."""
     taken: set[str] = set()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for result in results:
-            output = _output(result)
+        for output in files:
             name = output.name
-            for number in range(2, len(results) + 2):
+            for number in range(2, len(files) + 2):
                 if name not in taken:
                     break
                 name = f"{output.stem}-{number}{output.suffix}"

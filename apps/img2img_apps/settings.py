@@ -13,6 +13,7 @@ from img2img_apps.origins import KnownOrigins, known_origins
 
 MOST_PHOTOS = 50  # of one batch
 MOST_WORKERS = 32  # each that works keeps a thread of the page's process, which has 40
+MOST_UPLOAD_MB = 1000  # a file: other people's models have hundreds
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def page(service: Service) -> gr.Blocks:
             shade = gr.Button("Light or dark", size="sm", elem_id="shade", scale=0)
         shade.click(None, js=_SHADE, api_visibility="private")
         _tabs(demo, service, examples)
-        api.endpoints(service)
+        api.endpoints(service, demo)
     demo.state_session_capacity = MOST_SESSIONS
     demo.queue(api_open=False)
     demo._queue = FairQueue(demo, at_once=max(1, service.settings.workers))

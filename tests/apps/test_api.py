@@ -71,6 +71,21 @@ CALLS = {
         ["--mask", str(MASK), "--mask-grow", "3", "--feather", "2", "--extend", "0,0,16,0"],
     ),
     "translate": (SKETCH, [False, 0, "", ""], ["--task", "translate"]),
+    "extend": (
+        SMALL,
+        ["0,8,16,0", 3, 0, ""],
+        ["--task", "inpaint", "--extend", "0,8,16,0", "--feather", "3"],
+    ),
+    "restore_saved_anew": (
+        OLD,
+        ["none", 1, "", None, "webp", 40, False],
+        ["--task", "none", "--format", "webp", "--quality", "40", "--no-metadata"],
+    ),
+    "denoise_by_region": (
+        MASKED,
+        [1, "", MASK, "png", None, True],
+        ["--task", "denoise", "--strength-mask", str(MASK), "--format", "png"],
+    ),
 }
 
 
@@ -90,12 +105,13 @@ def test_endpoints_are_named_and_described(app: RunningApp) -> None:
     sides = {"longer_side", "width", "height"}
     later = [p for p in known["/enlarge"]["parameters"] if p["parameter_name"] in sides]
     assert len(later) == 3 and all(p["parameter_has_default"] for p in later), "older clients go on"
-    assert set(known) == {
+    assert set(known) - {"/repair"} == {  # which comes with the library's task of that name
         "/restore",
         "/colorize",
         "/denoise",
         "/enlarge",
         "/erase",
+        "/extend",
         "/translate",
         "/generate",
     }
@@ -103,7 +119,9 @@ def test_endpoints_are_named_and_described(app: RunningApp) -> None:
     names = {
         name: [p["parameter_name"] for p in facts["parameters"]] for name, facts in known.items()
     }
-    assert names["/denoise"] == ["photo", "strength", "model"]
+    later = ["strength_mask", "format", "quality", "metadata"]
+    assert names["/denoise"] == ["photo", "strength", "model", *later]
+    assert names["/erase"][-4:] == later, "the last ones, which older clients leave out"
     assert names["/generate"] == ["label", "seed", "count", "to_seed", "model"]
 
 

@@ -203,8 +203,8 @@ def test_an_endpoint_says_what_is_amiss(app: RunningApp) -> None:
     photo = uploaded(app.url, PHOTO)
     none = answered(app.url, "old-negative", [photo, 1.0, 0, "no/such"])
     assert "event: error" in none and "load it again on the Models tab" in none
-    more = answered(app.url, "old-negative", [photo, 1.0, 0, "own/old-negative", None])
-    assert "give 4 values (photo, strength, seed, model), not 5" in more
+    more = answered(app.url, "old-negative", [photo, 1.0, 0, "own/old-negative", *[None] * 5])
+    assert "give 4 values (photo, strength, seed, model), not 9" in more
     unmarked = answered(app.url, "whiten", [photo, 1.0, 0, "", None])
     assert "nothing is marked: give a mask, white over what should go" in unmarked
     assert "extend" not in unmarked and "task" not in unmarked, "it has none"
@@ -218,7 +218,9 @@ def test_endpoints_are_described_by_their_tasks(app: RunningApp) -> None:
     for kind, own in (("old-negative", []), ("whiten", ["mask"])):
         given = known[f"/{kind}"]["parameters"]
         names = [parameter["parameter_name"] for parameter in given]
-        assert names == ["photo", "strength", "seed", "model", *own], "none that it does not have"
+        later = ["strength_mask", "format", "quality", "metadata"]
+        expected = ["photo", "strength", "seed", "model", *own, *later]
+        assert names == expected, "none that it does not have"
         needed = [p["parameter_name"] for p in given if not p["parameter_has_default"]]
         assert needed == ["photo"], "a call with the photo alone is answered"
     assert "mask" not in described["description"] and "mask" in known["/whiten"]["description"]

@@ -8,7 +8,12 @@ PHOTO = object()  # stands for an uploaded photo
 MISTAKES: list[tuple[str, list[Any], str]] = [
     ("denoise", [PHOTO], "give 3 values (photo, strength, model), not 1"),
     ("denoise", [], "give 3 values"),
-    ("denoise", [PHOTO, 1, "", 1], "not 4"),
+    ("denoise", [PHOTO, 1, "", 1], "strength_mask: upload the file"),
+    ("denoise", [PHOTO, 1, "", None, "", None, True, 1], "not 8; strength_mask, format"),
+    ("denoise", [PHOTO, 1, "", None, "gif", None, True], "format: unknown 'gif'"),
+    ("denoise", [PHOTO, 1, "", None, "png", 50, True], "quality: png keeps every pixel"),
+    ("denoise", [PHOTO, 1, "", None, "jpg", 101, True], "quality: 101 is more than"),
+    ("extend", [PHOTO, "0,0,0,0", 0, 0, ""], "nothing is marked: give extend"),
     ("denoise", [None, 1, ""], "photo: give an uploaded photo"),
     ("denoise", ["x.png", 1, ""], "photo: upload the file"),
     ("denoise", [5, 1, ""], "photo: upload the file"),

@@ -23,6 +23,7 @@ from img2img_apps.layers_editor import LayersEditor, on_canvas
 from img2img_apps.panel import INSPECT, QUIET, Panel, bad, download, model_choice, paths_of
 from img2img_apps.service import MOST_EXTENSION_PX, Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing
+from img2img_apps.tools.erase import TOOL
 from img2img_apps.wording import memory_errors
 
 _KIND = "inpaint"
@@ -32,7 +33,7 @@ _BRUSH = "rgb(220, 38, 38)"
 def build(service: Service, examples: Examples) -> gr.Dropdown:
     """Lay the tab out."""
     panel = Panel(service, "erase")
-    lead("Brush over what should go. Everything you do not touch comes back exactly as it was.")
+    lead(TOOL.lead)
     with columns() as (left, right):
         with left:
             note_if_missing(_KIND)

@@ -25,6 +25,7 @@ from img2img_apps.progress_line import OnProgress, Progress
 from img2img_apps.service import Service, escaped
 from img2img_apps.switch import QUIET, Switch, bad
 from img2img_apps.tabs.parts import columns, lead, plain_examples
+from img2img_apps.tools.generate import TOOL
 
 _EMPTY = '<p class="quiet">Press Generate, or try an example.</p>'
 _NONE = (
@@ -46,10 +47,7 @@ class _Tab:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.switch = Switch(service, "generate")
-        lead(
-            "Makes up pictures that never were, from noise: "
-            "the same seed always gives the same picture."
-        )
+        lead(TOOL.lead)
         with columns() as (left, right):
             with left:
                 self._choices()

@@ -16,6 +16,7 @@ from img2img_apps.offered_models import is_installed, verb
 from img2img_apps.panel import INSPECT, QUIET, Panel, model_choice, paths_of, upload_info
 from img2img_apps.service import RequestOf, Service, UploadInfo, automatic_kinds
 from img2img_apps.tabs.parts import columns, example_buttons, lead, strength_slider
+from img2img_apps.tools.restore import TOOL
 from img2img_apps.wording import plan_on_page
 
 _NAME = "restore"
@@ -27,10 +28,7 @@ def build(service: Service, examples: Examples) -> gr.Dropdown:
     the steps.
     """
     panel = Panel(service, _NAME)
-    lead(
-        "Drop in a photo. It says what it sees and proposes what to do; "
-        "untick what you do not want."
-    )
+    lead(TOOL.lead)
     with columns() as (left, right):
         with left:
             panel.drop_zone()

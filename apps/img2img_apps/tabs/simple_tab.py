@@ -18,6 +18,7 @@ from img2img_apps.offered_models import has_crisp
 from img2img_apps.panel import PRIVATE, QUIET, Panel, model_choice, paths_of
 from img2img_apps.service import Service
 from img2img_apps.tabs.parts import columns, example_buttons, lead, note_if_missing, strength_slider
+from img2img_apps.tools import colorize, denoise, enlarge
 
 # Sky, grass, wood, skin, cloth in red and blue, straw, and none at all: what people correct most.
 _COLORS = ["#6fa8dc", "#5b8c3e", "#8b5a2b", "#e0ac8c", "#b3282d", "#2c4a8a", "#d9b44a", "#808080"]
@@ -25,7 +26,7 @@ _COLORS = ["#6fa8dc", "#5b8c3e", "#8b5a2b", "#e0ac8c", "#b3282d", "#2c4a8a", "#d
 
 def build_colorize(service: Service, examples: Examples) -> gr.Dropdown:
     """Color for grey, faded and sepia photos."""
-    lead("Gives grey, faded or sepia photos color. Light and dark stay exactly as they are.")
+    lead(colorize.TOOL.lead)
     tries = (
         ("Old photo", "old_photo.jpg"),
         ("Lemurs", "lemurs.jpg"),
@@ -36,7 +37,7 @@ def build_colorize(service: Service, examples: Examples) -> gr.Dropdown:
 
 def build_denoise(service: Service, examples: Examples) -> gr.Dropdown:
     """Noise out."""
-    lead("Takes grain and speckle out of a photo: high ISO, old scans, strong compression.")
+    lead(denoise.TOOL.lead)
     tries = (("Noisy", "noisy.png"), ("Old photo", "old_photo.jpg"))
     return _one_task(service, examples, "denoise", "Denoise", tries)
 
@@ -110,10 +111,7 @@ def _request(
 
 def build_enlarge(service: Service, examples: Examples) -> gr.Dropdown:
     """Any times as large, or of a size in px."""
-    lead(
-        "Makes a photo two, four or any times as large, of a size in pixels, or as large as a "
-        "model of your choice does. Shrunk again, the result of ours is your photo."
-    )
+    lead(enlarge.TOOL.lead)
     kind = "super-resolve"
     panel = Panel(service, "enlarge")
     with columns() as (left, right):

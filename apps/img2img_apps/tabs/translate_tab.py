@@ -24,6 +24,7 @@ from img2img_apps.tabs.parts import (
     lead,
     note_if_missing,
 )
+from img2img_apps.tools.translate import TOOL
 
 _KIND = "translate"
 _CANVAS_PX = 320
@@ -33,10 +34,7 @@ _INK = "rgb(0, 0, 0)"
 def build(service: Service, examples: Examples) -> gr.Dropdown:
     """Lay the tab out."""
     panel = Panel(service, _KIND)
-    lead(
-        "Turns a drawing into a picture. "
-        "Draw one, upload one, or let the outline be taken from a photo."
-    )
+    lead(TOOL.lead)
     with columns() as (left, right):
         with left:
             note_if_missing(_KIND)
