@@ -21,9 +21,9 @@ from img2img.losses.kid import kid_features as kid_features
 from img2img.losses.perceptual import PerceptualNetwork, missing, perceptual_distance
 from img2img.pixels.chroma import FLAT, NEUTRAL, gradients
 from img2img.pixels.color import to_lab, y_channel
+from img2img.pixels.psnr import psnr_db as psnr_db
 from img2img.pixels.tensors import masked_mean
 
-MOST_DB = 100.0  # of equal pictures; infinity would swallow the mean of a whole folder
 PERCEPTUAL_METRICS: dict[PerceptualNetwork, str] = {
     "stlpips_alex": "ST-LPIPS AlexNet",
     "stlpips_vgg": "ST-LPIPS VGG",
@@ -56,25 +56,6 @@ class Column:
     def text(self, value: float | None) -> str:
         """The value as a table shows it; a dash where there is none."""
         return "–" if value is None else f"{value:.{self.digits}f}"
-
-
-def psnr_db(rgb: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio over all pixels and channels, in dB.
-
-    Args:
-        rgb: the result, (1,3,H,W) in [0,1].
-        truth: what it should be, of the same shape.
-
-    Returns:
-        0 for black against white, at most 100 for equal pictures; higher is better.
-
-    Example:
-        >>> import torch
-        >>> truth = torch.zeros(1, 3, 16, 16)
-        >>> round(psnr_db(truth + 0.1, truth), 6)  # 10 log10(1 / 0.1²)
-        20.0
-    """
-    return min(MOST_DB, float(kornia.metrics.psnr(rgb.double(), truth.double(), 1.0)))
 
 
 def ssim(rgb: Tensor, truth: Tensor) -> float:

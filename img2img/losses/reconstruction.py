@@ -170,7 +170,7 @@ class FocalFrequencyLoss(PictureLoss):
 
 
 class MaskLoss(PictureLoss):
-    """Of a task whose picture is a mask, found p against true t in [0,1].
+    """For tasks whose picture is a mask: found p against true t in [0,1].
 
     cross_entropy: mean -t log p - (1 - t) log(1 - p), nats a pixel. dice: 1 - 2Σpt / (Σp² + Σt²)
     over the batch (V-Net, Milletari et al. 2016, equation 1), which thin and rare things count in.

@@ -16,6 +16,7 @@ from torch import Tensor
 from img2img.config import FrozenConfig
 from img2img.data.sample import Batch, EmptySample, collate
 from img2img.pixels.alpha import BLEED
+from img2img.pixels.psnr import psnr_db
 from img2img.pixels.sheets import rows_sheet
 from img2img.pixels.tensors import ScoreFunction
 from img2img.pixels.xmp import DigitalSourceType
@@ -133,9 +134,7 @@ class Task(FrozenConfig):
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
         """Validation numbers of pictures (B,3,H,W) that were generated for a batch."""
-        from kornia.metrics import psnr  # training's alone
-
-        return {"psnr_db": float(psnr(rgb.float().clamp(0, 1), batch.target.float(), 1.0))}
+        return {"psnr_db": psnr_db(rgb, batch.target)}
 
     def sheet(self, rows: Sequence[SheetRow], score: ScoreFunction | None = None) -> np.ndarray:
         """What validation looks like, (H,W,3) in [0,1]: a row a photo, from the network's input to

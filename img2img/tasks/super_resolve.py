@@ -14,6 +14,7 @@ from torch import Tensor
 
 from img2img.data.sample import Batch, PhotoSample, as_picture, as_tensor
 from img2img.pixels.color import downscale, upscale, y_channel
+from img2img.pixels.psnr import psnr_db
 from img2img.pixels.tensors import as_float, as_uint8
 from img2img.tasks.base import MainMetric
 from img2img.tasks.degradation import Degradation
@@ -93,10 +94,8 @@ class SuperResolve(PhotoTask):
         return Reason(f"it is {finding}", finding)
 
     def metrics(self, rgb: Tensor, batch: Batch) -> Mapping[str, float]:
-        from kornia.metrics import psnr  # training's alone
-
         fake, real = (y_channel(x) for x in (rgb.float().clamp(0, 1), batch.target.float()))
-        return {"psnr_y_db": float(psnr(fake, real, 1.0))}
+        return {"psnr_y_db": psnr_db(fake, real)}
 
 
 def _step_sizes(rounds: int) -> list[float]:

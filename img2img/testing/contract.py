@@ -199,8 +199,10 @@ def _check_gradients(task: Task, condition: Tensor) -> None:
 
 def _check_numbers(task: Task, batch: Batch) -> None:
     noise = torch.randn_like(batch.target)
-    good, bad = (task.metrics(batch.target + amount * noise, batch) for amount in (0.01, 0.3))
-    for quality, numbers in (("good", good), ("bad", bad)):
+    equal, good, bad = (
+        task.metrics(batch.target + amount * noise, batch) for amount in (0.0, 0.01, 0.3)
+    )
+    for quality, numbers in (("perfect", equal), ("good", good), ("bad", bad)):
         for name, value in numbers.items():
             problem = f"metrics of a {quality} result: {name} is {value}"
             _ensure(bool(np.isfinite(value)), problem)

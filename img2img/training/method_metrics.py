@@ -11,13 +11,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from kornia.metrics import psnr
 from torch import Tensor
 from torch.nn import functional as F
 
 from img2img.data.sample import Batch
 from img2img.diagnostics.vitals import noise_signs, vital_signs
 from img2img.losses.kid import kid_of_sets
+from img2img.pixels.psnr import psnr_db
 from img2img.pixels.sheets import grid_sheet, rows_sheet
 from img2img.tasks.autoencoder import AutoencoderTask
 from img2img.tasks.base import SheetRow
@@ -90,8 +90,8 @@ class CycleMetrics(MethodMetrics[CycleStep]):
         real, fake, back = self._there_and_back(batch, strength)
         found, truth = {}, self._side_a_of(real["B"])
         if truth is not None:
-            found["BtoA_psnr_db"] = _psnr(fake["A"] if strength else real["B"], truth)
-        return found | {f"cycle_{side}_psnr_db": _psnr(back[side], real[side]) for side in real}
+            found["BtoA_psnr_db"] = psnr_db(fake["A"] if strength else real["B"], truth)
+        return found | {f"cycle_{side}_psnr_db": psnr_db(back[side], real[side]) for side in real}
 
     def _side_a_of(self, photo: Tensor) -> Tensor | None:
         """What side A shows of side B's photo, where the task knows that."""
@@ -105,7 +105,9 @@ class CycleMetrics(MethodMetrics[CycleStep]):
         photo = sides(batch)["B"]
         truth = self._side_a_of(photo)
         found = {
-            name: MeasuredAnswer(rgb, {} if truth is None else {"BtoA_psnr_db": _psnr(rgb, truth)})
+            name: MeasuredAnswer(
+                rgb, {} if truth is None else {"BtoA_psnr_db": psnr_db(rgb, truth)}
+            )
             for name, rgb in trivial_answers(self.task, photo).items()
         }
         own, cycles = found[self.task.zeros_are], self.metrics(batch, batch.target, strength=0.0)
@@ -189,7 +191,3 @@ def sharpness_gap(fake: Tensor, real: Tensor) -> float:
         for x in (fake.float(), real.float())
     )
     return float(abs(1 - fake_steps / real_steps))
-
-
-def _psnr(fake: Tensor, real: Tensor) -> float:
-    return float(psnr(fake.float().clamp(0, 1), real.float(), 1.0))

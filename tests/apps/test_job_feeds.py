@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import urllib.request
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coroutines import completed
 
 from img2img.errors import UserError
 from img2img.inference.plan import Plan, StepPart
@@ -125,7 +125,7 @@ def test_how_a_job_ended_is_told(error: Exception | None, how: str) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    heard = asyncio.run(told())
+    heard = completed(told())
     thread.join()
     assert heard[0].startswith("event: waiting") and json.dumps({"how": how}) in heard[-1]
     assert not feeds._feeds, "nothing is kept of it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from typing import Any
 import gradio as gr
 import psutil
 import pytest
+from coroutines import completed
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
 from PIL import Image
@@ -101,7 +101,7 @@ def pushed(*users: str) -> tuple[list[tuple[bool, str, str]], FairOrder]:
         assert work.concurrency_limit == 3 and isinstance(work.queue, FairOrder)
         return answers, work.queue
 
-    return asyncio.run(push())
+    return completed(push())
 
 
 def test_a_user_who_waits_too_often_is_told_when_to_come_back() -> None:
@@ -136,7 +136,7 @@ def test_nothing_is_kept_of_a_call_but_of_a_page(monkeypatch: pytest.MonkeyPatch
         assert holder.session_data.keys() == holder.time_last_used.keys()
         return {*holder.session_data}
 
-    assert asyncio.run(kept()) == {"page"}
+    assert completed(kept()) == {"page"}
 
 
 # --- processes

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from coroutines import completed
 from PIL import Image
 
 from img2img.cli import main
@@ -129,7 +130,7 @@ def test_the_desk_passes_questions_and_answers_on_in_order() -> None:
         assert await desk.take({q.number: q.arguments[0] * 10 for q in questions}) == []
         return await asyncio.gather(*asked)
 
-    assert asyncio.run(talk()) == [0, 10, 20]
+    assert completed(talk()) == [0, 10, 20]
 
 
 def test_photos_that_could_share_a_name_go_to_one_worker() -> None:
