@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from img2img.errors import UserError
-from img2img_apps.tools.controls import Control
+from img2img_apps.tools.controls import FOR_ALL_PHOTOS, Control
 from img2img_apps.wording import echo
 
 MOST_TEXT = 1000
@@ -27,12 +27,10 @@ def check_values(controls: Sequence[Control], values: Sequence[Any]) -> None:
     take.
     """
     if len(values) != len(controls):
-        first, later = (
-            [control.name for control in controls if control.later is late]
-            for late in (False, True)
-        )
-        more = f"; {', '.join(later)} may follow" if later else ""
-        wanted = f"give {len(first)} values ({', '.join(first)})"
+        own = [control.name for control in controls if control not in FOR_ALL_PHOTOS]
+        shared = [control.name for control in controls if control in FOR_ALL_PHOTOS]
+        more = f"; {', '.join(shared)} may follow" if shared else ""
+        wanted = f"give {len(own)} values ({', '.join(own)})"
         raise UserError(f"{wanted}, not {len(values)}{more}")
     for control, value in zip(controls, values, strict=True):
         check_value(control, value)
