@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -25,6 +26,7 @@ from img2img.recipe import Recipe
 log = logging.getLogger("img2img")
 
 MOST_LOADERS = 8
+_GONE_S = 1.0  # by then a process is gone whose connections were closed
 
 
 def load_batches(
@@ -79,11 +81,16 @@ def _begin_worker(number: int) -> None:
     cv2.setNumThreads(0)
     training, say = os.getppid(), sys.excepthook
 
-    def say_unless_alone(*error: Any) -> None:
+    def say_unless_alone(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        # A killed training leaves no traceback of its loaders: its connections are closed a moment
+        # before it is gone.
+        until = time.monotonic() + _GONE_S * isinstance(error, (EOFError, OSError))
+        while os.getppid() == training and time.monotonic() < until:
+            time.sleep(0.01)
         if os.getppid() == training:
-            say(*error)
+            say(kind, error, trace)
 
-    sys.excepthook = say_unless_alone  # a killed training leaves no traceback of its loaders
+    sys.excepthook = say_unless_alone
     # Python drops what cannot be sent, for which the training would wait for ever.
     Queue._on_queue_feeder_error = staticmethod(_cannot_send)  # type: ignore[attr-defined]  # private
     loader = get_worker_info()

@@ -164,6 +164,8 @@ def test_a_run_is_killed_after_every_line_of_its_manifest_and_at_any_moment(
         assert ended.code < 0 or moment[0] == "seconds"  # when it may be done
         found = {k: v for k, v in files(out).items() if not Path(k).name.startswith(".")}
         assert found.items() <= whole.items()
+        if found == whole and not (out / NAME).exists():
+            continue  # it was done: nothing is left to go on with
         assert infer(*words(scans, out), "--resume").code == 0
         assert files(out) == whole
 

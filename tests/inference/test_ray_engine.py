@@ -246,7 +246,11 @@ def test_ctrl_c_ends_it_in_order_and_a_plain_run_goes_on(
     (scans / "broken.png").unlink()
     model = str(tiny_model("denoise"))
     words = ["infer", "--input", str(scans), "--output", str(tmp_path / "out"), "--model", model]
-    command = [sys.executable, "-m", "img2img", *words, "--engine", "ray", "--workers", "2"]
+    heeds = (
+        "import sys; from img2img.cli import main; from img2img.interrupts import heed_interrupts"
+    )
+    heeds += "; heed_interrupts(); sys.exit(main())"  # also where these tests run in the background
+    command = [sys.executable, "-c", heeds, *words, "--engine", "ray", "--workers", "2"]
     run = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
     assert run.stdout is not None
     assert "→" in run.stdout.readline()

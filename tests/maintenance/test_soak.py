@@ -41,7 +41,7 @@ def test_it_runs(
     with pytest.raises(SystemExit) as end:
         soak.main()
     assert end.value.code == 0 and "8 requests" in capsys.readouterr().out
-    rows = list(csv.DictReader(curve.open(encoding="utf-8")))
+    rows = list(csv.DictReader(curve.read_text(encoding="utf-8").splitlines()))
     assert [int(row["served"]) for row in rows] == list(range(9))
     assert all(float(row["workers_mb"]) > 0 for row in rows)
     assert drawing.read_text(encoding="utf-8").startswith("<svg")
