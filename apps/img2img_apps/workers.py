@@ -2,7 +2,7 @@
 is not the end of the app.
 
     page's process ── a piece of work, "stop" ──► worker
-                   ◄── progress, result or error ──
+                   ◄── "begun", progress, result or error ──
 
 The line between them is a pipe without a name: what comes out of it comes from nobody else.
 """
@@ -27,6 +27,7 @@ log = logging.getLogger("img2img")
 MOST_TRIES = 2  # of work whose process ends: it may be the work that ends it
 _LOOK_S = 0.1  # between two looks whether the work is to end
 _STOP = None  # the message; every other one to a worker is work
+_BEGUN = "begun"  # what a worker says first of each
 
 
 class WorkerEnded(Exception):
@@ -95,11 +96,9 @@ class _Worker:
 
     def run(self, work: Work[Any], stop: StopSignal, report: OnProgress) -> Any:
         """Raises WorkerEnded, Stopped, and what the work raises."""
-        if not self.process.is_alive() or self.line.poll():  # idle, it tells nothing but its end
-            self._start()
         is_told = False
         try:
-            self.line.send(work)
+            self._give(work)
             while True:
                 if self.line.poll(_LOOK_S):
                     match self.line.recv():
@@ -119,6 +118,23 @@ class _Worker:
                 raise Stopped from error
             raise WorkerEnded from error
 
+    def _give(self, work: Work[Any]) -> None:
+        """Have the process begin the work; a new one, where it ended while it was idle: that shows
+        at once, or only now. Raises EOFError and OSError where a new one ends before it begins.
+        """
+        is_new = not self.process.is_alive() or self.line.poll()  # idle, it tells only its end
+        if is_new:
+            self._start()
+        try:
+            self.line.send(work)
+            self.line.recv()
+        except (EOFError, OSError):
+            if is_new:
+                raise
+            self.process.kill()
+            self.process.join()
+            self._give(work)
+
 
 def serve(line: Connection[Any, Any], threads: int, number: int) -> None:
     """What a worker does, until its app has ended."""
@@ -134,6 +150,7 @@ def serve(line: Connection[Any, Any], threads: int, number: int) -> None:
         while True:
             work = line.recv()
             if work is not _STOP:  # that of work which had ended meanwhile
+                line.send(_BEGUN)
                 line.send(_done(work, line))
 
 

@@ -185,6 +185,22 @@ def _png_kind(path: Path) -> tuple[int, int]:
     return bits, color_type
 
 
+def check_png_chunks(path: Path) -> None:
+    """Raise OSError where a chunk of a PNG says that it is longer than the file: Pillow would take
+    so much memory for it, up to 4 GB, before it finds that nothing is there.
+    """
+    with path.open("rb") as file:
+        size, at = os.fstat(file.fileno()).st_size, len(b"\x89PNG\r\n\x1a\n")
+        while at < size:
+            file.seek(at)
+            length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+            if length > size:
+                raise OSError("image file is truncated: a chunk is longer than the file")
+            if kind == b"IEND":
+                return
+            at += 12 + length  # its length, kind and checksum besides
+
+
 def decode_image(image: Image.Image) -> Decoded:
     """RGB and alpha of a Pillow image of any mode; the profiles of CMYK pictures are applied."""
     mode, profile = image.mode, image.info.get("icc_profile")

@@ -503,6 +503,8 @@ def _opened(path: PathLike, shorter_px: int | None = None) -> Iterator[Image.Ima
                 raise UserError("has no pixels")
             if shorter_px and image.format in ("JPEG", "MPO"):
                 codecs.decode_smaller(image, 2 * shorter_px)
+            if image.format == "PNG":
+                codecs.check_png_chunks(place)
             if (
                 image.format != "TIFF"
             ):  # metadata may follow the pixels; a TIFF forgets its orientation when loaded

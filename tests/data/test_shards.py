@@ -458,7 +458,7 @@ def test_two_processes_train_from_shards_as_from_the_folder(
     folder: Path, out: Path, tmp_path: Path
 ) -> None:
     def weights(name: str, *changes: str) -> dict[str, torch.Tensor]:
-        launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
         command = [sys.executable, *launcher, "-m", "img2img", "train", "denoise_tiny", *TINY]
         command += [*changes, "--out", str(tmp_path / name), "--device", "cpu"]
         child = subprocess.run(command, capture_output=True, text=True, check=False)

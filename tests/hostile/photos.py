@@ -201,6 +201,15 @@ def _add_sizes() -> None:
         png([png_header(0, 30), pixels, end]),
         refused=f"{_DAMAGED}|no pixels",
     )
+    endless = bytearray(SOUND["png"])
+    idat = endless.index(b"IDAT")
+    endless[idat - 4 : idat] = b"\xff" * 4
+    PHOTOS.add(
+        "png with a chunk of 4 GB",
+        "a.png",
+        bytes(endless),
+        refused="a chunk is longer than the file",
+    )
     jpeg = bytearray(SOUND["jpg"])
     frame = jpeg.index(b"\xff\xc0")
     jpeg[frame + 5 : frame + 9] = struct.pack(">HH", 30000, 30000)
