@@ -36,7 +36,8 @@ def test_two_processes_are_measured_against_one() -> None:
     ((name, found),) = json.loads(done.stdout)["recipes"].items()
     ((one, two),) = found["rounds"]
     assert name == "translate_tiny" and (one["images"], two["images"]) == (16, 32)
-    assert one["exchange_s"] == 0 < two["exchange_s"] < two["seconds"]
+    assert all(0 <= pace["exchange_s"] < pace["seconds"] for pace in (one, two))
+    assert two["exchange_s"] > 0
     assert found["ratio"] == pytest.approx(
         found["images_per_second"]["2"] / found["images_per_second"]["1"], rel=1e-2
     )
