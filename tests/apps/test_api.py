@@ -424,7 +424,7 @@ def test_uploads_have_a_quota(served_app: RunningApp, tmp_path: Path) -> None:
         assert answer.code == 507 and "--quota-mb" in answer.read().decode()
     taken = sum(
         path.stat().st_size
-        for path in Path(tempfile.gettempdir()).rglob(f"img2img-app-{app.process.pid}-*/*/*.bin")
+        for path in Path(tempfile.gettempdir()).glob(f"img2img-app-{app.process.pid}-*/**/*.bin")
     )
     assert 0 < taken <= 5_000_000
 
