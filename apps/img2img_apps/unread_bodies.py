@@ -8,7 +8,9 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MOST_DROPPED_BYTES = 1_000_000_000  # as much as the largest upload that is taken
+from img2img_apps.settings import MOST_UPLOAD_MB
+
+MOST_DROPPED_BYTES = MOST_UPLOAD_MB * 1_000_000
 MOST_DROPPING_S = 30.0
 
 

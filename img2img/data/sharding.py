@@ -33,7 +33,6 @@ from img2img.pixels.images import decode_rgb8
 log = logging.getLogger("img2img")
 
 JOURNAL = "unfinished.jsonl"
-SHARD_BYTES = 256 * 10**6
 BLOCK = 512  # of a tar file
 Progress = Callable[[Iterator[None], int], Iterable[None]]
 
@@ -102,7 +101,7 @@ def write_shards(
     folder: Path,
     out: Path,
     *,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int,
     skip_broken: bool = False,
     progress: Progress = lambda files, count: files,
 ) -> Written:

@@ -493,8 +493,8 @@ class FileBatch:
                 )
         if self.output is not None and is_url(self.output):
             check_url(self.output, "output")
-        for option in ("mask", "hints", "save_mask"):
-            if (place := getattr(self, option)) and is_url(place):
+        for option, place in {**self.drawn, "save_mask": self.save_mask}.items():
+            if place and is_url(place):
                 raise UserError("takes no URL", field=option, remedy="name a file or a folder")
 
     def _check_output(self) -> None:
@@ -520,12 +520,6 @@ class FileBatch:
                 "none of the steps fills anything",
                 field="save_mask",
                 remedy=Advice.leave_out("save_mask"),
-            )
-        if is_url(self.save_mask):
-            raise UserError(
-                "masks are written on this machine",
-                field="save_mask",
-                remedy="name a file or folder of it",
             )
         if self.several and os.path.isfile(self.save_mask):
             raise UserError(

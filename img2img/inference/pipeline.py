@@ -456,10 +456,7 @@ class Model:
         if task.tiles:
             return self._tiled(piece, x, on_tile, on_part)
         if task.finishes_in_strips and mask is None and not options.from_photo:
-            result = self._in_strips(x, options, how, dtype, on_tile)
-            if on_part:
-                on_part(FinishedPart.at(0, 0, result))
-            return result
+            return _told(self._in_strips(x, options, how, dtype, on_tile), on_part)
         return self._views(piece, x, mask, dtype, on_part)
 
     def _in_strips(
@@ -498,10 +495,7 @@ class Model:
                 on_part(FinishedPart.at(tile.core[0] * scale, tile.core[2] * scale, core))
 
         if not generator.tiles_photo(size):
-            result = piece(x)
-            if on_part:
-                on_part(FinishedPart.at(0, 0, result))
-            return result
+            return _told(piece(x), on_part)
         if max(size) > generator.tile_px(scale):
             self.card = self.with_measured_overlap(on_tile)
         grid = generator.tile_grid(size, scale, self.card.tile_overlap_px)
@@ -567,10 +561,8 @@ class Model:
         to_fill = None if hole is None else hole[0, 0].cpu().numpy()
         views = views_of(self.photo_task, size, to_fill)
         if len(views) == 1 and views[0].cut(x).shape == x.shape:
-            result = piece(x, None if hole is None else hole.float().to(self.device), views[0])
-            if on_part:
-                on_part(FinishedPart.at(0, 0, result))
-            return result
+            whole = None if hole is None else hole.float().to(self.device)
+            return _told(piece(x, whole, views[0]), on_part)
         out = x.clone() if x.numpy().dtype == dtype else _as_depth(as_float(x), dtype)
         for view in views:
             inside = None if hole is None else view.cut(hole).float().to(self.device)
@@ -739,6 +731,13 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+def _told(result: Tensor, on_part: OnPart | None) -> Tensor:
+    """A result that was worked on as a whole."""
+    if on_part:
+        on_part(FinishedPart.at(0, 0, result))
+    return result
 
 
 def _as_planes(pixels: np.ndarray) -> Tensor:

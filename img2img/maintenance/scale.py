@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import psutil
 
@@ -25,7 +27,7 @@ from img2img.errors import UserError
 from img2img.files import sha256_of, write_text
 from img2img.inference.batch import FileBatch
 from img2img.inference.folder import FolderRun
-from img2img.inference.ledger import Ledger
+from img2img.inference.ledger import Ledger, Question
 from img2img.inference.ray_engine import RayEngine
 from img2img.inference.request import Request
 from img2img.maintenance.showcase import between_marks
@@ -134,17 +136,14 @@ def _timed_answers() -> Iterator[list[float]]:
     """How long each round of answers to workers takes."""
     real, seconds = Ledger.answers, list[float]()
 
-    def answers(self: Ledger, questions: Sequence[object]) -> dict[int, object]:
+    def answers(self: Ledger, questions: Sequence[Question]) -> dict[int, Any]:
         begun_s = time.perf_counter()
-        said = real(self, questions)  # type: ignore[arg-type]  # whatever it is given
+        said = real(self, questions)
         seconds.append(time.perf_counter() - begun_s)
         return said
 
-    Ledger.answers = answers  # type: ignore[method-assign]  # for the time of a run
-    try:
+    with patch.object(Ledger, "answers", answers):
         yield seconds
-    finally:
-        Ledger.answers = real  # type: ignore[method-assign]  # as it was
 
 
 def _memory_mb(of_workers: bool) -> float:

@@ -82,7 +82,7 @@ def test_users_take_turns_and_ones_own_come_in_order(came: str, turns: str) -> N
 def test_who_comes_waits_for_one_turn_of_each_other_at_most() -> None:
     order = waiting(*"aaaab")
     order.pop(0)
-    order.append(SimpleNamespace(request=request_of("c"), name="c1"))  # type: ignore[arg-type]
+    order.append(SimpleNamespace(request=request_of("c"), name="c1"))  # type: ignore[arg-type]  # has what is asked of one
     assert names(order) == "b1 a2 c1 a3 a4"
 
 

@@ -87,12 +87,15 @@ def tensors(batch: Batch) -> list[torch.Tensor]:
     return [value for value in vars(batch).values() if value is not None]
 
 
+LARGE = 10**9  # bytes of a shard that holds all
+
+
 def same(a: Batch, b: Batch) -> bool:
     return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
 
 
 def shards_of(folder: Path, out: Path, **options: Any) -> str:
-    return write_shards(folder, out, **options).urls
+    return write_shards(folder, out, **{"shard_bytes": LARGE, **options}).urls
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -350,7 +353,7 @@ def test_what_cannot_be_written_is_told_in_one_line(
 ) -> None:
     def refusal(*arguments: Any, **options: Any) -> str:
         with pytest.raises(UserError) as raised:
-            write_shards(*arguments, **options)
+            write_shards(*arguments, shard_bytes=LARGE, **options)
         return str(raised.value)
 
     assert "is in the photos' folder" in refusal(folder, folder / "out")
@@ -362,7 +365,7 @@ def test_what_cannot_be_written_is_told_in_one_line(
     (folder / "d.png").write_bytes(whole[:-200])
     told = refusal(folder, tmp_path / "new")
     assert "d.png: damaged or cut short" in told and told.endswith("or use skip_broken")
-    written = write_shards(folder, tmp_path / "other", skip_broken=True)
+    written = write_shards(folder, tmp_path / "other", shard_bytes=LARGE, skip_broken=True)
     assert len(written.left_out) == 1 and "11 photos in 11 samples" in written.line
     (folder / "d.png").write_bytes(whole)
 
@@ -401,7 +404,7 @@ def test_braces_are_bounded(urls: str) -> None:
 
 def test_check_data_looks_at_shards_as_at_the_folder(folder: Path, out: Path) -> None:
     (folder / "copy.png").write_bytes((folder / "a.png").read_bytes())
-    write_shards(folder, out.parent / "checked")
+    write_shards(folder, out.parent / "checked", shard_bytes=LARGE)
     urls = f"{out.parent}/checked/{INDEX}"
     plain, packed = (
         check_data(build_task("denoise"), DataConfig(crop_px=32, **fields), 0)

@@ -58,10 +58,14 @@ class Tool:
         """The task that models are offered for."""
         return self.kind or ""
 
+    def check_model(self, service: Service) -> None:
+        """Raise UserError where no model for it is there."""
+        service.models.chosen("", self.model_kind)
+
     def missing(self, service: Service) -> str:
         """Why it cannot be used here, or nothing."""
         try:
-            service.models.chosen("", self.model_kind)
+            self.check_model(service)
         except UserError as error:
             return error.phrase
         return ""

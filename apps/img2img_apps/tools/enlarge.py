@@ -48,7 +48,7 @@ class EnlargeTool(Tool):
     ) -> tuple[Control, ...]:
         scale, sized = given["scale"], any(given[side] for side in _SIDES)
         whole = not sized and scale is not None and float(scale).is_integer()
-        crisp = whole and not given["model"] and has_crisp(f"{self.kind}", int(scale))
+        crisp = whole and not given["model"] and has_crisp(self.model_kind, int(scale))
         enabled = {"scale": not (given["model"] or sized), "detail": crisp}
         return tuple(
             replace(one, enabled=enabled.get(one.name, True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from img2img.errors import UserError
 from img2img.inference.sampling import GenerateRequest
 from img2img_apps.model_facts import GENERATE
 from img2img_apps.noise_pictures import MOST_SAMPLES, class_names, generate_grid, header_of
@@ -38,12 +37,8 @@ class GenerateTool(Tool):
     def model_kind(self) -> str:
         return GENERATE
 
-    def missing(self, service: Service) -> str:
-        try:
-            service.models.noise_model("")
-        except UserError as error:
-            return error.phrase
-        return ""
+    def check_model(self, service: Service) -> None:
+        service.models.noise_model("")
 
     def controls_for(
         self, service: Service, given: Given, info: UploadInfo | None = None

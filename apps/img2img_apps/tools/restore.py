@@ -34,8 +34,8 @@ class RestoreTool(Tool):
     def model_kind(self) -> str:
         return "restoration"  # no plan proposes it
 
-    def missing(self, service: Service) -> str:
-        return ""
+    def check_model(self, service: Service) -> None:
+        """Without any it only saves anew."""
 
     def controls_for(
         self, service: Service, given: Given, info: UploadInfo | None = None
