@@ -26,6 +26,7 @@ from img2img.recipe import Recipe
 log = logging.getLogger("img2img")
 
 MOST_LOADERS = 8
+_OF_LOADER = "DataLoader worker"  # how torch begins what it says of one that ended
 _GONE_S = 1.0  # by then a process is gone whose connections were closed
 
 
@@ -39,7 +40,7 @@ def load_batches(
     There is no sampler state to save: a resumed run goes on with the same samples.
     """
     workers = loader_workers(recipe, accelerator)
-    yield from DataLoader(
+    loader = DataLoader(
         data,
         batch_sampler=_sample_numbers(recipe, accelerator, done),
         collate_fn=data.collate,
@@ -48,11 +49,15 @@ def load_batches(
         worker_init_fn=_begin_worker,
         multiprocessing_context="fork" if workers and FORKS else None,
     )
+    try:
+        yield from loader
+    except (ConnectionError, EOFError) as error:  # it ended in the middle of handing a batch over
+        raise RuntimeError(f"{_OF_LOADER}'s connection is cut: {one_line(error)}") from error
 
 
 def is_of_loader(error: BaseException) -> bool:
     """Whether a loader process ended, which torch says in the middle of whatever runs then."""
-    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+    return isinstance(error, RuntimeError) and str(error).startswith(_OF_LOADER)
 
 
 def loader_workers(recipe: Recipe, accelerator: Accelerator) -> int:

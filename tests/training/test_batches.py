@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from forked import Forks
 
 from img2img.recipe import Recipe
 from img2img.training import batches
-from img2img.training.batches import loader_workers
+from img2img.training.batches import is_of_loader, load_batches, loader_workers
 from img2img.training.checkpoint import latest_checkpoint
 
 
@@ -106,6 +107,24 @@ recipe = ["denoise_tiny", "train.steps=100000", "train.checkpoint_every=2", "dat
 arguments = ["train", *recipe, f"data.path={photos}", "--out", run, "--device", "cpu"]
 sys.exit(img2img.cli.main(arguments))
 """
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError()])
+def test_a_connection_that_a_loader_cuts_is_no_fault_of_the_disk(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def handing_over(*_: Any, **__: Any) -> Iterator[Any]:
+        yield "a batch"
+        raise error
+
+    monkeypatch.setattr(batches, "DataLoader", handing_over)
+    data: Any = SimpleNamespace(collate=None)
+    accelerator: Any = SimpleNamespace(num_processes=1, process_index=0)
+    coming = load_batches(Recipe.load("denoise_tiny", ["data.workers=1"]), data, accelerator, 0)
+    assert next(coming) == "a batch"
+    with pytest.raises(RuntimeError) as raised:
+        next(coming)
+    assert is_of_loader(raised.value) and raised.value.__cause__ is error
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the loader is forked with the fault in it")
